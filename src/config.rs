@@ -5,6 +5,7 @@ use crate::demo;
 
 pub mod args;
 mod check;
+mod environment;
 mod error;
 pub mod file;
 mod parts;
@@ -16,7 +17,7 @@ mod tests;
 pub(crate) use crate::units;
 pub use args::{
     BackupArgs, Cli, CliCommand, ClientArgs, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
-    ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
+    ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
 };
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
@@ -45,15 +46,19 @@ impl Config {
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
         file.base_path = args.base_path.clone().unwrap_or(file.base_path);
         file.demo |= args.demo;
+        file.paused |= args.paused;
         if file.demo {
             for (name, concurrency) in demo::QUEUES {
-                let queue =
-                    file::QueueSection { concurrency: Some(concurrency), ..Default::default() };
+                let queue = file::QueueSection {
+                    concurrency: Some(concurrency.get() as i64),
+                    ..Default::default()
+                };
                 file.queues.entry(name.to_owned()).or_insert(queue);
             }
         }
         file.stop.grace = args.grace.unwrap_or(file.stop.grace);
-        file.engine.concurrency = args.concurrency.unwrap_or(file.engine.concurrency);
+        file.engine.concurrency =
+            args.concurrency.map_or(file.engine.concurrency, |number| number.get() as i64);
         file.auth.token = args.auth_token.clone().or(file.auth.token);
         file.log.filter = args.log.clone().unwrap_or(file.log.filter);
         file.log.format = args.log_format.unwrap_or(file.log.format);

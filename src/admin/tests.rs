@@ -23,12 +23,11 @@ async fn serve(dir: &Path) -> Server {
 
 fn client(server: &Server) -> ClientArgs {
     let server = format!("http://{}", server.address()).parse().unwrap();
-    ClientArgs { server, auth_token: None }
+    ClientArgs::of(server)
 }
 
 async fn submit(engine: &Engine, json: &str) -> JobId {
-    let submission: Submission = serde_json::from_str(json).unwrap();
-    let new = submission.into_new_job().unwrap();
+    let new = Submission::parse(json).unwrap();
     engine.enqueue(vec![new]).await.unwrap().remove(0).job().id
 }
 

@@ -10,8 +10,12 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::job::secret::without_credentials;
-use crate::job::{Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, Secret, Tag, Time};
+use crate::job::{
+    Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
+    Secret, Tag, Time, add_names,
+};
 use crate::units::{parse_duration, parse_listen};
 
 const EXAMPLES: &str = "\
@@ -61,6 +65,8 @@ pub enum CliCommand {
     Watch(WatchArgs),
     /// Submit one job to a server
     Submit(SubmitArgs),
+    /// Resume a server that was started with --paused
+    Resume(ResumeArgs),
     /// Print a server's counters, queues and store size
     Stats(StatsArgs),
     /// Back up a running server into a new directory; the copy is consistent and verified
@@ -93,12 +99,15 @@ pub struct ServeArgs {
     /// Submit a continuous mix of fake jobs
     #[arg(long, env = "CORTADO_DEMO", value_parser = BoolishValueParser::new())]
     pub demo: bool,
+    /// Start paused: no job starts and no schedule fires until the server is resumed (see `cortado resume`)
+    #[arg(long, env = "CORTADO_PAUSED", value_parser = BoolishValueParser::new())]
+    pub paused: bool,
     /// How long running jobs may continue after the first SIGTERM or Ctrl-C [default: 25s]
     #[arg(long, value_name = "DURATION", env = "CORTADO_GRACE", value_parser = parse_duration)]
     pub grace: Option<Duration>,
     /// The most jobs of one queue that run at once, unless the queue has its own setting [default: 64]
     #[arg(long, value_name = "N", env = "CORTADO_CONCURRENCY")]
-    pub concurrency: Option<usize>,
+    pub concurrency: Option<Concurrency>,
     /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<Secret>,
@@ -139,6 +148,9 @@ pub struct ClientArgs {
     /// The server's token, if it requires one; prefer CORTADO_AUTH_TOKEN
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<Secret>,
+    /// PEM file with certificate authorities to trust in addition to the system's, for a server with a private certificate
+    #[arg(long, value_name = "FILE", env = "CORTADO_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for ClientArgs {
@@ -148,27 +160,34 @@ impl fmt::Debug for ClientArgs {
     }
 }
 
+impl ClientArgs {
+    /// The arguments for a server that needs no token.
+    pub fn of(server: Url) -> ClientArgs {
+        ClientArgs { server, auth_token: None, ca_file: None }
+    }
+}
+
 /// The events to print: those that match every flag that is given, with any of the flag's values.
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
     /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Only events of this queue (repeatable)
-    #[arg(long, value_name = "QUEUE")]
-    pub queue: Vec<QueueName>,
-    /// Only events of this kind (repeatable)
-    #[arg(long, value_name = "KIND")]
-    pub kind: Vec<Kind>,
-    /// Only events of this job (repeatable)
-    #[arg(long, value_name = "ID")]
-    pub job: Vec<JobId>,
-    /// Only events of jobs with this tag (repeatable)
-    #[arg(long, value_name = "TAG")]
-    pub tag: Vec<Tag>,
-    /// Only events of this type, such as job.completed (repeatable)
-    #[arg(long = "type", value_name = "TYPE")]
-    pub types: Vec<EventType>,
+    /// Only events of this queue, or of several with commas in between (repeatable)
+    #[arg(long, value_name = "QUEUE", value_parser = names::<QueueName>)]
+    pub queue: Vec<String>,
+    /// Only events of this kind, or of several with commas in between (repeatable)
+    #[arg(long, value_name = "KIND", value_parser = names::<Kind>)]
+    pub kind: Vec<String>,
+    /// Only events of this job, or of several with commas in between (repeatable)
+    #[arg(long, value_name = "ID", value_parser = names::<JobId>)]
+    pub job: Vec<String>,
+    /// Only events of jobs with this tag, or with one of several with commas in between (repeatable)
+    #[arg(long, value_name = "TAG", value_parser = names::<Tag>)]
+    pub tag: Vec<String>,
+    /// Only events of this type, such as job.completed, or of types that fit a pattern, such as job.* (repeatable)
+    #[arg(long = "type", value_name = "TYPE", value_parser = event_types)]
+    pub types: Vec<String>,
     /// Start after this cursor instead of now
     #[arg(long, value_name = "CURSOR")]
     pub after: Option<Cursor>,
@@ -193,7 +212,7 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<QueueName>,
     /// Priority, -32768 to 32767; higher runs first [default: 0]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_priority)]
     pub priority: Option<i16>,
     /// Run no sooner than after this delay, such as 90s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "run_at")]
@@ -202,7 +221,7 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "TIME")]
     pub run_at: Option<Time>,
     /// The most attempts, 1 to 1000 [default: 10]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = parse_attempts)]
     pub max_attempts: Option<u16>,
     /// Timeout of one attempt, such as 5m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -219,7 +238,7 @@ pub struct SubmitArgs {
         value_name = "DURATION",
         num_args = 0..=1,
         require_equals = true,
-        value_parser = parse_duration
+        value_parser = parse_wait
     )]
     pub wait: Option<Option<Duration>>,
 }
@@ -233,6 +252,14 @@ pub struct StatsArgs {
     /// Print the server's JSON response
     #[arg(long)]
     pub json: bool,
+}
+
+/// The server to resume.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// The server.
+    #[command(flatten)]
+    pub client: ClientArgs,
 }
 
 /// The server to back up, and the directory for the copy.
@@ -287,6 +314,43 @@ pub struct VerifyArgs {
     pub data_dir: PathBuf,
 }
 
+/// Reads a duration such as `30s`, or a number of seconds, as the API does.
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => parse_duration(text),
+    }
+}
+
+/// Checks a list of names as the event stream reads it. The server gets it as it was typed.
+fn names<T: FilterValue>(text: &str) -> Result<String, String> {
+    let mut values: Vec<T> = Vec::new();
+    add_names("filter", &mut values, text, |name| T::read(name).map(Some))
+        .map_err(|wrong| all_of(&wrong))?;
+    Ok(text.to_owned())
+}
+
+/// Checks a list of event types and patterns of them as the event stream reads it.
+fn event_types(text: &str) -> Result<String, String> {
+    let mut types: Vec<EventType> = Vec::new();
+    add_names("filter", &mut types, text, EventType::matching).map_err(|wrong| all_of(&wrong))?;
+    Ok(text.to_owned())
+}
+
+fn all_of(wrong: &[Invalid]) -> String {
+    wrong.iter().map(Invalid::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn parse_priority(text: &str) -> Result<i16, String> {
+    let refused = |_| PRIORITY.refusal(text);
+    PRIORITY.parse(text).and_then(|number| i16::try_from(number).map_err(refused))
+}
+
+fn parse_attempts(text: &str) -> Result<u16, String> {
+    let refused = |_| ATTEMPTS.refusal(text);
+    ATTEMPTS.parse(text).and_then(|number| u16::try_from(number).map_err(refused))
+}
+
 fn parse_server(text: &str) -> Result<Url, String> {
     let shown = without_credentials(text);
     let refused = || format!("{shown:?} is not a server address such as http://127.0.0.1:8080");
@@ -323,7 +387,7 @@ mod tests {
         assert_eq!(args.listen.unwrap().to_string(), "127.0.0.1:9000");
         assert_eq!(args.grace, Some(Duration::from_secs(5)));
         assert!(
-            matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(3))
+            matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(Concurrency::clamped(3)))
         );
     }
 
@@ -333,9 +397,26 @@ mod tests {
             "cortado watch --queue a --queue b --type job.completed --after 0000002a:7 --json";
         let CliCommand::Watch(args) = command(line) else { panic!("watch was expected") };
         assert_eq!(args.queue.len(), 2);
-        assert_eq!(args.types, [EventType::JobCompleted]);
+        assert_eq!(args.types, ["job.completed"]);
         assert_eq!(args.after.unwrap().seq, 7);
         assert!(args.json);
+    }
+
+    #[test]
+    fn watch_takes_every_filter_that_the_stream_takes() {
+        for filter in [
+            "--type job.*",
+            "--type *",
+            "--type *.completed,queue.*",
+            "--type job.completed,job.discarded --type schedule.fired",
+            "--queue mail,web --queue a",
+            "--kind http,command",
+            "--tag red,blue --after 0000002a:7",
+            "--job 019ab001-7c3e-7d10-8a55-0242ac120002,019ab001-7c3e-7d10-8a55-0242ac120003",
+        ] {
+            let line = format!("cortado watch {filter}");
+            assert!(matches!(command(&line), CliCommand::Watch(_)), "{line}");
+        }
     }
 
     #[test]
@@ -348,6 +429,8 @@ mod tests {
         assert_eq!(args.wait, Some(None));
         let CliCommand::Submit(args) = command("cortado submit echo --wait=2s -") else { panic!() };
         assert_eq!(args.wait, Some(Some(Duration::from_secs(2))));
+        let CliCommand::Submit(seconds) = command("cortado submit echo --wait=2") else { panic!() };
+        assert_eq!(seconds.wait, args.wait, "the API takes a number of seconds, too");
         assert_eq!(args.payload.as_deref(), Some("-"));
     }
 
@@ -356,11 +439,28 @@ mod tests {
         for (line, says) in [
             ("cortado --listen 8080", "127.0.0.1:8080"),
             ("cortado watch --type job.finish", "job.completed"),
+            ("cortado watch --type job.finish*", "queue.*"),
+            ("cortado watch --queue mail,two/words", "two/words"),
             ("cortado watch --server ftp://x", "http://"),
             ("cortado submit no/kind", "a-z"),
             ("cortado submit echo --delay 1s --run-at 2026-01-01T00:00:00Z", "cannot be used with"),
             ("cortado backup", "DIR"),
-            ("cortado submit echo --max-attempts 0", "1..=1000"),
+            ("cortado submit echo --max-attempts 0", "must be an integer from 1 to 1000, but is 0"),
+            (
+                "cortado submit echo --max-attempts x",
+                "must be an integer from 1 to 1000, but is \"x\"",
+            ),
+            (
+                "cortado submit echo --priority 40000",
+                "an integer from -32768 to 32767, but is 40000",
+            ),
+            ("cortado --concurrency 0", "must be an integer from 1 to 1000000, but is 0"),
+            ("cortado --concurrency=-1", "must be an integer from 1 to 1000000, but is -1"),
+            ("cortado --concurrency 1.5", "must be an integer from 1 to 1000000, but is 1.5"),
+            ("cortado --concurrency 1000001", "from 1 to 1000000, but is 1000001"),
+            ("cortado --concurrency NaN", "from 1 to 1000000, but is \"NaN\""),
+            ("cortado submit echo --queue ..", "without a dot at either end"),
+            ("cortado submit ..", "without a dot at either end"),
         ] {
             let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err().to_string();
             assert!(error.contains(says), "{line}: {error}");

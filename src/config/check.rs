@@ -23,7 +23,7 @@ use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
 use crate::http::server::access_log::AccessLog;
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{JsonLimits, Kind, LogCaps, QueueName, Secret, UrlText, WorkerName};
+use crate::job::{Concurrency, JsonLimits, Kind, LogCaps, QueueName, Secret, UrlText, WorkerName};
 use crate::store::{self};
 
 /// The shortest token, in characters; a shorter one could be guessed.
@@ -74,6 +74,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         Ok(declared) => engine.schedules = declared,
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
     }
+    engine.paused = file.paused;
     problems.http(http, file.engine.max_payload);
     let limits = problems.store(store, retention);
     let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
@@ -134,6 +135,10 @@ impl InvalidSettings {
         }
     }
 
+    fn concurrency(&mut self, key: &str, number: i64) -> Option<Concurrency> {
+        self.take(key, Concurrency::new(number))
+    }
+
     fn token(&mut self, secret: &Secret) -> Option<AuthSettings> {
         let token = secret.expose();
         if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -171,7 +176,6 @@ impl InvalidSettings {
         queues: &BTreeMap<String, QueueSection>,
     ) -> EngineConfig {
         self.at_least("engine.max_running", section.max_running, 1);
-        self.at_least("engine.concurrency", section.concurrency, 1);
         self.at_least("engine.weight", section.weight, 1);
         self.at_least("engine.max_payload", section.max_payload, 2);
         if !(1..=JsonLimits::MAX_DEPTH).contains(&section.max_json_depth) {
@@ -186,22 +190,25 @@ impl InvalidSettings {
         if section.lease < Duration::from_secs(1) {
             self.add("engine.lease", "at least 1s is expected");
         }
-        let (concurrency, weight) = (section.concurrency, section.weight);
-        let usual = QueueConfig { concurrency, weight, rate_limit: None };
+        let default = EngineConfig::default();
+        let concurrency = self.concurrency("engine.concurrency", section.concurrency);
+        let concurrency = concurrency.unwrap_or(default.default_queue.concurrency);
+        let usual = QueueConfig { concurrency, weight: section.weight, rate_limit: None };
         let mut own = Vec::new();
         for (name, queue) in queues {
             let key = format!("queues.{name}");
-            let (concurrency, weight) = (queue.concurrency, queue.weight);
-            self.at_least(&format!("{key}.concurrency"), concurrency.unwrap_or(1), 1);
+            let own_concurrency = queue
+                .concurrency
+                .and_then(|number| self.concurrency(&format!("{key}.concurrency"), number));
+            let weight = queue.weight;
             self.at_least(&format!("{key}.weight"), weight.unwrap_or(1), 1);
             if let Some(name) = self.take(key, QueueName::parse(name)) {
-                let concurrency = concurrency.unwrap_or(usual.concurrency);
+                let concurrency = own_concurrency.unwrap_or(usual.concurrency);
                 let weight = weight.unwrap_or(usual.weight);
                 own.push((name, QueueConfig { concurrency, weight, rate_limit: queue.rate_limit }));
             }
         }
         let worker = self.take("engine.worker", WorkerName::parse(&section.worker));
-        let default = EngineConfig::default();
         EngineConfig {
             worker: worker.unwrap_or(default.worker),
             max_running: section.max_running,
@@ -215,6 +222,7 @@ impl InvalidSettings {
             poll_interval: section.poll_interval,
             queue_histories: section.queue_histories,
             handler_grace: section.handler_grace,
+            paused: default.paused,
             schedules: Vec::new(),
         }
     }
@@ -305,6 +313,7 @@ impl InvalidSettings {
             search_readers: section.search_readers,
             read_bytes: section.read_bytes,
             log_readers: section.log_readers,
+            group_access: section.group_access,
         }
     }
 
@@ -355,6 +364,7 @@ impl InvalidSettings {
                 kill_grace: command.kill_grace,
                 max_line: command.max_line,
                 programs,
+                register: None,
             },
         }
     }
@@ -366,9 +376,8 @@ impl InvalidSettings {
         section: &CommandSection,
     ) -> Option<command::Program> {
         let before = self.0.len();
-        if Kind::parse(name).is_err() {
-            self.add(key, "a name of 1 to 64 of the characters a-z A-Z 0-9 _ . : - is expected");
-        }
+        // A command has a name like that of a kind.
+        self.take(key, Kind::parse(name));
         // A relative path would depend on the server's working directory or on `cwd`.
         let program = &section.program;
         if program.is_empty() || (program.contains('/') && !Path::new(program).is_absolute()) {

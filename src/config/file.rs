@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
 use super::error::ConfigError;
@@ -17,7 +17,7 @@ use crate::handlers::http;
 use crate::http::HttpLimits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
-use crate::job::{RateLimit, Secret, UrlText};
+use crate::job::{Concurrency, RateLimit, Secret, UrlText};
 use crate::store;
 use crate::units::{duration, listen, size};
 
@@ -36,6 +36,8 @@ pub struct FileConfig {
     pub base_path: String,
     /// Whether the server submits fake jobs to itself.
     pub demo: bool,
+    /// Whether the server begins paused, so that nothing starts before an operator resumes it.
+    pub paused: bool,
     /// What the server logs, and in which format.
     pub log: LogSection,
     /// Who may use the server.
@@ -130,7 +132,8 @@ pub struct StopSection {
 pub struct EngineSection {
     pub worker: String,
     pub max_running: usize,
-    pub concurrency: usize,
+    #[serde(deserialize_with = "concurrency")]
+    pub concurrency: i64,
     pub weight: u32,
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
@@ -153,7 +156,8 @@ pub struct EngineSection {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct QueueSection {
-    pub concurrency: Option<usize>,
+    #[serde(deserialize_with = "own_concurrency")]
+    pub concurrency: Option<i64>,
     pub weight: Option<u32>,
     pub rate_limit: Option<RateLimit>,
 }
@@ -184,6 +188,7 @@ pub struct StoreSection {
     #[serde(deserialize_with = "size")]
     pub read_bytes: usize,
     pub log_readers: usize,
+    pub group_access: store::GroupAccess,
 }
 
 /// `[retention]`
@@ -263,6 +268,15 @@ pub struct CommandSection {
     pub dashes: Dashes,
 }
 
+/// An integer whose range is checked together with all other settings.
+fn concurrency<'de, D: Deserializer<'de>>(input: D) -> Result<i64, D::Error> {
+    Concurrency::RANGE.deserialize_integer(input)
+}
+
+fn own_concurrency<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    concurrency(input).map(Some)
+}
+
 fn max_output_lines() -> usize {
     10_000
 }
@@ -275,6 +289,7 @@ impl Default for FileConfig {
             base_url: None,
             base_path: "/".into(),
             demo: false,
+            paused: false,
             log: LogSection::default(),
             auth: AuthSection::default(),
             stop: StopSection::default(),
@@ -315,7 +330,7 @@ impl Default for EngineSection {
         EngineSection {
             worker: engine.worker.as_str().to_owned(),
             max_running: engine.max_running,
-            concurrency: engine.default_queue.concurrency,
+            concurrency: engine.default_queue.concurrency.get() as i64,
             weight: engine.default_queue.weight,
             lease: engine.lease_ttl,
             timeout: engine.default_timeout,
@@ -350,6 +365,7 @@ impl Default for StoreSection {
             search_readers: limits.search_readers,
             read_bytes: limits.read_bytes,
             log_readers: limits.log_readers,
+            group_access: limits.group_access,
         }
     }
 }

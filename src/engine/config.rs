@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::PayloadError;
-use crate::job::{Json, JsonLimits, QueueName, RateLimit, ScheduleName, ScheduleSpec, WorkerName};
+use crate::job::{
+    Concurrency, Json, JsonLimits, QueueName, RateLimit, ScheduleName, ScheduleSpec, WorkerName,
+};
 
 /// The configuration of the engine.
 #[derive(Clone)]
@@ -36,6 +38,9 @@ pub struct EngineConfig {
     /// of the stop and the steps after it, this must fit into the 30 s that Docker and Kubernetes allow. A handler
     /// that runs a process must have sent both SIGTERM and SIGKILL by then.
     pub handler_grace: Duration,
+    /// Whether the engine begins paused: no job starts, no schedule fires and nothing is pruned until
+    /// [`Engine::resume_server`](super::Engine::resume_server).
+    pub paused: bool,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
 }
@@ -56,7 +61,7 @@ impl fmt::Debug for EngineConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueConfig {
     /// The most attempts of the queue that run at once.
-    pub concurrency: usize,
+    pub concurrency: Concurrency,
     /// The queue's share when queues compete for the last slots: twice the weight is twice the share.
     pub weight: u32,
     /// How often attempts may start.
@@ -69,7 +74,11 @@ impl Default for EngineConfig {
             worker: WorkerName::parse("local").unwrap_or_else(|_| unreachable!("a valid name")),
             max_running: 100_000,
             queues: Vec::new(),
-            default_queue: QueueConfig { concurrency: 64, weight: 1, rate_limit: None },
+            default_queue: QueueConfig {
+                concurrency: Concurrency::clamped(64),
+                weight: 1,
+                rate_limit: None,
+            },
             lease_ttl: Duration::from_secs(30),
             default_timeout: Duration::from_secs(30 * 60),
             max_payload: 1_024 * 1_024,
@@ -78,6 +87,7 @@ impl Default for EngineConfig {
             poll_interval: Duration::from_secs(5),
             queue_histories: 1_000,
             handler_grace: Duration::from_secs(2),
+            paused: false,
             schedules: Vec::new(),
         }
     }

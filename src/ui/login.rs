@@ -12,7 +12,6 @@ use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::{LoginFailure, LoginGate};
 use crate::http::layers::session::BrowserScheme;
 
-use super::layout::flash::Flash;
 use super::layout::page::{Layout, Section, page, see_other};
 use super::layout::visit::Visit;
 
@@ -65,7 +64,7 @@ pub async fn show(
         Some(Extension(login)) => {
             let mut view = LoginPage::of(&visit, next, "", String::new());
             view.is_signed_in = login.session.is_open(&headers);
-            view.layout.flash = visit.flash().map(Flash::message);
+            view.layout = view.layout.with_notices(&visit);
             page(StatusCode::OK, &view)
         }
     }

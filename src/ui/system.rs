@@ -16,7 +16,8 @@ use crate::http::server::connections::Connections;
 use crate::job::Time;
 
 use super::layout::error::UiError;
-use super::layout::page::{Layout, Section, page};
+use super::layout::flash::Done;
+use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::filters::{bytes, count, rate};
 use super::parts::time_format::{TimeText, length};
@@ -59,6 +60,12 @@ pub async fn show(
     Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, started, groups }))
 }
 
+/// `POST /system/resume`
+pub async fn resume(Has(engine): Has<Engine>) -> SeeOther {
+    engine.resume_server();
+    see_other("system").with(Done::ServerResumed, "server")
+}
+
 fn process(engine: &Engine, now: Time) -> Facts {
     let starts = engine.starts();
     let up = starts.last().map(|at| now.since(*at));
@@ -66,6 +73,7 @@ fn process(engine: &Engine, now: Time) -> Facts {
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),
         ("Uptime", up.map(length).unwrap_or_default()),
         ("Started", String::new()),
+        ("Paused", if engine.is_paused() { "yes, until it is resumed" } else { "no" }.to_owned()),
         ("Recorded starts", count(starts.len() as u64)),
         ("Process ID", std::process::id().to_string()),
     ];
@@ -155,7 +163,7 @@ fn work(engine: &Engine) -> Facts {
         ("Worker name", config.worker.to_string()),
         ("Running attempts", count(engine.running() as u64)),
         ("Maximum running attempts", count(config.max_running as u64)),
-        ("Default concurrency per queue", count(config.default_queue.concurrency as u64)),
+        ("Default concurrency per queue", count(config.default_queue.concurrency.get() as u64)),
         ("Lease duration", length(config.lease_ttl)),
         ("Default timeout per attempt", length(config.default_timeout)),
         ("Maximum payload size", bytes(config.max_payload as u64)),

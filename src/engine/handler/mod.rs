@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempts::notes::Notes;
 pub use super::attempts::notes::Pending;
 use crate::clock::Clock;
+use crate::job::schema::Violation;
 use crate::job::{Job, JobId, Json, Outcome, Progress, Stream, Unwritable};
 
 /// Runs the jobs of one kind. Implemented by every
@@ -20,6 +21,12 @@ use crate::job::{Job, JobId, Json, Outcome, Progress, Stream, Unwritable};
 pub trait Handler<P>: Send + Sync + 'static {
     /// Runs one attempt.
     fn run(&self, context: Context, payload: P) -> impl Future<Output = Outcome> + Send;
+
+    /// Checks what a schema cannot say about a payload, when it is submitted: the reasons why no attempt with it could
+    /// ever succeed, each with the path of the property. It is called for payloads that match the schema of the kind.
+    fn check(&self, _payload: &Json) -> Vec<Violation> {
+        Vec::new()
+    }
 }
 
 impl<F, Fut, P, R> Handler<P> for F
@@ -120,7 +127,8 @@ impl Context {
         &self.cancel
     }
 
-    /// Adds a line to the job's log. If lines come faster than they can be stored, the oldest are dropped.
+    /// Adds a line to the job's log without waiting. If lines come faster than they can be stored, the first and the
+    /// last of them are kept, and a line says how many were dropped; see [`Context::log_room`].
     pub fn log(&self, text: impl AsRef<str>) {
         self.log_on(Stream::Log, text.as_ref());
     }
@@ -128,6 +136,21 @@ impl Context {
     /// Adds a line that a process wrote to one of its streams.
     pub fn log_on(&self, stream: Stream, text: &str) {
         self.notes.line(stream, text);
+    }
+
+    /// Resolves when the log has room for another line, so that a handler that logs thousands of lines at once loses
+    /// none of them. It also resolves when the attempt should end.
+    pub async fn log_room(&self) {
+        tokio::select! {
+            biased;
+            () = self.notes.room() => {}
+            () = self.cancel.cancelled() => {}
+        }
+    }
+
+    /// Whether the notes should be stored at once, because a line may soon be dropped or a writer waits for room.
+    pub(super) fn is_log_full(&self) -> bool {
+        self.notes.is_full()
     }
 
     /// Reports progress; only the newest report is kept.

@@ -13,3 +13,4 @@ pub mod sender;
 pub mod session;
 pub mod stack;
 pub mod unread;
+pub mod url_encoding;

@@ -4,7 +4,7 @@
 use memchr::memchr;
 
 use super::reading::{Interrupted, Reading};
-use crate::job::escapes::json_escape;
+use crate::job::escapes::read_escape;
 use crate::job::shorten::truncated;
 
 /// The bytes that are folded or searched between two calls of [`Reading::count`].
@@ -41,7 +41,7 @@ pub fn fold_decoded(
     while let Some(at) = memchr(b'\\', rest.as_bytes()) {
         let (plain, escape) = rest.split_at(at);
         fold(plain, folded, reading)?;
-        let (char, length) = json_escape(escape).unwrap_or(('\\', 1));
+        let (char, length) = read_escape(escape).unwrap_or(('\\', 1));
         reading.count(length)?;
         push(char, folded);
         rest = &escape[length..];

@@ -6,7 +6,7 @@ use memchr::memchr;
 
 /// The character of an escape `\uXXXX` at the beginning of a text, or of two that are a surrogate pair, and its length.
 /// `None` for other escapes and for half of a pair.
-pub fn unicode_escape(text: &str) -> Option<(char, usize)> {
+pub fn read_unicode_escape(text: &str) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
         let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -22,9 +22,9 @@ pub fn unicode_escape(text: &str) -> Option<(char, usize)> {
 
 /// The character of any escape of JSON at the beginning of a text, and its length. `None` for half of a surrogate pair,
 /// which no text can hold, and for everything that is no escape.
-pub fn json_escape(text: &str) -> Option<(char, usize)> {
+pub fn read_escape(text: &str) -> Option<(char, usize)> {
     let char = match text.as_bytes().get(..2)? {
-        [b'\\', b'u'] => return unicode_escape(text),
+        [b'\\', b'u'] => return read_unicode_escape(text),
         [b'\\', b'"'] => '"',
         [b'\\', b'\\'] => '\\',
         [b'\\', b'/'] => '/',
@@ -44,7 +44,7 @@ pub fn decoded(text: &str) -> Cow<'_, str> {
     let mut decoded = String::new();
     while let Some(at) = memchr(b'\\', rest.as_bytes()) {
         let (plain, escape) = rest.split_at(at);
-        let (char, length) = json_escape(escape).unwrap_or(('\\', 1));
+        let (char, length) = read_escape(escape).unwrap_or(('\\', 1));
         decoded.push_str(plain);
         decoded.push(char);
         rest = &escape[length..];

@@ -5,5 +5,6 @@ pub mod comma_list;
 pub mod error_line;
 pub mod escapes;
 pub mod fingerprint;
+pub mod hidden;
 pub mod shorten;
 pub mod stable_hash;

@@ -31,7 +31,7 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
         let error = explain(status, problem.as_ref().map(Problem::detail));
         let is_login = problem.is_some_and(|problem| problem.code() == "too_many_failed_logins");
         let error = if is_login { slowed_down(error) } else { error };
-        error.page(address, None)
+        error.page(address)
     };
     replace(response, page)
 }

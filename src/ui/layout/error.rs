@@ -11,8 +11,8 @@ use crate::engine::{
 use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
-use super::flash::Flash;
 use super::page::{Layout, Section, page};
+use super::visit::Visit;
 
 /// An error that is answered with an error page.
 #[derive(Debug, Clone)]
@@ -140,6 +140,12 @@ impl From<EnqueueError> for UiError {
                 "Nothing was submitted. Try again in a few seconds, when the backlog is shorter.",
             ),
             EnqueueError::TooManyQueues(error) => error.into(),
+            EnqueueError::KeyReused(_) => UiError::of(
+                &error,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The idempotency key belongs to another job",
+                "Nothing was submitted. Use another key, or none.",
+            ),
             EnqueueError::Store(error) => error.into(),
         }
     }
@@ -217,10 +223,17 @@ impl IntoResponse for UiError {
 }
 
 impl UiError {
-    /// Renders the page, with the message about the last action if the page is the one that shows it.
-    pub fn page(&self, address: &Address, flash: Option<&Flash>) -> Response {
-        let flash = flash.map(Flash::message);
-        let layout = Layout { flash, ..Layout::error(address, self.title.clone()) };
+    /// Renders the page in the place of the response to another request.
+    pub fn page(&self, address: &Address) -> Response {
+        self.render(Layout::error(address, self.title.clone()), address)
+    }
+
+    /// Renders the page as the response to a request for a page.
+    pub fn page_for(&self, visit: &Visit) -> Response {
+        self.render(Layout::error(visit, self.title.clone()).with_notices(visit), visit)
+    }
+
+    fn render(&self, layout: Layout, address: &Address) -> Response {
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let auto_reload = passes && address.can_be_reloaded();
@@ -259,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn a_page_rendered_in_a_task_of_its_own_keeps_its_links() {
         let show = |address: Address| async move {
-            let page = async move { UiError::not_found("Gone").page(&address, None) };
+            let page = async move { UiError::not_found("Gone").page(&address) };
             tokio::spawn(page).await.unwrap()
         };
         let routes = mount(Router::new().fallback(show), &"/cortado".parse().unwrap());

@@ -29,7 +29,7 @@ pub async fn finish(visit: Visit, request: Request, next: Next) -> Response {
 fn finished(mut response: Response, visit: &Visit) -> Response {
     let extensions = response.extensions_mut();
     if let Some(error) = extensions.remove::<UiError>() {
-        return error.page(visit, visit.flash());
+        return error.page_for(visit);
     }
     if let Some(SeeOther { relative, flash }) = extensions.remove() {
         return match HeaderValue::try_from(visit.url(&relative)) {

@@ -46,6 +46,8 @@ pub enum Done {
     ScheduleDeleted,
     /// A bulk run was asked to stop.
     BulkStopped,
+    /// A server that was started paused was resumed.
+    ServerResumed,
 }
 
 /// A message about an action.
@@ -57,7 +59,7 @@ pub struct Flash {
 }
 
 impl Done {
-    const ALL: [Done; 14] = [
+    const ALL: [Done; 15] = [
         Done::JobRetried,
         Done::JobMadeDue,
         Done::JobCancelled,
@@ -72,6 +74,7 @@ impl Done {
         Done::ScheduleResumed,
         Done::ScheduleDeleted,
         Done::BulkStopped,
+        Done::ServerResumed,
     ];
 
     /// The name of the action in the cookie.
@@ -91,6 +94,7 @@ impl Done {
             Done::ScheduleResumed => "schedule-resumed",
             Done::ScheduleDeleted => "schedule-deleted",
             Done::BulkStopped => "bulk-stopped",
+            Done::ServerResumed => "server-resumed",
         }
     }
 
@@ -111,6 +115,7 @@ impl Done {
             Done::ScheduleResumed => format!("Schedule {name} was resumed."),
             Done::ScheduleDeleted => format!("Schedule {name} was deleted. Its jobs were kept."),
             Done::BulkStopped => "The bulk run is stopping.".into(),
+            Done::ServerResumed => "The server was resumed. Jobs and schedules start now.".into(),
         }
     }
 }

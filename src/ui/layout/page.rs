@@ -32,6 +32,8 @@ pub struct Layout {
     pub now: Option<Time>,
     /// The message about the last action.
     pub flash: Option<String>,
+    /// Whether the server waits to be resumed, which every page says except for the login.
+    pub is_paused: bool,
     /// The version shown in the footer.
     pub version: &'static str,
 }
@@ -107,8 +109,7 @@ impl Layout {
 
     /// The layout of a page that does not follow events and shows times relative to `now`.
     pub fn still(visit: &Visit, title: impl Into<String>, section: Section, now: Time) -> Self {
-        let flash = visit.flash().map(Flash::message);
-        Layout { section, now: Some(now), flash, ..Layout::error(visit, title) }
+        Layout { section, now: Some(now), ..Layout::error(visit, title).with_notices(visit) }
     }
 
     /// The layout of an error page, which neither follows events nor shows times.
@@ -122,8 +123,15 @@ impl Layout {
             assets: assets::folder(),
             now: None,
             flash: None,
+            is_paused: false,
             version: env!("CARGO_PKG_VERSION"),
         }
+    }
+
+    /// Adds what the page of this request says at its top.
+    pub fn with_notices(self, visit: &Visit) -> Self {
+        let flash = visit.flash().map(Flash::message);
+        Layout { flash, is_paused: visit.is_paused(), ..self }
     }
 
     /// Whether a navigation entry is the current one.

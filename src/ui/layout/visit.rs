@@ -1,4 +1,4 @@
-//! The request for a page: its address, and the message about the last action that the page shows.
+//! The request for a page: its address, and what every page says at its top.
 
 use std::convert::Infallible;
 use std::ops::Deref;
@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request;
 
 use super::flash::Flash;
+use crate::engine::Engine;
 use crate::http::layers::base_path::Address;
 
 /// A request for a page.
@@ -14,12 +15,18 @@ use crate::http::layers::base_path::Address;
 pub struct Visit {
     address: Address,
     flash: Option<Flash>,
+    is_paused: bool,
 }
 
 impl Visit {
     /// The message about the last action, if the page is the one that shows it.
     pub fn flash(&self) -> Option<&Flash> {
         self.flash.as_ref()
+    }
+
+    /// Whether the server waits to be resumed.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
     }
 }
 
@@ -31,11 +38,15 @@ impl Deref for Visit {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Visit {
+impl FromRequestParts<Engine> for Visit {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(
+        parts: &mut request::Parts,
+        engine: &Engine,
+    ) -> Result<Self, Infallible> {
         let flash = Flash::of(&parts.method, &parts.headers);
-        Ok(Visit { address: Address::from_request_parts(parts, state).await?, flash })
+        let address = Address::from_request_parts(parts, engine).await?;
+        Ok(Visit { address, flash, is_paused: engine.is_paused() })
     }
 }

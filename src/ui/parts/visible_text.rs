@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use crate::job::escapes::unicode_escape;
+use crate::job::escapes::read_unicode_escape;
+use crate::job::hidden::{is_hidden, json_escape};
 
 /// Whether escapes are decoded, or shown as the job has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,8 @@ impl VisibleText {
                 let (plain, after) = rest.split_at(length);
                 plain.chars().for_each(|char| shown.push(char, syntax));
                 rest = after;
-            } else if let (Escapes::Decoded, Some((char, length))) = (escapes, unicode_escape(rest))
+            } else if let (Escapes::Decoded, Some((char, length))) =
+                (escapes, read_unicode_escape(rest))
             {
                 rest = &rest[length..];
                 shown.push_decoded(char, syntax);
@@ -75,7 +77,7 @@ impl VisibleText {
     fn push_decoded(&mut self, char: char, syntax: Syntax) {
         match char {
             // A decoded line break would look like one of the text itself.
-            '\n' | '\t' => self.piece(&mark(char), true),
+            '\n' | '\t' => self.piece(&json_escape(char), true),
             '"' | '\\' if syntax == Syntax::Json => {
                 self.is_decoded = true;
                 self.piece(&format!("\\{char}"), false);
@@ -90,7 +92,7 @@ impl VisibleText {
     fn push(&mut self, char: char, syntax: Syntax) {
         let is_layout = syntax == Syntax::Text && matches!(char, '\n' | '\t');
         if is_hidden(char) && !is_layout {
-            self.piece(&mark(char), true);
+            self.piece(&json_escape(char), true);
         } else {
             self.piece(char.encode_utf8(&mut [0; 4]), false);
         }
@@ -120,48 +122,8 @@ pub fn escape_hidden(json: &str) -> Cow<'_, str> {
     if !json.contains(must_be_escaped) {
         return Cow::Borrowed(json);
     }
-    let escaped = |char| if must_be_escaped(char) { mark(char) } else { String::from(char) };
+    let escaped = |char| if must_be_escaped(char) { json_escape(char) } else { String::from(char) };
     Cow::Owned(json.chars().map(escaped).collect())
-}
-
-/// The escape that stands for a character, in the notation of JSON.
-fn mark(char: char) -> String {
-    char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
-}
-
-/// Whether a character cannot be seen or changes the direction of others: the categories Cc and Cf of Unicode, line and
-/// paragraph separators, and the letters without a shape among the default ignorable code points.
-fn is_hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(
-            char,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{600}'..='\u{605}'
-                | '\u{61c}'
-                | '\u{6dd}'
-                | '\u{70f}'
-                | '\u{890}'..='\u{891}'
-                | '\u{8e2}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{2800}'
-                | '\u{3164}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff0}'..='\u{fffb}'
-                | '\u{fffe}'..='\u{ffff}'
-                | '\u{110bd}'
-                | '\u{110cd}'
-                | '\u{13430}'..='\u{1343f}'
-                | '\u{1bca0}'..='\u{1bca3}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::job::schema::Field;
 
 use super::form_switch::SwitchedForm;
 use super::form_value::Errors;
-use super::payload_form::{input_fields, schema_of};
+use super::payload_form::{by_input, input_fields, schema_of};
 use super::payload_input::Input;
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
@@ -127,6 +127,16 @@ pub fn refused_payload(
     form: &SubmitForm,
     schema: Option<&Schema>,
 ) -> (StatusCode, Errors) {
+    if let (PayloadError::Invalid { wrong, .. }, Some(fields)) =
+        (&error, form.input_schema(schema).and_then(|schema| input_fields(Some(schema))))
+    {
+        let errors = wrong.iter().map(|wrong| {
+            let (input, message) = by_input(fields, &wrong.field, wrong.message.clone());
+            let prefix = if input.is_empty() { "" } else { PAYLOAD_PREFIX };
+            (format!("{prefix}{input}"), message)
+        });
+        return (StatusCode::UNPROCESSABLE_ENTITY, errors.collect());
+    }
     let field = match error {
         PayloadError::UnknownKind { .. } => "kind",
         PayloadError::Invalid { .. }

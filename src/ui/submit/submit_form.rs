@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::config::units::parse_duration;
-use crate::engine::submission::BackoffFields;
+use crate::engine::submission::{ATTEMPTS, BackoffFields, PRIORITY};
 use crate::engine::{FieldError, Submission};
 use crate::job::secret::without_secrets;
 use crate::job::shorten::MAX_NAME;
@@ -257,14 +257,15 @@ impl SubmitForm {
         let key = filled(&self.idempotency_key);
         let key = key.or_else(|| self.form_key(payload.as_deref().map(RawValue::get)));
         let (delay_ms, run_at) = self.start(errors);
+        let attempts = number("max_attempts", &self.max_attempts, ATTEMPTS, errors);
         Submission {
             kind: self.kind.trim().into(),
             payload,
             queue: filled(&self.queue),
-            priority: number("priority", &self.priority, errors),
+            priority: number("priority", &self.priority, PRIORITY, errors),
             delay_ms,
             run_at: run_at.map(|resolved| resolved.rfc3339),
-            max_attempts: number("max_attempts", &self.max_attempts, errors),
+            max_attempts: attempts.and_then(|number| u64::try_from(number).ok()),
             backoff: (base_ms.is_some() || cap_ms.is_some()).then_some(backoff),
             timeout_ms: duration("timeout", &self.timeout, errors),
             idempotency_key: key,

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use exposition::{ExpositionFormat, LabelSet, MetricFamily, MetricSamples};
 
+use super::extract::NoQuery;
 use crate::engine::{Engine, HistogramTotals, QueueStats, Stats, Storage, Transport};
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
@@ -25,6 +26,7 @@ const OTHER_QUEUES: &str = "(other)";
 /// Returns the current values of all metrics.
 pub async fn metrics(
     State(api): State<Api>,
+    _: NoQuery,
     connections: Option<Extension<Arc<Connections>>>,
     logins: Option<Extension<Arc<LoginLimiter>>>,
     headers: HeaderMap,
@@ -130,6 +132,8 @@ impl Scrape {
         let ready = engine.health().is_ok() && !engine.shutdown().draining.is_cancelled();
         let help = "1 if the server accepts work.";
         self.gauge("cortado_ready", help, f64::from(u8::from(ready)));
+        let help = "1 if the server was started paused and has not been resumed.";
+        self.gauge("cortado_paused", help, f64::from(u8::from(engine.is_paused())));
         let help = "Log lines dropped because they could not be written in time.";
         self.counter("cortado_log_dropped_lines", help, logging::dropped());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];

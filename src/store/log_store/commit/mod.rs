@@ -5,6 +5,7 @@ pub mod archiver;
 pub mod command;
 pub mod committer;
 pub mod core;
+pub mod enqueue;
 pub mod group;
 pub mod index;
 pub mod meta;
