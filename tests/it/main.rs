@@ -3,6 +3,7 @@
 
 mod access_log;
 mod bench;
+mod clock;
 mod complexity;
 mod concurrency;
 mod crash;

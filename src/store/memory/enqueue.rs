@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::content::Content;
-use crate::job::{Change, Fact, Job, NewJob, QueueName, State, Time};
+use crate::job::{Change, Fact, Job, NewJob, QueueName, Start, State, Time};
 use crate::store::{EnqueueError, Enqueued, TooManyQueues};
 
 impl Content {
@@ -60,6 +60,9 @@ impl Content {
         let state = if run_at > now { State::Scheduled } else { State::Available };
         if let Some(key) = &new.spec.idempotency_key {
             self.keys.insert(key.clone(), new.id);
+        }
+        if matches!(new.start, Start::After(_)) {
+            self.submitted_with_delay.insert(new.id);
         }
         let change = Change::Enqueued { spec: new.spec, run_at };
         let fact = Fact::Job { id: new.id, labels: new.labels, state, attempt: 0, change };

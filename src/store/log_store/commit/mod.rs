@@ -2,6 +2,7 @@
 //! are the callers answered.
 
 pub mod archiver;
+mod clock_jump;
 pub mod command;
 pub mod committer;
 pub mod core;
