@@ -8,7 +8,7 @@ use crate::job::Schema;
 use crate::job::schema::Field;
 
 use super::form_switch::SwitchedForm;
-use super::form_value::Errors;
+use super::form_value::{Errors, written};
 use super::payload_form::{input_fields, schema_of};
 use super::payload_input::Input;
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
@@ -88,6 +88,26 @@ impl JobFields {
     /// The error of a field as a sentence; empty when the field is valid.
     pub fn wrong(&self, field: &str) -> String {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
+    }
+
+    /// The number of attempts when the form does not say.
+    pub fn usual_attempts(&self) -> String {
+        self.form.usual_retry().max_attempts.to_string()
+    }
+
+    /// The initial backoff when the form does not say.
+    pub fn usual_base(&self) -> String {
+        written(self.form.usual_retry().backoff.base_ms)
+    }
+
+    /// The maximum backoff when the form does not say.
+    pub fn usual_cap(&self) -> String {
+        written(self.form.usual_retry().backoff.cap_ms)
+    }
+
+    /// The retry policy of the form as a sentence; empty when its fields are invalid.
+    pub fn retry_budget(&self) -> String {
+        self.form.retry().map(|retry| sentence(&retry.to_string())).unwrap_or_default()
     }
 
     /// The number of fields that are marked as invalid.

@@ -176,7 +176,7 @@ impl SubmitForm {
 
     /// The form of a job with these labels and this spec; options with their default value are left empty.
     pub fn of_spec(labels: &Labels, spec: &Spec) -> Self {
-        let (retry, usual) = (spec.retry, RetryPolicy::default());
+        let (retry, usual) = (spec.retry, labels.kind.default_retry());
         let unless = |is_usual: bool, text: String| if is_usual { String::new() } else { text };
         let (backoff, usual_backoff) = (retry.backoff, usual.backoff);
         let tags: Vec<&str> = labels.tags.iter().map(|tag| tag.as_str()).collect();
@@ -198,6 +198,25 @@ impl SubmitForm {
             tags: tags.join(", "),
             ..SubmitForm::default()
         }
+    }
+
+    /// The retry policy when the form says nothing else.
+    pub fn usual_retry(&self) -> RetryPolicy {
+        RetryPolicy::default_for(self.kind.trim())
+    }
+
+    /// The retry policy that the form amounts to; `None` when its fields are invalid.
+    pub fn retry(&self) -> Option<RetryPolicy> {
+        let mut errors = Errors::new();
+        let read = SubmitForm {
+            kind: self.kind.clone(),
+            max_attempts: self.max_attempts.clone(),
+            backoff_base: self.backoff_base.clone(),
+            backoff_cap: self.backoff_cap.clone(),
+            ..SubmitForm::default()
+        };
+        let job = read.read(None, &mut errors).into_new_job().ok();
+        job.filter(|_| errors.is_empty()).map(|job| job.spec.retry)
     }
 
     /// Whether any option is filled in, so that the page must unfold the options.
