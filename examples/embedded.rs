@@ -39,8 +39,7 @@ async fn main() -> anyhow::Result<()> {
     println!("the dashboard is at http://{}", server.address());
 
     let job = r#"{"kind": "resize", "payload": {"width": 640, "height": 480}, "tags": ["demo"]}"#;
-    let job: Submission = serde_json::from_str(job)?;
-    let job = job.into_new_job().map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
+    let job = Submission::parse(job).map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
     let id = job.id;
     server.engine().enqueue(vec![job]).await?;
 

@@ -47,13 +47,16 @@ impl Config {
         file.demo |= args.demo;
         if file.demo {
             for (name, concurrency) in demo::QUEUES {
-                let queue =
-                    file::QueueSection { concurrency: Some(concurrency), ..Default::default() };
+                let queue = file::QueueSection {
+                    concurrency: Some(concurrency.get() as i64),
+                    ..Default::default()
+                };
                 file.queues.entry(name.to_owned()).or_insert(queue);
             }
         }
         file.stop.grace = args.grace.unwrap_or(file.stop.grace);
-        file.engine.concurrency = args.concurrency.unwrap_or(file.engine.concurrency);
+        file.engine.concurrency =
+            args.concurrency.map_or(file.engine.concurrency, |number| number.get() as i64);
         file.auth.token = args.auth_token.clone().or(file.auth.token);
         file.log.filter = args.log.clone().unwrap_or(file.log.filter);
         file.log.format = args.log_format.unwrap_or(file.log.format);

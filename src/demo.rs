@@ -14,8 +14,8 @@ use crate::engine::{
     SubmitError,
 };
 use crate::job::{
-    Backoff, Invalid, JobId, Json, Kind, Labels, NewJob, Origin, Overlap, QueueName, RetryPolicy,
-    ScheduleName, ScheduleSpec, Spec, Start, State, Tag, Time,
+    Backoff, Concurrency, Invalid, JobId, Json, Kind, Labels, NewJob, Origin, Overlap, QueueName,
+    RetryPolicy, ScheduleName, ScheduleSpec, Spec, Start, State, Tag, Time,
 };
 use crate::supervise::{Part, pass};
 
@@ -36,7 +36,7 @@ const SLOW_QUEUE: &str = "video";
 const CANCEL_AFTER: Duration = Duration::from_secs(3);
 
 /// Queues with a lower concurrency than the default, so that waiting jobs can be seen.
-pub const QUEUES: [(&str, usize); 1] = [(SLOW_QUEUE, 2)];
+pub const QUEUES: [(&str, Concurrency); 1] = [(SLOW_QUEUE, Concurrency::clamped(2))];
 
 /// Name, pattern, time zone, kind, payload and queue of the demo's schedules, which are deleted after the demo.
 const SCHEDULES: [(&str, &str, &str, &str, &str, &str); 3] = [

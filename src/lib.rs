@@ -37,8 +37,8 @@ mod app;
 
 pub use app::{Builder, Cortado, Server};
 pub use engine::{
-    Context, Engine, EnqueueError, Handler, PayloadError, ScheduleSubmission, StoreError,
-    Submission, SubmitError,
+    BackoffFields, Context, Engine, EnqueueError, Handler, PayloadError, ScheduleSubmission,
+    StoreError, Submission, SubmitError,
 };
 pub use job::Outcome;
 pub use shutdown::StopReport;

@@ -27,8 +27,7 @@ fn client(server: &Server) -> ClientArgs {
 }
 
 async fn submit(engine: &Engine, json: &str) -> JobId {
-    let submission: Submission = serde_json::from_str(json).unwrap();
-    let new = submission.into_new_job().unwrap();
+    let new = Submission::parse(json).unwrap();
     engine.enqueue(vec![new]).await.unwrap().remove(0).job().id
 }
 

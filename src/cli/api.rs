@@ -172,10 +172,13 @@ mod tests {
 
     #[test]
     fn a_problem_document_becomes_readable() {
-        let body = br#"{"code":"invalid_job","detail":"some fields are invalid",
+        let body = br#"{"code":"invalid_fields","detail":"some fields are invalid",
             "errors":[{"field":"queue","message":"too long"}]}"#;
         let text = refusal("422", body);
-        assert!(text.contains("(invalid_job)") && text.ends_with("\n  queue: too long"), "{text}");
+        assert!(
+            text.contains("(invalid_fields)") && text.ends_with("\n  queue: too long"),
+            "{text}"
+        );
         assert_eq!(
             refusal("502 Bad Gateway", b"<html>"),
             "the server refused the request: 502 Bad Gateway"

@@ -9,8 +9,9 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::job::{
-    Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, RetryPolicy, Tag, Time,
+    Concurrency, Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, RetryPolicy, Tag, Time,
 };
 use crate::units::{parse_duration, parse_listen};
 
@@ -98,7 +99,7 @@ pub struct ServeArgs {
     pub grace: Option<Duration>,
     /// The most jobs of one queue that run at once, unless the queue has its own setting [default: 64]
     #[arg(long, value_name = "N", env = "CORTADO_CONCURRENCY")]
-    pub concurrency: Option<usize>,
+    pub concurrency: Option<Concurrency>,
     /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
@@ -147,10 +148,10 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub client: ClientArgs,
     /// Only events of this queue (repeatable)
-    #[arg(long, value_name = "QUEUE")]
+    #[arg(long, value_name = "QUEUE", value_parser = QueueName::stored)]
     pub queue: Vec<QueueName>,
     /// Only events of this kind (repeatable)
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = Kind::stored)]
     pub kind: Vec<Kind>,
     /// Only events of this job (repeatable)
     #[arg(long, value_name = "ID")]
@@ -185,7 +186,7 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<QueueName>,
     /// Priority, -32768 to 32767; higher runs first [default: 0]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_priority)]
     pub priority: Option<i16>,
     /// Run no sooner than after this delay, such as 90s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "run_at")]
@@ -194,7 +195,7 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "TIME")]
     pub run_at: Option<Time>,
     /// The most attempts, 1 to 1000
-    #[arg(long, value_name = "N", help = max_attempts_help(), value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", help = max_attempts_help(), value_parser = parse_attempts)]
     pub max_attempts: Option<u16>,
     /// Timeout of one attempt, such as 5m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -287,6 +288,16 @@ pub struct VerifyArgs {
     pub data_dir: PathBuf,
 }
 
+fn parse_priority(text: &str) -> Result<i16, String> {
+    let refused = |_| PRIORITY.refusal(text);
+    PRIORITY.parse(text).and_then(|number| i16::try_from(number).map_err(refused))
+}
+
+fn parse_attempts(text: &str) -> Result<u16, String> {
+    let refused = |_| ATTEMPTS.refusal(text);
+    ATTEMPTS.parse(text).and_then(|number| u16::try_from(number).map_err(refused))
+}
+
 fn parse_server(text: &str) -> Result<Url, String> {
     let refused = || format!("{text:?} is not a server address such as http://127.0.0.1:8080");
     let url = Url::parse(text).map_err(|_| refused())?;
@@ -322,7 +333,7 @@ mod tests {
         assert_eq!(args.listen.unwrap().to_string(), "127.0.0.1:9000");
         assert_eq!(args.grace, Some(Duration::from_secs(5)));
         assert!(
-            matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(3))
+            matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(Concurrency::clamped(3)))
         );
     }
 
@@ -369,7 +380,22 @@ mod tests {
             ("cortado submit no/kind", "a-z"),
             ("cortado submit echo --delay 1s --run-at 2026-01-01T00:00:00Z", "cannot be used with"),
             ("cortado backup", "DIR"),
-            ("cortado submit echo --max-attempts 0", "1..=1000"),
+            ("cortado submit echo --max-attempts 0", "must be an integer from 1 to 1000, but is 0"),
+            (
+                "cortado submit echo --max-attempts x",
+                "must be an integer from 1 to 1000, but is \"x\"",
+            ),
+            (
+                "cortado submit echo --priority 40000",
+                "an integer from -32768 to 32767, but is 40000",
+            ),
+            ("cortado --concurrency 0", "must be an integer from 1 to 1000000, but is 0"),
+            ("cortado --concurrency=-1", "must be an integer from 1 to 1000000, but is -1"),
+            ("cortado --concurrency 1.5", "must be an integer from 1 to 1000000, but is 1.5"),
+            ("cortado --concurrency 1000001", "from 1 to 1000000, but is 1000001"),
+            ("cortado --concurrency NaN", "from 1 to 1000000, but is \"NaN\""),
+            ("cortado submit echo --queue ..", "without a dot at either end"),
+            ("cortado submit ..", "without a dot at either end"),
         ] {
             let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err().to_string();
             assert!(error.contains(says), "{line}: {error}");

@@ -23,7 +23,7 @@ use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
 use crate::http::server::access_log::AccessLog;
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{JsonLimits, Kind, LogCaps, QueueName, WorkerName};
+use crate::job::{Concurrency, JsonLimits, Kind, LogCaps, QueueName, WorkerName};
 use crate::store::{self};
 
 /// The shortest token, in characters; a shorter one could be guessed.
@@ -134,6 +134,10 @@ impl InvalidSettings {
         }
     }
 
+    fn concurrency(&mut self, key: &str, number: i64) -> Option<Concurrency> {
+        self.take(key, Concurrency::new(number))
+    }
+
     fn token(&mut self, token: &str) -> Option<AuthSettings> {
         if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.add(
@@ -165,7 +169,6 @@ impl InvalidSettings {
         queues: &BTreeMap<String, QueueSection>,
     ) -> EngineConfig {
         self.at_least("engine.max_running", section.max_running, 1);
-        self.at_least("engine.concurrency", section.concurrency, 1);
         self.at_least("engine.weight", section.weight, 1);
         self.at_least("engine.max_payload", section.max_payload, 2);
         if !(1..=JsonLimits::MAX_DEPTH).contains(&section.max_json_depth) {
@@ -180,22 +183,25 @@ impl InvalidSettings {
         if section.lease < Duration::from_secs(1) {
             self.add("engine.lease", "at least 1s is expected");
         }
-        let (concurrency, weight) = (section.concurrency, section.weight);
-        let usual = QueueConfig { concurrency, weight, rate_limit: None };
+        let default = EngineConfig::default();
+        let concurrency = self.concurrency("engine.concurrency", section.concurrency);
+        let concurrency = concurrency.unwrap_or(default.default_queue.concurrency);
+        let usual = QueueConfig { concurrency, weight: section.weight, rate_limit: None };
         let mut own = Vec::new();
         for (name, queue) in queues {
             let key = format!("queues.{name}");
-            let (concurrency, weight) = (queue.concurrency, queue.weight);
-            self.at_least(&format!("{key}.concurrency"), concurrency.unwrap_or(1), 1);
+            let own_concurrency = queue
+                .concurrency
+                .and_then(|number| self.concurrency(&format!("{key}.concurrency"), number));
+            let weight = queue.weight;
             self.at_least(&format!("{key}.weight"), weight.unwrap_or(1), 1);
             if let Some(name) = self.take(key, QueueName::parse(name)) {
-                let concurrency = concurrency.unwrap_or(usual.concurrency);
+                let concurrency = own_concurrency.unwrap_or(usual.concurrency);
                 let weight = weight.unwrap_or(usual.weight);
                 own.push((name, QueueConfig { concurrency, weight, rate_limit: queue.rate_limit }));
             }
         }
         let worker = self.take("engine.worker", WorkerName::parse(&section.worker));
-        let default = EngineConfig::default();
         EngineConfig {
             worker: worker.unwrap_or(default.worker),
             max_running: section.max_running,
@@ -357,9 +363,8 @@ impl InvalidSettings {
         section: &CommandSection,
     ) -> Option<command::Program> {
         let before = self.0.len();
-        if Kind::parse(name).is_err() {
-            self.add(key, "a name of 1 to 64 of the characters a-z A-Z 0-9 _ . : - is expected");
-        }
+        // A command has a name like that of a kind.
+        self.take(key, Kind::parse(name));
         // A relative path would depend on the server's working directory or on `cwd`.
         let program = &section.program;
         if program.is_empty() || (program.contains('/') && !Path::new(program).is_absolute()) {

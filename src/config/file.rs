@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
 use super::error::ConfigError;
@@ -16,8 +16,8 @@ use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
 use crate::http::HttpLimits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
-use crate::job::RateLimit;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
+use crate::job::{Concurrency, RateLimit};
 use crate::store;
 use crate::units::{duration, listen, size};
 
@@ -137,7 +137,8 @@ pub struct StopSection {
 pub struct EngineSection {
     pub worker: String,
     pub max_running: usize,
-    pub concurrency: usize,
+    #[serde(deserialize_with = "concurrency")]
+    pub concurrency: i64,
     pub weight: u32,
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
@@ -160,7 +161,8 @@ pub struct EngineSection {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct QueueSection {
-    pub concurrency: Option<usize>,
+    #[serde(deserialize_with = "own_concurrency")]
+    pub concurrency: Option<i64>,
     pub weight: Option<u32>,
     pub rate_limit: Option<RateLimit>,
 }
@@ -270,6 +272,15 @@ pub struct CommandSection {
     pub dashes: Dashes,
 }
 
+/// An integer whose range is checked together with all other settings.
+fn concurrency<'de, D: Deserializer<'de>>(input: D) -> Result<i64, D::Error> {
+    Concurrency::RANGE.deserialize_integer(input)
+}
+
+fn own_concurrency<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    concurrency(input).map(Some)
+}
+
 fn max_output_lines() -> usize {
     10_000
 }
@@ -322,7 +333,7 @@ impl Default for EngineSection {
         EngineSection {
             worker: engine.worker.as_str().to_owned(),
             max_running: engine.max_running,
-            concurrency: engine.default_queue.concurrency,
+            concurrency: engine.default_queue.concurrency.get() as i64,
             weight: engine.default_queue.weight,
             lease: engine.lease_ttl,
             timeout: engine.default_timeout,

@@ -90,8 +90,9 @@ fn one(
     };
     submission.into_spec(Origin::Config, now).map_err(|errors| {
         // Durations have a unit in the file, where a submission has the suffix `_ms`.
-        let field = |error: &FieldError| error.field.trim_end_matches("_ms");
-        let named = |error: FieldError| (format!("{key}.{}", field(&error)), error.message);
+        let named = |FieldError { field, message }| {
+            (format!("{key}.{}", field.trim_end_matches("_ms")), message)
+        };
         errors.into_iter().map(named).collect()
     })
 }

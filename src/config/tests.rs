@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{Dashes, Stdin};
+use crate::job::Concurrency;
 use crate::store;
 
 const EXAMPLE: &str = include_str!("../../docs/cortado.example.toml");
@@ -85,7 +86,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         listen: Some("127.0.0.1:2".parse().unwrap()),
         demo: true,
         grace: Some(Duration::ZERO),
-        concurrency: Some(7),
+        concurrency: Some(Concurrency::clamped(7)),
         auth_token: Some("0123456789abcdef".to_owned()),
         log: Some("debug".to_owned()),
         ..ServeArgs::default()
@@ -96,11 +97,14 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!((config.stop.grace, config.demo), (Duration::ZERO, true));
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "debug"));
     assert_eq!(config.auth.unwrap().token, "0123456789abcdef");
-    assert_eq!(config.engine.default_queue.concurrency, 7);
+    assert_eq!(config.engine.default_queue.concurrency.get(), 7);
     // For a queue that the file does not configure, the demo sets its own concurrency.
     let queues: Vec<_> = config.engine.queues.iter().map(|(name, q)| (name.as_str(), *q)).collect();
-    let queue =
-        |concurrency, weight| crate::engine::QueueConfig { concurrency, weight, rate_limit: None };
+    let queue = |concurrency, weight| crate::engine::QueueConfig {
+        concurrency: Concurrency::clamped(concurrency),
+        weight,
+        rate_limit: None,
+    };
     assert_eq!(queues, [("mail", queue(7, 3)), ("video", queue(2, 1))]);
 }
 
@@ -158,7 +162,7 @@ fn every_problem_is_named_with_its_key() {
     }
     assert_eq!(keys.len(), 21, "{problems:?}");
     let text = ConfigError::Invalid(problems).to_string();
-    assert!(text.contains("\n  engine.concurrency: at least 1 is expected"), "{text}");
+    assert!(text.contains("\n  engine.concurrency: must be an integer from 1 to 1000000, but is 0; pause a queue to stop it"), "{text}");
     assert!(
         !text.contains("'secret'") && !text.contains("\"short\""),
         "secrets stay secret: {text}"

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::PayloadError;
-use crate::job::{Json, JsonLimits, QueueName, RateLimit, ScheduleName, ScheduleSpec, WorkerName};
+use crate::job::{
+    Concurrency, Json, JsonLimits, QueueName, RateLimit, ScheduleName, ScheduleSpec, WorkerName,
+};
 
 /// The configuration of the engine.
 #[derive(Debug, Clone)]
@@ -43,7 +45,7 @@ pub struct EngineConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueConfig {
     /// The most attempts of the queue that run at once.
-    pub concurrency: usize,
+    pub concurrency: Concurrency,
     /// The queue's share when queues compete for the last slots: twice the weight is twice the share.
     pub weight: u32,
     /// How often attempts may start.
@@ -56,7 +58,11 @@ impl Default for EngineConfig {
             worker: WorkerName::parse("local").unwrap_or_else(|_| unreachable!("a valid name")),
             max_running: 100_000,
             queues: Vec::new(),
-            default_queue: QueueConfig { concurrency: 64, weight: 1, rate_limit: None },
+            default_queue: QueueConfig {
+                concurrency: Concurrency::clamped(64),
+                weight: 1,
+                rate_limit: None,
+            },
             lease_ttl: Duration::from_secs(30),
             default_timeout: Duration::from_secs(30 * 60),
             max_payload: 1_024 * 1_024,

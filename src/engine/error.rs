@@ -4,7 +4,9 @@
 use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, first_few, shorten};
 use crate::job::{Kind, TooComplex};
-use crate::store::{ControlError, EnqueueError, JobControlError, ScheduleError, StoreError};
+use crate::store::{
+    ControlError, EnqueueError, JobControlError, ReusedKey, ScheduleError, StoreError,
+};
 
 /// Why a kind and its payload are not accepted, for a job or for the jobs of a schedule.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -78,6 +80,9 @@ impl SubmitError {
     pub fn of_job(self, index: usize) -> Self {
         match self {
             SubmitError::Payload(error) => SubmitError::Payload(error.of_job(index)),
+            SubmitError::Enqueue(EnqueueError::KeyReused(reused)) => {
+                EnqueueError::KeyReused(ReusedKey { at: Some(index), ..reused }).into()
+            }
             SubmitError::Enqueue(_) => self,
         }
     }

@@ -45,7 +45,8 @@ mod tests;
 
 pub use crate::store::{
     ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter, JobControlError, Page,
-    Piece, QueueStats, ScheduleError, Snapshot, Stats, Storage, StoreError, TooManyQueues,
+    Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage, StoreError,
+    TooManyQueues,
 };
 pub use blocking::run_blocking;
 pub use config::{EngineConfig, QueueConfig};

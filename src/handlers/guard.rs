@@ -75,17 +75,9 @@ impl Guard {
     /// # Errors
     /// [`RefusedTarget`] says what is wrong.
     pub fn check(&self, text: &str) -> Result<(Url, Checked), RefusedTarget> {
-        // The message goes to logs, so it must not contain the URL, which may hold a password.
-        let refused = |why: &str| RefusedTarget::Url(format!("the URL is not accepted: {why}"));
-        let url = Url::parse(text).map_err(|error| refused(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(refused("only http and https are allowed"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused("put credentials into a header, not into the URL"));
-        }
+        let url = parse_url(text)?;
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return Err(refused("it has no host"));
+            return Err(refused_url("it has no host"));
         };
         let name = match host {
             Host::Domain(name) => name.trim_end_matches('.').to_ascii_lowercase(),
@@ -117,6 +109,32 @@ impl Guard {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Parses a URL and checks everything that does not depend on what may be reached.
+///
+/// # Errors
+/// [`RefusedTarget::Url`] says what is wrong.
+pub fn parse_url(text: &str) -> Result<Url, RefusedTarget> {
+    let url = Url::parse(text).map_err(|error| refused_url(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refused_url("only http and https are allowed"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused_url("put credentials into a header, not into the URL"));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(refused_url("it has no host"));
+    }
+    if url.port() == Some(0) {
+        return Err(refused_url("port 0 cannot be connected to"));
+    }
+    Ok(url)
+}
+
+/// The message goes to logs, so it must not contain the URL, which may hold a password.
+fn refused_url(why: &str) -> RefusedTarget {
+    RefusedTarget::Url(format!("the URL is not accepted: {why}"))
 }
 
 /// Why an address is not on the public internet; `None` when it is.

@@ -19,8 +19,8 @@ pub(super) const SCHEMA: &str = r#"{
   "additionalProperties": false,
   "required": ["ms"],
   "properties": {
-    "ms": {"type": "integer", "title": "Milliseconds", "minimum": 0, "maximum": 18446744073709551615,
-      "description": "How long to wait."},
+    "ms": {"type": "integer", "title": "Milliseconds", "minimum": 0, "maximum": 604800000,
+      "description": "How long to wait, at most seven days."},
     "progress": {"type": "boolean", "title": "Report progress", "default": false,
       "description": "Reports progress ten times, each time with a log line."}
   }

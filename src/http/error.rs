@@ -6,12 +6,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::engine::{
-    BulkError, ControlError, EnqueueError, FieldError, JobActionError, JobControlError,
-    PayloadError, ScheduleError, SetScheduleError, StoreError, SubmitError, TooManyQueues,
+    BulkError, ControlError, EnqueueError, JobActionError, JobControlError, PayloadError,
+    ReusedKey, ScheduleError, SetScheduleError, StoreError, SubmitError, TooManyQueues,
 };
 use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{JobId, ScheduleName, TooComplex};
+use crate::job::{FieldError, JobId, ScheduleName, TooComplex};
 
 /// An error response:
 /// `{"type","title","status","detail","code","errors":[{"field","message"}]?}`.
@@ -89,16 +89,9 @@ impl Problem {
         Problem { errors, ..self }
     }
 
-    /// The invalid fields of one job.
-    pub fn invalid_job(errors: Vec<FieldError>) -> Self {
-        let errors = errors.into_iter().map(|e| (e.field.to_owned(), e.message));
-        Problem::invalid_fields("invalid_job", errors)
-    }
-
-    /// The invalid fields of a schedule.
-    pub fn invalid_schedule(errors: Vec<FieldError>) -> Self {
-        let errors = errors.into_iter().map(|e| (e.field.to_owned(), e.message));
-        Problem::invalid_fields("invalid_schedule", errors)
+    /// The invalid fields of a body.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        Problem::of_fields(errors.into_iter().map(|error| (error.field.into(), error.message)))
     }
 
     /// There is no schedule with this name.
@@ -111,8 +104,13 @@ impl Problem {
     pub fn invalid_batch(errors: Vec<(usize, FieldError)>) -> Self {
         let errors = errors
             .into_iter()
-            .map(|(at, error)| (field_of_job(Some(at), error.field), error.message));
-        Problem::invalid_fields("invalid_job", errors)
+            .map(|(at, error)| (field_of_job(Some(at), &error.field), error.message));
+        Problem::of_fields(errors)
+    }
+
+    /// One invalid field of a body.
+    pub fn invalid_field(field: &'static str, message: impl Into<String>) -> Self {
+        Problem::of_fields(std::iter::once((field.to_owned(), message.into())))
     }
 
     /// The properties of a payload that violate the schema of its kind; `at` is the index of the job in a batch.
@@ -126,19 +124,30 @@ impl Problem {
         problem.with_errors(errors)
     }
 
-    fn invalid_fields(code: &'static str, errors: impl Iterator<Item = (String, String)>) -> Self {
-        let detail = "some fields are invalid; see errors";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
+    /// The detail repeats the first errors, for clients that show nothing else.
+    fn of_fields(errors: impl Iterator<Item = (String, String)>) -> Self {
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", "");
+        problem.with_errors(errors).with_detail_of_errors()
     }
 
-    /// The request for an action is invalid.
-    pub fn invalid_control(error: &impl std::fmt::Display) -> Self {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_control", error.to_string())
+    fn with_detail_of_errors(self) -> Self {
+        let words = self.errors.iter().map(|error| match error.field.as_str() {
+            "" => error.message.clone(),
+            field => format!("{field}: {}", error.message),
+        });
+        let detail = shorten(&words.collect::<Vec<String>>().join("; "), MAX_MESSAGE);
+        Problem { detail, ..self }
     }
 
     /// There is no job with this id.
     pub fn no_such_job(id: &str) -> Self {
         Problem::new(StatusCode::NOT_FOUND, "no_such_job", format!("no such job: {id}"))
+    }
+
+    /// Parameters of the query are invalid: their names, and what is wrong with each.
+    pub fn invalid_parameters(errors: impl Iterator<Item = (String, String)>) -> Self {
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", "");
+        problem.with_errors(errors).with_detail_of_errors()
     }
 
     /// A parameter of the query or the path is invalid.
@@ -195,6 +204,7 @@ impl Problem {
 /// The name of a field of a job in an error: `payload`, or `[0].payload` in the first job of a batch.
 fn field_of_job(at: Option<usize>, field: &str) -> String {
     match at {
+        Some(at) if field.is_empty() => format!("[{at}]"),
         Some(at) => format!("[{at}].{field}"),
         None => field.to_owned(),
     }
@@ -241,6 +251,15 @@ impl From<PayloadError> for Problem {
     }
 }
 
+impl From<ReusedKey> for Problem {
+    fn from(reused: ReusedKey) -> Self {
+        let (field, detail) = (field_of_job(reused.at, "idempotency_key"), reused.to_string());
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let problem = Problem::new(status, "idempotency_key_reused", &detail);
+        problem.with_errors(std::iter::once((field, detail)))
+    }
+}
+
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
@@ -249,6 +268,7 @@ impl From<SubmitError> for Problem {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 Problem::new(status, "backlog_full", error.to_string()).retry_after(1)
             }
+            SubmitError::Enqueue(EnqueueError::KeyReused(reused)) => reused.into(),
             SubmitError::Enqueue(EnqueueError::TooManyQueues(error)) => error.into(),
             SubmitError::Enqueue(EnqueueError::Store(error)) => error.into(),
         }

@@ -3,11 +3,13 @@
 
 mod attempt;
 mod event;
+pub mod fields;
 mod id;
 mod json;
 mod labels;
 mod log_scale;
 mod names;
+mod number;
 mod queue_settings;
 mod rate;
 mod record;
@@ -27,14 +29,13 @@ pub use event::filter::Filter;
 pub use event::{
     Change, Event, Fact, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
 };
+pub use fields::{FieldError, FieldErrors, Fields};
 pub use id::{JobId, fresh_uuid};
-pub use json::{
-    Json, JsonLimits, Object, Scan, TooComplex, Unwritable, elements, optional_object, same,
-    text_length,
-};
+pub use json::{Json, JsonLimits, Scan, TooComplex, Unwritable, elements, same, text_length};
 pub use labels::Labels;
 pub use log_scale::LogScale;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
+pub use number::{Concurrency, IntegerRange};
 pub use queue_settings::QueueSettings;
 pub use rate::{RateLimit, RateRule};
 pub use record::{AttemptEnd, AttemptView, Job, LogCaps, Moment};
@@ -48,9 +49,10 @@ pub use search::reading::{Interrupted, Reading};
 pub use search::term::{Needle, Term, Value};
 pub use spec::{NewJob, Spec, Start};
 pub use state::{Refused, State, Status, Step};
-pub use text::comma_list::{MAX_NAMES, add_names};
+pub use text::comma_list::{FilterValue, MAX_NAMES, add_names};
 pub use text::error_line::{TRACEBACK, error_line};
 pub use text::fingerprint::{fingerprint, pattern};
+pub use text::hidden::is_hidden;
 pub use text::shorten;
 pub use text::stable_hash::{StableHasher, stable_hash};
 pub use time::{Time, parse_duration};

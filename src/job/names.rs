@@ -1,11 +1,14 @@
 //! Validated names that people choose: queues, kinds, schedules, tags, keys and workers. They are validated once,
-//! where they enter.
+//! where they enter. A store may hold names that older versions accepted; they can be read and looked up, but no new
+//! ones are created.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::job::is_hidden;
 
 /// The error for a text that is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +35,7 @@ impl Invalid {
 
 /// Defines the type of a validated name, which is cheap to clone, ordered, and displayed as its text.
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $accepted:literal, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $accepted:literal, $check:expr, $stored:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(Arc<str>);
@@ -49,6 +52,16 @@ macro_rules! name {
                 } else {
                     Err(Invalid::new($what, text, $accepted))
                 }
+            }
+
+            /// Validates the name of something that exists already. A store may hold names that [`Self::parse`]
+            /// refuses, because older versions accepted them.
+            ///
+            /// # Errors
+            /// [`Invalid`] says what is accepted.
+            pub fn stored(text: &str) -> Result<Self, Invalid> {
+                let check: fn(&str) -> bool = $stored;
+                if check(text) { Ok($name(text.into())) } else { $name::parse(text) }
             }
 
             /// Returns the name as text.
@@ -86,30 +99,36 @@ macro_rules! name {
 
 name!(
     /// The name of a queue.
-    QueueName, "queue", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
+    QueueName, "queue", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
+    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
 );
 name!(
     /// The kind of a job, which selects its handler.
-    Kind, "kind", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
+    Kind, "kind", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
+    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
 );
 name!(
     /// The name of a schedule.
-    ScheduleName, "schedule", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -", |t| plain(t, 64)
+    ScheduleName, "schedule", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
+    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
 );
 name!(
     /// A tag by which people find jobs.
-    Tag, "tag", "use 1 to 100 characters without commas, control characters or spaces at the ends",
-    |t| text(t, 100) && !t.contains(',')
+    Tag, "tag",
+    "use 1 to 100 characters without commas, characters that cannot be seen, or spaces at the ends",
+    |t| text(t, 100) && !t.contains(',') && !t.contains(is_hidden), |t| text(t, 100) && !t.contains(',')
 );
 name!(
     /// A key that identifies a submission: two submissions with the same key create one job.
     IdempotencyKey, "idempotency_key",
-    "use 1 to 200 characters without control characters or spaces at the ends", |t| text(t, 200)
+    "use 1 to 200 characters without characters that cannot be seen, or spaces at the ends",
+    |t| text(t, 200) && !t.contains(is_hidden), |t| text(t, 200)
 );
 name!(
     /// The name of a worker, which holds leases.
-    WorkerName, "worker", "use 1 to 100 characters without control characters or spaces at the ends",
-    |t| text(t, 100)
+    WorkerName, "worker",
+    "use 1 to 100 characters without characters that cannot be seen, or spaces at the ends",
+    |t| text(t, 100) && !t.contains(is_hidden), |t| text(t, 100)
 );
 
 impl Default for QueueName {
@@ -133,12 +152,83 @@ fn text(text: &str, max: usize) -> bool {
 mod tests {
     use super::*;
 
+    /// Texts that no name may be, whatever it names.
+    const NO_NAME: [&str; 14] = [
+        "",
+        " ",
+        " lead",
+        "trail ",
+        "tab\there",
+        "line\nbreak",
+        "nul\0",
+        "bell\u{7}",
+        "\u{202e}evil",
+        "zero\u{200b}width",
+        "\u{feff}bom",
+        "soft\u{ad}hyphen",
+        "line\u{2028}separator",
+        "isolate\u{2066}",
+    ];
+    /// Texts that no name in an address may be.
+    const NO_SEGMENT: [&str; 18] = [
+        ".",
+        "..",
+        "...",
+        ".mail",
+        "mail.",
+        "..mail",
+        "a/b",
+        "/",
+        "../mail",
+        "%2e%2e",
+        "a%20b",
+        "two words",
+        "a\\b",
+        "a?b",
+        "a#b",
+        "ünï",
+        "m\u{430}il",
+        "\u{2024}\u{2024}",
+    ];
+
     #[test]
-    fn queue_names_are_plain() {
-        assert_eq!(QueueName::parse("mail.out:eu-1").unwrap().as_str(), "mail.out:eu-1");
-        let long = "q".repeat(65);
-        for bad in ["", "two words", "ünï", "a/b", long.as_str()] {
-            assert!(QueueName::parse(bad).is_err(), "{bad:?} should be refused");
+    fn no_name_is_hidden_or_cannot_be_part_of_an_address() {
+        for bad in NO_NAME.into_iter().chain(NO_SEGMENT) {
+            let words = [
+                QueueName::parse(bad).map(drop).unwrap_err(),
+                Kind::parse(bad).map(drop).unwrap_err(),
+                ScheduleName::parse(bad).map(drop).unwrap_err(),
+            ]
+            .map(|error| error.accepted);
+            assert!(words.iter().all(|accepted| *accepted == words[0]), "{bad:?}");
+        }
+        for bad in NO_NAME {
+            assert!(Tag::parse(bad).is_err(), "{bad:?}");
+            assert!(IdempotencyKey::parse(bad).is_err(), "{bad:?}");
+            assert!(WorkerName::parse(bad).is_err(), "{bad:?}");
+        }
+        for (longest, parse) in [
+            (64, (|t| QueueName::parse(t).is_ok()) as fn(&str) -> bool),
+            (64, |t| Kind::parse(t).is_ok()),
+            (64, |t| ScheduleName::parse(t).is_ok()),
+            (100, |t| Tag::parse(t).is_ok()),
+            (200, |t| IdempotencyKey::parse(t).is_ok()),
+            (100, |t| WorkerName::parse(t).is_ok()),
+        ] {
+            assert!(parse(&"q".repeat(longest)) && !parse(&"q".repeat(longest + 1)), "{longest}");
+            assert!(parse("mail.out:eu-1_b"));
+        }
+    }
+
+    #[test]
+    fn names_that_older_versions_accepted_can_be_read_and_no_others() {
+        for old in [".", "..", ".mail", "mail."] {
+            assert_eq!(QueueName::stored(old).unwrap().as_str(), old);
+            assert!(Kind::stored(old).is_ok() && ScheduleName::stored(old).is_ok(), "{old:?}");
+        }
+        assert!(Tag::stored("zero\u{200b}width").is_ok());
+        for bad in ["", "a/b", "two words", "%2e"] {
+            assert_eq!(QueueName::stored(bad).unwrap_err(), QueueName::parse(bad).unwrap_err());
         }
     }
 

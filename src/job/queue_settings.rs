@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{QueueChange, RateRule};
+use super::{Concurrency, QueueChange, RateRule};
 
 /// What was set for a queue at run time. The default is a queue for which nothing was set.
 ///
@@ -12,7 +12,7 @@ pub struct QueueSettings {
     /// Whether the queue is paused: no jobs are claimed from it.
     pub paused: bool,
     /// How many attempts may run at once; `None` means the configured value.
-    pub concurrency: Option<u32>,
+    pub concurrency: Option<Concurrency>,
     /// How often attempts may start; `None` means the configured value.
     pub rate_limit: Option<RateRule>,
 }
@@ -55,10 +55,14 @@ mod tests {
         let mut settings = QueueSettings::default();
         assert!(settings.is_default());
         assert!(settings.apply(QueueChange::Paused));
-        assert!(settings.apply(QueueChange::ConcurrencySet { concurrency: Some(0) }));
+        assert!(
+            settings
+                .apply(QueueChange::ConcurrencySet { concurrency: Some(Concurrency::clamped(3)) })
+        );
         let rate_limit = Some(RateRule::Unlimited);
         assert!(settings.apply(QueueChange::RateLimitSet { rate_limit }));
-        let all = QueueSettings { paused: true, concurrency: Some(0), rate_limit };
+        let all =
+            QueueSettings { paused: true, concurrency: Some(Concurrency::clamped(3)), rate_limit };
         assert_eq!(settings, all);
 
         let mut resumed = all;

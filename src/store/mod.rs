@@ -26,6 +26,7 @@ pub mod log_store;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+mod reused_key;
 mod schedules;
 mod search;
 mod sled;
@@ -35,6 +36,7 @@ mod stats;
 pub use export::{ExportCheck, ExportReader, ExportWriter};
 pub use limits::{Keep, Retention, StoreLimits};
 pub use memory::MemoryStore;
+pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
 pub use stats::{QueueStats, Stats, Storage};
@@ -61,11 +63,12 @@ pub use stats::{QueueStats, Stats, Storage};
 pub trait Store: Send + Sync + 'static {
     /// Enqueues new jobs, all or none. A job whose idempotency key is already taken (by a stored job,
     /// finished or not, or earlier in the same batch) is not enqueued: the answer holds the existing job,
-    /// whatever else differs, even when the backlog is full. A job is `Scheduled` when its `run_at` is after
+    /// even when the backlog is full. A job is `Scheduled` when its `run_at` is after
     /// now, and otherwise `Available`. The caller makes ids unique ([`JobId::generate`]).
     ///
     /// # Errors
-    /// First [`EnqueueError::Full`], when the waiting jobs and the new ones together exceed
+    /// First [`EnqueueError::KeyReused`], when the job that has the key of a new job was submitted with something else
+    /// ([`Job::differences`]); then [`EnqueueError::Full`], when the waiting jobs and the new ones together exceed
     /// [`StoreLimits::max_waiting`] (a job that becomes available again is never refused, so there may
     /// be more); then [`EnqueueError::TooManyQueues`], when a new queue would exceed [`StoreLimits::max_queues`].
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError>;
@@ -438,6 +441,9 @@ pub enum EnqueueError {
     /// The jobs need new queues, and there would be too many.
     #[error(transparent)]
     TooManyQueues(#[from] TooManyQueues),
+    /// The idempotency key of a job was used for another submission.
+    #[error(transparent)]
+    KeyReused(#[from] ReusedKey),
     /// The store could not do its work.
     #[error(transparent)]
     Store(#[from] StoreError),

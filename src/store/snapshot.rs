@@ -200,25 +200,25 @@ fn check_time(at: Time) -> Result<(), String> {
 }
 
 fn check_queue(queue: &QueueName) -> Result<(), String> {
-    QueueName::parse(queue.as_str()).map(drop).map_err(|error| error.to_string())
+    QueueName::stored(queue.as_str()).map(drop).map_err(|error| error.to_string())
 }
 
 fn check_schedule(name: &ScheduleName) -> Result<(), String> {
-    ScheduleName::parse(name.as_str()).map(drop).map_err(|error| error.to_string())
+    ScheduleName::stored(name.as_str()).map(drop).map_err(|error| error.to_string())
 }
 
 fn check_labels(labels: &Labels) -> Result<(), String> {
     check_queue(&labels.queue)?;
-    Kind::parse(labels.kind.as_str()).map_err(|error| error.to_string())?;
+    Kind::stored(labels.kind.as_str()).map_err(|error| error.to_string())?;
     for tag in &labels.tags {
-        Tag::parse(tag.as_str()).map_err(|error| error.to_string())?;
+        Tag::stored(tag.as_str()).map_err(|error| error.to_string())?;
     }
     Ok(())
 }
 
 fn check_spec(spec: &Spec) -> Result<(), String> {
     if let Some(key) = &spec.idempotency_key {
-        IdempotencyKey::parse(key.as_str()).map_err(|error| error.to_string())?;
+        IdempotencyKey::stored(key.as_str()).map_err(|error| error.to_string())?;
     }
     check_json("payload", &spec.payload)
 }
@@ -227,7 +227,7 @@ fn check_change(change: &Change) -> Result<(), String> {
     match change {
         Change::Enqueued { spec, .. } => check_spec(spec),
         Change::Started { worker } => {
-            WorkerName::parse(worker.as_str()).map(drop).map_err(|error| error.to_string())
+            WorkerName::stored(worker.as_str()).map(drop).map_err(|error| error.to_string())
         }
         Change::Completed { result } => check_json("result", result),
         Change::BecameAvailable
@@ -265,6 +265,30 @@ mod tests {
     fn a_line_is_checked_like_a_submission() {
         assert!(Piece::from_line(paused("mail").as_bytes()).is_ok());
         assert!(Piece::from_line(paused("not a name").as_bytes()).unwrap_err().contains("queue"));
+        for bad in ["", "a/b", "%2e%2e", "\u{202e}evil", &"q".repeat(65)] {
+            assert!(Piece::from_line(paused(bad).as_bytes()).is_err(), "{bad:?}");
+        }
+        // An older version may have exported it.
+        assert!(Piece::from_line(paused("..").as_bytes()).is_ok());
+        for (number, shown) in
+            [("0", "0"), ("-1", "-1"), ("1.5", "1.5"), ("1000001", "1000001"), ("{}", "an object")]
+        {
+            let words = format!("must be an integer from 1 to 1000000, but is {shown}");
+            let old = format!(r#"{{"concurrency":["mail",{number}]}}"#);
+            let settings =
+                format!(r#""name":"mail","paused":false,"concurrency":{number},"rate_limit":null"#);
+            let change = format!(r#""change":{{"concurrency_set":{{"concurrency":{number}}}}}"#);
+            for line in [
+                old,
+                format!(r#"{{"queue":{{{settings}}}}}"#),
+                format!(
+                    r#"{{"event":{{"seq":1,"at":0,"fact":{{"queue":{{"queue":"q",{change}}}}}}}}}"#
+                ),
+            ] {
+                let error = Piece::from_line(line.as_bytes()).unwrap_err();
+                assert!(error.contains(&words), "{line}: {error}");
+            }
+        }
         let head = r#"{"head":{"cortado_export":4,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
         assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 3"));
         for at in [i64::MIN, i64::MAX, 253_402_207_201_000, -377_705_116_800_001] {

@@ -14,6 +14,7 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::parts::filters;
 use super::parts::queue_row::QueueRow;
+use super::parts::unknown_parameters::{ignored, note_unknown};
 use super::submit::form_value::cut;
 
 /// The most queues on one page.
@@ -47,6 +48,8 @@ pub struct QueueFilter {
     show: String,
     /// The page, from 1; 0 is the first page, too.
     page: usize,
+    /// The parameters that are none of the page.
+    unknown: Vec<String>,
 }
 
 /// The status filters to choose from: their values in the URL, and their names.
@@ -59,7 +62,7 @@ const STATUS_FILTERS: [(&str, &str); 5] = [
 ];
 
 impl QueueFilter {
-    /// Reads a filter from a query string. Other parameters are ignored.
+    /// Reads a filter from a query string. The page names other parameters.
     pub fn parse(query: &str) -> QueueFilter {
         let mut filter = QueueFilter::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -67,7 +70,7 @@ impl QueueFilter {
                 "q" => filter.q = value.trim().to_owned(),
                 "show" => filter.show = value.into_owned(),
                 "page" => filter.page = value.parse().unwrap_or_default(),
-                _ => {}
+                other => note_unknown(&mut filter.unknown, other),
             }
         }
         cut([&mut filter.q, &mut filter.show]);
@@ -152,6 +155,15 @@ pub async fn show(
 }
 
 impl QueuesPage {
+    /// The sentence about parameters that were ignored.
+    fn ignored(&self) -> Option<String> {
+        let mut unknown = self.filter.unknown.clone();
+        if !STATUS_FILTERS.iter().any(|(value, _)| *value == self.filter.show) {
+            unknown.push(format!("show={}", self.filter.show));
+        }
+        ignored(&unknown)
+    }
+
     fn has_filter(&self) -> bool {
         self.filter.is_filtered() || self.total > MAX_UNFILTERED
     }

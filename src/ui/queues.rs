@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
+use crate::http::api::extract::without_escape;
 use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
-use crate::job::{JobQuery, QueueName, RateRule};
+use crate::job::{Concurrency, JobQuery, QueueName, RateRule};
 
 use super::layout::error::UiError;
 use super::layout::flash::Done;
@@ -77,6 +78,7 @@ pub async fn pause(
     Form(return_to): Form<ReturnTo>,
 ) -> Result<SeeOther, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
+    let name = queue.to_string();
     engine.pause(queue).await?;
     Ok(return_to.redirect(&name).with(Done::QueuePaused, name))
 }
@@ -88,6 +90,7 @@ pub async fn resume(
     Form(return_to): Form<ReturnTo>,
 ) -> Result<SeeOther, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
+    let name = queue.to_string();
     engine.resume(queue).await?;
     Ok(return_to.redirect(&name).with(Done::QueueResumed, name))
 }
@@ -101,16 +104,12 @@ pub async fn set_concurrency(
 ) -> Result<Response, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     let typed = form.concurrency.trim();
-    let concurrency = match typed.parse::<u32>() {
-        Ok(0) => Err("0 would stop the queue; pause it instead"),
-        Ok(concurrency) => Ok(Some(concurrency)),
-        Err(_) if typed.is_empty() => Ok(None),
-        Err(_) => Err("enter a whole number such as 10"),
-    };
-    match concurrency {
+    let name = queue.to_string();
+    match Some(typed).filter(|typed| !typed.is_empty()).map(str::parse::<Concurrency>).transpose() {
         Ok(concurrency) => engine.set_concurrency(queue, concurrency).await?,
         Err(message) => {
-            return refuse(&engine, &address, &name, "concurrency", typed, message).await;
+            let message = format!("the concurrency {message}");
+            return refuse(&engine, &address, &name, "concurrency", typed, &message).await;
         }
     }
     Ok(see_other(&page_url(&name)).with(Done::QueueLimitChanged, name).into_response())
@@ -125,6 +124,7 @@ pub async fn set_rate_limit(
 ) -> Result<Response, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     let typed = form.rate_limit.trim();
+    let name = queue.to_string();
     match Some(typed).filter(|typed| !typed.is_empty()).map(str::parse::<RateRule>).transpose() {
         Ok(rule) => engine.set_rate_limit(queue, rule).await?,
         Err(message) => {
@@ -197,15 +197,16 @@ impl ReturnTo {
     }
 }
 
-/// The URL of a queue's page. Queue names need no escaping.
+/// The URL of a queue's page.
 fn page_url(name: &str) -> String {
-    format!("queues/{name}")
+    format!("queues/{}", filters::segment(name))
 }
 
 /// Looks up a queue that exists, so that a mistyped URL does not create one.
 async fn known_queue(engine: &Engine, name: &str) -> Result<(QueueName, Stats), UiError> {
     let stats = engine.stats().await?;
-    let known = QueueName::parse(name).ok().filter(|name| stats.queues.contains_key(name));
+    let known =
+        QueueName::stored(without_escape(name)).ok().filter(|name| stats.queues.contains_key(name));
     let missing = || UiError {
         advice: "Check the address, or find the queue in the list of queues.",
         ..UiError::not_found("Queue not found")

@@ -145,7 +145,7 @@ fn work(engine: &Engine) -> Facts {
         ("Worker name", config.worker.to_string()),
         ("Running attempts", count(engine.running() as u64)),
         ("Maximum running attempts", count(config.max_running as u64)),
-        ("Default concurrency per queue", count(config.default_queue.concurrency as u64)),
+        ("Default concurrency per queue", count(config.default_queue.concurrency.get() as u64)),
         ("Lease duration", length(config.lease_ttl)),
         ("Default timeout per attempt", length(config.default_timeout)),
         ("Maximum payload size", bytes(config.max_payload as u64)),

@@ -48,8 +48,8 @@ for (const javaScriptEnabled of [true, false]) {
 
       await concurrency("3", "Set manually; the configured value is 7.");
       assert.equal((await mail()).concurrency, 3);
-      await concurrency("0", "Not saved: 0 would stop the queue; pause it instead.");
-      await concurrency("many", "Not saved: enter a whole number such as 10.");
+      await concurrency("0", "Not saved: the concurrency must be an integer from 1 to 1000000, but is 0; pause a queue to stop it.");
+      await concurrency("many", `Not saved: the concurrency must be an integer from 1 to 1000000, but is "many".`);
       assert.equal(await page.locator("#concurrency").inputValue(), "many");
       await concurrency("", "Set in the configuration.");
       assert.equal((await mail()).concurrency, 7);

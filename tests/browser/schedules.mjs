@@ -45,7 +45,7 @@ for (const javaScriptEnabled of [true, false]) {
         if (!(await page.locator("#priority").isVisible())) await page.locator(".options > summary").click();
         await page.locator("#priority").fill("high");
         await page.locator("#create").click();
-        await page.locator("#priority-error").filter({ hasText: "not a whole number" }).waitFor();
+        await page.locator("#priority-error").filter({ hasText: "an integer from" }).waitFor();
         await page.locator("#priority").fill("3");
         await page.locator("#create").click();
         await page.waitForURL(`**/schedules/of/${name}`);

@@ -14,6 +14,7 @@ mod examples;
 mod faults;
 mod files;
 mod hostile;
+mod input;
 mod large_reads;
 mod logging;
 mod orphans;

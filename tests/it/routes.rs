@@ -129,3 +129,120 @@ async fn what_is_refused_before_it_reaches_a_route_is_as_safe() {
     }
     server.stop().await;
 }
+
+/// The methods of a route of the API, each with a body.
+const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+
+async fn ask(server: &Server, method: &Method, target: &str) -> (StatusCode, Value) {
+    let url = format!("{}{target}", server.client.base());
+    let request = cortado::internal::cli::http_client().unwrap().request(method.clone(), url);
+    let request = request.header("content-type", "application/json").body("{}");
+    let answer = within(target, request.send()).await.unwrap();
+    let status = answer.status();
+    let body = within(target, answer.text()).await.unwrap();
+    (status, serde_json::from_str(&body).unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parameter_that_an_endpoint_does_not_know_is_refused_by_name() {
+    let dir = Dir::new();
+    let server = Server::start(&dir, &[]).await;
+    let mut refused = 0;
+    for path in routes().iter().filter(|path| path.starts_with("/api/v1/") || **path == "/metrics")
+    {
+        for method in METHODS {
+            for query in ["bogus=1", "bogus", "bogus=&limit=7&bogus=2"] {
+                let (status, problem) = ask(&server, &method, &format!("{path}?{query}")).await;
+                if status == StatusCode::METHOD_NOT_ALLOWED {
+                    continue;
+                }
+                let shown = format!("{method} {path}?{query}: {status} {problem}");
+                assert_eq!(
+                    (status.as_u16(), &problem["code"]),
+                    (400, &"invalid_parameter".into()),
+                    "{shown}"
+                );
+                let detail = problem["detail"].as_str().unwrap();
+                assert!(detail.contains("bogus: is not known; "), "{shown}");
+                assert!(
+                    detail.contains("expected one of ") || detail.contains("takes no parameters"),
+                    "{shown}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 3 * 30, "{refused}");
+    for probe in ["/healthz?bogus=1", "/readyz?bogus=1"] {
+        assert_eq!(ask(&server, &Method::GET, probe).await.0, 200, "{probe}");
+    }
+    server.stop().await;
+}
+
+/// Sends a request exactly as it is written, and returns the status and the code.
+async fn raw(server: &Server, method: &str, target: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head =
+        "host: localhost\r\naccept: application/json\r\nconnection: close\r\ncontent-length: 0";
+    let request = format!("{method} {target} HTTP/1.1\r\n{head}\r\n\r\n");
+    within("room to write", stream.write_all(request.as_bytes())).await.unwrap();
+    let mut answer = Vec::new();
+    within("an answer", stream.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let problem: Value = serde_json::from_str(body).unwrap_or_default();
+    (status, problem["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_with_escapes_that_are_not_valid_is_refused_and_never_repaired() {
+    let dir = Dir::new();
+    let server = Server::start(&dir, &[]).await;
+    for target in [
+        "/api/v1/jobs?queue=%",
+        "/api/v1/jobs?queue=%zz",
+        "/api/v1/jobs?queue=a%2",
+        "/api/v1/jobs?queue=%ff",
+        "/api/v1/jobs?%ff=a",
+        "/api/v1/jobs?q=%c3%28",
+        "/api/v1/events?queue=%ed%a0%80",
+        "/api/v1/export?%",
+        "/api/v1/ws?queue=%ff",
+        "/api/v1/jobs/%ff",
+        "/api/v1/jobs/%",
+        "/api/v1/bulk/%ff",
+        "/api/v1/schedules/%c3",
+        "/api/v1/queues/%ff/pause",
+        "/api/v1/%ff",
+        "/jobs?q=%ff",
+        "/jobs?q=100%",
+        "/jobs/%ff",
+        "/queues/%ff",
+        "/queues?show=%zz",
+        "/schedules/of/%ff",
+        "/failures/%ff",
+        "/metrics?%ff",
+        "/nowhere/%ff",
+    ] {
+        for method in ["GET", "POST"] {
+            let answer = raw(&server, method, target).await;
+            assert_eq!(answer, (400, "invalid_parameter".to_owned()), "{method} {target}");
+        }
+    }
+    assert_eq!(raw(&server, "GET", "/jobs?q=100%25&tag=k%C3%A4se").await.0, 200);
+    for (target, code) in [
+        ("/api/v1/jobs?limit=1&limit=2", "invalid_parameter"),
+        ("/api/v1/jobs?since=1h&since=2h", "invalid_parameter"),
+        ("/api/v1/metrics/history?queue=a&queue=b", "invalid_parameter"),
+        ("/api/v1/queues?queue=a&queue=b", "invalid_parameter"),
+        ("/api/v1/jobs?queue=a&queue=b", ""),
+        ("/api/v1/jobs?queue=", "invalid_parameter"),
+        ("/api/v1/jobs?state=", "invalid_parameter"),
+        ("/api/v1/events?after=", "invalid_parameter"),
+        ("/jobs?queue=&state=&q=", ""),
+    ] {
+        assert_eq!(raw(&server, "GET", target).await.1, code, "{target}");
+    }
+    server.stop().await;
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cortado::internal::engine::{Context, Engine, EngineConfig, KindInfo, QueueConfig, Registry};
 use cortado::internal::shutdown::{Shutdown, StopBounds};
 use cortado::internal::store::StoreLimits;
-use cortado::job::{Kind, QueueName};
+use cortado::job::{Concurrency, Kind, QueueName};
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
@@ -31,7 +31,11 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
 
 fn engine(store: Arc<dyn cortado::internal::store::Store>, registry: Registry) -> Engine {
     let config = EngineConfig {
-        default_queue: QueueConfig { concurrency: 2_048, weight: 1, rate_limit: None },
+        default_queue: QueueConfig {
+            concurrency: Concurrency::clamped(2_048),
+            weight: 1,
+            rate_limit: None,
+        },
         ..EngineConfig::default()
     };
     Engine::start(store, registry, config, Shutdown::default())

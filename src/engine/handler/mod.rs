@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempts::notes::Notes;
 pub use super::attempts::notes::Pending;
 use crate::clock::Clock;
+use crate::job::schema::Violation;
 use crate::job::{Job, JobId, Json, Outcome, Progress, Stream, Unwritable};
 
 /// Runs the jobs of one kind. Implemented by every
@@ -20,6 +21,12 @@ use crate::job::{Job, JobId, Json, Outcome, Progress, Stream, Unwritable};
 pub trait Handler<P>: Send + Sync + 'static {
     /// Runs one attempt.
     fn run(&self, context: Context, payload: P) -> impl Future<Output = Outcome> + Send;
+
+    /// Checks what a schema cannot say about a payload, when it is submitted: the reasons why no attempt with it could
+    /// ever succeed, each with the path of the property. It is called for payloads that match the schema of the kind.
+    fn check(&self, _payload: &Json) -> Vec<Violation> {
+        Vec::new()
+    }
 }
 
 impl<F, Fut, P, R> Handler<P> for F

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::engine::{Context, Handler, PayloadError};
+use crate::job::schema::Violation;
 use crate::job::{Json, Kind, Outcome, Schema};
 
 /// The description of a kind.
@@ -47,6 +48,8 @@ struct RegisteredKind {
 /// A handler without its payload type, which it reads from the stored JSON.
 pub(crate) trait Erased: Send + Sync {
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+
+    fn check(&self, payload: &Json) -> Vec<Violation>;
 }
 
 struct Typed<H, P> {
@@ -64,6 +67,10 @@ impl<P: DeserializeOwned + Send + 'static, H: Handler<P>> Erased for Typed<H, P>
                 },
             }
         })
+    }
+
+    fn check(&self, payload: &Json) -> Vec<Violation> {
+        self.handler.check(payload)
     }
 }
 
@@ -93,11 +100,15 @@ impl Registry {
         self.entries.contains_key(kind)
     }
 
-    /// Refuses unknown kinds and payloads that do not match the schema of their kind.
+    /// Refuses unknown kinds, payloads that do not match the schema of their kind, and those with which its handler could
+    /// never succeed.
     pub(crate) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), PayloadError> {
         if let Some(entry) = self.entries.get(kind) {
             let schema = entry.info.schema.as_ref();
-            let wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
+            let mut wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
+            if wrong.is_empty() {
+                wrong = entry.handler.check(payload);
+            }
             if wrong.is_empty() {
                 return Ok(());
             }

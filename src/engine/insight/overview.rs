@@ -13,7 +13,7 @@ use super::latency_totals::LatencyTotals;
 use super::meter::Rates;
 use crate::engine::attempts::leases::EndRequest;
 use crate::engine::{ControlError, Engine, EngineConfig, QueueStats, SubscriberCounts};
-use crate::job::{EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
+use crate::job::{Concurrency, EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
 
 /// The recent history of the server or of one queue. Intervals in which nothing happened are left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,7 +177,7 @@ impl Engine {
     pub async fn set_concurrency(
         &self,
         queue: QueueName,
-        concurrency: Option<u32>,
+        concurrency: Option<Concurrency>,
     ) -> Result<(), ControlError> {
         self.parts.queue_limits.set_concurrency(queue, concurrency).await
     }
@@ -198,8 +198,8 @@ impl EngineConfig {
     pub fn queue_view(&self, name: &QueueName, stats: &QueueStats) -> QueueView {
         let config = self.of_queue(name);
         QueueView {
-            concurrency: stats.settings.concurrency.map_or(config.concurrency, |set| set as usize),
-            configured: config.concurrency,
+            concurrency: stats.settings.concurrency.unwrap_or(config.concurrency).get(),
+            configured: config.concurrency.get(),
             weight: config.weight,
             rate_limit: stats.settings.rate_limit.map_or(config.rate_limit, RateRule::limit),
             configured_rate_limit: config.rate_limit,

@@ -113,7 +113,7 @@ impl Engine {
         };
         let queue = stats.queues.get(&labels.queue);
         let config = self.config();
-        let limit = queue.map_or(config.of_queue(&labels.queue).concurrency, |queue| {
+        let limit = queue.map_or(config.of_queue(&labels.queue).concurrency.get(), |queue| {
             config.queue_view(&labels.queue, queue).concurrency
         });
         let now = self.parts.clock.now();

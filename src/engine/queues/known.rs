@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::slots::{QueueKey, Slots};
 use crate::engine::EngineConfig;
-use crate::job::QueueName;
+use crate::job::{Concurrency, QueueName};
 
 /// The known queues and their slots.
 pub struct KnownQueues {
@@ -19,7 +19,7 @@ struct KnownTable {
     /// The slots of each queue.
     keys: HashMap<QueueName, QueueKey>,
     /// Concurrency limits that were set at run time and override the configuration.
-    set: HashMap<QueueName, u32>,
+    set: HashMap<QueueName, Concurrency>,
 }
 
 impl KnownQueues {
@@ -42,7 +42,7 @@ impl KnownQueues {
         }
         let mut config = self.config.of_queue(queue);
         if let Some(set) = table.set.get(queue) {
-            config.concurrency = *set as usize;
+            config.concurrency = *set;
         }
         let key = self.slots.add(config);
         table.keys.insert(queue.clone(), key);
@@ -50,7 +50,7 @@ impl KnownQueues {
     }
 
     /// Sets the concurrency limit of a queue; `None` restores the configured one.
-    pub fn set_concurrency(&self, queue: &QueueName, concurrency: Option<u32>) {
+    pub fn set_concurrency(&self, queue: &QueueName, concurrency: Option<Concurrency>) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let before = match concurrency {
             Some(concurrency) => table.set.insert(queue.clone(), concurrency),
@@ -59,8 +59,8 @@ impl KnownQueues {
         if before != concurrency
             && let Some(key) = table.keys.get(queue)
         {
-            let limit = concurrency.map_or(self.config.of_queue(queue).concurrency, |n| n as usize);
-            self.slots.set_limit(*key, limit);
+            let limit = concurrency.unwrap_or(self.config.of_queue(queue).concurrency);
+            self.slots.set_limit(*key, limit.get());
         }
     }
 }

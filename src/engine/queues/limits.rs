@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::known::KnownQueues;
 use super::rates::QueueRates;
-use crate::job::{QueueChange, QueueName, RateRule};
+use crate::job::{Concurrency, QueueChange, QueueName, RateRule};
 use crate::store::{Control, ControlError, QueueStats, Store};
 
 /// Sets the concurrency and rate limits of queues.
@@ -37,7 +37,7 @@ impl QueueLimits {
     pub async fn set_concurrency(
         &self,
         queue: QueueName,
-        concurrency: Option<u32>,
+        concurrency: Option<Concurrency>,
     ) -> Result<(), ControlError> {
         let _changing = self.lock_changes().await;
         let change = QueueChange::ConcurrencySet { concurrency };

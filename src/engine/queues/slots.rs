@@ -178,7 +178,7 @@ impl Table {
 
     fn add(&mut self, config: QueueConfig) -> QueueKey {
         self.queues.push(QueueSlots {
-            limit: config.concurrency.max(1),
+            limit: config.concurrency.get(),
             running: 0,
             stride: STRIDE / u64::from(config.weight.clamp(1, 1 << 12)),
             position: 0,
@@ -269,8 +269,10 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Concurrency;
 
-    fn config(concurrency: usize, weight: u32) -> QueueConfig {
+    fn config(concurrency: i64, weight: u32) -> QueueConfig {
+        let concurrency = Concurrency::clamped(concurrency);
         QueueConfig { concurrency, weight, rate_limit: None }
     }
 

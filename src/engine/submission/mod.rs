@@ -6,17 +6,16 @@ pub mod schedule;
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+pub use crate::job::FieldError;
 use crate::job::{
-    Backoff, IdempotencyKey, Invalid, JobId, Json, Kind, Labels, NewJob, QueueName, RetryPolicy,
-    Spec, Start, Tag, Time, optional_object,
+    Backoff, FieldErrors, Fields, IdempotencyKey, IntegerRange, JobId, Json, Kind, Labels, NewJob,
+    QueueName, RetryPolicy, Spec, Start, Tag, Time,
 };
 
 /// A job as submitted. Only `kind` is required.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub struct Submission {
     /// The kind, which selects the handler.
     pub kind: String,
@@ -33,7 +32,6 @@ pub struct Submission {
     /// The most attempts, from 1 to 1000; by default as in [`Kind::default_retry`].
     pub max_attempts: Option<u64>,
     /// The backoff between attempts; by default as in [`Kind::default_retry`].
-    #[serde(default, deserialize_with = "optional_object")]
     pub backoff: Option<BackoffFields>,
     /// The timeout of one attempt, in milliseconds.
     pub timeout_ms: Option<u64>,
@@ -44,22 +42,12 @@ pub struct Submission {
 }
 
 /// The backoff between attempts, as submitted.
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Clone)]
 pub struct BackoffFields {
     /// The upper bound of the first delay, in milliseconds.
     pub base_ms: Option<u64>,
     /// The upper bound of all delays, in milliseconds.
     pub cap_ms: Option<u64>,
-}
-
-/// An invalid field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldError {
-    /// The name of the field in the API.
-    pub field: &'static str,
-    /// What is wrong, and what is accepted.
-    pub message: String,
 }
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -73,67 +61,111 @@ pub const MAX_ATTEMPTS: u16 = 1_000;
 /// The most tags of a job.
 pub const MAX_TAGS: usize = 32;
 
+/// The accepted priorities.
+pub const PRIORITY: IntegerRange = IntegerRange::new(i16::MIN as i64, i16::MAX as i64);
+/// The accepted numbers of attempts.
+pub const ATTEMPTS: IntegerRange = IntegerRange::new(1, MAX_ATTEMPTS as i64);
+/// The accepted delays of a start, in milliseconds.
+pub const DELAY_MS: IntegerRange = IntegerRange::new(0, MAX_DELAY_MS as i64);
+/// The accepted timeouts of an attempt, in milliseconds.
+pub const TIMEOUT_MS: IntegerRange = IntegerRange::new(1, MAX_WAIT_MS as i64);
+/// The accepted bounds of a backoff, in milliseconds.
+pub const BACKOFF_MS: IntegerRange = IntegerRange::new(0, MAX_WAIT_MS as i64);
+
 impl Submission {
+    /// Reads a submission from JSON and creates the job with a new id.
+    ///
+    /// # Errors
+    /// All invalid fields, not only the first.
+    pub fn parse(json: &str) -> Result<NewJob, Vec<FieldError>> {
+        let mut errors = FieldErrors::default();
+        let Some(mut fields) = Fields::read("", json, &mut errors) else {
+            return Err(errors.into_errors());
+        };
+        let mut submission = Submission::of_template(&mut fields, &mut errors);
+        submission.delay_ms = milliseconds(fields.integer("delay_ms", DELAY_MS, &mut errors));
+        submission.run_at = fields.text("run_at", &mut errors).map(Into::into);
+        submission.idempotency_key = fields.text("idempotency_key", &mut errors).map(Into::into);
+        fields.finish(&mut errors);
+        submission.checked(errors)
+    }
+
+    /// Reads the fields that a job and the jobs of a schedule have in common.
+    pub(super) fn of_template(fields: &mut Fields<'_>, errors: &mut FieldErrors) -> Submission {
+        Submission {
+            kind: fields.required_text("kind", errors).unwrap_or_default().into(),
+            payload: fields.raw("payload").map(ToOwned::to_owned),
+            queue: fields.text("queue", errors).map(Into::into),
+            priority: fields.integer("priority", PRIORITY, errors),
+            max_attempts: milliseconds(fields.integer("max_attempts", ATTEMPTS, errors)),
+            backoff: fields.object("backoff", errors).map(|fields| backoff(fields, errors)),
+            timeout_ms: milliseconds(fields.integer("timeout_ms", TIMEOUT_MS, errors)),
+            tags: fields
+                .texts("tags", errors)
+                .map(|tags| tags.into_iter().map(Into::into).collect()),
+            ..Submission::default()
+        }
+    }
+
     /// Validates all fields and creates the job with a new id.
     ///
     /// # Errors
     /// All invalid fields, not only the first.
     pub fn into_new_job(self) -> Result<NewJob, Vec<FieldError>> {
-        let mut errors = Vec::new();
-        let kind = errors.name("kind", Kind::parse(&self.kind));
+        self.checked(FieldErrors::default())
+    }
+
+    /// Validates all fields. Those that have an error already are not described twice.
+    pub(super) fn checked(self, mut errors: FieldErrors) -> Result<NewJob, Vec<FieldError>> {
+        let kind = errors.take("kind", Kind::parse(&self.kind));
         let queue = match &self.queue {
-            Some(queue) => errors.name("queue", QueueName::parse(queue)),
+            Some(queue) => errors.take("queue", QueueName::parse(queue)),
             None => Some(QueueName::default()),
         };
         let tags = tags(self.tags.unwrap_or_default(), &mut errors);
         let key = self.idempotency_key.as_deref();
-        let key = key.map(|key| errors.name("idempotency_key", IdempotencyKey::parse(key)));
+        let key = key.and_then(|key| errors.take("idempotency_key", IdempotencyKey::parse(key)));
         let start = start(self.delay_ms, self.run_at.as_deref(), &mut errors);
         let usual = RetryPolicy::default_for(&self.kind);
         let backoff = self.backoff.unwrap_or_default();
         let retry = retry(usual, self.max_attempts, backoff, &mut errors);
-        let timeout = self.timeout_ms.map(|ms| errors.within("timeout_ms", ms, 1, MAX_WAIT_MS));
-        let priority = i16::try_from(self.priority.unwrap_or_default()).unwrap_or_else(|_| {
-            errors.add("priority", format!("must be {} to {}", i16::MIN, i16::MAX));
-            0
-        });
+        if let Some(ms) = self.timeout_ms {
+            errors.take("timeout_ms", TIMEOUT_MS.check(ms));
+        }
+        let priority = errors.take("priority", PRIORITY.check(self.priority.unwrap_or_default()));
+        let priority = priority.and_then(|priority| i16::try_from(priority).ok());
         let payload = self.payload.map_or_else(Json::null, Json::from);
 
-        let (Some(kind), Some(queue), true) = (kind, queue, errors.is_empty()) else {
-            return Err(errors);
+        let (Some(kind), Some(queue), Some(priority)) = (kind, queue, priority) else {
+            return Err(errors.into_errors());
         };
         let labels = Labels { queue, kind, tags: tags.into() };
         let spec =
-            Spec { payload, priority, retry, timeout_ms: timeout, idempotency_key: key.flatten() };
-        Ok(NewJob { id: JobId::generate(), labels: labels.into(), spec: spec.into(), start })
+            Spec { payload, priority, retry, timeout_ms: self.timeout_ms, idempotency_key: key };
+        let id = JobId::generate();
+        errors.finish(NewJob { id, labels: labels.into(), spec: spec.into(), start })
     }
 }
 
-/// Collects errors, so that one answer names all invalid fields.
-trait FieldErrors {
-    fn add(&mut self, field: &'static str, message: String);
-
-    fn name<T>(&mut self, field: &'static str, parsed: Result<T, Invalid>) -> Option<T> {
-        parsed.map_err(|error| self.add(field, error.to_string())).ok()
-    }
-
-    fn within(&mut self, field: &'static str, got: u64, min: u64, max: u64) -> u64 {
-        if !(min..=max).contains(&got) {
-            self.add(field, format!("must be {min} to {max}, not {got}"));
-        }
-        got
-    }
+/// A number that its range has already found to be positive.
+fn milliseconds(checked: Option<i64>) -> Option<u64> {
+    checked.and_then(|number| u64::try_from(number).ok())
 }
 
-impl FieldErrors for Vec<FieldError> {
-    fn add(&mut self, field: &'static str, message: String) {
-        self.push(FieldError { field, message });
+fn backoff(mut fields: Fields<'_>, errors: &mut FieldErrors) -> BackoffFields {
+    if fields.is_empty() {
+        errors.add("backoff", "must have base_ms or cap_ms, but is an empty object");
     }
+    let base_ms = milliseconds(fields.integer("base_ms", BACKOFF_MS, errors));
+    let cap_ms = milliseconds(fields.integer("cap_ms", BACKOFF_MS, errors));
+    fields.finish(errors);
+    BackoffFields { base_ms, cap_ms }
 }
 
-fn tags(given: Vec<String>, errors: &mut Vec<FieldError>) -> Vec<Tag> {
+fn tags(given: Vec<String>, errors: &mut FieldErrors) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::with_capacity(given.len().min(MAX_TAGS));
-    for text in given {
+    let mut wrong = 0;
+    for (at, text) in given.into_iter().enumerate() {
         match Tag::parse(&text) {
             Ok(tag) if tags.contains(&tag) => {}
             Ok(tag) if tags.len() < MAX_TAGS => tags.push(tag),
@@ -141,31 +173,29 @@ fn tags(given: Vec<String>, errors: &mut Vec<FieldError>) -> Vec<Tag> {
                 errors.add("tags", format!("at most {MAX_TAGS} different tags are accepted"));
                 break;
             }
-            Err(error) => errors.add("tags", error.to_string()),
+            Err(error) => {
+                errors.add(format!("tags[{at}]"), error.to_string());
+                wrong += 1;
+            }
         }
-        if errors.len() > MAX_TAGS {
-            break; // one message is enough, and the answer stays short
+        if wrong > MAX_TAGS {
+            break; // the answer stays short
         }
     }
     tags
 }
 
-fn start(delay_ms: Option<u64>, run_at: Option<&str>, errors: &mut Vec<FieldError>) -> Start {
-    let at = run_at.map(|text| {
-        text.parse::<Time>().unwrap_or_else(|message| {
-            errors.add("run_at", message);
-            Time::default()
-        })
-    });
-    let delay = delay_ms.map(|ms| errors.within("delay_ms", ms, 0, MAX_DELAY_MS));
-    match (delay, at) {
+fn start(delay_ms: Option<u64>, run_at: Option<&str>, errors: &mut FieldErrors) -> Start {
+    let at = run_at.and_then(|text| errors.take("run_at", text.parse::<Time>()));
+    let delay = delay_ms.and_then(|ms| errors.take("delay_ms", DELAY_MS.check(ms)));
+    if delay_ms.is_some() && run_at.is_some() {
+        let field = if at.is_some() { "run_at" } else { "delay_ms" };
+        errors.add(field, "set delay_ms or run_at, not both");
+    }
+    match (milliseconds(delay), at) {
         (None, None) => Start::Now,
         (Some(ms), None) => Start::After(Duration::from_millis(ms)),
-        (None, Some(at)) => Start::At(at),
-        (Some(_), Some(at)) => {
-            errors.add("run_at", "set delay_ms or run_at, not both".to_owned());
-            Start::At(at)
-        }
+        (_, Some(at)) => Start::At(at),
     }
 }
 
@@ -174,19 +204,26 @@ fn retry(
     usual: RetryPolicy,
     max_attempts: Option<u64>,
     backoff: BackoffFields,
-    errors: &mut Vec<FieldError>,
+    errors: &mut FieldErrors,
 ) -> RetryPolicy {
     let attempts = max_attempts.unwrap_or(u64::from(usual.max_attempts));
-    let attempts = errors.within("max_attempts", attempts, 1, u64::from(MAX_ATTEMPTS));
+    let attempts = errors.take("max_attempts", ATTEMPTS.check(attempts));
+    for (field, bound) in [("backoff.base_ms", backoff.base_ms), ("backoff.cap_ms", backoff.cap_ms)]
+    {
+        if let Some(ms) = bound {
+            errors.take(field, BACKOFF_MS.check(ms));
+        }
+    }
     let cap_given = backoff.cap_ms.unwrap_or(usual.backoff.cap_ms);
     let base_ms = backoff.base_ms.unwrap_or(usual.backoff.base_ms.min(cap_given));
     let cap_ms = backoff.cap_ms.unwrap_or(usual.backoff.cap_ms.max(base_ms));
-    errors.within("backoff", cap_ms, 0, MAX_WAIT_MS);
     if base_ms > cap_ms {
-        errors.add("backoff", format!("the initial backoff ({base_ms} ms) must not exceed the maximum backoff ({cap_ms} ms)"));
+        errors.add("backoff.base_ms", format!("the initial backoff ({base_ms} ms) must not exceed the maximum backoff ({cap_ms} ms)"));
     }
     RetryPolicy {
-        max_attempts: u16::try_from(attempts).unwrap_or(MAX_ATTEMPTS),
+        max_attempts: attempts
+            .and_then(|number| u16::try_from(number).ok())
+            .unwrap_or(MAX_ATTEMPTS),
         backoff: Backoff { base_ms, cap_ms },
     }
 }
@@ -196,11 +233,11 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<NewJob, Vec<FieldError>> {
-        serde_json::from_str::<Submission>(text).unwrap().into_new_job()
+        Submission::parse(text)
     }
 
-    fn fields(text: &str) -> Vec<&'static str> {
-        parse(text).unwrap_err().iter().map(|error| error.field).collect()
+    fn fields(text: &str) -> Vec<String> {
+        parse(text).unwrap_err().into_iter().map(|error| error.field.into_owned()).collect()
     }
 
     #[test]
@@ -258,16 +295,16 @@ mod tests {
         assert_eq!(
             wrong,
             [
+                "priority",
+                "max_attempts",
+                "timeout_ms",
                 "kind",
                 "queue",
-                "tags",
+                "tags[0]",
                 "idempotency_key",
                 "run_at",
-                "run_at",
-                "max_attempts",
-                "backoff",
-                "timeout_ms",
-                "priority"
+                "delay_ms",
+                "backoff.base_ms",
             ]
         );
     }

@@ -1,20 +1,17 @@
 //! A schedule as people and programs submit it, and the verbs of schedules.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::engine::{
-    BackoffFields, Engine, FieldError, SetScheduleError, StoreError, Submission, run_blocking,
-};
+use super::{BackoffFields, FieldError, Submission};
+use crate::engine::{Engine, SetScheduleError, StoreError, run_blocking};
 use crate::job::{
-    Cron, CronError, Cursor, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Time,
-    optional_object,
+    Cron, CronError, Cursor, FieldErrors, Fields, IntegerRange, Origin, Overlap, Schedule,
+    ScheduleName, ScheduleSpec, Time,
 };
 use crate::store::{ScheduleCommand, ScheduleError};
 
 /// A schedule as submitted; `cron` and `kind` are required.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub struct ScheduleSubmission {
     /// When it is due: a cron pattern, or an interval such as `every 15m`; see [`Cron`].
     pub cron: String,
@@ -31,14 +28,12 @@ pub struct ScheduleSubmission {
     /// The most attempts of each job, as in [`Submission::max_attempts`].
     pub max_attempts: Option<u64>,
     /// The backoff between attempts.
-    #[serde(default, deserialize_with = "optional_object")]
     pub backoff: Option<BackoffFields>,
     /// The timeout of one attempt, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// The tags of its jobs, besides `schedule:NAME`.
     pub tags: Option<Vec<String>>,
     /// What happens when the previous job is not finished; `allow` by default.
-    #[serde(default)]
     pub overlap: Overlap,
     /// The lateness in milliseconds after which a run is skipped, at least 1,000; by default no run is skipped.
     pub max_late_ms: Option<u64>,
@@ -46,34 +41,81 @@ pub struct ScheduleSubmission {
 
 /// One tag less than a job may have, because `schedule:NAME` is added.
 const MAX_TAGS: usize = super::MAX_TAGS - 1;
-/// The smallest `max_late_ms`. No run is on time to the millisecond, so with less no job would ever be created.
-const LEAST_LATE_MS: u64 = 1_000;
+/// The accepted lateness in milliseconds. No run is on time to the millisecond, so with less than a second no job would
+/// ever be created.
+const LATE_MS: IntegerRange = IntegerRange::new(1_000, super::MAX_DELAY_MS as i64);
 
 impl ScheduleSubmission {
+    /// Reads a schedule from JSON.
+    ///
+    /// # Errors
+    /// All invalid fields, not only the first.
+    pub fn parse(json: &str, origin: Origin, now: Time) -> Result<ScheduleSpec, Vec<FieldError>> {
+        let mut errors = FieldErrors::default();
+        let Some(mut fields) = Fields::read("", json, &mut errors) else {
+            return Err(errors.into_errors());
+        };
+        let job = Submission::of_template(&mut fields, &mut errors);
+        let overlap = fields.text("overlap", &mut errors).and_then(|text| {
+            let overlap = match text.as_ref() {
+                "allow" => Ok(Overlap::Allow),
+                "skip" => Ok(Overlap::Skip),
+                other => Err(format!("must be allow or skip, but is {other:?}")),
+            };
+            errors.take("overlap", overlap)
+        });
+        let max_late = fields.integer("max_late_ms", LATE_MS, &mut errors);
+        let submission = ScheduleSubmission {
+            cron: fields.required_text("cron", &mut errors).unwrap_or_default().into(),
+            zone: fields.text("zone", &mut errors).map(Into::into),
+            kind: job.kind,
+            payload: job.payload,
+            queue: job.queue,
+            priority: job.priority,
+            max_attempts: job.max_attempts,
+            backoff: job.backoff,
+            timeout_ms: job.timeout_ms,
+            tags: job.tags,
+            overlap: overlap.unwrap_or_default(),
+            max_late_ms: super::milliseconds(max_late),
+        };
+        fields.finish(&mut errors);
+        submission.checked(origin, now, errors)
+    }
+
     /// Validates all fields.
     ///
     /// # Errors
     /// All invalid fields, not only the first.
     pub fn into_spec(self, origin: Origin, now: Time) -> Result<ScheduleSpec, Vec<FieldError>> {
-        let mut errors = Vec::new();
-        let mut add = |field, message| errors.push(FieldError { field, message });
+        self.checked(origin, now, FieldErrors::default())
+    }
+
+    fn checked(
+        self,
+        origin: Origin,
+        now: Time,
+        mut errors: FieldErrors,
+    ) -> Result<ScheduleSpec, Vec<FieldError>> {
         let zone = self.zone.unwrap_or_default();
         let cron = match run_blocking(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
             Ok(cron) => Some(cron),
             Err(CronError::Pattern(why)) => {
-                add("cron", why);
+                errors.add("cron", why);
                 None
             }
             Err(CronError::Zone(why)) => {
-                add("zone", why);
+                errors.add("zone", why);
                 None
             }
         };
         if self.tags.as_ref().is_some_and(|tags| tags.len() > MAX_TAGS) {
-            add("tags", format!("at most {MAX_TAGS} tags are accepted; one is the schedule's own"));
+            let message =
+                format!("at most {MAX_TAGS} tags are accepted; one is the schedule's own");
+            errors.add("tags", message);
         }
-        if self.max_late_ms.is_some_and(|most| most < LEAST_LATE_MS) {
-            add("max_late_ms", "must be at least 1s, because no run is exactly on time".to_owned());
+        if let Some(ms) = self.max_late_ms {
+            errors.take("max_late_ms", LATE_MS.check(ms));
         }
         let job = Submission {
             kind: self.kind,
@@ -86,21 +128,17 @@ impl ScheduleSubmission {
             tags: self.tags,
             ..Submission::default()
         };
-        match (cron, job.into_new_job()) {
-            (Some(cron), Ok(job)) if errors.is_empty() => Ok(ScheduleSpec {
-                cron,
-                labels: job.labels,
-                spec: job.spec,
-                overlap: self.overlap,
-                max_late_ms: self.max_late_ms,
-                origin,
-            }),
-            (_, Ok(_)) => Err(errors),
-            (_, Err(more)) => {
-                errors.extend(more);
-                Err(errors)
-            }
-        }
+        let job = job.checked(errors)?;
+        // A missing pattern is an error, which has been returned above.
+        let cron = cron.ok_or_else(Vec::new)?;
+        Ok(ScheduleSpec {
+            cron,
+            labels: job.labels,
+            spec: job.spec,
+            overlap: self.overlap,
+            max_late_ms: self.max_late_ms,
+            origin,
+        })
     }
 }
 

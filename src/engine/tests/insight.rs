@@ -3,6 +3,7 @@
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::job::Concurrency;
 
 /// Polls until `look` returns a value, because the observer is slightly behind the events.
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
@@ -116,16 +117,19 @@ async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart()
     };
     let name = QueueName::default();
     let config = || EngineConfig {
-        queues: vec![(name.clone(), QueueConfig { concurrency: 1, weight: 1, rate_limit: None })],
+        queues: vec![(
+            name.clone(),
+            QueueConfig { concurrency: Concurrency::clamped(1), weight: 1, rate_limit: None },
+        )],
         ..quick()
     };
     let mut shop = open_on(store.clone(), registry(), config());
     let jobs: Vec<NewJob> = (0..9).map(|_| work()).collect();
     shop.engine.enqueue(jobs).await.unwrap();
     until(|| (shop.engine.running() == 1).then_some(())).await;
-    shop.engine.set_concurrency(name.clone(), Some(3)).await.unwrap();
+    shop.engine.set_concurrency(name.clone(), Some(Concurrency::clamped(3))).await.unwrap();
     until(|| (shop.engine.running() == 3).then_some(())).await;
-    shop.engine.set_concurrency(name.clone(), Some(2)).await.unwrap();
+    shop.engine.set_concurrency(name.clone(), Some(Concurrency::clamped(2))).await.unwrap();
     gate.add_permits(3);
     for _ in 0..3 {
         shop.event(|_, change| matches!(change, Change::Completed { .. }).then_some(())).await;

@@ -7,9 +7,10 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
 use super::*;
-use crate::job::RateRule;
+use crate::job::{Concurrency, RateRule};
 
-fn queue(name: &str, concurrency: usize, weight: u32) -> (QueueName, QueueConfig) {
+fn queue(name: &str, concurrency: i64, weight: u32) -> (QueueName, QueueConfig) {
+    let concurrency = Concurrency::clamped(concurrency);
     (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight, rate_limit: None })
 }
 
@@ -79,7 +80,8 @@ async fn ten_thousand_jobs_sleep_at_once() {
             }
         }
     });
-    let default_queue = QueueConfig { concurrency: MANY, weight: 1, rate_limit: None };
+    let default_queue =
+        QueueConfig { concurrency: Concurrency::clamped(MANY as i64), weight: 1, rate_limit: None };
     let shop = open_on(memory(), registry, EngineConfig { default_queue, ..quick() });
     let jobs: Vec<NewJob> = (0..MANY).map(|_| work()).collect();
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();

@@ -7,25 +7,43 @@ use serde_json::value::RawValue;
 use super::settings::{Program, Stdin};
 use super::template::Template;
 
+/// The values of a payload by their placeholder.
+type ArgumentValues = BTreeMap<String, Box<RawValue>>;
+
 /// Fills the declared arguments.
 ///
 /// # Errors
 /// Which value is missing, unknown or of the wrong type.
-pub(super) fn fill(
-    program: &Program,
-    values: &BTreeMap<String, Box<RawValue>>,
-) -> Result<Vec<String>, String> {
-    let known: Vec<&str> = program.args.iter().flat_map(Template::keys).collect();
-    let unknown = values.keys().find(|key| !known.contains(&key.as_str()));
-    match (unknown, program.stdin) {
-        (Some(key), Stdin::Empty) => {
-            return Err(format!(
-                "args: {key:?} is not a placeholder of this command; it has: {}",
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-            ));
-        }
-        // The program reads the whole payload, which may have more values than there are placeholders.
-        (Some(_), Stdin::Payload) | (None, Stdin::Empty | Stdin::Payload) => {}
+pub(super) fn fill(program: &Program, values: &ArgumentValues) -> Result<Vec<String>, String> {
+    if let Some(message) = unknown(program, values).next() {
+        return Err(message);
     }
     program.args.iter().map(|template| template.fill(values, program.dashes)).collect()
+}
+
+/// Everything that is wrong with the values.
+pub(super) fn check(program: &Program, values: &ArgumentValues) -> Vec<String> {
+    let filled = program.args.iter().map(|template| template.fill(values, program.dashes));
+    unknown(program, values).chain(filled.filter_map(Result::err)).collect()
+}
+
+/// The errors about values that are no placeholders. A program that reads the whole payload may get more values than
+/// there are placeholders.
+fn unknown<'a>(
+    program: &'a Program,
+    values: &'a ArgumentValues,
+) -> impl Iterator<Item = String> + 'a {
+    let known: Vec<&str> = program.args.iter().flat_map(Template::keys).collect();
+    let accepts_any = match program.stdin {
+        Stdin::Payload => true,
+        Stdin::Empty => false,
+    };
+    let unknown = values.keys().filter(move |_| !accepts_any);
+    unknown.filter(move |key| !known.contains(&key.as_str())).map(move |key| {
+        let known: Vec<&str> = program.args.iter().flat_map(Template::keys).collect();
+        format!(
+            "args: {key:?} is not a placeholder of this command; it has: {}",
+            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        )
+    })
 }

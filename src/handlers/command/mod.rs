@@ -11,8 +11,9 @@ use serde_json::value::RawValue;
 
 use super::{discard, done, retry};
 use crate::engine::{Context, Handler};
-use crate::job::Outcome;
+use crate::job::schema::Violation;
 use crate::job::shorten::truncated;
+use crate::job::{Json, Outcome};
 
 mod arguments;
 pub(crate) mod children;
@@ -94,6 +95,24 @@ impl CommandHandler {
     }
 }
 
+impl CommandHandler {
+    /// The reasons why no program could be started with a payload that matches the schema.
+    fn check_payload(&self, payload: &Json) -> Vec<Violation> {
+        let violation = |field: &str, message| Violation { field: field.to_owned(), message };
+        let payload = match payload.read::<Payload>() {
+            Ok(payload) => payload,
+            Err(_) => return vec![violation("args", "must be an object".to_owned())],
+        };
+        match self.find(&payload.name) {
+            Ok(program) => {
+                let wrong = arguments::check(program, &payload.args).into_iter();
+                wrong.map(|message| violation("args", message)).collect()
+            }
+            Err(message) => vec![violation("name", message)],
+        }
+    }
+}
+
 impl Handler<Payload> for CommandHandler {
     async fn run(&self, context: Context, payload: Payload) -> Outcome {
         let program = match self.find(&payload.name) {
@@ -112,6 +131,10 @@ impl Handler<Payload> for CommandHandler {
             Ok(process::ProcessEnd::Stopped) => Outcome::Cancel,
             Err(error) => retry(format!("cannot run {}: {error}", program.program)),
         }
+    }
+
+    fn check(&self, payload: &Json) -> Vec<Violation> {
+        self.check_payload(payload)
     }
 }
 

@@ -11,7 +11,8 @@ use super::guard::{Checked, Guard, RefusedTarget, Resolver};
 use super::{discard, retry};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Context, Handler};
-use crate::job::Outcome;
+use crate::job::schema::Violation;
+use crate::job::{Json, Outcome};
 
 mod error_text;
 mod reply;
@@ -42,8 +43,8 @@ pub(super) const SCHEMA: &str = r#"{
     "headers": {"type": "object", "title": "Headers", "description": "A JSON object with a string for each header name."},
     "body": {"title": "Body",
       "description": "Any JSON. A string is sent as is, anything else as application/json."},
-    "timeout_ms": {"type": ["integer", "null"], "title": "Timeout in milliseconds", "minimum": 0,
-      "maximum": 18446744073709551615, "description": "The time limit for the whole request."}
+    "timeout_ms": {"type": ["integer", "null"], "title": "Timeout in milliseconds", "minimum": 1,
+      "maximum": 604800000, "description": "The time limit for the whole request, at most seven days."}
   }
 }"#;
 
@@ -105,6 +106,10 @@ impl Handler<HttpPayload> for Http {
             }
             () = context.cancelled() => Outcome::Cancel,
         }
+    }
+
+    fn check(&self, payload: &Json) -> Vec<Violation> {
+        request::check(payload)
     }
 }
 

@@ -9,7 +9,10 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::Signer;
-use crate::job::{JobId, Time};
+use crate::handlers::guard::parse_url;
+use crate::job::fields::text;
+use crate::job::schema::Violation;
+use crate::job::{FieldErrors, Fields, JobId, Json, Time};
 
 /// The payload of an `http` job. Only `url` is required.
 #[derive(Debug, Deserialize)]
@@ -88,20 +91,57 @@ const MAX_HEADERS: usize = 100;
 
 fn headers(wanted: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
     if wanted.len() > MAX_HEADERS {
-        let count = wanted.len();
-        return Err(format!("there are {count} headers; at most {MAX_HEADERS} are accepted"));
+        return Err(too_many_headers(wanted.len()));
     }
     let mut headers = HeaderMap::with_capacity(wanted.len() + 4);
     for (name, value) in wanted {
-        let parsed: HeaderName =
-            name.parse().map_err(|_| format!("{name:?} is not a header name"))?;
-        if RESERVED.contains(&parsed.as_str()) {
-            return Err(format!("the header {name:?} is set by the server itself"));
-        }
-        let value = HeaderValue::from_str(value).map_err(|_| {
-            format!("the value of header {name:?} has characters that are not allowed in headers")
-        })?;
-        headers.insert(parsed, value);
+        let (name, value) = header(name, value)?;
+        headers.insert(name, value);
     }
     Ok(headers)
+}
+
+fn too_many_headers(count: usize) -> String {
+    format!("there are {count} headers; at most {MAX_HEADERS} are accepted")
+}
+
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let parsed: HeaderName = name.parse().map_err(|_| format!("{name:?} is not a header name"))?;
+    if RESERVED.contains(&parsed.as_str()) {
+        return Err(format!("the header {name:?} is set by the server itself"));
+    }
+    let value = HeaderValue::from_str(value).map_err(|_| {
+        format!("the value of header {name:?} has characters that are not allowed in headers")
+    })?;
+    Ok((parsed, value))
+}
+
+/// The reasons why no request could be built from a payload that matches the schema.
+pub(super) fn check(payload: &Json) -> Vec<Violation> {
+    let mut errors = FieldErrors::default();
+    let Some(mut fields) = Fields::read("", payload.as_str(), &mut errors) else {
+        return violations(errors);
+    };
+    if let Some(url) = fields.text("url", &mut errors) {
+        errors.take("url", parse_url(&url));
+    }
+    if let Some(text) = fields.text("method", &mut errors) {
+        errors.take("method", method(&text));
+    }
+    let headers = fields.object("headers", &mut errors).into_iter().flat_map(Fields::into_members);
+    let headers: Vec<_> = headers.collect();
+    if headers.len() > MAX_HEADERS {
+        errors.add("headers", too_many_headers(headers.len()));
+        return violations(errors);
+    }
+    for (name, value) in headers {
+        let checked = text(value).and_then(|value| header(&name, &value));
+        errors.take(format!("headers.{name}"), checked);
+    }
+    violations(errors)
+}
+
+fn violations(errors: FieldErrors) -> Vec<Violation> {
+    let errors = errors.into_errors().into_iter();
+    errors.map(|error| Violation { field: error.field.into(), message: error.message }).collect()
 }

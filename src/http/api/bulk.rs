@@ -1,84 +1,145 @@
 //! `/api/v1/bulk`: one action on many jobs. The response is sent when the run has begun; its progress is read by its
 //! id.
 
-use std::collections::BTreeMap;
-
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::extract::{JsonBody, parse};
-use super::query::add_to_job_query;
+use super::extract::{JsonBody, NoQuery, read_fields};
+use super::idempotency::NoIdempotencyKey;
+use super::query::{JOB_FILTER, filter_values, narrow};
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_LISTED, Refusals, Target};
+use crate::engine::submission::PRIORITY;
 use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
-use crate::job::{Invalid, JobId, JobQuery, Time};
+use crate::job::fields::{REPEATED, REQUIRED, texts, unknown};
+use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
+use crate::job::{FieldErrors, Fields, JobId, JobQuery, QueueName, Time};
 
-/// The body of a request: `{"action":"retry","filter":{"state":"discarded"}}`, with `"ids"` instead of `"filter"` for
-/// listed jobs. `move` takes a `"queue"` and `reprioritise` a `"priority"`. The fields of a filter are those of
-/// `GET /api/v1/jobs`; an empty filter selects every job.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BulkRequest {
-    action: String,
-    queue: Option<String>,
-    priority: Option<i16>,
-    ids: Option<Vec<JobId>>,
-    filter: Option<BTreeMap<String, String>>,
+/// The actions by name.
+const ACTIONS: [&str; 5] = ["retry", "cancel", "delete", "move", "reprioritise"];
+
+/// Reads a body: `{"action":"retry","filter":{"state":"discarded"}}`, with `"ids"` instead of `"filter"` for listed jobs.
+/// `move` takes a `"queue"` and `reprioritise` a `"priority"`. The fields of a filter are those of `GET /api/v1/jobs`,
+/// each a string or an array of strings. Only an empty object selects every job.
+fn read_request(body: &[u8], now: Time) -> Result<(Action, Target), Problem> {
+    let request = read_fields(body, |fields, errors| {
+        let action = action(fields, errors);
+        let target = target(fields, errors, now);
+        action.zip(target)
+    })?;
+    request.ok_or_else(|| Problem::invalid_field("action", REQUIRED))
 }
 
-impl BulkRequest {
-    /// Parses the action and the jobs that it applies to.
-    fn parse(body: &[u8], now: Time) -> Result<(Action, Target), Problem> {
-        let BulkRequest { action, queue, priority, ids, filter } = parse(body, "invalid_control")?;
-        let invalid = |text: &str| Problem::invalid_control(&text);
-        let action = match (action.as_str(), queue, priority) {
-            ("retry", None, None) => Action::Retry,
-            ("cancel", None, None) => Action::Cancel,
-            ("delete", None, None) => Action::Delete,
-            ("move", Some(queue), None) => {
-                let queue = queue.parse().map_err(|e: Invalid| Problem::invalid_control(&e))?;
-                Action::Move(queue)
-            }
-            ("reprioritise", None, Some(priority)) => Action::Reprioritise(priority),
-            ("move", None, _) => return Err(invalid("move requires a queue")),
-            ("reprioritise", _, None) => return Err(invalid("reprioritise requires a priority")),
-            ("retry" | "cancel" | "delete" | "move" | "reprioritise", _, _) => {
-                return Err(invalid(
-                    "queue is only allowed with move, and priority only with reprioritise",
-                ));
-            }
-            (other, _, _) => {
-                let known = "retry, cancel, delete, move, reprioritise";
-                return Err(invalid(&format!("unknown action {other:?}; expected one of {known}")));
-            }
-        };
-        let target = match (ids, filter) {
-            (Some(ids), None) if ids.len() > MAX_LISTED => {
-                return Err(invalid(&format!(
-                    "at most {MAX_LISTED} ids are allowed; use a filter instead"
-                )));
-            }
-            (Some(ids), None) => Target::Jobs(ids),
-            (None, Some(filter)) => {
-                let mut query = JobQuery::default();
-                for (field, value) in &filter {
-                    add_to_job_query(&mut query, field, value, now)?;
-                }
-                Target::Matching(Box::new(query))
-            }
-            (None, None) | (Some(_), Some(_)) => {
-                return Err(invalid("either ids or filter is required, and not both"));
-            }
-        };
-        Ok((action, target))
+fn action(fields: &mut Fields<'_>, errors: &mut FieldErrors) -> Option<Action> {
+    let name = fields.required_text("action", errors);
+    let queue = fields.text("queue", errors);
+    let queue = queue.and_then(|queue| errors.take("queue", QueueName::parse(&queue)));
+    let priority = fields.integer("priority", PRIORITY, errors);
+    let priority = priority.and_then(|priority| i16::try_from(priority).ok());
+    let name = name?;
+    if queue.is_some() && name != "move" {
+        errors.add("queue", "is only allowed with move");
+    }
+    if priority.is_some() && name != "reprioritise" {
+        errors.add("priority", "is only allowed with reprioritise");
+    }
+    match name.as_ref() {
+        "retry" => Some(Action::Retry),
+        "cancel" => Some(Action::Cancel),
+        "delete" => Some(Action::Delete),
+        "move" => {
+            let queue = queue.ok_or("is required with move");
+            errors.take("queue", queue).map(Action::Move)
+        }
+        "reprioritise" => {
+            let priority = priority.ok_or("is required with reprioritise");
+            errors.take("priority", priority).map(Action::Reprioritise)
+        }
+        other => {
+            let other = shorten(other, MAX_NAME);
+            let known = ACTIONS.join(", ");
+            errors.add("action", format!("unknown action {other:?}; expected one of {known}"));
+            None
+        }
     }
 }
 
+fn target(fields: &mut Fields<'_>, errors: &mut FieldErrors, now: Time) -> Option<Target> {
+    let ids = fields.optional("ids");
+    let filter = fields.raw("filter").map(|filter| filter.get());
+    match (ids, filter) {
+        (Some(_), Some(_)) => {
+            errors.add("filter", "either ids or filter is required, and not both");
+            None
+        }
+        (None, None) => {
+            errors.add("filter", "is required, unless there are ids");
+            None
+        }
+        (Some(ids), None) => listed(ids, errors).map(Target::Jobs),
+        (None, Some(filter)) => {
+            let filter = Fields::read("filter", filter, errors)?;
+            let query = job_query(filter, errors, now);
+            Some(Target::Matching(Box::new(query)))
+        }
+    }
+}
+
+fn listed(ids: &str, errors: &mut FieldErrors) -> Option<Vec<JobId>> {
+    let texts = texts("ids", ids, errors)?;
+    if texts.is_empty() {
+        errors.add("ids", "must have at least one id, but is an empty array");
+    }
+    if texts.len() > MAX_LISTED {
+        errors.add("ids", format!("at most {MAX_LISTED} ids are allowed; use a filter instead"));
+        return None;
+    }
+    let mut read = Vec::with_capacity(texts.len());
+    for (at, text) in texts.iter().enumerate() {
+        read.extend(errors.take(format!("ids[{at}]"), text.parse::<JobId>()));
+        if errors.len() > 2 * MAX_ERRORS {
+            break; // the answer lists fewer
+        }
+    }
+    (read.len() == texts.len()).then_some(read)
+}
+
+/// Reads the conditions of a filter. An empty value is refused, because it would select everything.
+fn job_query(filter: Fields<'_>, errors: &mut FieldErrors, now: Time) -> JobQuery {
+    let mut query = JobQuery::default();
+    let mut seen: Vec<String> = Vec::new();
+    for (name, value) in filter.into_members() {
+        let path = format!("filter.{}", shorten(&name, MAX_NAME));
+        if !JOB_FILTER.contains(&name.as_ref()) {
+            errors.add(path, unknown(&JOB_FILTER));
+        } else if seen.iter().any(|seen| *seen == name) {
+            errors.add(path, REPEATED);
+        } else {
+            for value in filter_values(&path, value, errors) {
+                if let Err(wrong) = narrow(&mut query, &name, &value, now) {
+                    let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+                    errors.add(path.clone(), wrong.join("; "));
+                }
+            }
+            seen.push(name.into_owned());
+        }
+        if errors.len() > 2 * MAX_ERRORS {
+            break; // the answer lists fewer
+        }
+    }
+    query
+}
+
 /// Begins a run. Answers 202 with its report; `Location` is its address.
-pub async fn begin(State(api): State<Api>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
-    let (action, target) = BulkRequest::parse(&body, api.engine.now())?;
+pub async fn begin(
+    State(api): State<Api>,
+    _: NoQuery,
+    _: NoIdempotencyKey,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let (action, target) = read_request(&body, api.engine.now())?;
     let report = api.engine.bulk(action, target).await?;
     let location = [(header::LOCATION, format!("/api/v1/bulk/{}", report.id))];
     Ok((StatusCode::ACCEPTED, location, json(&BulkView::of(&report))).into_response())
@@ -87,14 +148,15 @@ pub async fn begin(State(api): State<Api>, JsonBody(body): JsonBody) -> Result<R
 /// Counts the jobs that a run would apply to: `{"count","exact"}`. Changes nothing.
 pub async fn preview(
     State(api): State<Api>,
+    _: NoQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let (_, target) = BulkRequest::parse(&body, api.engine.now())?;
+    let (_, target) = read_request(&body, api.engine.now())?;
     Ok(json(&CountView::of(api.engine.bulk_count(&target).await?)))
 }
 
 /// Lists the runs since the start of the server, newest first: `{"runs"}`.
-pub async fn list(State(api): State<Api>) -> Response {
+pub async fn list(State(api): State<Api>, _: NoQuery) -> Response {
     #[derive(Serialize)]
     struct Runs<'a> {
         runs: Vec<BulkView<'a>>,
@@ -104,13 +166,21 @@ pub async fn list(State(api): State<Api>) -> Response {
 }
 
 /// Returns the report of one run.
-pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn get(
+    State(api): State<Api>,
+    _: NoQuery,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     let report = parse_id(&id).and_then(|id| api.engine.bulk_report(id));
     report.map(|report| json(&BulkView::of(&report))).ok_or_else(|| no_such_run(&id))
 }
 
 /// Stops a run after its current step, and returns its last report.
-pub async fn stop(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn stop(
+    State(api): State<Api>,
+    _: NoQuery,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     let Some(found) = parse_id(&id) else { return Err(no_such_run(&id)) };
     let report = api.engine.bulk_stop(found).await;
     report.map(|report| json(&BulkView::of(&report))).ok_or_else(|| no_such_run(&id))

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
+use super::extract::NoQuery;
 use crate::engine::{ExportWriter, Snapshot, run_blocking};
 use crate::http::server::write_timeout::RequiredRate;
 use crate::http::{Api, Problem};
@@ -20,7 +21,7 @@ const HEADERS: [(header::HeaderName, &str); 2] = [
 /// Streams the snapshot, one record per line: `{"head": …}`, then `{"queue": …}`, `{"schedule": …}`, `{"event": …}` and `{"job": …}`, and
 /// at last `{"end": …}`, each with a checksum. An incomplete export has no end. Changes made meanwhile are not
 /// included.
-pub async fn export(State(api): State<Api>) -> Result<Response, Problem> {
+pub async fn export(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
     let snapshot = api.engine.snapshot().await?;
     let start = (snapshot, ExportWriter::default());
     let steps = stream::try_unfold(start, |(mut snapshot, mut writer)| async {

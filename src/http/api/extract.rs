@@ -5,12 +5,13 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
+use super::query;
 use crate::engine::run_blocking;
 use crate::http::layers::request_body::too_long;
 use crate::http::{Api, Problem};
-use crate::job::{JobId, Object, QueueName, ScheduleName};
+use crate::job::{FieldErrors, Fields, JobId, QueueName, ScheduleName};
 
 /// A JSON body as bytes. Its content type has been checked, and it is within the limits of length, depth and values.
 pub struct JsonBody(pub Bytes);
@@ -42,29 +43,42 @@ impl FromRequest<Api> for JsonBody {
     }
 }
 
-/// Parses an object. Malformed JSON is answered with 400, JSON of another shape with 422 and `code`.
-pub fn parse<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
-    parse_any::<Object<T>>(body, code).map(|object| object.0)
+/// Returns the one JSON value in a body as text. Malformed JSON is answered with 400; the caller reads the value.
+pub fn json_text(body: &[u8]) -> Result<&str, Problem> {
+    let malformed =
+        |detail: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail);
+    let text = std::str::from_utf8(body).map_err(|error| {
+        malformed(format!("the body is not valid UTF-8: see byte {}", error.valid_up_to()))
+    })?;
+    match run_blocking(body.len(), || serde_json::from_str::<&RawValue>(text)) {
+        Ok(value) => Ok(value.get()),
+        Err(_) if text.trim().is_empty() => Err(malformed("the body is empty".into())),
+        Err(error) if error.is_eof() => {
+            Err(malformed("the body ends before its JSON is complete".into()))
+        }
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            Err(malformed(format!("the body is not valid JSON: see line {line}, column {column}")))
+        }
+    }
 }
 
-/// Parses an array of objects.
-pub fn parse_many<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<Vec<T>, Problem> {
-    let objects: Vec<Object<T>> = parse_any(body, code)?;
-    Ok(objects.into_iter().map(|object| object.0).collect())
-}
-
-fn parse_any<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Result<T, Problem> {
-    let parsed = run_blocking(body.len(), || serde_json::from_slice(body));
-    parsed.map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
-        }
-        serde_json::error::Category::Syntax
-        | serde_json::error::Category::Eof
-        | serde_json::error::Category::Io => {
-            Problem::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string())
-        }
-    })
+/// Reads the fields of an object in a body. Everything that is wrong with them is answered with 422.
+pub fn read_fields<T>(
+    body: &[u8],
+    read: impl FnOnce(&mut Fields<'_>, &mut FieldErrors) -> T,
+) -> Result<T, Problem> {
+    let text = json_text(body)?;
+    let mut errors = FieldErrors::default();
+    let value = Fields::read("", text, &mut errors).map(|mut fields| {
+        let value = read(&mut fields, &mut errors);
+        fields.finish(&mut errors);
+        value
+    });
+    match value {
+        Some(value) if errors.is_empty() => Ok(value),
+        Some(_) | None => Err(Problem::invalid_fields(errors.into_errors())),
+    }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -92,7 +106,8 @@ impl FromRequestParts<Api> for PathId {
     }
 }
 
-/// The queue name in the path.
+/// The queue name in the path. A path cannot hold `.` and `..`, which older versions accepted as names, so a `~` before
+/// a name is ignored: `~..` is the queue `..`.
 pub struct PathQueue(pub QueueName);
 
 impl FromRequestParts<Api> for PathQueue {
@@ -100,12 +115,21 @@ impl FromRequestParts<Api> for PathQueue {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let text = path_param(parts, api).await?;
-        let queue = QueueName::parse(&text);
-        queue.map(PathQueue).map_err(|error| Problem::invalid_parameter(error.to_string()))
+        let name = without_escape(&text);
+        let invalid = match QueueName::parse(name) {
+            Ok(queue) => return Ok(PathQueue(queue)),
+            Err(invalid) => invalid,
+        };
+        if let Ok(queue) = QueueName::stored(name)
+            && api.engine.stats().await?.queues.contains_key(&queue)
+        {
+            return Ok(PathQueue(queue));
+        }
+        Err(Problem::invalid_parameter(invalid.to_string()))
     }
 }
 
-/// The schedule name in the path.
+/// The schedule name in the path, which may have a `~` in front, too.
 pub struct PathSchedule(pub ScheduleName);
 
 impl FromRequestParts<Api> for PathSchedule {
@@ -113,8 +137,33 @@ impl FromRequestParts<Api> for PathSchedule {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let text = path_param(parts, api).await?;
-        let name = ScheduleName::parse(&text);
-        name.map(PathSchedule).map_err(|error| Problem::invalid_parameter(error.to_string()))
+        let name = without_escape(&text);
+        let invalid = match ScheduleName::parse(name) {
+            Ok(name) => return Ok(PathSchedule(name)),
+            Err(invalid) => invalid,
+        };
+        if let Ok(name) = ScheduleName::stored(name)
+            && api.engine.schedules().await?.0.iter().any(|stored| stored.name == name)
+        {
+            return Ok(PathSchedule(name));
+        }
+        Err(Problem::invalid_parameter(invalid.to_string()))
+    }
+}
+
+/// The name in a segment of a path.
+pub fn without_escape(segment: &str) -> &str {
+    segment.strip_prefix('~').unwrap_or(segment)
+}
+
+/// Refuses every query parameter: a misspelled or misplaced one must not be ignored.
+pub struct NoQuery;
+
+impl<S: Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        query::no_query(parts.uri.query()).map(|()| NoQuery)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The health checks: `/healthz` reports that the process is alive, `/readyz` that it accepts work.
-//! Neither requires a token, so that probes need no secret.
+//! Neither requires a token, so that probes need no secret, and neither looks at the query string: a probe must not fail
+//! because a load balancer adds a parameter.
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -4,14 +4,16 @@
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::extract::{JsonBody, PathId, parse};
+use super::extract::{JsonBody, NoQuery, PathId, read_fields};
 use super::query;
 use crate::engine::JobActionError;
+use crate::engine::submission::PRIORITY;
 use crate::http::view::{Displayed, JobRow, StatusView};
 use crate::http::{Api, Problem, json};
-use crate::job::{Cursor, Invalid, JobId, PageCursor, Status};
+use crate::job::fields::REQUIRED;
+use crate::job::{Cursor, JobId, PageCursor, QueueName, Status};
 
 #[derive(Serialize)]
 struct PageView<'a> {
@@ -37,51 +39,61 @@ pub async fn list(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Re
 }
 
 /// Makes a job available again, and returns its new status.
-pub async fn retry(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
+pub async fn retry(
+    State(api): State<Api>,
+    _: NoQuery,
+    PathId(id): PathId,
+) -> Result<Response, Problem> {
     status_response(id, api.engine.retry(id).await)
 }
 
 /// Cancels a job, and returns its status. A running job is only asked to end: it is still `running`, with
 /// `cancel_asked`.
-pub async fn cancel(State(api): State<Api>, PathId(id): PathId) -> Result<Response, Problem> {
+pub async fn cancel(
+    State(api): State<Api>,
+    _: NoQuery,
+    PathId(id): PathId,
+) -> Result<Response, Problem> {
     status_response(id, api.engine.cancel(id).await)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MoveBody {
-    queue: String,
 }
 
 /// Moves a waiting job to another queue, `{"queue":"mail"}`, and returns its status.
 pub async fn move_to_queue(
     State(api): State<Api>,
+    _: NoQuery,
     PathId(id): PathId,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let MoveBody { queue } = parse(&body, "invalid_control")?;
-    let queue = queue.parse().map_err(|error: Invalid| Problem::invalid_control(&error))?;
+    let queue = read_fields(&body, |fields, errors| {
+        let queue = fields.required_text("queue", errors)?;
+        errors.take("queue", QueueName::parse(&queue))
+    })?;
+    let queue = queue.ok_or_else(|| Problem::invalid_field("queue", REQUIRED))?;
     status_response(id, api.engine.move_to(id, queue).await)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PriorityBody {
-    priority: i16,
 }
 
 /// Changes the priority of a waiting job, `{"priority":5}`, and returns its status.
 pub async fn reprioritise(
     State(api): State<Api>,
+    _: NoQuery,
     PathId(id): PathId,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let PriorityBody { priority } = parse(&body, "invalid_control")?;
+    let priority = read_fields(&body, |fields, errors| {
+        let value = fields.present("priority", errors)?;
+        let priority = errors.take("priority", PRIORITY.from_json(value))?;
+        i16::try_from(priority).ok()
+    })?;
+    let priority = priority.ok_or_else(|| Problem::invalid_field("priority", REQUIRED))?;
     status_response(id, api.engine.reprioritise(id, priority).await)
 }
 
 /// Deletes a job that is not running. Answers 204.
-pub async fn delete(State(api): State<Api>, PathId(id): PathId) -> Result<StatusCode, Problem> {
+pub async fn delete(
+    State(api): State<Api>,
+    _: NoQuery,
+    PathId(id): PathId,
+) -> Result<StatusCode, Problem> {
     status_response(id, api.engine.delete(id).await).map(|_| StatusCode::NO_CONTENT)
 }
 

@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::extract::NoQuery;
 use crate::http::view::{Displayed, RetryView};
 use crate::http::{Api, json};
 use crate::job::Cursor;
@@ -28,7 +29,7 @@ struct KindView<'a> {
 }
 
 /// Lists the kinds: `{"kinds": [{"kind","about","example","retry","schema"?}], "cursor"}`.
-pub async fn list(State(api): State<Api>) -> Response {
+pub async fn list(State(api): State<Api>, _: NoQuery) -> Response {
     let cursor = Displayed(api.engine.head());
     let kinds = api.engine.kinds().into_iter().map(|info| KindView {
         kind: info.kind.as_str(),

@@ -13,6 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::extract::NoQuery;
 use crate::engine::{Engine, LatencyTotals, Stats, Storage, Transport};
 use crate::http::server::connections::Connections;
 use crate::http::{Api, Problem};
@@ -24,6 +25,7 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 /// Returns the current values of all metrics.
 pub async fn metrics(
     State(api): State<Api>,
+    _: NoQuery,
     connections: Option<Extension<Arc<Connections>>>,
 ) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;

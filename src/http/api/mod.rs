@@ -6,6 +6,7 @@ pub mod extract;
 pub mod failures;
 pub mod health;
 pub mod history;
+pub mod idempotency;
 pub mod jobs;
 pub mod kinds;
 pub mod metrics;

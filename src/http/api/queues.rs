@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::extract::{JsonBody, PathQueue};
+use super::extract::{JsonBody, NoQuery, PathQueue, read_fields};
 use crate::http::view::{Displayed, QueueStatsView, queue_views};
 use crate::http::{Api, Problem, json};
-use crate::job::{Cursor, Object, RateRule};
+use crate::job::fields::text;
+use crate::job::{Concurrency, Cursor, RateRule};
 
 #[derive(Serialize)]
 struct QueuesView<'a> {
@@ -16,24 +17,10 @@ struct QueuesView<'a> {
     cursor: Displayed<Cursor>,
 }
 
-/// The body that sets the concurrency of a queue; null restores the configured value.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConcurrencyBody {
-    concurrency: Option<u32>,
-}
-
-/// The body that sets the rate limit of a queue; `none` is no limit, and null restores the configured value.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RateLimitBody {
-    rate_limit: Option<RateRule>,
-}
-
 /// Lists the known queues: `{"queues", "cursor"}`. A queue is `{"name", "paused", "concurrency", "weight", "rate_limit"?,
 /// "states", "waiting_since"}`. `concurrency` is how many attempts may run at once, `rate_limit` how many may start in a
 /// period (`100/1m`), and `waiting_since` is when the job that has waited longest became available.
-pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
+pub async fn list(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let queues = queue_views(&stats, api.engine.config());
     Ok(json(&QueuesView { queues, cursor: Displayed(stats.cursor) }))
@@ -42,6 +29,7 @@ pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
 /// Pauses a queue: its jobs are not started. Answers 204, also when it is paused already.
 pub async fn pause(
     State(api): State<Api>,
+    _: NoQuery,
     PathQueue(queue): PathQueue,
 ) -> Result<StatusCode, Problem> {
     api.engine.pause(queue).await?;
@@ -51,39 +39,42 @@ pub async fn pause(
 /// Resumes a queue. Answers 204.
 pub async fn resume(
     State(api): State<Api>,
+    _: NoQuery,
     PathQueue(queue): PathQueue,
 ) -> Result<StatusCode, Problem> {
     api.engine.resume(queue).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sets how many attempts of a queue may run at once. The setting survives restarts. Answers 204.
+/// Sets how many attempts of a queue may run at once, `{"concurrency": 10}`; null restores the configured number. The
+/// setting survives restarts. Answers 204.
 pub async fn set_concurrency(
     State(api): State<Api>,
+    _: NoQuery,
     PathQueue(queue): PathQueue,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Problem> {
-    let Object(body): Object<ConcurrencyBody> = serde_json::from_slice(&body).map_err(|error| {
-        let detail =
-            format!("expected {{\"concurrency\": 10}}, or null for the configured value: {error}");
-        Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+    let concurrency = read_fields(&body, |fields, errors| {
+        let value = fields.present("concurrency", errors).filter(|value| *value != "null")?;
+        errors.take("concurrency", Concurrency::from_json(value))
     })?;
-    api.engine.set_concurrency(queue, body.concurrency).await?;
+    api.engine.set_concurrency(queue, concurrency).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sets how many attempts of a queue may start in a period. The setting survives restarts. Answers 204.
+/// Sets how many attempts of a queue may start in a period, `{"rate_limit": "100/1m"}`; `none` removes the limit, and
+/// null restores the configured one. The setting survives restarts. Answers 204.
 pub async fn set_rate_limit(
     State(api): State<Api>,
+    _: NoQuery,
     PathQueue(queue): PathQueue,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Problem> {
-    let Object(body): Object<RateLimitBody> = serde_json::from_slice(&body).map_err(|error| {
-        let detail = format!(
-            "expected {{\"rate_limit\": \"100/1m\"}}, \"none\" for no limit, or null for the configured value: {error}"
-        );
-        Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+    let rate_limit = read_fields(&body, |fields, errors| {
+        let value = fields.present("rate_limit", errors).filter(|value| *value != "null")?;
+        let rule = text(value).and_then(|text| text.parse::<RateRule>());
+        errors.take("rate_limit", rule)
     })?;
-    api.engine.set_rate_limit(queue, body.rate_limit).await?;
+    api.engine.set_rate_limit(queue, rate_limit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,9 +3,10 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::extract::{JsonBody, PathSchedule, parse};
+use super::extract::{JsonBody, NoQuery, PathSchedule, json_text, read_fields};
+use super::idempotency::NoIdempotencyKey;
 use crate::engine::{ScheduleSubmission, run_blocking};
 use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
@@ -99,7 +100,7 @@ impl<'a> ScheduleView<'a> {
 }
 
 /// Lists all schedules by name: `{"schedules", "cursor"}`.
-pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
+pub async fn list(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
     let (schedules, cursor) = api.engine.schedules().await?;
     let payloads = schedules.iter().map(|schedule| schedule.spec.spec.payload.as_str().len());
     Ok(run_blocking(payloads.sum(), || {
@@ -111,6 +112,7 @@ pub async fn list(State(api): State<Api>) -> Result<Response, Problem> {
 /// Returns one schedule with its upcoming times.
 pub async fn get(
     State(api): State<Api>,
+    _: NoQuery,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
     let (schedules, _) = api.engine.schedules().await?;
@@ -122,18 +124,19 @@ pub async fn get(
 /// Creates or replaces a schedule, and returns it.
 pub async fn put(
     State(api): State<Api>,
+    _: NoQuery,
     PathSchedule(name): PathSchedule,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let submission: ScheduleSubmission = parse(&body, "invalid_schedule")?;
-    let spec = submission.into_spec(Origin::Api, api.engine.now());
-    let spec = spec.map_err(Problem::invalid_schedule)?;
+    let spec = ScheduleSubmission::parse(json_text(&body)?, Origin::Api, api.engine.now());
+    let spec = spec.map_err(Problem::invalid_fields)?;
     Ok(schedule_response(&api, &api.engine.set_schedule(name, spec).await?))
 }
 
 /// Deletes a schedule. Its jobs are kept. Answers 204.
 pub async fn delete(
     State(api): State<Api>,
+    _: NoQuery,
     PathSchedule(name): PathSchedule,
 ) -> Result<StatusCode, Problem> {
     api.engine.delete_schedule(name).await?;
@@ -143,6 +146,7 @@ pub async fn delete(
 /// Pauses a schedule, and returns it.
 pub async fn pause(
     State(api): State<Api>,
+    _: NoQuery,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
     Ok(schedule_response(&api, &api.engine.pause_schedule(name).await?))
@@ -151,6 +155,7 @@ pub async fn pause(
 /// Resumes a schedule, and returns it.
 pub async fn resume(
     State(api): State<Api>,
+    _: NoQuery,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
     Ok(schedule_response(&api, &api.engine.resume_schedule(name).await?))
@@ -159,6 +164,8 @@ pub async fn resume(
 /// Enqueues the job of a schedule now, and returns the schedule, whose `last` has the id of the job.
 pub async fn run(
     State(api): State<Api>,
+    _: NoQuery,
+    _: NoIdempotencyKey,
     PathSchedule(name): PathSchedule,
 ) -> Result<Response, Problem> {
     Ok(schedule_response(&api, &api.engine.fire_schedule(name).await?))
@@ -166,14 +173,6 @@ pub async fn run(
 
 fn schedule_response(api: &Api, schedule: &Schedule) -> Response {
     json(&ScheduleView::of(schedule).with_upcoming(schedule, api.engine.now()))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PreviewBody {
-    cron: String,
-    #[serde(default)]
-    zone: String,
 }
 
 #[derive(Serialize)]
@@ -185,9 +184,13 @@ struct PreviewView {
 /// Explains a pattern without creating a schedule: `{"cron", "zone"?}` → `{"in_words", "upcoming"}`.
 pub async fn preview(
     State(api): State<Api>,
+    _: NoQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let PreviewBody { cron, zone } = parse(&body, "invalid_schedule")?;
+    let (cron, zone) = read_fields(&body, |fields, errors| {
+        let cron = fields.required_text("cron", errors).unwrap_or_default();
+        (cron.into_owned(), fields.text("zone", errors).unwrap_or_default().into_owned())
+    })?;
     let now = api.engine.now();
     // Searching for a rare time takes too long for a thread of the runtime, whatever the length of the pattern.
     let parsed = run_blocking(usize::MAX, || {
@@ -198,7 +201,7 @@ pub async fn preview(
             CronError::Pattern(why) => ("cron", why),
             CronError::Zone(why) => ("zone", why),
         };
-        Problem::invalid_schedule(vec![crate::engine::FieldError { field, message }])
+        Problem::invalid_field(field, message)
     })?;
     let upcoming = upcoming.into_iter().map(Displayed).collect();
     Ok(json(&PreviewView { in_words: cron.in_words(), upcoming }))

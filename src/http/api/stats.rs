@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
+use super::extract::NoQuery;
 use crate::engine::Storage;
 use crate::http::view::{StatsView, stats_view};
 use crate::http::{Api, Problem, json};
@@ -34,7 +35,7 @@ struct StorageView {
 
 /// Returns `{"states", "queues", "kinds", "store", "cursor", "oldest"}`; `oldest` is the cursor at the start of the
 /// log.
-pub async fn get(State(api): State<Api>) -> Result<Response, Problem> {
+pub async fn get(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let storage = api.engine.storage().await?;
     let stats = stats_view(&stats, api.engine.config());

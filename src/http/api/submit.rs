@@ -7,25 +7,28 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::extract::{JsonBody, parse, parse_many};
+use super::extract::{JsonBody, json_text};
+use super::idempotency::HeaderKey;
 use super::query;
 use super::wait::until_final;
 use crate::engine::{Enqueued, Submission, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::http::view::{JobRow, JobView};
 use crate::http::{Api, Problem, json};
-use crate::job::elements;
+use crate::job::fields::items;
+use crate::job::{NewJob, elements};
 
 /// Enqueues one job or an array of jobs.
 ///
 /// One job is answered with 202 and its row, or with 200 and `"existing": true` when a job with the same idempotency
-/// key exists; `Location` is its address. With `?wait=30s` the answer is 200 with the whole job once it is final, or
-/// 202 if it is not final by then. An array is answered with 202 and `{"jobs": [...]}` in order; all jobs are accepted
-/// or none.
+/// key exists; `Location` is its address. The key is in the body or in the `Idempotency-Key` header. With `?wait=30s` the
+/// answer is 200 with the whole job once it is final, or 202 if it is not final by then. An array is answered with 202 and
+/// `{"jobs": [...]}` in order; all jobs are accepted or none.
 pub async fn submit(
     State(api): State<Api>,
     address: Address,
     RawQuery(text): RawQuery,
+    key: HeaderKey,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let wait = query::wait_query(text.as_deref())?;
@@ -36,24 +39,33 @@ pub async fn submit(
             Err(Problem::invalid_parameter(detail))
         }
         Some(b'[') => {
+            key.must_be_absent(
+                "the Idempotency-Key header is only supported for a single job; set the \
+                 idempotency_key of each job of the array",
+            )?;
             // Counted before they are parsed: many small jobs take much more memory than their text.
             let count = run_blocking(body.len(), || elements(&body));
             if count > api.limits.max_batch {
                 return Err(too_many(count, api.limits.max_batch));
             }
-            submit_many(&api, parse_many(&body, "invalid_job")?).await
+            let jobs = read_batch(&body)?;
+            submit_many(&api, jobs).await
         }
-        Some(_) | None => submit_one(&api, &address, parse(&body, "invalid_job")?, wait).await,
+        Some(_) | None => {
+            let text = json_text(&body)?;
+            let job = run_blocking(body.len(), || Submission::parse(text));
+            let job = key.add_to(job.map_err(Problem::invalid_fields)?)?;
+            submit_one(&api, &address, job, wait).await
+        }
     }
 }
 
 async fn submit_one(
     api: &Api,
     address: &Address,
-    submission: Submission,
+    job: NewJob,
     wait: Duration,
 ) -> Result<Response, Problem> {
-    let job = submission.into_new_job().map_err(Problem::invalid_job)?;
     let answers = api.engine.enqueue(vec![job]).await?;
     let Some(answer) = answers.first() else {
         let detail = "the store returned no result for the job";
@@ -77,21 +89,26 @@ async fn submit_one(
     Ok(response.into_response())
 }
 
-async fn submit_many(api: &Api, batch: Vec<Submission>) -> Result<Response, Problem> {
-    if batch.is_empty() {
-        let detail = "the array is empty";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", detail));
-    }
-    let (mut jobs, mut errors) = (Vec::with_capacity(batch.len()), Vec::new());
-    for (at, submission) in batch.into_iter().enumerate() {
-        match submission.into_new_job() {
-            Ok(job) => jobs.push(job),
-            Err(invalid) => errors.extend(invalid.into_iter().map(|error| (at, error))),
+/// Reads all jobs of an array, or names the invalid fields of all of them.
+fn read_batch(body: &[u8]) -> Result<Vec<NewJob>, Problem> {
+    let text = json_text(body)?;
+    run_blocking(body.len(), || {
+        let elements = items(text).unwrap_or_default();
+        if elements.is_empty() {
+            return Err(Problem::invalid_field("", "the array is empty"));
         }
-    }
-    if !errors.is_empty() {
-        return Err(Problem::invalid_batch(errors));
-    }
+        let (mut jobs, mut errors) = (Vec::with_capacity(elements.len()), Vec::new());
+        for (at, element) in elements.into_iter().enumerate() {
+            match Submission::parse(element) {
+                Ok(job) => jobs.push(job),
+                Err(invalid) => errors.extend(invalid.into_iter().map(|error| (at, error))),
+            }
+        }
+        if errors.is_empty() { Ok(jobs) } else { Err(Problem::invalid_batch(errors)) }
+    })
+}
+
+async fn submit_many(api: &Api, jobs: Vec<NewJob>) -> Result<Response, Problem> {
     let is_one = jobs.len() == 1; // the engine cannot tell it from a job outside of an array
     let enqueued = api.engine.enqueue(jobs).await;
     let answers = enqueued.map_err(|error| if is_one { error.of_job(0) } else { error })?;

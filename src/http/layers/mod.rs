@@ -12,3 +12,4 @@ pub mod sender;
 pub mod session;
 pub mod stack;
 pub mod unread;
+pub mod url_encoding;

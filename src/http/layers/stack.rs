@@ -25,7 +25,7 @@ use super::safe_headers::SAFE_HEADERS;
 use super::sender::{ErrorRenderer, Sender};
 use super::session::Session;
 use super::unread::{Unread, count};
-use super::{compression, request_body};
+use super::{compression, request_body, url_encoding};
 use crate::http::api::query::asks_to_wait;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
@@ -135,7 +135,7 @@ impl Gate {
         if headers.contains_key(header::UPGRADE) {
             check_origin(&self.access.trusted_origins, uri, headers)?;
         }
-        Ok(())
+        url_encoding::check(uri)
     }
 }
 

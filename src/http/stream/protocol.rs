@@ -1,15 +1,17 @@
 //! The messages of the subprotocol `cortado.v1+json`: those of the server, those of clients, and the one that carries
 //! events. Each is a JSON object with a `type`.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::engine::Batch;
 use crate::http::Problem;
-use crate::http::api::query::add_to_filter;
+use crate::http::api::query::{EVENT_FILTER, add_to_filter, filter_values};
 use crate::http::view::{self, Displayed};
-use crate::job::{Cursor, Event, Filter};
+use crate::job::fields::unknown;
+use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
+use crate::job::{Cursor, Event, FieldErrors, Fields, Filter};
 
 /// The name of the subprotocol, which the server selects when a client offers it.
 pub const SUBPROTOCOL: &str = "cortado.v1+json";
@@ -85,11 +87,10 @@ impl ServerInfo {
 }
 
 /// The messages of a client.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Debug)]
 pub enum ClientMessage {
     /// Asks for a `pong`.
-    Ping {},
+    Ping,
     /// Adds a subscription, or replaces the one with the same id.
     Subscribe(Subscribe),
     /// Removes a subscription. The filter of the query string has the empty id.
@@ -97,27 +98,102 @@ pub enum ClientMessage {
 }
 
 /// A subscription that a client asks for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub struct Subscribe {
     /// The client's name for it, at most [`Subscriptions::MAX_ID`] bytes.
     pub id: String,
-    /// The filter on events, with the fields of the query string.
-    #[serde(default)]
-    pub filter: BTreeMap<String, OneOrMany>,
+    /// The filter on events, with the fields of the query string; `None` when the client gave none.
+    pub filter: Option<Filter>,
     /// The cursor at which the client believes the connection is. A connection has only one; any other is refused.
     pub after: Option<String>,
     /// Asks for `stats` messages instead of events.
-    #[serde(default)]
     pub stats: bool,
 }
 
-/// `"a"` or `["a", "b"]`.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+impl ClientMessage {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// `malformed_message` when the message is not JSON or has the wrong fields, and `invalid_parameter` when its filter
+    /// is not valid.
+    pub fn parse(text: &str) -> Result<ClientMessage, Problem> {
+        let malformed =
+            |detail: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_message", detail);
+        let json = serde_json::from_str::<&RawValue>(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            malformed(format!("the message is not valid JSON: see line {line}, column {column}"))
+        })?;
+        let (mut errors, mut of_filter) = (FieldErrors::default(), FieldErrors::default());
+        let message = Fields::read("", json.get(), &mut errors).and_then(|mut fields| {
+            let message = message(&mut fields, &mut errors, &mut of_filter);
+            if message.is_some() {
+                fields.finish(&mut errors);
+            }
+            message
+        });
+        let described = |errors: FieldErrors| {
+            let errors = errors.into_errors().into_iter();
+            Problem::invalid_parameters(errors.map(|error| (error.field.into(), error.message)))
+        };
+        match message {
+            Some(_) if !of_filter.is_empty() => Err(described(of_filter)),
+            Some(message) if errors.is_empty() => Ok(message),
+            Some(_) | None => Err(malformed(described(errors).detail().to_owned())),
+        }
+    }
+}
+
+fn message(
+    fields: &mut Fields<'_>,
+    errors: &mut FieldErrors,
+    of_filter: &mut FieldErrors,
+) -> Option<ClientMessage> {
+    const TYPES: [&str; 3] = ["ping", "subscribe", "unsubscribe"];
+    let name = fields.required_text("type", errors)?;
+    let id = |fields: &mut Fields<'_>, errors: &mut FieldErrors| {
+        fields.required_text("id", errors).unwrap_or_default().into_owned()
+    };
+    match name.as_ref() {
+        "ping" => Some(ClientMessage::Ping),
+        "subscribe" => {
+            let filter = fields.raw("filter");
+            let filter = filter.and_then(|json| Fields::read("filter", json.get(), errors));
+            Some(ClientMessage::Subscribe(Subscribe {
+                id: id(fields, errors),
+                filter: filter
+                    .filter(|filter| !filter.is_empty())
+                    .map(|filter| event_filter(filter, of_filter)),
+                after: fields.text("after", errors).map(Into::into),
+                stats: fields.flag("stats", errors).unwrap_or_default(),
+            }))
+        }
+        "unsubscribe" => Some(ClientMessage::Unsubscribe { id: id(fields, errors) }),
+        _ => {
+            errors.add("type", format!("is not known; expected one of {}", TYPES.join(", ")));
+            None
+        }
+    }
+}
+
+/// Reads a filter on events: its fields are those of a query string, each a string or an array of strings.
+fn event_filter(fields: Fields<'_>, errors: &mut FieldErrors) -> Filter {
+    let mut filter = Filter::default();
+    for (name, value) in fields.into_members() {
+        let path = format!("filter.{}", shorten(&name, MAX_NAME));
+        if !EVENT_FILTER.contains(&name.as_ref()) {
+            errors.add(path, unknown(&EVENT_FILTER));
+            continue;
+        }
+        for value in filter_values(&path, value, errors) {
+            if let Err(problem) = add_to_filter(&mut filter, &name, &value) {
+                errors.add(path.clone(), problem.detail());
+            }
+        }
+        if errors.len() > MAX_ERRORS {
+            break; // the answer lists fewer
+        }
+    }
+    filter
 }
 
 /// The subscriptions of one connection. An event is sent when it passes at least one of them.
@@ -178,12 +254,12 @@ impl Subscriptions {
                  another connection"
             ));
         }
-        let topic = match (request.stats, request.filter.is_empty()) {
-            (true, true) => Topic::Stats,
-            (true, false) => {
+        let topic = match (request.stats, &request.filter) {
+            (true, None) => Topic::Stats,
+            (true, Some(_)) => {
                 return refuse("a subscription to stats cannot have a filter".to_owned());
             }
-            (false, _) => Topic::Events(filter_of(&request.filter)?),
+            (false, filter) => Topic::Events(filter.clone().unwrap_or_default()),
         };
         let known = self.named.iter().any(|known| known.id == *id);
         if !known && self.named.len() >= self.max {
@@ -215,21 +291,6 @@ impl Subscriptions {
     fn are_named(&self) -> bool {
         self.named.iter().any(|known| !known.id.is_empty())
     }
-}
-
-fn filter_of(fields: &BTreeMap<String, OneOrMany>) -> Result<Filter, Problem> {
-    let mut filter = Filter::default();
-    for (field, values) in fields {
-        match values {
-            OneOrMany::One(value) => add_to_filter(&mut filter, field, value)?,
-            OneOrMany::Many(values) => {
-                for value in values {
-                    add_to_filter(&mut filter, field, value)?;
-                }
-            }
-        }
-    }
-    Ok(filter)
 }
 
 /// Builds an `events` message: `{"type":"events","events":[…],"cursor":"…"}`.

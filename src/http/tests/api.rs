@@ -53,7 +53,7 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
     assert_eq!(answer.json()["jobs"].as_array().unwrap().len(), 2);
 
     let bad = format!(r#"[{one},{{"kind":"echo","priority":99999}},{{"kind":"a b"}}]"#);
-    let problem = server.post("/api/v1/jobs", &bad).await.is_problem(422, "invalid_job");
+    let problem = server.post("/api/v1/jobs", &bad).await.is_problem(422, "invalid_fields");
     let fields: Vec<&str> = problem["errors"]
         .as_array()
         .unwrap()
@@ -65,7 +65,7 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
     server.post("/api/v1/jobs", &bad).await.is_problem(422, "unknown_kind");
     let long = format!("[{one},{one},{one},{one}]");
     server.post("/api/v1/jobs", &long).await.is_problem(413, "batch_too_long");
-    server.post("/api/v1/jobs", "[]").await.is_problem(422, "invalid_job");
+    server.post("/api/v1/jobs", "[]").await.is_problem(422, "invalid_fields");
     assert_eq!(server.get("/api/v1/jobs").await.json()["jobs"].as_array().unwrap().len(), 2);
 }
 
@@ -81,7 +81,7 @@ async fn an_error_in_a_batch_names_the_index_of_its_job_the_first_and_the_only_o
         (r#"{"kind":"mail","payload":{"to":1}}"#, 422, "invalid_payload", "payload.to"),
         (r#"{"kind":"mail","payload":7}"#, 422, "invalid_payload", "payload"),
         (r#"{"kind":"unknown"}"#, 422, "unknown_kind", "kind"),
-        (r#"{"kind":"echo","priority":99999}"#, 422, "invalid_job", "priority"),
+        (r#"{"kind":"echo","priority":99999}"#, 422, "invalid_fields", "priority"),
         (&long, 413, "payload_too_large", "payload"),
         (&deep, 422, "json_too_deep", "payload"),
     ] {
@@ -118,20 +118,23 @@ async fn the_response_to_an_invalid_submission_names_what_is_wrong() {
         r#"[["echo",1]]"#,
         r#"{"kind":"echo","backoff":[1,2]}"#,
     ] {
-        post(bad).await.is_problem(422, "invalid_job");
+        post(bad).await.is_problem(422, "invalid_fields");
     }
     for (path, array, code) in [
-        ("/api/v1/cron/preview", r#"["@daily","UTC"]"#, "invalid_schedule"),
-        ("/api/v1/bulk", r#"["retry",null,null,[],null]"#, "invalid_control"),
+        ("/api/v1/cron/preview", r#"["@daily","UTC"]"#, "invalid_fields"),
+        ("/api/v1/bulk", r#"["retry",null,null,[],null]"#, "invalid_fields"),
     ] {
         let problem = server.post(path, array).await.is_problem(422, code);
-        assert!(problem["detail"].as_str().unwrap().contains("expected an object"), "{problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("must be an object, but is an array"),
+            "{problem}"
+        );
     }
     let problem = post(r#"{"kind":"echo","run_at":"soon","max_attempts":0}"#).await;
-    let problem = problem.is_problem(422, "invalid_job");
-    assert_eq!(problem["errors"][0]["field"], "run_at");
-    assert!(problem["errors"][0]["message"].as_str().unwrap().contains("RFC 3339"));
-    assert_eq!(problem["errors"][1]["field"], "max_attempts");
+    let problem = problem.is_problem(422, "invalid_fields");
+    assert_eq!(problem["errors"][0]["field"], "max_attempts");
+    assert_eq!(problem["errors"][1]["field"], "run_at");
+    assert!(problem["errors"][1]["message"].as_str().unwrap().contains("RFC 3339"));
     let problem = post(r#"{"kind":"nope"}"#).await.is_problem(422, "unknown_kind");
     assert!(problem["detail"].as_str().unwrap().contains("echo"));
 

@@ -83,10 +83,10 @@ async fn a_waiting_job_is_moved_and_reprioritised_and_subscribers_see_it() {
         );
     }
     for (verb, body, status, code) in [
-        ("move", r#"{"queue":"a b"}"#, 422, "invalid_control"),
-        ("move", r#"{"to":"a"}"#, 422, "invalid_control"),
+        ("move", r#"{"queue":"a b"}"#, 422, "invalid_fields"),
+        ("move", r#"{"to":"a"}"#, 422, "invalid_fields"),
         ("move", "nonsense", 400, "malformed_json"),
-        ("reprioritise", r#"{"priority":99999}"#, 422, "invalid_control"),
+        ("reprioritise", r#"{"priority":99999}"#, 422, "invalid_fields"),
     ] {
         server.post(&format!("{path}/{verb}"), body).await.is_problem(status, code);
     }
@@ -161,10 +161,10 @@ async fn a_bulk_run_that_is_not_understood_is_refused() {
         r#"{"action":"retry","ids":["x"]}"#,
         r#"{"action":"retry","filter":{},"colour":"red"}"#,
     ] {
-        server.post("/api/v1/bulk", bad).await.is_problem(422, "invalid_control");
+        server.post("/api/v1/bulk", bad).await.is_problem(422, "invalid_fields");
     }
     let misspelt = r#"{"action":"retry","filter":{"colour":"red"}}"#;
-    server.post("/api/v1/bulk", misspelt).await.is_problem(400, "invalid_parameter");
+    server.post("/api/v1/bulk", misspelt).await.is_problem(422, "invalid_fields");
     for path in ["/api/v1/bulk/x", "/api/v1/bulk/019ab001-7c3e-7d10-8a55-0242ac120002"] {
         server.get(path).await.is_problem(404, "no_such_bulk_run");
         server.post(&format!("{path}/stop"), "").await.is_problem(404, "no_such_bulk_run");

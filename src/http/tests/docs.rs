@@ -57,7 +57,7 @@ fn every_example_is_json_and_the_server_accepts_the_messages_of_clients() {
     let mut examples = 0;
     for line in PAGE.lines() {
         if let Some(text) = line.strip_prefix("> ") {
-            serde_json::from_str::<ClientMessage>(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            ClientMessage::parse(text).unwrap_or_else(|e| panic!("{text}: {}", e.detail()));
             examples += 1;
         } else if let Some(text) = line.strip_prefix("< ").or(line.strip_prefix("data: ")) {
             let message: Value = serde_json::from_str(text).unwrap();

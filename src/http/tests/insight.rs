@@ -90,8 +90,9 @@ async fn the_concurrency_of_a_queue_can_be_set_and_given_back() {
     assert_eq!(server.post(path, r#"{"concurrency":null}"#).await.status, 204);
     let queues = server.get("/api/v1/queues").await.json();
     assert_eq!(queues["queues"], json!([]), "the queue is not known any more");
-    for bad in ["{", r#"{"concurrency":-1}"#, r#"{"concurency":1}"#, "3"] {
-        server.post(path, bad).await.is_problem(400, "malformed_json");
+    server.post(path, "{").await.is_problem(400, "malformed_json");
+    for bad in [r#"{"concurrency":-1}"#, r#"{"concurency":1}"#, "3"] {
+        server.post(path, bad).await.is_problem(422, "invalid_fields");
     }
     server
         .post("/api/v1/queues/a%20b/concurrency", "{}")
@@ -119,7 +120,8 @@ async fn the_rate_of_a_queue_can_be_set_taken_away_and_given_back() {
     let answer = server.get(&log).await.json()["events"].as_array().unwrap().clone();
     let rates: Vec<_> = answer.iter().map(|event| event["rate_limit"].clone()).collect();
     assert_eq!(rates, [json!("30/1m"), json!("none"), json!(null)]);
-    for bad in ["{", r#"{"rate_limit":"often"}"#, r#"{"rate_limit":"0/1m"}"#, r#"{"rate":1}"#] {
-        server.post(path, bad).await.is_problem(400, "malformed_json");
+    server.post(path, "{").await.is_problem(400, "malformed_json");
+    for bad in [r#"{"rate_limit":"often"}"#, r#"{"rate_limit":"0/1m"}"#, r#"{"rate":1}"#] {
+        server.post(path, bad).await.is_problem(422, "invalid_fields");
     }
 }

@@ -7,6 +7,8 @@ mod docs;
 mod gate;
 mod hostile;
 mod hub;
+mod idempotency;
+mod input;
 mod insight;
 mod large;
 mod log;

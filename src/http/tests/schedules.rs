@@ -97,20 +97,20 @@ async fn what_is_no_schedule_is_refused_by_field() {
     };
     let wrong =
         r#"{"cron":"soon","zone":"UTC","kind":"two words","priority":99999,"tags":["a,b"]}"#;
-    let problem = put(&server, "a", wrong).await.is_problem(422, "invalid_schedule");
-    assert_eq!(fields(problem), ["cron", "kind", "tags", "priority"]);
+    let problem = put(&server, "a", wrong).await.is_problem(422, "invalid_fields");
+    assert_eq!(fields(problem), ["priority", "cron", "kind", "tags[0]"]);
     let zone = r#"{"cron":"@daily","zone":"Mars/Olympus","kind":"echo"}"#;
-    let problem = put(&server, "a", zone).await.is_problem(422, "invalid_schedule");
+    let problem = put(&server, "a", zone).await.is_problem(422, "invalid_fields");
     assert_eq!(fields(problem), ["zone"]);
     put(&server, "a", r#"{"cron":"@daily","kind":"nobody"}"#).await.is_problem(422, "unknown_kind");
-    put(&server, "a", r#"{"cron":"@daily"}"#).await.is_problem(422, "invalid_schedule");
+    put(&server, "a", r#"{"cron":"@daily"}"#).await.is_problem(422, "invalid_fields");
     put(&server, "a", r#"{"cron":"@daily","kind":"echo","idempotency_key":"k"}"#)
         .await
-        .is_problem(422, "invalid_schedule");
+        .is_problem(422, "invalid_fields");
     put(&server, "a%20b", HOURLY).await.is_problem(400, "invalid_parameter");
     let tags: Vec<String> = (0..32).map(|n| format!("\"t{n}\"")).collect();
     let many = format!(r#"{{"cron":"@daily","kind":"echo","tags":[{}]}}"#, tags.join(","));
-    put(&server, "a", &many).await.is_problem(422, "invalid_schedule");
+    put(&server, "a", &many).await.is_problem(422, "invalid_fields");
     assert_eq!(server.get("/api/v1/schedules").await.json()["schedules"], json!([]));
 }
 
@@ -127,12 +127,12 @@ async fn a_pattern_is_previewed_in_words_and_times_before_it_is_a_schedule() {
     server
         .post("/api/v1/cron/preview", r#"{"cron":"soon"}"#)
         .await
-        .is_problem(422, "invalid_schedule");
+        .is_problem(422, "invalid_fields");
     for never in [", * * * * *", "* , * * * *", "1,,2 * * * *", "0 0 * * L", "0 0 1 * +1#5"] {
         let asked = json!({ "cron": never, "zone": "Europe/Berlin", "kind": "echo" }).to_string();
-        put(&server, "never", &asked).await.is_problem(422, "invalid_schedule");
+        put(&server, "never", &asked).await.is_problem(422, "invalid_fields");
         let asked = json!({ "cron": never }).to_string();
         let answer = server.post("/api/v1/cron/preview", &asked).await;
-        answer.is_problem(422, "invalid_schedule");
+        answer.is_problem(422, "invalid_fields");
     }
 }

@@ -220,6 +220,14 @@ impl Answer {
     }
 }
 
+/// The errors of a problem document as `field: message`.
+pub fn errors(problem: &Value) -> Vec<String> {
+    let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("no errors: {problem}"));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let one = |error: &Value| format!("{}: {}", text(&error["field"]), text(&error["message"]));
+    errors.iter().map(one).collect()
+}
+
 /// A response that is read as it arrives.
 #[derive(Debug)]
 pub struct Growing {

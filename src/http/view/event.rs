@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::encode::{Displayed, to_json};
 use crate::job::{
-    Change, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName, RateRule,
-    ScheduleChange, ScheduleName, Tag, Time,
+    Change, Concurrency, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName,
+    RateRule, ScheduleChange, ScheduleName, Tag, Time,
 };
 
 /// Writes one event, in the same form for every transport:
@@ -92,7 +92,7 @@ pub(super) struct ChangeView<'a> {
     from: Option<&'a QueueName>,
     /// Null means the configured value.
     #[serde(skip_serializing_if = "Option::is_none")]
-    concurrency: Option<Option<u32>>,
+    concurrency: Option<Option<Concurrency>>,
     /// Null means the configured value.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<Option<RateRule>>,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    Cursor, EventType, Failure, Interruption, JobId, Json, Labels, QueueName, RateRule,
-    ScheduleName, Spec, State, Time, WorkerName,
+    Concurrency, Cursor, EventType, Failure, Interruption, JobId, Json, Labels, QueueName,
+    RateRule, ScheduleName, Spec, State, Time, WorkerName,
 };
 
 /// A committed fact with its position in the log.
@@ -142,7 +142,7 @@ pub enum QueueChange {
     /// Somebody set the number of attempts that may run at once.
     ConcurrencySet {
         /// The number; `None` restores the configured one.
-        concurrency: Option<u32>,
+        concurrency: Option<Concurrency>,
     },
     /// Somebody set the rate limit.
     RateLimitSet {

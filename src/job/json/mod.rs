@@ -10,11 +10,9 @@ use serde_json::value::RawValue;
 
 use crate::job::shorten::shorten;
 
-mod object;
 mod scan;
 mod tree;
 
-pub use object::{Object, optional_object};
 pub use scan::{JsonLimits, Scan, TooComplex, elements};
 pub use tree::{same, text_length};
 

@@ -2,6 +2,7 @@
 
 mod content;
 mod replay;
+mod same_submission;
 
 use std::sync::Arc;
 use std::time::Duration;

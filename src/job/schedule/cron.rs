@@ -15,6 +15,7 @@ use search::{Search, empty_field};
 
 mod explain;
 #[cfg(test)]
+#[path = "cron/tests/oracle.rs"]
 mod oracle;
 mod search;
 mod words;

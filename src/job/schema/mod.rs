@@ -18,6 +18,8 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use crate::job::Json;
 use check::Check;
 
@@ -85,6 +87,10 @@ impl Schema {
 
 /// The properties of a JSON object in their order, each as it was written; `None` when the text is not an object.
 pub fn entries(json: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
-    let entries = source::entries(json).ok()?;
-    Some(entries.into_iter().map(|(name, value)| (name, value.get())).collect())
+    Some(members(json)?.into_iter().map(|(name, value)| (name, value.get())).collect())
+}
+
+/// The same with values that can be kept without parsing them again.
+pub fn members(json: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    source::entries(json).ok()
 }

@@ -8,9 +8,7 @@ pub mod reading;
 pub mod term;
 pub mod value_path;
 
-use std::str::FromStr;
-
-use super::{Invalid, JobQuery, Needle, Term, Time, Value, add_names, parse_duration};
+use super::{FilterValue, Invalid, JobQuery, Needle, Term, Time, Value, add_names, parse_duration};
 use value_path::MAX_STEPS;
 
 const FIELDS: &str = "use state, queue, kind, tag, error, payload, payload.NAME, since or until; to \
@@ -159,14 +157,11 @@ fn needle(what: &'static str, value: &Value) -> Result<Needle, Invalid> {
 }
 
 /// Adds the values of a comma-separated list.
-fn many<T: FromStr<Err = Invalid> + PartialEq>(
-    list: &mut Vec<T>,
-    text: &str,
-) -> Result<(), Invalid> {
+fn many<T: FilterValue>(list: &mut Vec<T>, text: &str) -> Result<(), Invalid> {
     if text.is_empty() {
-        return text.parse::<T>().map(drop); // says what a name looks like
+        return T::read(text).map(drop); // says what a name looks like
     }
-    let added = add_names("search", list, text, |name| name.parse().map(Some));
+    let added = add_names("search", list, text, |name| T::read(name).map(Some));
     added.map_err(|mut wrong| wrong.swap_remove(0))
 }
 

@@ -1,16 +1,55 @@
 //! Comma-separated lists of names, as filters use them in queries, searches and pages.
 
-use crate::job::Invalid;
 use crate::job::shorten::MAX_ERRORS;
+use crate::job::{Invalid, JobId, Kind, QueueName, State, Tag};
 
 /// The most values that one field of a filter may have, even when several lists are combined.
 pub const MAX_NAMES: usize = 100;
 
+/// A value that a filter compares with what is stored.
+pub trait FilterValue: Sized + PartialEq {
+    /// Reads the value. A filter finds everything that a store can hold, also names that are no longer accepted.
+    ///
+    /// # Errors
+    /// [`Invalid`] says what is accepted.
+    fn read(text: &str) -> Result<Self, Invalid>;
+}
+
+impl FilterValue for State {
+    fn read(text: &str) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl FilterValue for JobId {
+    fn read(text: &str) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl FilterValue for QueueName {
+    fn read(text: &str) -> Result<Self, Invalid> {
+        QueueName::stored(text)
+    }
+}
+
+impl FilterValue for Kind {
+    fn read(text: &str) -> Result<Self, Invalid> {
+        Kind::stored(text)
+    }
+}
+
+impl FilterValue for Tag {
+    fn read(text: &str) -> Result<Self, Invalid> {
+        Tag::stored(text)
+    }
+}
+
 /// Adds the values that the names of a list stand for, each once; `read` maps a name to its values. Blanks around a
-/// name and empty names are ignored. `what` is the name of the list in the API.
+/// name and empty names beside others are ignored. `what` is the name of the list in the API.
 ///
 /// # Errors
-/// The first invalid names, or an error that there are too many.
+/// The first invalid names, or an error that there are too many or none: a list without names would match everything.
 pub fn add_names<T: PartialEq, Values: IntoIterator<Item = T>>(
     what: &'static str,
     list: &mut Vec<T>,
@@ -18,7 +57,11 @@ pub fn add_names<T: PartialEq, Values: IntoIterator<Item = T>>(
     read: impl Fn(&str) -> Result<Values, Invalid>,
 ) -> Result<(), Vec<Invalid>> {
     let mut wrong = Vec::new();
-    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+    let mut names = text.split(',').map(str::trim).filter(|name| !name.is_empty()).peekable();
+    if names.peek().is_none() {
+        return Err(vec![Invalid::new(what, text, "use at least one name, or leave it out")]);
+    }
+    for name in names {
         match read(name) {
             Ok(values) => {
                 for value in values {
@@ -47,14 +90,18 @@ mod tests {
     use crate::job::{EventType, QueueName};
 
     fn queues(list: &mut Vec<QueueName>, text: &str) -> Result<(), Vec<Invalid>> {
-        add_names("filter", list, text, |name| name.parse().map(Some))
+        add_names("filter", list, text, |name| QueueName::read(name).map(Some))
     }
 
     #[test]
-    fn each_value_is_there_once_and_empty_names_mean_nothing() {
+    fn each_value_is_there_once_and_a_list_without_names_is_refused() {
         let mut list = Vec::new();
-        for text in ["a,b", " c , a,,", "", ","] {
+        for text in ["a,b", " c , a,,"] {
             queues(&mut list, text).unwrap();
+        }
+        for text in ["", ",", " ", " , ,"] {
+            let wrong = queues(&mut list, text).unwrap_err();
+            assert!(wrong[0].to_string().contains("at least one name"), "{wrong:?}");
         }
         assert_eq!(list.iter().map(QueueName::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
         let mut types = Vec::new();

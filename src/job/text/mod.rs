@@ -3,5 +3,6 @@
 pub mod comma_list;
 pub mod error_line;
 pub mod fingerprint;
+pub mod hidden;
 pub mod shorten;
 pub mod stable_hash;

@@ -3,8 +3,8 @@
 use super::rig::{completed, failed, failure};
 use super::{Harness, Rig, draft, per_minute, queue, secs};
 use crate::job::{
-    Change, Event, EventType, Fact, JobId, QueueChange, QueueSettings, RateRule, Refused, State,
-    Step, Verdict,
+    Change, Concurrency, Event, EventType, Fact, JobId, QueueChange, QueueSettings, RateRule,
+    Refused, State, Step, Verdict,
 };
 use crate::store::{
     Control, ControlError, Extension, JobControlError, Keep, Retention, StoreLimits, TooManyQueues,
@@ -207,15 +207,19 @@ pub(crate) async fn a_paused_queue_counts_as_a_queue(harness: impl Harness) {
     rig.add(draft().queue("a")).await;
 }
 
+fn at_most(concurrency: i64) -> Option<Concurrency> {
+    Some(Concurrency::clamped(concurrency))
+}
+
 pub(crate) async fn a_concurrency_that_was_set_survives_and_is_an_event_only_when_it_changes(
     harness: impl Harness,
 ) {
     let rig = Rig::open(harness).await;
-    for concurrency in [None, Some(3), Some(3), Some(0)] {
+    for concurrency in [None, Some(3), Some(3), Some(1)] {
         rig.set_concurrency("a", concurrency).await;
     }
     let rig = rig.reopen().await.crash().await;
-    assert_eq!(rig.stats().await.queues[&queue("a")].settings.concurrency, Some(0));
+    assert_eq!(rig.stats().await.queues[&queue("a")].settings.concurrency, at_most(1));
     for _ in 0..2 {
         rig.set_concurrency("a", None).await;
     }
@@ -224,7 +228,7 @@ pub(crate) async fn a_concurrency_that_was_set_survives_and_is_an_event_only_whe
         queue: queue("a"),
         change: QueueChange::ConcurrencySet { concurrency },
     };
-    assert_eq!(facts, [set(Some(3)), set(Some(0)), set(None)]);
+    assert_eq!(facts, [set(at_most(3)), set(at_most(1)), set(None)]);
     let rig = rig.crash().await;
     assert!(rig.stats().await.queues.is_empty());
 }
@@ -237,7 +241,7 @@ pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl H
         .store
         .control(Control::SetQueue(
             queue("b"),
-            QueueChange::ConcurrencySet { concurrency: Some(1) },
+            QueueChange::ConcurrencySet { concurrency: at_most(1) },
         ))
         .await;
     assert!(
@@ -320,7 +324,8 @@ pub(crate) async fn the_settings_of_a_queue_survive_together_and_change_one_by_o
     rig.set_concurrency("a", Some(3)).await;
     rig.set_rate_limit("a", Some(per_minute(9))).await;
     rig.set_concurrency("b", Some(1)).await;
-    let all = QueueSettings { paused: true, concurrency: Some(3), rate_limit: Some(per_minute(9)) };
+    let all =
+        QueueSettings { paused: true, concurrency: at_most(3), rate_limit: Some(per_minute(9)) };
     let rig = rig.crash().await.reopen().await;
     assert_eq!(rig.settings("a").await, all);
 
@@ -332,7 +337,7 @@ pub(crate) async fn the_settings_of_a_queue_survive_together_and_change_one_by_o
     assert_eq!(rig.settings("a").await, QueueSettings { concurrency: None, ..all });
     rig.set_concurrency("a", Some(4)).await;
     rig.set_rate_limit("a", None).await;
-    let unrated = QueueSettings { paused: true, concurrency: Some(4), rate_limit: None };
+    let unrated = QueueSettings { paused: true, concurrency: at_most(4), rate_limit: None };
     assert_eq!(rig.settings("a").await, unrated);
     for _ in 0..5 {
         rig.finish(draft()).await;
@@ -342,7 +347,7 @@ pub(crate) async fn the_settings_of_a_queue_survive_together_and_change_one_by_o
     let rig = rig.crash().await;
     assert!(rig.stats().await.oldest.seq > 8, "the events about queues are still there");
     assert_eq!(rig.settings("a").await, unrated);
-    let other = QueueSettings { concurrency: Some(1), ..QueueSettings::default() };
+    let other = QueueSettings { concurrency: at_most(1), ..QueueSettings::default() };
     assert_eq!(rig.settings("b").await, other);
 
     rig.resume("a").await;

@@ -49,11 +49,11 @@ impl Draft {
     }
 
     pub(crate) fn tag(self, name: &str) -> Draft {
-        self.labels(|labels| labels.tags = Box::new([Tag::parse(name).unwrap()]))
+        self.labels(|labels| labels.tags = Box::new([Tag::stored(name).unwrap()]))
     }
 
     pub(crate) fn key(self, key: &str) -> Draft {
-        self.spec(|spec| spec.idempotency_key = Some(IdempotencyKey::parse(key).unwrap()))
+        self.spec(|spec| spec.idempotency_key = Some(IdempotencyKey::stored(key).unwrap()))
     }
 
     pub(crate) fn payload(self, payload: Json) -> Draft {

@@ -1,13 +1,13 @@
 //! Idempotency keys: each stands for one job as long as that job is stored.
 
 use super::{Draft, Harness, Rig, draft, secs};
-use crate::job::Verdict;
-use crate::store::{Enqueued, Keep, Retention, StoreLimits};
+use crate::job::{Json, Verdict};
+use crate::store::{EnqueueError, Enqueued, Keep, KeyOwner, Retention, ReusedKey, StoreLimits};
 
 pub(crate) async fn a_key_makes_one_job(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     let first = rig.add(draft().key("k").priority(5)).await;
-    let again = rig.add_existing(draft().key("k").queue("other")).await;
+    let again = rig.add_existing(draft().key("k").priority(5)).await;
     assert_eq!(again, first);
     assert_eq!((rig.jobs().await.len(), rig.store.head().seq), (1, 1));
     rig.add(draft().key("K")).await; // keys are case-sensitive
@@ -21,6 +21,68 @@ pub(crate) async fn a_key_makes_one_job_within_a_batch(harness: impl Harness) {
     let new: Vec<bool> = answers.iter().map(|answer| matches!(answer, Enqueued::New(_))).collect();
     assert_eq!(new, [true, true, false, true]);
     assert_eq!((answers[2].job().id, rig.jobs().await.len()), (first, 3));
+}
+
+/// Each submission differs from the first one in one field.
+pub(crate) async fn a_key_of_another_submission_is_refused(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let json = |text: &str| Json::parse(text).unwrap();
+    let first = || draft().key("k").payload(json(r#"{"a": 1, "b": [2]}"#)).tag("x");
+    let job = rig.add(first()).await;
+    let same = first().payload(json(r#"{"b":[2],"a":1}"#)).after(secs(60));
+    assert_eq!(rig.add_existing(same).await.id, job.id);
+    for (other, field) in [
+        (first().kind("sleep"), "kind"),
+        (first().payload(json(r#"{"a":1}"#)), "payload"),
+        (first().queue("other"), "queue"),
+        (first().tag("z"), "tags"),
+        (first().priority(1), "priority"),
+        (first().attempts(1), "max_attempts"),
+        (first().timeout(9), "timeout_ms"),
+    ] {
+        let refused = rig.store.enqueue(vec![other.job()]).await.unwrap_err();
+        let differences = vec![field];
+        let reused = ReusedKey { owner: KeyOwner::Job(job.id), differences, at: None };
+        assert_eq!(refused, EnqueueError::KeyReused(reused));
+    }
+    // A changed job is compared as it was submitted, also when it is finished.
+    rig.move_to(job.id, "other").await.unwrap();
+    rig.reprioritise(job.id, 7).await.unwrap();
+    assert_eq!(rig.add_existing(first()).await.id, job.id);
+    assert!(rig.store.enqueue(vec![first().queue("other").job()]).await.is_err());
+    rig.cancel(job.id).await.unwrap();
+    let rig = rig.reopen().await;
+    assert_eq!(rig.add_existing(first()).await.id, job.id);
+    assert!(rig.store.enqueue(vec![first().queue("other").job()]).await.is_err());
+}
+
+pub(crate) async fn a_batch_with_a_key_of_another_submission_is_refused_as_a_whole(
+    harness: impl Harness,
+) {
+    let rig = Rig::open(harness).await;
+    let job = rig.add(draft().key("k")).await;
+    let refused = async |batch: Vec<Draft>| {
+        let batch = batch.into_iter().map(Draft::job).collect();
+        match rig.store.enqueue(batch).await {
+            Err(EnqueueError::KeyReused(reused)) => (reused.owner, reused.at),
+            other => panic!("a refusal was expected, not {other:?}"),
+        }
+    };
+    let other = || draft().key("k").queue("other");
+    assert_eq!(
+        refused(vec![draft(), draft().key("k"), other()]).await,
+        (KeyOwner::Job(job.id), Some(2))
+    );
+    let twice = vec![draft(), draft().key("new"), draft().key("new").priority(3)];
+    assert_eq!(refused(twice).await, (KeyOwner::Earlier(1), Some(2)));
+    assert_eq!(rig.jobs().await.len(), 1);
+
+    let mixed = [draft(), draft().key("k"), draft().key("new"), draft().key("new")].map(Draft::job);
+    let answers = rig.store.enqueue(mixed.into()).await.unwrap();
+    let new: Vec<bool> = answers.iter().map(|answer| matches!(answer, Enqueued::New(_))).collect();
+    assert_eq!(new, [true, false, true, false]);
+    assert_eq!(answers[1].job().id, job.id);
+    assert_eq!(rig.jobs().await.len(), 3);
 }
 
 pub(crate) async fn a_finished_job_still_has_its_key(harness: impl Harness) {

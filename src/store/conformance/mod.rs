@@ -75,6 +75,8 @@ macro_rules! conformance_suite {
             keys {
                 a_key_makes_one_job
                 a_key_makes_one_job_within_a_batch
+                a_key_of_another_submission_is_refused
+                a_batch_with_a_key_of_another_submission_is_refused_as_a_whole
                 a_finished_job_still_has_its_key
                 a_running_or_waiting_job_has_its_key_after_a_crash
                 a_deleted_job_frees_its_key

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::Harness;
 use crate::clock::{Clock, ManualClock};
 use crate::job::{
-    Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json, LogLine,
-    NewJob, QueueChange, QueueName, QueueSettings, RateLimit, RateRule, State, Status, Stream,
-    Time, Verdict, WorkerName,
+    Concurrency, Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json,
+    LogLine, NewJob, QueueChange, QueueName, QueueSettings, RateLimit, RateRule, State, Status,
+    Stream, Time, Verdict, WorkerName,
 };
 use crate::store::{
     Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
@@ -57,6 +57,7 @@ impl<H: Harness> Rig<H> {
     }
 
     pub(crate) async fn set_concurrency(&self, name: &str, concurrency: Option<u32>) {
+        let concurrency = concurrency.map(|number| Concurrency::clamped(number.into()));
         let change = QueueChange::ConcurrencySet { concurrency };
         let control = Control::SetQueue(queue(name), change);
         assert_eq!(self.store.control(control).await.unwrap(), []);
@@ -345,7 +346,9 @@ impl Outage for EnqueueError {
     fn outage(self) -> StoreError {
         match self {
             EnqueueError::Store(error) => error,
-            refused @ (EnqueueError::Full { .. } | EnqueueError::TooManyQueues(_)) => {
+            refused @ (EnqueueError::Full { .. }
+            | EnqueueError::TooManyQueues(_)
+            | EnqueueError::KeyReused(_)) => {
                 panic!("{refused}")
             }
         }

@@ -3,7 +3,7 @@
 use super::rig::{completed, failed};
 use super::schedule::every;
 use super::{Harness, Rig, draft, per_minute, queue, secs};
-use crate::job::{Event, Job, QueueSettings, State};
+use crate::job::{Concurrency, Event, Job, QueueSettings, State};
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Retention, StoreLimits};
 
@@ -78,7 +78,11 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let expected = [
         Piece::Queue {
             name: queue("held"),
-            settings: QueueSettings { concurrency: Some(5), rate_limit, ..paused },
+            settings: QueueSettings {
+                concurrency: Some(Concurrency::clamped(5)),
+                rate_limit,
+                ..paused
+            },
         },
         Piece::Queue { name: queue("zz"), settings: paused },
     ];

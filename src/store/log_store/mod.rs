@@ -23,20 +23,22 @@ pub use self::commit::recover::empty_store;
 pub use self::commit::tuning::Tuning;
 pub use self::verify::{Report, VerifyProblem, verify};
 use super::log::Log;
+use super::reused_key::index_in;
 use super::search::Budget;
 use super::{
     Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
-    Lease, LeaseRef, Note, Page, Piece, ScheduleCommand, ScheduleError, SettleError, Settlement,
-    Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
+    KeyOwner, Lease, LeaseRef, Note, Page, Piece, ReusedKey, ScheduleCommand, ScheduleError,
+    SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
 };
 use crate::clock::Clock;
 use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
 use crate::supervise::{Part, PartFailures};
 use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
+use commit::enqueue::{Accepted, EnqueueOutcome, NewBatch};
 use commit::index::Index;
 use commit::shared::Shared;
-use commit::verbs::{Accepted, ClaimedJob};
+use commit::verbs::ClaimedJob;
 use read::pool::{ReadClass, ReadPool};
 pub use snapshot::builder::LogBuilder;
 use snapshot::reader::{LiveSnapshot, SnapshotReader, SnapshotState};
@@ -217,6 +219,44 @@ impl LogStore {
         Ok(leases.into_iter().flatten().collect())
     }
 
+    /// Reads the jobs of a batch that was accepted.
+    async fn enqueued(&self, accepted: Vec<Accepted>) -> Result<Vec<Enqueued>, StoreError> {
+        let mut enqueued: Vec<Enqueued> = Vec::with_capacity(accepted.len());
+        for taken in accepted {
+            enqueued.push(match taken {
+                Accepted::New(job) => Enqueued::New(job),
+                Accepted::Existing(id) => match enqueued.iter().find(|one| one.job().id == id) {
+                    Some(same_batch) => Enqueued::Existing(same_batch.job().clone()),
+                    None => Enqueued::Existing(self.existing(id).await?),
+                },
+            });
+        }
+        Ok(enqueued)
+    }
+
+    /// Compares jobs whose keys are taken with the owners of the keys. Returns the owners that are stored.
+    async fn compare(
+        &self,
+        jobs: &[NewJob],
+        owners: &[Option<KeyOwner>],
+    ) -> Result<Vec<Job>, EnqueueError> {
+        let mut stored = Vec::new();
+        for (at, (new, owner)) in jobs.iter().zip(owners).enumerate() {
+            let Some(owner) = owner else { continue };
+            let differences = match owner {
+                KeyOwner::Job(id) => {
+                    let job = self.existing(*id).await?;
+                    let differences = job.differences(new);
+                    stored.push(job);
+                    differences
+                }
+                KeyOwner::Earlier(earlier) => jobs[*earlier].differences(new),
+            };
+            ReusedKey::check(*owner, differences, index_in(jobs, at))?;
+        }
+        Ok(stored)
+    }
+
     async fn existing(&self, id: JobId) -> Result<Job, StoreError> {
         let (job, _) = self.get(id).await?;
         // The job with this key was removed at this moment: the submission can simply be repeated.
@@ -227,18 +267,20 @@ impl LogStore {
 #[async_trait]
 impl Store for LogStore {
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
-        let taken = self.mutate(|reply| Mutation::Enqueue(batch, reply)).await?;
-        let mut enqueued: Vec<Enqueued> = Vec::with_capacity(taken.len());
-        for taken in taken {
-            enqueued.push(match taken {
-                Accepted::New(job) => Enqueued::New(job),
-                Accepted::Existing(id) => match enqueued.iter().find(|one| one.job().id == id) {
-                    Some(same_batch) => Enqueued::Existing(same_batch.job().clone()),
-                    None => Enqueued::Existing(self.existing(id).await?),
-                },
-            });
+        let mut batch = NewBatch { jobs: batch, compared: None };
+        loop {
+            match self.mutate(|reply| Mutation::Enqueue(batch, reply)).await? {
+                EnqueueOutcome::Accepted(accepted) => return Ok(self.enqueued(accepted).await?),
+                EnqueueOutcome::KeysTaken(jobs, owners) => {
+                    let known = self.compare(&jobs, &owners).await?;
+                    if known.len() == jobs.len() {
+                        return Ok(known.into_iter().map(Enqueued::Existing).collect());
+                    }
+                    let compared = Some(known.iter().map(|job| job.id).collect());
+                    batch = NewBatch { jobs, compared };
+                }
+            }
         }
-        Ok(enqueued)
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {

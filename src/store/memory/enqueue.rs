@@ -1,10 +1,11 @@
 //! Enqueues jobs: the limits are checked first, so that a batch is accepted as a whole or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::Content;
-use crate::job::{Change, Fact, Job, NewJob, QueueName, Start, State, Time};
-use crate::store::{EnqueueError, Enqueued, TooManyQueues};
+use crate::job::{Change, Fact, IdempotencyKey, Job, NewJob, QueueName, Start, State, Time};
+use crate::store::reused_key::index_in;
+use crate::store::{EnqueueError, Enqueued, KeyOwner, ReusedKey, TooManyQueues};
 
 impl Content {
     pub(super) fn enqueue(
@@ -12,8 +13,30 @@ impl Content {
         now: Time,
         batch: Vec<NewJob>,
     ) -> Result<Vec<Enqueued>, EnqueueError> {
+        self.check_keys(&batch)?;
         self.check_limits(&batch)?;
         Ok(batch.into_iter().filter_map(|new| self.enqueue_one(now, new)).collect())
+    }
+
+    /// Refuses a batch with a key that belongs to another submission.
+    fn check_keys(&self, batch: &[NewJob]) -> Result<(), ReusedKey> {
+        let mut first: BTreeMap<&IdempotencyKey, usize> = BTreeMap::new();
+        for (at, new) in batch.iter().enumerate() {
+            let Some(key) = &new.spec.idempotency_key else { continue };
+            let stored = self.keys.get(key).and_then(|id| self.jobs.get(id));
+            let (owner, differences) = match (stored, first.get(key)) {
+                (Some(job), _) => (KeyOwner::Job(job.id), job.differences(new)),
+                (None, Some(earlier)) => {
+                    (KeyOwner::Earlier(*earlier), batch[*earlier].differences(new))
+                }
+                (None, None) => {
+                    first.insert(key, at);
+                    continue;
+                }
+            };
+            ReusedKey::check(owner, differences, index_in(batch, at))?;
+        }
+        Ok(())
     }
 
     fn check_limits(&self, batch: &[NewJob]) -> Result<(), EnqueueError> {

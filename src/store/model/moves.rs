@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::job::{Interruption, QueueChange};
+use crate::job::{Concurrency, Interruption, QueueChange};
 use crate::store::conformance::per_minute;
 
 /// One step of a script.
@@ -129,7 +129,9 @@ fn queue_change() -> impl Strategy<Value = QueueChange> {
     prop_oneof![
         1 => Just(QueueChange::Paused),
         2 => Just(QueueChange::Resumed),
-        1 => number().prop_map(|concurrency| QueueChange::ConcurrencySet { concurrency }),
+        1 => number().prop_map(|number| QueueChange::ConcurrencySet {
+            concurrency: number.map(|number| Concurrency::clamped(i64::from(number) + 1)),
+        }),
         1 => number().prop_map(|starts| QueueChange::RateLimitSet {
             rate_limit: starts.map(per_minute),
         }),
@@ -147,13 +149,13 @@ fn want() -> impl Strategy<Value = Want> {
     // Usually small, sometimes large enough that a store writes it in several pieces.
     let payload = prop_oneof![8 => 0..50usize, 1 => 5_000..40_000usize];
     (queue(), key, -1..2i16, delay, 1..4u16, payload).prop_map(
-        |(queue, key, priority, delay, max_attempts, payload)| Want {
-            queue,
-            key,
-            priority,
-            delay,
-            max_attempts,
-            payload,
+        |(queue, key, priority, delay, max_attempts, payload)| match key {
+            // Most submissions with the same key are the same, so that they find the job of the first one.
+            Some(key) if payload % 4 > 0 => {
+                let (queue, priority, max_attempts) = (key % 2, 0, 2);
+                Want { queue, key: Some(key), priority, delay, max_attempts, payload: 7 }
+            }
+            Some(_) | None => Want { queue, key, priority, delay, max_attempts, payload },
         },
     )
 }

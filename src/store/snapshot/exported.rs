@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::head::Head;
-use crate::job::{Event, Job, QueueName, QueueSettings, RateRule, Schedule};
+use crate::job::{Concurrency, Event, Job, QueueName, QueueSettings, RateRule, Schedule};
 
 /// A line of an export.
 #[derive(Deserialize)]
@@ -22,7 +22,7 @@ pub(super) enum ExportedPiece {
     /// A paused queue, up to format 2.
     Paused(QueueName),
     /// The concurrency limit of a queue, up to format 2.
-    Concurrency(QueueName, u32),
+    Concurrency(QueueName, Concurrency),
     /// The rate limit of a queue, up to format 2.
     RateLimit(QueueName, RateRule),
 }
@@ -60,7 +60,7 @@ mod tests {
         let limit: RateLimit = "100/1m".parse().unwrap();
         let settings = QueueSettings {
             paused: true,
-            concurrency: Some(3),
+            concurrency: Some(Concurrency::clamped(3)),
             rate_limit: Some(RateRule::Limit(limit)),
         };
         let mail = Piece::Queue { name: QueueName::parse("mail").unwrap(), settings };
@@ -77,7 +77,7 @@ mod tests {
         let of = |settings| Piece::Queue { name: name(), settings };
         let paused = of(QueueSettings { paused: true, ..none });
         assert_eq!(piece(r#"{"paused":"mail"}"#), paused);
-        let limited = of(QueueSettings { concurrency: Some(3), ..none });
+        let limited = of(QueueSettings { concurrency: Some(Concurrency::clamped(3)), ..none });
         assert_eq!(piece(r#"{"concurrency":["mail",3]}"#), limited);
         let rated = of(QueueSettings { rate_limit: Some(RateRule::Unlimited), ..none });
         assert_eq!(piece(r#"{"rate_limit":["mail","none"]}"#), rated);

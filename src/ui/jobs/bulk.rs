@@ -7,10 +7,13 @@ use axum::response::{IntoResponse, Response};
 
 use crate::engine::Engine;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
+use crate::engine::submission::PRIORITY;
+use crate::http::api::query::EMPTY;
 use crate::http::layers::base_path::Address;
+use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
 use crate::job::{Invalid, JobId, JobQuery, Time};
 
-use super::job_filter::{Chip, JobFilter};
+use super::job_filter::{Chip, JobFilter, NAMES};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::page::{Layout, Section, SeeOther, page, see_other};
@@ -210,16 +213,33 @@ impl Form {
             filter: JobFilter::read(body, engine.now()),
         };
         form.filter.query = form.filter.query.from_the_start();
+        // An empty or misspelled condition would select more jobs than meant.
+        let mut wrong = Vec::new();
         for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
             match &*name {
                 "action" => form.action = value.into_owned(),
                 "scope" if value == "matching" => form.scope = Scope::Matching,
-                "id" => form.ids.extend(value.parse::<JobId>().ok()),
+                "scope" => {}
+                "id" => match value.parse::<JobId>() {
+                    Ok(id) => form.ids.push(id),
+                    Err(error) => wrong.push(sentence(&error.to_string())),
+                },
                 "to_queue" => form.queue = value.trim().to_owned(),
                 "to_priority" => form.priority = value.trim().to_owned(),
+                name if !NAMES.contains(&name) => {
+                    let name = shorten(name, MAX_NAME);
+                    wrong.push(format!("The form has an unknown field “{name}”."));
+                }
+                name if value.trim().is_empty() => {
+                    wrong.push(sentence(&format!("{name} {EMPTY}")));
+                }
                 _ => {}
             }
+            if wrong.len() >= MAX_ERRORS {
+                break;
+            }
         }
+        form.filter.problems.append(&mut wrong);
         cut([&mut form.action, &mut form.queue, &mut form.priority]);
         form
     }
@@ -249,13 +269,9 @@ impl Form {
                 Ok(Action::Move(queue))
             }
             "reprioritise" => {
-                let wrong = |_| {
-                    format!(
-                        "priority must be a whole number from -32768 to 32767, not {:?}",
-                        self.priority
-                    )
-                };
-                self.priority.parse().map(Action::Reprioritise).map_err(wrong)
+                let priority = PRIORITY.parse(&self.priority);
+                let priority = priority.map_err(|error| format!("priority {error}"))?;
+                Ok(Action::Reprioritise(i16::try_from(priority).unwrap_or_default()))
             }
             other => Err(format!("there is no action {other:?}")),
         }

@@ -2,16 +2,19 @@
 //! the URL, so a list can be bookmarked, shared and revisited.
 
 use std::fmt::Display;
-use std::str::FromStr;
 
 use url::form_urlencoded::Serializer;
 
 use crate::job::shorten::MAX_ERRORS;
-use crate::job::{Invalid, JobQuery, PageCursor, State, Time, add_names, moment};
+use crate::job::{FilterValue, Invalid, JobQuery, PageCursor, State, Time, add_names, moment};
 
 use crate::ui::layout::error::sentence;
+use crate::ui::parts::unknown_parameters::note_unknown;
 use crate::ui::submit::form_value::cut_list;
 
+/// The parameters of a list.
+pub const NAMES: [&str; 9] =
+    ["state", "queue", "kind", "tag", "since", "until", "q", "after", "seen"];
 /// The most conditions shown as chips. Each chip repeats the whole URL of the list, so their number is bounded.
 const MAX_CHIPS: usize = 40;
 
@@ -22,6 +25,8 @@ pub struct JobFilter {
     pub query: JobQuery,
     /// The conditions that could not be parsed. When there are any, the query must not run.
     pub problems: Vec<String>,
+    /// The parameters that are none of the page. The page names them, because one may be a misspelled condition.
+    pub unknown: Vec<String>,
     /// How many jobs the earlier pages of this search have examined.
     pub seen: u64,
     /// The fields as they were typed, so that an invalid value can be shown again.
@@ -39,13 +44,16 @@ pub struct Chip {
 }
 
 impl JobFilter {
-    /// Parses the pairs of a query string or a form body and ignores those that belong to something else.
+    /// Parses the pairs of a query string or a form body. Empty values are ignored: browsers send them for the empty
+    /// fields of a form.
     pub fn read(text: &str, now: Time) -> JobFilter {
         let mut filter = JobFilter::default();
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             let value = value.trim();
             if !value.is_empty() {
                 filter.take(&name, value, now);
+            } else if !NAMES.contains(&name.as_ref()) {
+                note_unknown(&mut filter.unknown, &name);
             }
             if filter.problems.len() >= MAX_ERRORS {
                 filter.problems.truncate(MAX_ERRORS);
@@ -81,7 +89,10 @@ impl JobFilter {
                 self.seen = value.parse().unwrap_or(0);
                 return;
             }
-            _ => return,
+            other => {
+                note_unknown(&mut self.unknown, other);
+                return;
+            }
         };
         let mut typed = value.to_owned();
         if taken.is_err() {
@@ -249,11 +260,8 @@ fn one(invalid: Invalid) -> Vec<Invalid> {
     vec![invalid]
 }
 
-fn many<T>(list: &mut Vec<T>, text: &str) -> Result<(), Vec<Invalid>>
-where
-    T: FromStr<Err = Invalid> + PartialEq,
-{
-    add_names("filter", list, text, |name| name.parse().map(Some))
+fn many<T: FilterValue>(list: &mut Vec<T>, text: &str) -> Result<(), Vec<Invalid>> {
+    add_names("filter", list, text, |name| T::read(name).map(Some))
 }
 
 fn joined<T: Display>(values: &[T]) -> String {
@@ -295,6 +303,18 @@ mod tests {
             assert_eq!((filter.link(), &filter.problems), (link.to_owned(), &vec![]), "{text}");
             assert_eq!(read(link.trim_start_matches("jobs").trim_start_matches('?')).link(), link);
         }
+    }
+
+    #[test]
+    fn a_parameter_that_is_no_condition_is_noted_unless_it_is_a_link_tracker_s() {
+        let filter = read("stat=running&utm_source=mail&queue=a&gclid=1&Queue=&stat=x");
+        assert_eq!(
+            (filter.unknown.as_slice(), filter.query.queues.len()),
+            (&["stat".into(), "Queue".into()][..], 1)
+        );
+        assert!(read("state=&queue=a&seen=3").unknown.is_empty());
+        let many: String = (0..50_000).map(|n| format!("x{n}=1&")).collect();
+        assert!(read(&many).unknown.len() <= MAX_ERRORS);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::layout::page::{Layout, Section, page, see_other};
 use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::load::is_busy;
+use super::parts::unknown_parameters::ignored;
 use job_filter::{JobFilter, ago};
 
 /// The rows of a page: few enough to render and scan quickly.
@@ -123,6 +124,11 @@ pub async fn show(
 }
 
 impl Jobs {
+    /// The sentence about parameters that were ignored.
+    fn ignored(&self) -> Option<String> {
+        ignored(&self.filter.unknown)
+    }
+
     /// Whether the search continues before the page is full.
     fn goes_on(&self) -> bool {
         self.search.as_ref().is_some_and(|search| search.next.is_some())

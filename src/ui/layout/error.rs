@@ -139,6 +139,12 @@ impl From<EnqueueError> for UiError {
                 "Nothing was submitted. Try again in a few seconds, when the backlog is shorter.",
             ),
             EnqueueError::TooManyQueues(error) => error.into(),
+            EnqueueError::KeyReused(_) => UiError::of(
+                &error,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The idempotency key belongs to another job",
+                "Nothing was submitted. Use another key, or none.",
+            ),
             EnqueueError::Store(error) => error.into(),
         }
     }

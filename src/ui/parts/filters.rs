@@ -8,6 +8,21 @@ pub fn grouped(number: impl Display, _: &dyn askama::Values) -> askama::Result<S
     Ok(group(&number.to_string()))
 }
 
+/// A name as a segment of a URL. Browsers resolve `.` and `..`, which older versions accepted as names, so they get a `~`,
+/// which the server ignores.
+#[askama::filter_fn]
+pub fn path_segment(name: impl Display, _: &dyn askama::Values) -> askama::Result<String> {
+    Ok(segment(&name.to_string()))
+}
+
+/// The same, for URLs that are not in templates.
+pub fn segment(name: &str) -> String {
+    match name {
+        "." | ".." => format!("~{name}"),
+        name => name.to_owned(),
+    }
+}
+
 /// Formats a count with grouped digits.
 pub fn count(number: u64) -> String {
     group(&number.to_string())

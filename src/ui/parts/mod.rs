@@ -11,4 +11,5 @@ pub mod load;
 pub mod queue_rank;
 pub mod queue_row;
 pub mod time_format;
+pub mod unknown_parameters;
 pub mod visible_text;

@@ -12,12 +12,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::engine::{Engine, ScheduleError, SetScheduleError, run_blocking};
+use crate::http::api::extract::without_escape;
 use crate::http::layers::base_path::Address;
 use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleProblem, State};
 
 use super::layout::error::{UiError, sentence};
 use super::layout::flash::Done;
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
+use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::time_format::TimeText;
 use super::submit::form_value::{Errors, pairs};
@@ -199,6 +201,7 @@ pub async fn change(
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
     let stored = find_schedule(&engine, &name).await?;
+    let name = stored.0.name.to_string();
     let form = ScheduleForm { name, ..ScheduleForm::of(&pairs(&encoded)?) };
     match save(&engine, form, New::OrChanged).await {
         Ok(saved) => Ok(saved),
@@ -215,6 +218,7 @@ pub async fn redraw_stored(
 ) -> Result<Response, UiError> {
     let stored = find_schedule(&engine, &name).await?;
     let pairs = pairs(&encoded)?;
+    let name = stored.0.name.to_string();
     let form = ScheduleForm { name, ..ScheduleForm::of(&pairs) };
     let draft = Draft::previewed(&engine, form, value(&pairs, "to"));
     one_page(&engine, &address, stored, draft).await
@@ -297,7 +301,11 @@ async fn save(engine: &Engine, form: ScheduleForm, new: New) -> Result<Response,
             "Nothing has been saved yet: these are the fields of the selected kind.".into();
         return Err(draft);
     }
-    let spec = run_blocking(form.job.size(), || form.spec(schema, engine.now()));
+    let parse_name = match new {
+        New::Only => ScheduleName::parse,
+        New::OrChanged => ScheduleName::stored,
+    };
+    let spec = run_blocking(form.job.size(), || form.spec(parse_name, schema, engine.now()));
     let (name, spec) = match spec {
         Ok(valid) => valid,
         Err(errors) => return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors))),
@@ -358,17 +366,18 @@ async fn one_page(
     Ok(page(status, &one))
 }
 
-/// The URL of a schedule's page. Names need no escaping; `of` keeps a schedule named `new` apart from the form.
+/// The URL of a schedule's page; `of` keeps a schedule named `new` apart from the form.
 fn page_url(name: &str) -> String {
-    format!("schedules/of/{name}")
+    format!("schedules/of/{}", filters::segment(name))
 }
 
 fn parse(name: &str) -> Result<ScheduleName, UiError> {
-    ScheduleName::parse(name).map_err(|_| ScheduleError::NotFound.into())
+    ScheduleName::stored(without_escape(name)).map_err(|_| ScheduleError::NotFound.into())
 }
 
 async fn find_schedule(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError> {
     let (schedules, cursor) = engine.schedules().await?;
+    let name = without_escape(name);
     let found = schedules.into_iter().find(|schedule| schedule.name.as_str() == name);
     found.map(|one| (one, cursor)).ok_or_else(|| ScheduleError::NotFound.into())
 }

@@ -2,7 +2,7 @@
 //! fields of its jobs are those of the form for a new job.
 
 use crate::engine::{FieldError, ScheduleSubmission};
-use crate::job::{Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Schema, Time};
+use crate::job::{Invalid, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Schema, Time};
 
 use crate::ui::submit::form_value::{Errors, cut, duration, filled, form_field, written};
 use crate::ui::submit::submit_form::SubmitForm;
@@ -75,17 +75,18 @@ impl ScheduleForm {
         self.overlap == "skip"
     }
 
-    /// Parses the name and the spec. The payload is checked by the schema of the kind, if it has one.
+    /// Parses the name, with the given rule, and the spec. The payload is checked by the schema of the kind, if it has one.
     ///
     /// # Errors
     /// The errors by field.
     pub fn spec(
         &self,
+        parse_name: fn(&str) -> Result<ScheduleName, Invalid>,
         schema: Option<&Schema>,
         now: Time,
     ) -> Result<(ScheduleName, ScheduleSpec), Errors> {
         let mut errors = Errors::new();
-        let name = ScheduleName::parse(self.name.trim());
+        let name = parse_name(self.name.trim());
         let name = name.map_err(|error| errors.insert("name".into(), error.to_string())).ok();
         let job = self.job.read(schema, &mut errors);
         let submission = ScheduleSubmission {
@@ -107,8 +108,10 @@ impl ScheduleForm {
             (_, Ok(_)) => Err(errors),
             (_, Err(wrong)) => {
                 for FieldError { field, message } in wrong {
-                    let field = match field {
-                        "cron" | "zone" | "max_late_ms" => field.trim_end_matches("_ms"),
+                    let field = match field.as_ref() {
+                        "cron" => "cron",
+                        "zone" => "zone",
+                        "max_late_ms" => "max_late",
                         of_a_job => form_field(of_a_job),
                     };
                     errors.entry(field.to_owned()).or_insert(message);

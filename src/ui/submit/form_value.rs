@@ -1,14 +1,13 @@
 //! Parsing of form fields into values, and the errors of invalid ones.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use axum::http::StatusCode;
 use serde_json::value::RawValue;
 
 use crate::config::units::parse_duration;
-use crate::job::JsonLimits;
 use crate::job::shorten::shorten;
+use crate::job::{IntegerRange, JsonLimits};
 
 use crate::ui::layout::error::UiError;
 
@@ -69,16 +68,18 @@ fn cut_to(text: &mut String, most: usize) {
 }
 
 /// Maps a field of the API to the field of the form.
-pub fn form_field(field: &'static str) -> &'static str {
-    match field {
-        "kind" | "payload" | "queue" | "priority" | "max_attempts" | "idempotency_key" | "tags" => {
-            field
-        }
+pub fn form_field(field: &str) -> &'static str {
+    const SAME: [&str; 7] =
+        ["kind", "payload", "queue", "priority", "max_attempts", "idempotency_key", "tags"];
+    // The tags of a form are one field.
+    let name = field.split('[').next().unwrap_or_default();
+    match name {
         "delay_ms" => "delay",
         "run_at" => "at",
         "timeout_ms" => "timeout",
-        "backoff" => "backoff_base",
-        _ => "",
+        "backoff" | "backoff.base_ms" => "backoff_base",
+        "backoff.cap_ms" => "backoff_cap",
+        _ => SAME.into_iter().find(|same| *same == name).unwrap_or_default(),
     }
 }
 
@@ -89,13 +90,14 @@ pub fn filled(text: &str) -> Option<String> {
 }
 
 /// Parses a whole number; `None` when the field is empty or invalid.
-pub fn number<T: FromStr>(name: &'static str, text: &str, errors: &mut Errors) -> Option<T> {
-    let text = filled(text)?;
-    let number = text.parse().ok();
-    if number.is_none() {
-        errors.insert(name.into(), format!("{text:?} is not a whole number"));
-    }
-    number
+pub fn number(
+    name: &'static str,
+    text: &str,
+    range: IntegerRange,
+    errors: &mut Errors,
+) -> Option<i64> {
+    let number = range.parse(&filled(text)?);
+    number.map_err(|message| errors.insert(name.into(), message)).ok()
 }
 
 /// Parses a duration into milliseconds; `None` when the field is empty or invalid.

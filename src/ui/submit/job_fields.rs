@@ -4,12 +4,12 @@
 use axum::http::StatusCode;
 
 use crate::engine::{KindInfo, PayloadError};
-use crate::job::Schema;
 use crate::job::schema::Field;
+use crate::job::{RetryPolicy, Schema};
 
 use super::form_switch::SwitchedForm;
 use super::form_value::{Errors, written};
-use super::payload_form::{input_fields, schema_of};
+use super::payload_form::{by_input, input_fields, schema_of};
 use super::payload_input::Input;
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
@@ -90,24 +90,36 @@ impl JobFields {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
     }
 
+    fn usual_retry(&self) -> RetryPolicy {
+        RetryPolicy::default_for(self.form.kind.trim())
+    }
+
     /// The number of attempts when the form does not say.
     pub fn usual_attempts(&self) -> String {
-        self.form.usual_retry().max_attempts.to_string()
+        self.usual_retry().max_attempts.to_string()
     }
 
     /// The initial backoff when the form does not say.
     pub fn usual_base(&self) -> String {
-        written(self.form.usual_retry().backoff.base_ms)
+        written(self.usual_retry().backoff.base_ms)
     }
 
     /// The maximum backoff when the form does not say.
     pub fn usual_cap(&self) -> String {
-        written(self.form.usual_retry().backoff.cap_ms)
+        written(self.usual_retry().backoff.cap_ms)
     }
 
     /// The retry policy of the form as a sentence; empty when its fields are invalid.
     pub fn retry_budget(&self) -> String {
-        self.form.retry().map(|retry| sentence(&retry.to_string())).unwrap_or_default()
+        let retry_alone = SubmitForm {
+            kind: self.form.kind.clone(),
+            max_attempts: self.form.max_attempts.clone(),
+            backoff_base: self.form.backoff_base.clone(),
+            backoff_cap: self.form.backoff_cap.clone(),
+            ..SubmitForm::default()
+        };
+        let job = retry_alone.new_job(None).ok();
+        job.map(|job| sentence(&job.spec.retry.to_string())).unwrap_or_default()
     }
 
     /// The number of fields that are marked as invalid.
@@ -147,6 +159,16 @@ pub fn refused_payload(
     form: &SubmitForm,
     schema: Option<&Schema>,
 ) -> (StatusCode, Errors) {
+    if let (PayloadError::Invalid { wrong, .. }, Some(fields)) =
+        (&error, form.input_schema(schema).and_then(|schema| input_fields(Some(schema))))
+    {
+        let errors = wrong.iter().map(|wrong| {
+            let (input, message) = by_input(fields, &wrong.field, wrong.message.clone());
+            let prefix = if input.is_empty() { "" } else { PAYLOAD_PREFIX };
+            (format!("{prefix}{input}"), message)
+        });
+        return (StatusCode::UNPROCESSABLE_ENTITY, errors.collect());
+    }
     let field = match error {
         PayloadError::UnknownKind { .. } => "kind",
         PayloadError::Invalid { .. }

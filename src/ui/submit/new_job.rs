@@ -6,7 +6,7 @@ use axum::extract::{RawForm, RawQuery, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{Engine, Enqueued, KindInfo, SubmitError, run_blocking};
+use crate::engine::{Engine, EnqueueError, Enqueued, KindInfo, SubmitError, run_blocking};
 use crate::http::layers::base_path::Address;
 use crate::job::Time;
 
@@ -107,6 +107,10 @@ pub async fn submit(
         Ok(answers) => Ok(to_the_job(answers)),
         Err(error) => {
             let (status, errors) = match error {
+                SubmitError::Enqueue(error @ EnqueueError::KeyReused(_)) => {
+                    let key = ("idempotency_key".to_owned(), error.to_string());
+                    (StatusCode::UNPROCESSABLE_ENTITY, Errors::from([key]))
+                }
                 SubmitError::Enqueue(error) => refused(error.into()),
                 SubmitError::Payload(error) => refused_payload(error, &form, schema),
             };

@@ -105,7 +105,7 @@ pub fn parse_inputs(schema: &Schema, typed: &InputTexts) -> ParsedInputs {
 
 /// The input that holds a property, and the message with the rest of the property's path. Errors about properties
 /// without an input have an empty name.
-fn by_input(fields: &[Field], path: &str, message: String) -> (String, String) {
+pub fn by_input(fields: &[Field], path: &str, message: String) -> (String, String) {
     let rest = |field: &Field| Some(path.strip_prefix(&field.name)?.strip_prefix('.')?.to_owned());
     if fields.iter().any(|field| field.name == path) {
         return (path.to_owned(), message);

@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::config::units::parse_duration;
-use crate::engine::submission::BackoffFields;
+use crate::engine::submission::{ATTEMPTS, BackoffFields, PRIORITY};
 use crate::engine::{FieldError, Submission};
 use crate::job::shorten::MAX_NAME;
-use crate::job::{
-    Job, JobId, Json, JsonLimits, Labels, NewJob, RetryPolicy, Schema, Spec, Time, stable_hash,
-};
+use crate::job::{Job, JobId, Json, JsonLimits, Labels, NewJob, Schema, Spec, Time, stable_hash};
 
 use super::form_value::{
     Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
@@ -200,25 +198,6 @@ impl SubmitForm {
         }
     }
 
-    /// The retry policy when the form says nothing else.
-    pub fn usual_retry(&self) -> RetryPolicy {
-        RetryPolicy::default_for(self.kind.trim())
-    }
-
-    /// The retry policy that the form amounts to; `None` when its fields are invalid.
-    pub fn retry(&self) -> Option<RetryPolicy> {
-        let mut errors = Errors::new();
-        let read = SubmitForm {
-            kind: self.kind.clone(),
-            max_attempts: self.max_attempts.clone(),
-            backoff_base: self.backoff_base.clone(),
-            backoff_cap: self.backoff_cap.clone(),
-            ..SubmitForm::default()
-        };
-        let job = read.read(None, &mut errors).into_new_job().ok();
-        job.filter(|_| errors.is_empty()).map(|job| job.spec.retry)
-    }
-
     /// Whether any option is filled in, so that the page must unfold the options.
     pub fn has_options(&self) -> bool {
         self.options().iter().any(|text| !text.trim().is_empty())
@@ -275,14 +254,15 @@ impl SubmitForm {
         let key = filled(&self.idempotency_key);
         let key = key.or_else(|| self.form_key(payload.as_deref().map(RawValue::get)));
         let (delay_ms, run_at) = self.start(errors);
+        let attempts = number("max_attempts", &self.max_attempts, ATTEMPTS, errors);
         Submission {
             kind: self.kind.trim().into(),
             payload,
             queue: filled(&self.queue),
-            priority: number("priority", &self.priority, errors),
+            priority: number("priority", &self.priority, PRIORITY, errors),
             delay_ms,
             run_at: run_at.map(|resolved| resolved.rfc3339),
-            max_attempts: number("max_attempts", &self.max_attempts, errors),
+            max_attempts: attempts.and_then(|number| u64::try_from(number).ok()),
             backoff: (base_ms.is_some() || cap_ms.is_some()).then_some(backoff),
             timeout_ms: duration("timeout", &self.timeout, errors),
             idempotency_key: key,

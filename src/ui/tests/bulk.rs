@@ -150,7 +150,7 @@ async fn moving_and_reprioritising_ask_for_where_to() {
     let form = [("action", "reprioritise"), ("id", text.as_str()), ("to_priority", "high")];
     let answer = desk.post("/jobs/bulk/run", &form).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-    answer.assert_has("a whole number");
+    answer.assert_has("an integer from -32768 to 32767");
 }
 
 #[tokio::test]
@@ -170,4 +170,49 @@ async fn nothing_is_done_when_nothing_is_selected_or_understood() {
     assert!(desk.engine.bulk_reports().is_empty());
     assert_eq!(desk.get("/jobs/bulk/42").await.status, StatusCode::NOT_FOUND);
     desk.get("/jobs/bulk").await.assert_has("No bulk runs since the server started.");
+}
+
+#[tokio::test]
+async fn a_form_with_an_empty_or_misspelled_condition_changes_nothing() {
+    let desk = Desk::open();
+    desk.echoes(2).await;
+    for path in ["/jobs/bulk", "/jobs/bulk/run"] {
+        for (field, words) in [
+            (("state", ""), "State must not be empty"),
+            (("queue", " "), "Queue must not be empty"),
+            (("q", ""), "Q must not be empty"),
+            (("since", ""), "Since must not be empty"),
+            (("queue", ","), "at least one name"),
+            (("stat", "running"), "unknown field “stat”"),
+            (("Queue", "mail"), "unknown field “Queue”"),
+            (("id", "x"), "expected a UUID"),
+        ] {
+            let form = [("action", "delete"), ("scope", "matching"), field];
+            let answer = desk.post(path, &form).await;
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {field:?}");
+            answer.assert_has(words);
+            answer.assert_has("Nothing was changed");
+        }
+    }
+    assert!(desk.engine.bulk_reports().is_empty());
+}
+
+#[tokio::test]
+async fn a_list_names_the_parameters_that_it_ignores_unless_a_link_tracker_added_them() {
+    let desk = Desk::open();
+    desk.echoes(2).await;
+    let misspelled = desk.get("/jobs?stat=running&Queue=").await;
+    let rows = found(&misspelled).into_iter().filter(|id| !id.is_empty()).count();
+    assert_eq!((misspelled.status, rows), (StatusCode::OK, 2));
+    misspelled.assert_has("The unknown parameters “stat”, “Queue” were ignored.");
+    misspelled.assert_sound();
+    let linked = desk.get("/jobs?utm_source=mail&fbclid=x&queue=&state=&q=").await;
+    assert_eq!(linked.status, StatusCode::OK);
+    linked.assert_lacks("ignored.");
+    let queues = desk.get("/queues?shw=paused&utm_medium=x").await;
+    queues.assert_has("The unknown parameter “shw” was ignored.");
+    desk.get("/queues?show=pausd")
+        .await
+        .assert_has("The unknown parameter “show=pausd” was ignored.");
+    desk.get("/queues?show=&q=&page=1").await.assert_lacks("ignored.");
 }

@@ -90,7 +90,9 @@ async fn what_does_not_fit_is_told_at_its_input_with_what_was_typed() {
     answer.assert_has("\na@b\r\nnobody</textarea>");
     answer.assert_has("id=\"payload-6-error\">Entry 2: expected an address such as");
     answer.assert_has("id=\"payload-7-error\">This is not valid JSON");
-    answer.assert_has("id=\"priority-error\">&#34;high&#34; is not a whole number");
+    answer.assert_has(
+        "id=\"priority-error\">Must be an integer from -32768 to 32767, but is &#34;high&#34;",
+    );
     assert_eq!(answer.text.matches(" autofocus").count(), 1);
     assert_eq!(desk.engine.stats().await.unwrap().states.values().sum::<u64>(), 0);
 }

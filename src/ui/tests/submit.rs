@@ -159,3 +159,19 @@ async fn the_query_string_fills_the_form_and_curl_says_the_same() {
     let job = desk.engine.job(id).await.unwrap().0.unwrap();
     assert_eq!(job.run_at.since(job.enqueued_at), Duration::from_secs(90));
 }
+
+#[tokio::test]
+async fn a_key_of_another_submission_is_refused_beside_its_field() {
+    let desk = Desk::open();
+    let form = [("kind", "echo"), ("payload", "1"), ("idempotency_key", "k")];
+    let first = desk.post("/jobs", &form).await;
+    assert_eq!(first.status, StatusCode::SEE_OTHER, "{}", first.text);
+    let again = desk.post("/jobs", &form).await;
+    assert_eq!(again.location, format!("{}?already=1", first.location));
+    let other = [("kind", "echo"), ("payload", "2"), ("idempotency_key", "k")];
+    let answer = desk.post("/jobs", &other).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    answer.assert_has("The idempotency key belongs to job ");
+    answer.assert_has("which was submitted with another payload");
+    answer.assert_has("value=\"k\"");
+}

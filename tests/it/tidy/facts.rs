@@ -199,3 +199,47 @@ fn the_documents_name_the_oldest_compiler() {
         "README.md: {version}"
     );
 }
+
+/// The codes in the sources: the literals behind a status, and those that a match maps an error to.
+fn error_codes() -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    let files = rust_files("src/http").into_iter().chain(rust_files("src/job/json"));
+    for (path, text) in files.filter(|(path, _)| !path.contains("/tests/")) {
+        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let parts: Vec<&str> = text.split('"').collect();
+        for (n, literal) in parts.iter().enumerate().skip(1).step_by(2) {
+            let before = parts[n - 1].trim_end();
+            let is_word = literal.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let status =
+                before.strip_suffix(',').and_then(|before| before.rsplit("StatusCode::").next());
+            let has_status = before.contains("StatusCode::")
+                && status
+                    .is_some_and(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+            let is_code = has_status
+                || before.ends_with("Problem::new(status,")
+                || (path.ends_with("problem_responses.rs") && before.ends_with("=> ("))
+                || (path.ends_with("scan.rs") && before.ends_with("} =>"));
+            if is_code && is_word && literal.len() > 5 {
+                codes.insert((*literal).to_owned());
+            }
+        }
+    }
+    codes
+}
+
+#[test]
+fn the_table_of_error_codes_is_complete() {
+    let page = read("docs/errors.md");
+    let (_, table) = page.split_once("| code | status | meaning |\n|---|---|---|\n").unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let documented: BTreeSet<String> =
+        rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();
+    let codes = error_codes();
+    assert!(codes.len() > 40, "hardly any codes were found: {codes:?}");
+    let missing: Vec<&String> = codes.difference(&documented).collect();
+    assert!(missing.is_empty(), "docs/errors.md lacks {missing:?}");
+    let unknown: Vec<&String> = documented.difference(&codes).collect();
+    assert!(unknown.is_empty(), "docs/errors.md names codes that no source has: {unknown:?}");
+}

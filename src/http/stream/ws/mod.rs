@@ -43,8 +43,8 @@ pub async fn upgrade(
     RawQuery(text): RawQuery,
     mut request: Request,
 ) -> Result<Response, Problem> {
-    let accepted = handshake::check(&request)?;
     let query = query::stream_query(text.as_deref())?.endless()?;
+    let accepted = handshake::check(&request)?;
     if query.stats {
         let detail = "a WebSocket subscribes to stats with a message, not in its URL";
         return Err(Problem::invalid_parameter(detail));

@@ -20,8 +20,7 @@ use super::window::Window;
 use crate::http::stream::protocol::{ClientMessage, ServerInfo, ServerMessage};
 use crate::http::view::{Displayed, millis, to_json};
 use crate::http::{HttpLimits, Problem};
-use crate::job::shorten::{MAX_MESSAGE, shorten};
-use crate::job::{Cursor, Epoch, Object};
+use crate::job::{Cursor, Epoch};
 
 /// A WebSocket with its cursor and its subscriptions.
 pub struct Subscriber {
@@ -279,8 +278,8 @@ impl Subscriber {
         if let Err(why) = hub.limits.json.check(message) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
-        let reply = match serde_json::from_str(message).map(|Object(parsed)| parsed) {
-            Ok(ClientMessage::Ping {}) => return text(&ServerMessage::Pong),
+        let reply = match ClientMessage::parse(message) {
+            Ok(ClientMessage::Ping) => return text(&ServerMessage::Pong),
             Ok(ClientMessage::Subscribe(request)) => match subscriptions.add(&request, self.cursor)
             {
                 Ok(()) => text(&ServerMessage::Subscribed { id: &request.id, cursor }),
@@ -290,11 +289,7 @@ impl Subscriber {
                 Ok(()) => text(&ServerMessage::Unsubscribed { id: &id, cursor }),
                 Err(problem) => return refusal(&problem),
             },
-            Err(error) => {
-                let message = shorten(&error.to_string(), MAX_MESSAGE);
-                let code = "malformed_message";
-                return text(&ServerMessage::Error { code, message });
-            }
+            Err(problem) => return refusal(&problem),
         };
         self.stats_due |= subscriptions.want_stats() && !self.group.subscriptions.want_stats();
         let group = hub.groups.join(subscriptions);

@@ -1,57 +1,17 @@
 //! Corrects the times in memory after the clock was set: while the process runs, and at a start after the clock was
 //! ahead. Nothing is written. The records keep the times that the clock showed.
 
-use std::collections::HashMap;
-
 use super::core::Core;
 use super::index::Index;
 use crate::clock::{ClockJump, ClockWatch};
-use crate::job::{Change, Job, JobId, State, Time};
-use crate::store::clock_changes::{Wait, end_of_delay};
-
-/// The waits that began in the future as the clock now shows it, because it was ahead when they began.
-#[derive(Debug, Default)]
-pub struct FutureWaits {
-    /// When the journal was read.
-    now: Time,
-    /// When its newest chunk was written.
-    newest: Time,
-    began: HashMap<JobId, Time>,
-}
-
-impl FutureWaits {
-    pub fn at(now: Time) -> FutureWaits {
-        FutureWaits { now, newest: now, began: HashMap::new() }
-    }
-
-    /// Notes when a chunk of the journal was written.
-    pub fn note_chunk(&mut self, at: Time) {
-        self.newest = at;
-    }
-
-    /// Notes a change of a job while the journal is read.
-    pub fn note(&mut self, id: JobId, change: &Change, at: Time) {
-        let Some(wait) = Wait::begun_by(change, at) else { return };
-        if wait.began_ahead(at, self.now) {
-            self.began.insert(id, at);
-        } else if !self.began.is_empty() {
-            self.began.remove(&id);
-        }
-    }
-
-    /// Notes a job whose whole record was copied forward in the journal.
-    pub fn note_job(&mut self, job: &Job) {
-        let began = job.wait_began();
-        if Wait::of(job).began_ahead(began, self.now) {
-            self.began.insert(job.id, began);
-        }
-    }
-}
+use crate::job::{JobId, State, Time};
+use crate::store::clock_changes::end_of_delay;
 
 impl Core {
     /// Corrects what was read from the log for a clock that was ahead when it was written.
     pub fn correct_times(&mut self, now: Time) {
-        let behind = self.future_waits.newest.since(now);
+        let waits = std::mem::take(&mut self.future_waits);
+        let behind = waits.newest.since(now);
         if behind >= ClockWatch::SHORTEST {
             tracing::warn!(
                 behind_ms = behind.as_millis() as u64,
@@ -59,7 +19,7 @@ impl Core {
             );
         }
         let mut corrected = 0;
-        for (id, began) in std::mem::take(&mut self.future_waits.began) {
+        for (id, began) in waits.began {
             self.index.change_if_waiting(id, |run_at| {
                 corrected += 1;
                 end_of_delay(began, run_at, now)

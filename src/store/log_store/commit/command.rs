@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::core::Core;
-use super::verbs::{Accepted, ClaimedJob, JobAnswers};
-use crate::job::{Event, NewJob, Schedule, Status};
+use super::enqueue::{EnqueueOutcome, NewBatch};
+use super::verbs::{ClaimedJob, JobAnswers};
+use crate::job::{Event, Schedule, Status};
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::{
     Claim, Control, ControlError, EnqueueError, Extension, LeaseRef, Note, ScheduleCommand,
@@ -31,7 +32,7 @@ pub enum Command {
 
 /// A change. Its caller is answered when the group that holds it is durable.
 pub enum Mutation {
-    Enqueue(Vec<NewJob>, Reply<Vec<Accepted>, EnqueueError>),
+    Enqueue(NewBatch, Reply<EnqueueOutcome, EnqueueError>),
     Extend(Vec<LeaseRef>, Duration, Reply<Vec<Extension>>),
     Settle(Vec<Settlement>, Reply<Vec<Result<Status, SettleError>>>),
     Annotate(Vec<Note>, Reply<()>),
@@ -47,7 +48,7 @@ impl Command {
     /// An estimate of how many events the command makes.
     fn weight(&self) -> usize {
         match self {
-            Command::Mutate(Mutation::Enqueue(jobs, _)) => jobs.len(),
+            Command::Mutate(Mutation::Enqueue(batch, _)) => batch.jobs.len(),
             Command::Mutate(Mutation::Settle(all, _)) => all.len(),
             Command::Claim(claim, _) => claim.max,
             Command::Inspect(_) | Command::Mutate(_) | Command::Failed | Command::Close(_) => 1,

@@ -164,7 +164,7 @@ fn apply(
     let mut archived = Ok(Vec::new());
     for mutation in batch.mutations {
         let answer = match mutation {
-            Mutation::Enqueue(jobs, reply) => when_durable(group.enqueue(jobs), reply),
+            Mutation::Enqueue(batch, reply) => when_durable(group.enqueue(batch), reply),
             Mutation::Settle(all, reply) => when_durable(group.settle(all), reply),
             Mutation::Annotate(notes, reply) => when_durable(group.annotate(notes), reply),
             Mutation::Extend(leases, ttl, reply) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::clock_jump::FutureWaits;
+use super::future_waits::FutureWaits;
 use super::index::{Entry, Index};
 use super::meta::Meta;
 use super::shared::Shared;

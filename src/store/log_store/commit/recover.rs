@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::clock_jump::FutureWaits;
 use super::core::Core;
+use super::future_waits::FutureWaits;
 use super::group::CommitGroup;
 use super::index::{Entry, Index};
 use super::meta::{Meta, StoredMeta};

@@ -1,27 +1,21 @@
 //! The verbs of the store, applied to a group. Each asks the state machine what becomes of a job and appends the event
 //! that says so.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::CommitGroup;
 use super::index::Entry;
 use crate::job::{
-    Change, Fact, IdempotencyKey, Interruption, Job, JobId, Labels, NewJob, QueueChange, QueueName,
-    Refused, State, Status, Step, Time, Verdict,
+    Change, Fact, Interruption, Job, JobId, Labels, QueueChange, QueueName, Refused, State, Status,
+    Step, Time, Verdict,
 };
 use crate::store::log_store::journal::queue_rows;
 use crate::store::{
-    Claim, Control, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef, Note,
-    SettleError, Settlement, StoreError, TooManyQueues,
+    Claim, Control, ControlError, Extension, JobControlError, Lease, LeaseRef, Note, SettleError,
+    Settlement, StoreError,
 };
-
-/// The answer for one submitted job: the new job, or the existing one that has its key or id.
-pub enum Accepted {
-    New(Job),
-    Existing(JobId),
-}
 
 /// A job that was claimed.
 pub struct ClaimedJob {
@@ -82,90 +76,6 @@ pub enum ControlOutcome {
 }
 
 impl CommitGroup<'_> {
-    pub fn enqueue(&mut self, batch: Vec<NewJob>) -> Result<Vec<Accepted>, EnqueueError> {
-        let mut existing: Vec<Option<JobId>> = Vec::with_capacity(batch.len());
-        let mut keys: HashMap<&IdempotencyKey, JobId> = HashMap::new();
-        // The ids of one process ascend, and then none occurs twice.
-        let may_repeat = !batch.is_sorted_by(|a, b| a.id < b.id);
-        let mut ids: HashSet<JobId> = HashSet::new();
-        for new in &batch {
-            let mut found = self.existing(new)?;
-            if found.is_none() && batch.len() > 1 {
-                let by_key = new.spec.idempotency_key.as_ref().and_then(|key| keys.get(key));
-                found = by_key.copied().or_else(|| ids.get(&new.id).copied());
-            }
-            if found.is_none() && batch.len() > 1 {
-                if may_repeat {
-                    ids.insert(new.id);
-                }
-                if let Some(key) = &new.spec.idempotency_key {
-                    keys.insert(key, new.id);
-                }
-            }
-            existing.push(found);
-        }
-        let fresh = || batch.iter().zip(&existing).filter(|(_, e)| e.is_none()).map(|(new, _)| new);
-        self.check_limits(fresh())?;
-        let mut taken = Vec::with_capacity(batch.len());
-        for (new, existing) in batch.into_iter().zip(existing) {
-            taken.push(match existing {
-                Some(id) => Accepted::Existing(id),
-                None => Accepted::New(self.insert(new)?),
-            });
-        }
-        Ok(taken)
-    }
-
-    /// The stored job that has the same key or id as a new one.
-    fn existing(&self, new: &NewJob) -> Result<Option<JobId>, StoreError> {
-        let core = &self.core;
-        if let Some(key) = &new.spec.idempotency_key {
-            if let Some(id) = core.index.keys.get(key) {
-                return Ok(Some(*id));
-            }
-            if let Some(id) = self.find_archived_key(key)? {
-                return Ok(Some(id));
-            }
-        }
-        if core.index.contains(new.id) {
-            return Ok(Some(new.id));
-        }
-        if !core.archive.is_newer_than_all(new.id) && self.find_archived(new.id)?.is_some() {
-            return Ok(Some(new.id));
-        }
-        Ok(None)
-    }
-
-    fn check_limits<'n>(&self, new: impl Iterator<Item = &'n NewJob>) -> Result<(), EnqueueError> {
-        let mut count = 0;
-        let mut queues = BTreeSet::new();
-        let mut last: Option<&Arc<Labels>> = None;
-        for job in new {
-            count += 1;
-            if last.is_none_or(|last| !Arc::ptr_eq(last, &job.labels)) {
-                queues.insert(&job.labels.queue);
-                last = Some(&job.labels);
-            }
-        }
-        let (waiting, limit) = (self.core.index.waiting(), self.core.shared.limits.max_waiting);
-        if count > 0 && waiting + count > limit {
-            return Err(EnqueueError::Full { waiting, limit });
-        }
-        Ok(self.check_queues(queues)?)
-    }
-
-    fn check_queues(&self, wanted: BTreeSet<&QueueName>) -> Result<(), TooManyQueues> {
-        let (index, limit) = (&self.core.index, self.core.shared.limits.max_queues);
-        let known = |name: &QueueName| {
-            index.known_queue(name).is_some_and(|id| index.sets.queues[id as usize].is_known())
-        };
-        let new = wanted.into_iter().filter(|name| !known(name)).count();
-        if new > 0 && index.known_queues() + new > limit {
-            return Err(TooManyQueues { limit });
-        }
-        Ok(())
-    }
-
     pub fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
         let Some(queue) = self.core.index.known_queue(&claim.queue) else { return Ok(Vec::new()) };
         let queue = &self.core.index.sets.queues[queue as usize];

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::damage::copy_files;
 use super::power::{Images, Survival, faults};
 use crate::clock::SystemClock;
-use crate::job::{QueueName, QueueSettings, RateLimit, RateRule};
+use crate::job::{Concurrency, QueueName, QueueSettings, RateLimit, RateRule};
 use crate::store::data_dir::{open_tuned, verify};
 use crate::store::formats::STORE;
 use crate::store::log::Log;
@@ -48,7 +48,7 @@ async fn check(dir: &Path, what: &str) {
         let limit = RateLimit { starts: 9, within: std::time::Duration::from_secs(60) };
         let held = QueueSettings {
             paused: true,
-            concurrency: Some(2),
+            concurrency: Some(Concurrency::clamped(2)),
             rate_limit: Some(RateRule::Limit(limit)),
         };
         let paused = QueueSettings { paused: true, ..QueueSettings::default() };

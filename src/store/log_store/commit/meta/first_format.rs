@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::job::{Epoch, QueueName, RateRule, Time};
+use crate::job::{Concurrency, Epoch, QueueName, RateRule, Time};
 use crate::store::formats::Unreadable;
 use crate::store::log_store::journal::queue_rows::QueueTable;
 
@@ -27,7 +27,7 @@ struct FirstPart {
 #[cfg_attr(test, derive(serde::Serialize))]
 struct Second {
     starts: Vec<Time>,
-    concurrency: BTreeMap<QueueName, u32>,
+    concurrency: BTreeMap<QueueName, Concurrency>,
 }
 
 /// All parts of a description together.
@@ -88,12 +88,16 @@ mod tests {
         };
         let second = Second {
             starts: vec![Time::from_millis(5)],
-            concurrency: [(name("b"), 2), (name("c"), 0)].into(),
+            concurrency: [
+                (name("b"), Concurrency::clamped(2)),
+                (name("c"), Concurrency::clamped(7)),
+            ]
+            .into(),
         };
         let rates = BTreeMap::from([(name("b"), RateRule::Unlimited)]);
         let paused = QueueSettings { paused: true, ..QueueSettings::default() };
         let at_most = |concurrency| QueueSettings {
-            concurrency: Some(concurrency),
+            concurrency: Some(Concurrency::clamped(concurrency)),
             ..QueueSettings::default()
         };
 
@@ -107,7 +111,7 @@ mod tests {
         assert_eq!(older.starts, second.starts);
         let table = older.queues;
         assert_eq!(table[&name("b")], QueueSettings { paused: true, ..at_most(2) });
-        assert_eq!(table[&name("c")], at_most(0));
+        assert_eq!(table[&name("c")], at_most(7));
 
         let newest = decode(&postcard::to_stdvec(&(&first, &second, &rates)).unwrap()).unwrap();
         let all = QueueSettings { rate_limit: Some(RateRule::Unlimited), ..table[&name("b")] };

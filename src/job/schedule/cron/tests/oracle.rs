@@ -26,7 +26,7 @@ impl Plain {
         let field = |n: usize| {
             let (least, most) = bounds[n];
             let mut values = vec![false; most + 1];
-            for part in texts[n].split(',') {
+            for part in texts[n].split([',']) {
                 let (range, step) = match part.split_once('/') {
                     Some((range, step)) => (range, step.parse::<usize>().unwrap()),
                     None => (part, 1),

@@ -1,0 +1,336 @@
+//! The members of a JSON object, read one by one. Every member that is missing, unknown, repeated or of the wrong type is
+//! reported, not only the first one, and the words are the same wherever the object comes from.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::job::number::IntegerRange;
+pub use crate::job::number::describe;
+use crate::job::schema::members;
+use crate::job::shorten::{MAX_ERRORS, MAX_NAME, first_few, shorten};
+
+/// An invalid field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The path of the field, such as `priority`, `backoff.base_ms` or `tags[2]`; empty for the whole document.
+    pub field: Cow<'static, str>,
+    /// What is wrong, and what is accepted.
+    pub message: String,
+}
+
+/// The invalid fields of one document, each of them once.
+#[derive(Debug, Default)]
+pub struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    /// Adds an error, unless there is one about the same field: the first one is the cause of later ones.
+    pub fn add(&mut self, field: impl Into<Cow<'static, str>>, message: impl Into<String>) {
+        let field = field.into();
+        if !self.0.iter().any(|known| known.field == field) {
+            self.0.push(FieldError { field, message: message.into() });
+        }
+    }
+
+    /// Adds the error of a result, and returns its value.
+    pub fn take<T>(
+        &mut self,
+        field: impl Into<Cow<'static, str>>,
+        result: Result<T, impl ToString>,
+    ) -> Option<T> {
+        result.map_err(|error| self.add(field, error.to_string())).ok()
+    }
+
+    /// Adds errors of a later check.
+    pub fn extend(&mut self, errors: Vec<FieldError>) {
+        errors.into_iter().for_each(|FieldError { field, message }| self.add(field, message));
+    }
+
+    /// The number of invalid fields.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether everything is valid so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All invalid fields.
+    pub fn into_errors(self) -> Vec<FieldError> {
+        self.0
+    }
+
+    /// Returns the value if everything is valid.
+    ///
+    /// # Errors
+    /// All invalid fields.
+    pub fn finish<T>(self, value: T) -> Result<T, Vec<FieldError>> {
+        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
+    }
+}
+
+/// The words for a member that is missing.
+pub const REQUIRED: &str = "is required";
+/// The words for a member that occurs twice.
+pub const REPEATED: &str = "occurs more than once";
+
+/// A JSON object that is being read. `null` counts as a missing member, except where a method says otherwise.
+#[derive(Debug)]
+pub struct Fields<'j> {
+    /// The path of the object with a dot at the end; empty for the document itself.
+    path: String,
+    members: Vec<NamedValue<'j>>,
+    /// The names that were asked for, which are the known ones.
+    known: Vec<&'static str>,
+}
+
+#[derive(Debug)]
+struct NamedValue<'j> {
+    name: Cow<'j, str>,
+    value: &'j RawValue,
+}
+
+impl<'j> Fields<'j> {
+    /// Reads a valid JSON text as an object; `None` after adding an error. `path` is empty for the document itself.
+    pub fn read(path: &str, json: &'j str, errors: &mut FieldErrors) -> Option<Fields<'j>> {
+        let json = json.trim();
+        if !json.starts_with('{') {
+            let message = format!("must be an object, but is {}", describe(json));
+            errors.add(path.to_owned(), message);
+            return None;
+        }
+        let Some(members) = members(json) else {
+            errors.add(path.to_owned(), "has a member whose name is not valid text");
+            return None;
+        };
+        let members = members.into_iter().map(|(name, value)| NamedValue { name, value }).collect();
+        let path = if path.is_empty() { String::new() } else { format!("{path}.") };
+        Some(Fields { path, members, known: Vec::new() })
+    }
+
+    /// Whether the object has no members at all.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The path of a member, as errors name it.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
+    }
+
+    /// A member as JSON, also when it is `null`.
+    pub fn raw(&mut self, name: &'static str) -> Option<&'j RawValue> {
+        self.known.push(name);
+        self.members.iter().find(|member| member.name == name).map(|member| member.value)
+    }
+
+    /// A member as JSON; `null` counts as missing.
+    pub fn optional(&mut self, name: &'static str) -> Option<&'j str> {
+        self.raw(name).map(RawValue::get).filter(|value| *value != "null")
+    }
+
+    /// A member as JSON that must be there, although it may be `null`.
+    pub fn present(&mut self, name: &'static str, errors: &mut FieldErrors) -> Option<&'j str> {
+        let value = self.raw(name).map(RawValue::get);
+        if value.is_none() {
+            errors.add(self.path(name), REQUIRED);
+        }
+        value
+    }
+
+    /// An optional string.
+    pub fn text(&mut self, name: &'static str, errors: &mut FieldErrors) -> Option<Cow<'j, str>> {
+        let value = self.optional(name)?;
+        errors.take(self.path(name), text(value))
+    }
+
+    /// A string that must be there.
+    pub fn required_text(
+        &mut self,
+        name: &'static str,
+        errors: &mut FieldErrors,
+    ) -> Option<Cow<'j, str>> {
+        let value = self.present(name, errors)?;
+        errors.take(self.path(name), text(value))
+    }
+
+    /// An optional integer.
+    pub fn integer(
+        &mut self,
+        name: &'static str,
+        range: IntegerRange,
+        errors: &mut FieldErrors,
+    ) -> Option<i64> {
+        let value = self.optional(name)?;
+        errors.take(self.path(name), range.from_json(value))
+    }
+
+    /// An optional list of strings.
+    pub fn texts(
+        &mut self,
+        name: &'static str,
+        errors: &mut FieldErrors,
+    ) -> Option<Vec<Cow<'j, str>>> {
+        let value = self.optional(name)?;
+        texts(&self.path(name), value, errors)
+    }
+
+    /// An optional object.
+    pub fn object(&mut self, name: &'static str, errors: &mut FieldErrors) -> Option<Fields<'j>> {
+        let value = self.optional(name)?;
+        Fields::read(&self.path(name), value, errors)
+    }
+
+    /// An optional `true` or `false`.
+    pub fn flag(&mut self, name: &'static str, errors: &mut FieldErrors) -> Option<bool> {
+        let value = self.optional(name)?;
+        let flag = match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(format!("must be true or false, but is {}", describe(other))),
+        };
+        errors.take(self.path(name), flag)
+    }
+
+    /// Takes every member in turn, so that none is unknown; for objects whose names the caller checks.
+    pub fn into_members(self) -> impl Iterator<Item = (Cow<'j, str>, &'j str)> {
+        self.members.into_iter().map(|member| (member.name, member.value.get()))
+    }
+
+    /// Reports members that nobody has asked for, and those that occur more than once.
+    pub fn finish(self, errors: &mut FieldErrors) {
+        let mut seen: Vec<&str> = Vec::with_capacity(self.members.len().min(MAX_ERRORS));
+        for NamedValue { name, .. } in &self.members {
+            let at = format!("{}{}", self.path, shorten(name, MAX_NAME));
+            if !self.known.contains(&name.as_ref()) {
+                errors.add(at, unknown(&self.known));
+            } else if seen.contains(&name.as_ref()) {
+                errors.add(at, REPEATED);
+            } else {
+                seen.push(name);
+            }
+            if errors.len() > 2 * MAX_ERRORS {
+                break; // the answer lists fewer
+            }
+        }
+    }
+}
+
+/// The words for a name that is not known.
+pub fn unknown(known: &[&str]) -> String {
+    format!("is not known; expected one of {}", first_few(known.iter(), MAX_ERRORS, ", "))
+}
+
+/// Reads a JSON value as a string.
+///
+/// # Errors
+/// Says what the value is instead.
+pub fn text(value: &str) -> Result<Cow<'_, str>, String> {
+    let refused = || format!("must be a string, but is {}", describe(value));
+    match value.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
+        Some(_) => serde_json::from_str(value)
+            .map(Cow::Owned)
+            .map_err(|_| "must be a string, but has an escape that is not a character".to_owned()),
+        None => Err(refused()),
+    }
+}
+
+/// Reads a JSON value as a list of strings; `None` when it is none, or when one of its elements is no string.
+pub fn texts<'j>(
+    path: &str,
+    value: &'j str,
+    errors: &mut FieldErrors,
+) -> Option<Vec<Cow<'j, str>>> {
+    let Some(items) = items(value) else {
+        errors.add(
+            path.to_owned(),
+            format!("must be an array of strings, but is {}", describe(value)),
+        );
+        return None;
+    };
+    let mut read = Vec::with_capacity(items.len());
+    let count = items.len();
+    for (at, item) in items.into_iter().enumerate() {
+        read.extend(errors.take(format!("{path}[{at}]"), text(item)));
+        if errors.len() > 2 * MAX_ERRORS {
+            break; // the answer lists fewer
+        }
+    }
+    (read.len() == count).then_some(read)
+}
+
+/// The elements of a JSON array; `None` when the value is no array.
+pub fn items(value: &str) -> Option<Vec<&str>> {
+    let items: Vec<&RawValue> = serde_json::from_str(value).ok()?;
+    Some(items.into_iter().map(RawValue::get).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Vec<String> {
+        let mut errors = FieldErrors::default();
+        if let Some(mut fields) = Fields::read("", json, &mut errors) {
+            fields.required_text("kind", &mut errors);
+            fields.text("queue", &mut errors);
+            fields.integer("priority", IntegerRange::new(-9, 9), &mut errors);
+            fields.texts("tags", &mut errors);
+            fields.flag("stats", &mut errors);
+            fields.present("limit", &mut errors);
+            if let Some(mut backoff) = fields.object("backoff", &mut errors) {
+                backoff.integer("base_ms", IntegerRange::new(0, 9), &mut errors);
+                backoff.finish(&mut errors);
+            }
+            fields.finish(&mut errors);
+        }
+        errors.0.into_iter().map(|error| format!("{}: {}", error.field, error.message)).collect()
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_path_and_in_our_words() {
+        let none: [&str; 0] = [];
+        assert_eq!(read(r#"{"kind":"a","limit":null,"queue":null,"backoff":null}"#), none);
+        let wrong = r#"{"kind":7,"queue":["a"],"priority":"x","tags":["a",1,null],"stats":"yes",
+            "backoff":{"base_ms":1.5,"cap":1},"colour":1,"queue":"b"}"#;
+        assert_eq!(
+            read(wrong),
+            [
+                "kind: must be a string, but is 7",
+                "queue: must be a string, but is an array",
+                "priority: must be an integer from -9 to 9, but is a string",
+                "tags[1]: must be a string, but is 1",
+                "tags[2]: must be a string, but is null",
+                "stats: must be true or false, but is a string",
+                "limit: is required",
+                "backoff.base_ms: must be an integer from 0 to 9, but is 1.5",
+                "backoff.cap: is not known; expected one of base_ms",
+                "colour: is not known; expected one of kind, queue, priority, tags, stats, limit, backoff",
+            ]
+        );
+        assert_eq!(read(r#"{"kind":"a","limit":1,"kind":"b"}"#), ["kind: occurs more than once"]);
+        for (json, found) in
+            [("7", "7"), ("[]", "an empty array"), ("null", "null"), ("\"{}\"", "a string")]
+        {
+            assert_eq!(read(json), [format!(": must be an object, but is {found}")]);
+        }
+        for (json, found) in [("{}", "an empty object"), ("\"a\"", "a string")] {
+            let json = format!(r#"{{"kind":"a","limit":1,"tags":{json}}}"#);
+            assert_eq!(read(&json), [format!("tags: must be an array of strings, but is {found}")]);
+        }
+        assert_eq!(
+            read(r#"{"kind":"\ud800","limit":1}"#),
+            ["kind: must be a string, but has an escape that is not a character"]
+        );
+    }
+
+    #[test]
+    fn the_number_of_errors_is_bounded() {
+        let many: String = (0..50_000).map(|n| format!(",\"x{n}\":1")).collect();
+        assert!(read(&format!("{{\"kind\":\"a\"{many}}}")).len() < 50);
+        let many = "1,".repeat(50_000);
+        assert!(read(&format!("{{\"kind\":\"a\",\"tags\":[{many}1]}}")).len() < 50);
+    }
+}

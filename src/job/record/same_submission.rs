@@ -1,0 +1,121 @@
+//! Whether two submissions ask for the same, although the job of the first one may have changed since.
+
+use crate::job::{Change, Job, Labels, NewJob, QueueName, RetryPolicy, Spec, Tag, same};
+
+/// The submission of a job, as far as it is known.
+struct FirstSubmission<'a> {
+    labels: &'a Labels,
+    spec: &'a Spec,
+    queue: Option<&'a QueueName>,
+    priority: Option<i16>,
+}
+
+impl FirstSubmission<'_> {
+    fn differences(&self, new: &NewJob) -> Vec<&'static str> {
+        let (first, spec) = (self.spec, &new.spec);
+        let (former, usual) = (RetryPolicy::FORMER_DEFAULT, new.labels.kind.default_retry());
+        let payloads = (first.payload.as_str(), spec.payload.as_str());
+        let fields = [
+            ("kind", self.labels.kind == new.labels.kind),
+            ("payload", payloads.0 == payloads.1 || same(payloads.0, payloads.1)),
+            ("queue", self.queue.is_none_or(|queue| *queue == new.labels.queue)),
+            ("tags", have_same(&self.labels.tags, &new.labels.tags)),
+            ("priority", self.priority.is_none_or(|priority| priority == spec.priority)),
+            // What both submissions left out may have got the default of an older version in the first one.
+            (
+                "max_attempts",
+                first.retry.max_attempts == spec.retry.max_attempts
+                    || (first.retry.max_attempts == former.max_attempts
+                        && spec.retry.max_attempts == usual.max_attempts),
+            ),
+            (
+                "backoff",
+                first.retry.backoff == spec.retry.backoff
+                    || (first.retry.backoff == former.backoff
+                        && spec.retry.backoff == usual.backoff),
+            ),
+            ("timeout_ms", first.timeout_ms == spec.timeout_ms),
+        ];
+        fields.into_iter().filter(|(_, equal)| !equal).map(|(name, _)| name).collect()
+    }
+}
+
+impl NewJob {
+    /// The fields in which a later submission differs from this one; empty when both ask for the same. Payloads are
+    /// compared by their meaning, and tags in any order. The start does not count, because a repeated delay leads to
+    /// another time.
+    pub fn differences(&self, new: &NewJob) -> Vec<&'static str> {
+        let (labels, spec) = (&*self.labels, &*self.spec);
+        let (queue, priority) = (Some(&labels.queue), Some(spec.priority));
+        FirstSubmission { labels, spec, queue, priority }.differences(new)
+    }
+}
+
+impl Job {
+    /// The fields in which a new submission differs from the one that created this job, as [`NewJob::differences`]
+    /// compares them. A job that was moved is compared by its first queue. A priority that was changed, and a queue whose
+    /// first change is no longer in the history, are not compared.
+    pub fn differences(&self, new: &NewJob) -> Vec<&'static str> {
+        let (labels, spec) = (&*self.labels, &*self.spec);
+        let (mut queue, mut priority) = (Some(&labels.queue), Some(spec.priority));
+        for moment in self.history.iter().rev() {
+            match &moment.change {
+                Change::Moved { from } => queue = Some(from),
+                Change::Reprioritised { .. } => priority = None,
+                _ => {}
+            }
+        }
+        if !self.has_whole_history() {
+            (queue, priority) = (None, None);
+        }
+        FirstSubmission { labels, spec, queue, priority }.differences(new)
+    }
+}
+
+/// The tags of a job are all different.
+fn have_same(tags: &[Tag], others: &[Tag]) -> bool {
+    tags.len() == others.len() && tags.iter().all(|tag| others.contains(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{IdempotencyKey, JobId, Json, Kind, Start};
+
+    fn new(payload: &str, tags: &[&str]) -> NewJob {
+        let labels = Labels {
+            queue: QueueName::default(),
+            kind: Kind::parse("echo").unwrap(),
+            tags: tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect(),
+        };
+        let spec = Spec {
+            payload: Json::parse(payload).unwrap(),
+            priority: 0,
+            retry: Default::default(),
+            timeout_ms: None,
+            idempotency_key: Some(IdempotencyKey::parse("k").unwrap()),
+        };
+        let id = JobId::generate();
+        NewJob { id, labels: labels.into(), spec: spec.into(), start: Start::Now }
+    }
+
+    #[test]
+    fn payloads_are_compared_by_their_meaning_and_tags_in_any_order() {
+        let first = new(r#"{"a": [1, "\u00e4"], "b": null}"#, &["x", "y"]);
+        assert_eq!(first.differences(&new(r#"{"b":null,"a":[1,"ä"]}"#, &["y", "x"])), [""; 0]);
+        assert_eq!(
+            first.differences(&new(r#"{"b":null,"a":[1.0,"ä"]}"#, &["x"])),
+            ["payload", "tags"]
+        );
+        assert_eq!(first.differences(&new(r#"{"a":[1,"ä"]}"#, &["x", "z"])), ["payload", "tags"]);
+        let mut old = first.clone();
+        let retry = |job: &NewJob, retry| Spec { retry, ..(*job.spec).clone() };
+        old.spec = retry(&first, RetryPolicy::FORMER_DEFAULT).into();
+        let mut again = first.clone();
+        again.spec = retry(&first, first.labels.kind.default_retry()).into();
+        assert_eq!(old.differences(&again), [""; 0], "the default has changed since");
+        assert_eq!(again.differences(&old), ["max_attempts", "backoff"]);
+        let twice = new(r#"{"a":1,"a":1}"#, &[]);
+        assert_eq!(twice.differences(&twice.clone()), [""; 0]);
+    }
+}

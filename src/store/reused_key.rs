@@ -1,0 +1,57 @@
+//! The refusal of a submission whose idempotency key belongs to another one.
+
+use std::fmt;
+
+use crate::job::{JobId, NewJob};
+
+/// An idempotency key was used before, for a submission that differs from the new one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the idempotency key belongs to {owner}, which was submitted with another {}; use a new key for another job",
+    .differences.join(", ")
+)]
+pub struct ReusedKey {
+    /// Who has the key.
+    pub owner: KeyOwner,
+    /// The fields in which the submissions differ.
+    pub differences: Vec<&'static str>,
+    /// The index of the new job, when it was part of a batch.
+    pub at: Option<usize>,
+}
+
+/// The job that has an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// A stored job.
+    Job(JobId),
+    /// An earlier job of the same batch, by its index.
+    Earlier(usize),
+}
+
+impl fmt::Display for KeyOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyOwner::Job(id) => write!(f, "job {id}"),
+            KeyOwner::Earlier(index) => write!(f, "the job [{index}] of the same batch"),
+        }
+    }
+}
+
+impl ReusedKey {
+    /// Refuses a new job that differs from the one that has its key.
+    ///
+    /// # Errors
+    /// When there are differences.
+    pub(super) fn check(
+        owner: KeyOwner,
+        differences: Vec<&'static str>,
+        at: Option<usize>,
+    ) -> Result<(), ReusedKey> {
+        if differences.is_empty() { Ok(()) } else { Err(ReusedKey { owner, differences, at }) }
+    }
+}
+
+/// The index of a job in a batch; `None` for the only one, because it may have been submitted without an array.
+pub(super) fn index_in(batch: &[NewJob], at: usize) -> Option<usize> {
+    (batch.len() > 1).then_some(at)
+}
