@@ -5,6 +5,7 @@ use crate::demo;
 
 pub mod args;
 mod check;
+mod environment;
 mod error;
 pub mod file;
 mod parts;
@@ -16,7 +17,7 @@ mod tests;
 pub(crate) use crate::units;
 pub use args::{
     BackupArgs, Cli, CliCommand, ClientArgs, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
-    ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
+    ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
 };
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
@@ -45,6 +46,7 @@ impl Config {
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
         file.base_path = args.base_path.clone().unwrap_or(file.base_path);
         file.demo |= args.demo;
+        file.paused |= args.paused;
         if file.demo {
             for (name, concurrency) in demo::QUEUES {
                 let queue = file::QueueSection {

@@ -14,18 +14,21 @@ use std::time::Duration;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::EnvFilter;
 
+use crate::job::hidden::printable_lines;
 use crate::supervise::PartFailure;
 
 mod panics;
 pub mod queue;
 mod raw_lines;
 pub(crate) mod retry_log;
+mod safe_lines;
 pub mod writer;
 
 pub use queue::{LineQueue, LineWriter};
 pub use raw_lines::RAW_LINE;
 use raw_lines::RawLines;
 pub use retry_log::RetryLog;
+pub use safe_lines::LineStyle;
 
 /// How long writing a line may take when it bypasses the log's thread.
 const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -74,10 +77,15 @@ fn subscriber(
     queue: &Arc<LineQueue>,
 ) -> Box<dyn tracing::Subscriber + Send + Sync> {
     let queue = queue.clone();
+    let style = match format {
+        LineFormat::Json => LineStyle::Json,
+        LineFormat::Text if ansi => LineStyle::Coloured,
+        LineFormat::Text => LineStyle::Plain,
+    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(ansi)
-        .with_writer(move || LineWriter::of(queue.clone()));
+        .with_writer(move || LineWriter::of(queue.clone(), style));
     match format {
         LineFormat::Text => Box::new(lines.map_event_format(RawLines).finish()),
         LineFormat::Json => Box::new(lines.json().map_event_format(RawLines).finish()),
@@ -102,8 +110,10 @@ pub fn failure() -> Option<PartFailure> {
     LOG.get().and_then(|log| log.queue.failures().get().cloned())
 }
 
-/// Reports why the process ends: as a log line when the log is read by machines, otherwise as plain text.
+/// Reports why the process ends: as a log line when the log is read by machines, otherwise as plain text. The text may
+/// quote a file or a server, so characters that control a terminal are escaped.
 pub fn report_exit(text: &str) {
+    let text = printable_lines(text);
     match LOG.get() {
         Some(ProcessLog { format: LineFormat::Json, .. })
             if tracing::enabled!(tracing::Level::ERROR) =>
@@ -119,6 +129,7 @@ pub fn report_exit(text: &str) {
 
 /// Writes to standard output without blocking the server when nobody reads.
 pub fn write_to_stdout(text: String) {
+    let text = printable_lines(&text).into_owned();
     let out = io::stdout().as_fd().try_clone_to_owned();
     let (done, _) = mpsc::channel();
     write_apart(out, text, done);

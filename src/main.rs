@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use cortado::Cortado;
 use cortado::internal::app::Signals;
-use cortado::internal::cli::output::{Output, reader_gone};
+use cortado::internal::cli::output::{Output, RawOutput, reader_gone};
 use cortado::internal::config::{Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat};
 use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
@@ -52,6 +52,9 @@ fn main() -> ExitCode {
         CliCommand::Submit(args) => client(|stop| async {
             cli::submit::run(args, stop, &mut Output::default()).await.map(|fate| fate.exit_code())
         }),
+        CliCommand::Resume(args) => {
+            client(|_| async { cli::resume::run(args, &mut Output::default()).await.map(|()| 0) })
+        }
         CliCommand::Stats(args) => {
             client(|_| async { cli::stats::run(args, &mut Output::default()).await.map(|()| 0) })
         }
@@ -59,10 +62,10 @@ fn main() -> ExitCode {
             admin::backup::run(args, stop, &mut Output::default()).await.map(|()| 0)
         }),
         CliCommand::Export(ExportArgs { data_dir: Some(dir), .. }) => {
-            offline(admin::export(&dir, &mut Output::default()).map(|()| 0))
+            offline(admin::export(&dir, &mut RawOutput::standard()).map(|()| 0))
         }
         CliCommand::Export(args) => client(|stop| async {
-            cli::export::run(args, stop, &mut Output::default()).await.map(|()| 0)
+            cli::export::run(args, stop, &mut RawOutput::standard()).await.map(|()| 0)
         }),
         CliCommand::Import(args) => {
             offline(admin::import(&args, &mut Output::default()).map(|()| 0))

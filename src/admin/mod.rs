@@ -13,9 +13,10 @@ use std::path::Path;
 pub use self::failed::Failed;
 use crate::cli::output::say;
 use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
+use crate::job::hidden::{printable, printable_lines};
 use crate::store::data_dir::{self, DataDirBuilder};
 use crate::store::snapshot::Totals;
-use crate::store::{ExportReader, ExportWriter, StoreError};
+use crate::store::{ExportReader, ExportWriter, StoreError, WideAccess};
 
 /// Why reading or writing pieces failed.
 enum Broken {
@@ -45,7 +46,8 @@ impl From<Broken> for Failed {
 /// When the output cannot be written.
 pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failed> {
     let report = data_dir::verify(&args.data_dir);
-    writeln!(out, "{report}").map_err(|error| format!("cannot write: {error}"))?;
+    writeln!(out, "{}", printable_lines(&report.to_string()))
+        .map_err(|error| format!("cannot write: {error}"))?;
     if report.is_newer {
         return Ok(Failed::NEWER);
     }
@@ -72,7 +74,7 @@ pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
 ///
 /// # Errors
 /// When a line was changed or the file is incomplete, the directory is not empty, or the result is not sound. Then there
-/// is no store in the directory.
+/// is no store in the directory, and a server refuses to start in it.
 pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
     let imported = if args.file == Path::new("-") {
         read_in(&mut io::stdin().lock(), &args.data_dir)?
@@ -95,18 +97,16 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
 ///
 /// # Errors
 /// When the backup cannot be read, the directory is not empty, or the result is not sound. Then there is no store in the
-/// directory.
+/// directory, and a server refuses to start in it.
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
-    // The backup is read first, so that a wrong name for it does not leave a new directory behind.
-    let mut begun: Option<DataDirBuilder> = None;
-    data_dir::read_all_pieces::<StoreError>(&args.backup, |piece| {
-        let builder = match &mut begun {
-            Some(builder) => builder,
-            None => begun.insert(DataDirBuilder::create(&args.data_dir)?),
-        };
-        builder.push(piece)
-    })?;
-    let totals = begun.ok_or("the backup is empty")?.finish()?;
+    if !args.backup.is_dir() {
+        return Err(format!("there is no directory {}", args.backup.display()).into());
+    }
+    let mut builder = DataDirBuilder::create(&args.data_dir)?;
+    let nothing = format!("nothing was restored from {}", args.backup.display());
+    data_dir::read_all_pieces::<StoreError>(&args.backup, |piece| builder.push(piece))
+        .map_err(|error| Failed::from(error).after(&nothing))?;
+    let totals = builder.finish()?;
     report(&args.data_dir, totals, out)
 }
 
@@ -117,10 +117,11 @@ struct Imported {
     has_checksums: bool,
 }
 
-/// Builds a directory from lines. An error names the line; the directory holds no store then.
+/// Builds a directory from lines. An error names the line; the directory holds no store then, however early the lines
+/// break off, and a server refuses to start in it.
 fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
+    let mut builder = DataDirBuilder::create(dir)?;
     let mut reader = ExportReader::default();
-    let mut begun: Option<DataDirBuilder> = None;
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -131,24 +132,23 @@ fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
             break;
         }
         let piece = reader.piece(&line)?;
-        let builder = match &mut begun {
-            Some(builder) => builder,
-            // The first line is checked first, so that a file that is no export leaves no directory behind.
-            None => begun.insert(DataDirBuilder::create(dir)?),
-        };
         builder.push(piece).map_err(|error| {
             Failed::from(error).after(&format!("line {}", reader.line_number()))
         })?;
     }
     reader.finish()?;
-    let totals = begun.ok_or("the export is empty")?.finish()?;
+    let totals = builder.finish()?;
     Ok(Imported { totals, has_checksums: reader.has_checksums() })
 }
 
 /// Reports what is in a directory that was just built.
 fn report(dir: &Path, totals: Totals, out: &mut impl Write) -> Result<(), Failed> {
     let Totals { jobs, events, .. } = totals;
-    writeln!(out, "{jobs} jobs and {events} events are in {}, verified", dir.display())
+    if let Some(access) = WideAccess::of(dir) {
+        say(&format!("cortado: warning: {access}"));
+    }
+    let dir = dir.display().to_string();
+    writeln!(out, "{jobs} jobs and {events} events are in {}, verified", printable(&dir))
         .map_err(|error| format!("cannot write: {error}"))?;
     Ok(())
 }

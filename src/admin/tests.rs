@@ -23,7 +23,7 @@ async fn serve(dir: &Path) -> Server {
 
 fn client(server: &Server) -> ClientArgs {
     let server = format!("http://{}", server.address()).parse().unwrap();
-    ClientArgs { server, auth_token: None }
+    ClientArgs::of(server)
 }
 
 async fn submit(engine: &Engine, json: &str) -> JobId {

@@ -4,6 +4,7 @@
 mod files;
 mod reaper;
 mod signals;
+mod survivors;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use url::Url;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, FileConfig, ServeArgs};
 use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
+use crate::handlers::command::register;
 use crate::http::layers::auth::Hosts;
 use crate::http::{self, Access};
 use crate::job::{Kind, Origin, ScheduleName, Schema};
@@ -61,6 +63,7 @@ impl Cortado {
             schemas: Vec::new(),
             schedules: Vec::new(),
             orphans: Orphans::Leave,
+            paused: false,
         }
     }
 }
@@ -76,6 +79,7 @@ pub struct Builder {
     schemas: Vec<(String, String)>,
     schedules: Vec<(String, ScheduleSubmission)>,
     orphans: Orphans,
+    paused: bool,
 }
 
 /// Adds a handler to the registry under a parsed kind.
@@ -114,6 +118,13 @@ impl Builder {
     /// Keeps the jobs in memory, for tests and experiments. They are lost when the process ends.
     pub fn in_memory(mut self) -> Self {
         self.store = StoreLocation::Memory;
+        self
+    }
+
+    /// Starts paused, as `cortado serve --paused` does: no job starts and no schedule fires until
+    /// [`Engine::resume_server`].
+    pub fn paused(mut self) -> Self {
+        self.paused = true;
         self
     }
 
@@ -198,6 +209,13 @@ impl Builder {
         config.listen = self.listen.unwrap_or(config.listen);
         config.data_dir = self.data_dir.unwrap_or(config.data_dir);
 
+        config.engine.paused |= self.paused;
+        config.check_environment()?;
+
+        let commands = &config.handlers.command.programs;
+        if matches!(self.store, StoreLocation::Disk) && !commands.is_empty() {
+            config.handlers.command.register = Some(config.data_dir.join(register::DIR));
+        }
         let mut registry = Registry::default();
         handlers::register(&mut registry, &config.handlers)?;
         for (kind, add) in self.kinds {
@@ -229,6 +247,8 @@ impl Builder {
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr().context("the listener has no address")?;
         let store = open_store(self.store, &config).await?;
+        let command = &config.handlers.command;
+        survivors::end_lost(&store, command.register.as_deref(), command.kill_grace).await;
 
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
@@ -290,6 +310,9 @@ impl Server {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
         let mut text = format!("listening on http://{}{}\n", self.address, self.config.base_path);
         text += &format!("keeping jobs in {}\n", dir.display());
+        if self.engine.is_paused() {
+            text += "paused: no job starts and no schedule fires until `cortado resume`\n";
+        }
         if self.config.demo {
             text += "submitting demo jobs; stop with Ctrl-C\n";
         }

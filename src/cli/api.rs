@@ -1,26 +1,57 @@
 //! The API of a server, as the client commands use it: its address, its token and the requests.
 //! A problem document becomes a readable message.
 
+use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::header::{
+    AUTHORIZATION, CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Upgraded};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use url::Url;
 
 use super::CliError;
 use super::output::say;
 use crate::config::ClientArgs;
+use crate::job::hidden::printable;
 
-/// Creates an HTTP client.
+/// Creates an HTTP client that trusts the certificate authorities of the system.
 ///
 /// # Errors
 /// When the TLS library cannot be set up.
 pub fn http_client() -> reqwest::Result<Client> {
+    client_trusting(&[])
+}
+
+/// Creates an HTTP client that also trusts these certificate authorities. Where the system has none, it trusts only
+/// these; plain HTTP works in any case.
+fn client_trusting(authorities: &[Certificate]) -> reqwest::Result<Client> {
     // Only the first call in a process installs the provider; later ones find it installed.
     rustls::crypto::ring::default_provider().install_default().ok();
-    Client::builder().no_proxy().build()
+    let builder = || Client::builder().no_proxy();
+    let own = || authorities.iter().cloned();
+    builder().tls_certs_merge(own()).build().or_else(|_| builder().tls_certs_only(own()).build())
+}
+
+/// Reads the certificate authorities in a PEM file.
+fn authorities(path: &Path) -> Result<Vec<Certificate>, CliError> {
+    let shown = path.display();
+    let pem = std::fs::read(path)
+        .map_err(|error| format!("cannot read the certificate authorities in {shown}: {error}"))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| {
+        format!("cannot read the certificate authorities in {shown}: {}", causes(&error))
+    })?;
+    if found.is_empty() {
+        return Err(format!("there is no certificate in {shown}: a PEM file is expected"));
+    }
+    Ok(found)
 }
 
 /// The delay between two attempts to read.
@@ -39,9 +70,11 @@ impl ApiClient {
     /// Creates the API of the server that the arguments name.
     ///
     /// # Errors
-    /// When the token contains characters that cannot be sent, or the TLS library cannot be set up.
+    /// When the token contains characters that cannot be sent, the file of certificate authorities cannot be read, or
+    /// the TLS library cannot be set up.
     pub fn new(args: &ClientArgs) -> Result<ApiClient, CliError> {
-        let client = http_client().map_err(|error| causes(&error))?;
+        let trusted = args.ca_file.as_deref().map(authorities).transpose()?.unwrap_or_default();
+        let client = client_trusting(&trusted).map_err(|error| causes(&error))?;
         let authorization = match &args.auth_token {
             Some(token) => {
                 let mut value =
@@ -64,11 +97,6 @@ impl ApiClient {
         url
     }
 
-    /// The value of the `Authorization` header.
-    pub fn authorization(&self) -> Option<&HeaderValue> {
-        self.authorization.as_ref()
-    }
-
     /// Reads one path as JSON. While the server is unreachable or answers with 5xx, it prints the reason and retries.
     ///
     /// # Errors
@@ -82,7 +110,8 @@ impl ApiClient {
                 },
                 Ok(response) if response.status().is_server_error() => refused(response).await,
                 Ok(response) => return Err(refused(response).await),
-                Err(error) => causes(&error),
+                Err(error) if is_untrusted(&error) => return Err(failed(&error)),
+                Err(error) => failed(&error),
             };
             say(&format!("cortado: {why}; retrying in {:.1} s", RETRY_DELAY.as_secs_f64()));
             tokio::time::sleep(RETRY_DELAY).await;
@@ -109,8 +138,49 @@ impl ApiClient {
         self.send(self.client.post(self.url(path)).json(body)).await
     }
 
+    /// Opens a WebSocket with the same client as all other requests, so that it has the same TLS settings.
+    ///
+    /// # Errors
+    /// [`OpenError`] says whether it makes sense to try again.
+    pub async fn open_socket(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<WebSocketStream<Upgraded>, OpenError> {
+        let key = generate_key();
+        let request = self.client.get(self.url(path)).query(query);
+        let request = request
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, &key);
+        let response = match self.authorized(request).send().await {
+            Ok(response) => response,
+            Err(error) if is_untrusted(&error) => return Err(OpenError::Refused(failed(&error))),
+            Err(error) => return Err(OpenError::Failed(failed(&error))),
+        };
+        let status = response.status();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            let is_permanent = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
+            let why = refused(response).await;
+            return Err(if is_permanent {
+                OpenError::Refused(why)
+            } else {
+                OpenError::Failed(why)
+            });
+        }
+        let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+        if accepted.is_none_or(|accepted| accepted != derive_accept_key(key.as_bytes()).as_str()) {
+            let why = "the server answered the WebSocket handshake with a wrong key";
+            return Err(OpenError::Failed(why.to_owned()));
+        }
+        let upgraded =
+            response.upgrade().await.map_err(|error| OpenError::Failed(failed(&error)))?;
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
-        let response = self.authorized(request).send().await.map_err(|error| causes(&error))?;
+        let response = self.authorized(request).send().await.map_err(|error| failed(&error))?;
         if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
     }
 
@@ -120,6 +190,32 @@ impl ApiClient {
             None => request,
         }
     }
+}
+
+/// Why a WebSocket could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Trying again is pointless: wrong token, invalid filter, no such path, a certificate that is not trusted.
+    Refused(CliError),
+    /// Trying again may help.
+    Failed(CliError),
+}
+
+/// Whether the server's certificate was refused. The TLS library's error is inside an error of the operating system,
+/// which hides it from the chain of causes, so the text decides.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    causes(error).contains("invalid peer certificate")
+}
+
+/// Formats the error of a request, with what to do about a certificate that is not trusted.
+fn failed(error: &reqwest::Error) -> CliError {
+    let text = causes(error);
+    if text.contains("UnknownIssuer") {
+        return format!(
+            "{text}; name the certificate authority that issued the server's certificate with --ca-file"
+        );
+    }
+    text
 }
 
 async fn refused(response: Response) -> CliError {
@@ -144,10 +240,14 @@ pub fn refusal(status: &str, body: &[u8]) -> CliError {
     }
     match serde_json::from_slice::<ReceivedProblem>(body) {
         Ok(problem) => {
-            let mut text =
-                format!("the server refused the request ({}): {}", problem.code, problem.detail);
+            // What the server says stays on its line.
+            let mut text = format!(
+                "the server refused the request ({}): {}",
+                printable(&problem.code),
+                printable(&problem.detail)
+            );
             for InvalidField { field, message } in problem.errors {
-                text.push_str(&format!("\n  {field}: {message}"));
+                text.push_str(&format!("\n  {}: {}", printable(&field), printable(&message)));
             }
             text
         }
@@ -188,7 +288,7 @@ mod tests {
     #[test]
     fn a_server_may_live_below_a_path() {
         let server = "http://host:1/jobs/?x".parse().unwrap();
-        let api = ApiClient::new(&ClientArgs { server, auth_token: None }).unwrap();
+        let api = ApiClient::new(&ClientArgs::of(server)).unwrap();
         assert_eq!(api.url("/api/v1/ws").as_str(), "http://host:1/jobs/api/v1/ws");
     }
 }

@@ -62,7 +62,7 @@ mod tests {
     async fn an_export_that_the_server_breaks_off_is_told_to_be_incomplete_and_why() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let client = ClientArgs { server, auth_token: None };
+        let client = ClientArgs::of(server);
         let args = ExportArgs { client, data_dir: None };
         let breaks_off = async {
             let (mut stream, _) = listener.accept().await.unwrap();

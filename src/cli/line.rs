@@ -1,9 +1,9 @@
 //! Formats an event as one line for people.
 //! Programs use `--json` instead, which prints the event as the server wrote it.
 
-use std::fmt::Write;
-
 use serde::Deserialize;
+
+use crate::job::hidden::printable;
 
 #[derive(Deserialize)]
 struct ReceivedEvent {
@@ -52,7 +52,7 @@ struct ReceivedLogLine {
 pub fn human(event: &str) -> String {
     match serde_json::from_str::<ReceivedEvent>(event) {
         Ok(event) => line(&event),
-        Err(_) => printable(event),
+        Err(_) => printable(event).into_owned(),
     }
 }
 
@@ -93,20 +93,6 @@ fn push(text: &mut String, part: &str) {
     text.push_str(&printable(part));
 }
 
-/// Escapes control characters, so that the output of a job cannot control the terminal.
-pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            // Writing into a String cannot fail.
-            write!(out, "{}", c.escape_default()).ok();
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +111,6 @@ mod tests {
             r#"{"seq":2,"at":"t","type":"job.logged","lines":[{"stream":"stdout","text":"x"}]}"#;
         assert_eq!(human(logged), "t  job.logged         \n    stdout | x");
         assert_eq!(human("{}"), "{}");
+        assert_eq!(human("\u{1b}[2J\u{202e}"), "\\u{1b}[2J\\u{202e}");
     }
 }

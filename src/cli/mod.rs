@@ -5,6 +5,7 @@ pub mod api;
 pub mod export;
 pub mod line;
 pub mod output;
+pub mod resume;
 pub mod stats;
 pub mod stream;
 pub mod submit;

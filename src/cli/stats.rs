@@ -10,9 +10,13 @@ use serde::Deserialize;
 use super::CliError;
 use super::api::{ApiClient, causes};
 use crate::config::StatsArgs;
+use crate::job::hidden::{printable, printable_json, printable_lines};
 
 #[derive(Deserialize)]
 struct ReceivedStats {
+    /// Older servers do not have it.
+    #[serde(default)]
+    paused: bool,
     states: BTreeMap<String, u64>,
     queues: Vec<ReceivedQueue>,
     store: ReceivedStorage,
@@ -47,7 +51,11 @@ struct ReceivedStorage {
 pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), CliError> {
     let response = ApiClient::new(&args.client)?.get("/api/v1/stats").await?;
     let text = response.text().await.map_err(|error| causes(&error))?;
-    let shown = if args.json { text } else { table(&text)? };
+    let table = if args.json { None } else { Some(table(&text)?) };
+    let shown = match &table {
+        Some(table) => printable_lines(table),
+        None => printable_json(&text),
+    };
     writeln!(out, "{}", shown.trim_end()).map_err(|error| format!("cannot write: {error}"))
 }
 
@@ -57,6 +65,9 @@ fn table(json: &str) -> Result<String, CliError> {
     let mut text = String::new();
     // Writing into a String cannot fail.
     let mut row = |name: &str, value: String| writeln!(text, "{name:<24} {value}").ok();
+    if stats.paused {
+        row("server", "paused: no job starts until `cortado resume`".to_owned());
+    }
     for state in STATES {
         row(state, stats.states.get(state).copied().unwrap_or_default().to_string());
     }
@@ -66,7 +77,7 @@ fn table(json: &str) -> Result<String, CliError> {
             (["scheduled", "available", "retryable"].iter().map(of).sum::<u64>(), of(&"running"));
         let paused = if queue.paused { ", paused" } else { "" };
         row(
-            &format!("queue {}", queue.name),
+            &format!("queue {}", printable(&queue.name)),
             format!("{waiting} waiting, {running} running{paused}"),
         );
     }

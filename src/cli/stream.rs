@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use reqwest::Upgraded;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::CliError;
-use super::api::{ApiClient, causes, refusal};
+use super::api::{ApiClient, OpenError, causes};
 use crate::job::Cursor;
+use crate::job::hidden::printable;
 
 /// What a subscription returns.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct EventSubscription {
     filter: Vec<(&'static str, String)>,
     /// Every event up to here has been received.
     cursor: Option<Cursor>,
-    socket: Option<WebSocketStream<MaybeTlsStream<TcpStream>>>,
+    socket: Option<WebSocketStream<Upgraded>>,
     /// Items that were received and not returned yet.
     pending: VecDeque<StreamItem>,
     reconnect: ReconnectDelay,
@@ -110,7 +110,8 @@ impl EventSubscription {
                 Ok(Some(Ok(Message::Close(frame)))) => {
                     // Completes the closing handshake; the connection has ended in any case.
                     socket.flush().await.ok();
-                    let reason = frame.map(|frame| format!(" ({}: {})", frame.code, frame.reason));
+                    let reason = frame
+                        .map(|frame| format!(" ({}: {})", frame.code, printable(&frame.reason)));
                     format!("the server closed the connection{}", reason.unwrap_or_default())
                 }
                 Ok(Some(Ok(_))) => continue,
@@ -125,30 +126,16 @@ impl EventSubscription {
     /// Connects. Returns `None` when connected, and otherwise the item that says why not.
     async fn connect(&mut self) -> Result<Option<StreamItem>, CliError> {
         tokio::time::sleep(self.reconnect.take_delay()).await;
-        let mut url = self.api.url("/api/v1/ws");
-        if url.set_scheme("ws").is_err() || self.api.url("").scheme() == "https" {
-            return Err("streams over https are not supported yet".to_owned());
-        }
         let cursor = self.cursor.map(|cursor| ("after", cursor.to_string()));
-        url.query_pairs_mut().extend_pairs(self.filter.iter().chain(&cursor));
-        let mut request = url.as_str().into_client_request().map_err(|error| causes(&error))?;
-        if let Some(value) = self.api.authorization() {
-            request.headers_mut().insert("authorization", value.clone());
-        }
-        match timeout(Duration::from_secs(10), connect_async(request)).await {
-            Ok(Ok((socket, _))) => {
+        let query: Vec<(&str, String)> = self.filter.iter().cloned().chain(cursor).collect();
+        let opening = self.api.open_socket("/api/v1/ws", &query);
+        match timeout(Duration::from_secs(10), opening).await {
+            Ok(Ok(socket)) => {
                 self.socket = Some(socket);
                 Ok(None)
             }
-            Ok(Err(tungstenite::Error::Http(response))) => {
-                let status = response.status();
-                let body = response.body().as_deref().unwrap_or_default();
-                let why = refusal(&status.to_string(), body);
-                let is_permanent =
-                    status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
-                if is_permanent { Err(why) } else { Ok(Some(self.lost(why))) }
-            }
-            Ok(Err(error)) => Ok(Some(self.lost(causes(&error)))),
+            Ok(Err(OpenError::Refused(why))) => Err(why),
+            Ok(Err(OpenError::Failed(why))) => Ok(Some(self.lost(why))),
             Err(_) => Ok(Some(self.lost("connecting to the server timed out".to_owned()))),
         }
     }

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 
 use super::CliError;
 use super::api::{ApiClient, causes};
-use super::line::printable;
 use super::output::say;
 use super::stream::{EventSubscription, StreamItem};
 use crate::config::SubmitArgs;
+use crate::job::hidden::{printable, printable_json};
 use crate::job::{Cursor, Json};
 
 /// The outcome of a submission.
@@ -104,7 +104,7 @@ pub async fn run(
     let row = api.post("/api/v1/jobs", &submission).await?;
     let row: SubmittedJob = row.json().await.map_err(|error| causes(&error))?;
     let Some(limit) = args.wait else {
-        write(out, &row.id)?;
+        write(out, &printable(&row.id))?;
         return Ok(SubmitOutcome::Accepted);
     };
     say(&row.id);
@@ -173,7 +173,8 @@ fn report(job: Option<JobAnswer>, out: &mut impl Write) -> Result<SubmitOutcome,
         return Ok(SubmitOutcome::NotCompleted);
     };
     if job.state == "completed" {
-        write(out, job.result.as_deref().unwrap_or(RawValue::NULL).get())?;
+        let result = job.result.as_deref().unwrap_or(RawValue::NULL);
+        write(out, &printable_json(result.get()))?;
         return Ok(SubmitOutcome::Completed);
     }
     match job.error {

@@ -10,6 +10,7 @@ use super::line::human;
 use super::output::say;
 use super::stream::{EventSubscription, StreamItem};
 use crate::config::WatchArgs;
+use crate::job::hidden::printable_json;
 
 /// Prints events until `stop` resolves (Ctrl-C) or the reader of `out` has gone.
 ///
@@ -30,7 +31,10 @@ pub async fn run(
             () = &mut stop => return Ok(()),
         };
         let written = match item {
-            StreamItem::Event(event) if args.json => writeln!(out, "{}", event.get()),
+            // One line per event, however the server has broken it.
+            StreamItem::Event(event) if args.json => {
+                writeln!(out, "{}", printable_json(event.get()).replace('\n', " "))
+            }
             StreamItem::Event(event) => writeln!(out, "{}", human(event.get())),
             StreamItem::Gap { from, to } => {
                 say(&format!(
@@ -51,17 +55,17 @@ pub async fn run(
     }
 }
 
+/// The filter as the server reads it. The lists and patterns are sent as they were typed.
 fn filter(args: &WatchArgs) -> Vec<(&'static str, String)> {
-    fn all<T: ToString>(
-        name: &'static str,
-        values: &[T],
-    ) -> impl Iterator<Item = (&'static str, String)> {
-        values.iter().map(move |value| (name, value.to_string()))
-    }
-    all("queue", &args.queue)
-        .chain(all("kind", &args.kind))
-        .chain(all("job", &args.job))
-        .chain(all("tag", &args.tag))
-        .chain(all("type", &args.types))
-        .collect()
+    let fields = [
+        ("queue", &args.queue),
+        ("kind", &args.kind),
+        ("job", &args.job),
+        ("tag", &args.tag),
+        ("type", &args.types),
+    ];
+    let pairs = |(name, values): (&'static str, &Vec<String>)| {
+        values.iter().map(move |value| (name, value.clone())).collect::<Vec<_>>()
+    };
+    fields.into_iter().flat_map(pairs).collect()
 }

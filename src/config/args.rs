@@ -11,7 +11,8 @@ use url::Url;
 
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::job::{
-    Concurrency, Cursor, EventType, IdempotencyKey, JobId, Kind, QueueName, RetryPolicy, Tag, Time,
+    Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
+    RetryPolicy, Tag, Time, add_names,
 };
 use crate::units::{parse_duration, parse_listen};
 
@@ -62,6 +63,8 @@ pub enum CliCommand {
     Watch(WatchArgs),
     /// Submit one job to a server
     Submit(SubmitArgs),
+    /// Resume a server that was started with --paused
+    Resume(ResumeArgs),
     /// Print a server's counters, queues and store size
     Stats(StatsArgs),
     /// Back up a running server into a new directory; the copy is consistent and verified
@@ -94,6 +97,9 @@ pub struct ServeArgs {
     /// Submit a continuous mix of fake jobs
     #[arg(long, env = "CORTADO_DEMO", value_parser = BoolishValueParser::new())]
     pub demo: bool,
+    /// Start paused: no job starts and no schedule fires until the server is resumed (see `cortado resume`)
+    #[arg(long, env = "CORTADO_PAUSED", value_parser = BoolishValueParser::new())]
+    pub paused: bool,
     /// How long running jobs may continue after the first SIGTERM or Ctrl-C [default: 25s]
     #[arg(long, value_name = "DURATION", env = "CORTADO_GRACE", value_parser = parse_duration)]
     pub grace: Option<Duration>,
@@ -139,6 +145,16 @@ pub struct ClientArgs {
     /// The server's token, if it requires one; prefer CORTADO_AUTH_TOKEN
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
+    /// PEM file with certificate authorities to trust in addition to the system's, for a server with a private certificate
+    #[arg(long, value_name = "FILE", env = "CORTADO_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl ClientArgs {
+    /// The arguments for a server that needs no token.
+    pub fn of(server: Url) -> ClientArgs {
+        ClientArgs { server, auth_token: None, ca_file: None }
+    }
 }
 
 /// The events to print: those that match every flag that is given, with any of the flag's values.
@@ -147,21 +163,21 @@ pub struct WatchArgs {
     /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Only events of this queue (repeatable)
-    #[arg(long, value_name = "QUEUE", value_parser = QueueName::stored)]
-    pub queue: Vec<QueueName>,
-    /// Only events of this kind (repeatable)
-    #[arg(long, value_name = "KIND", value_parser = Kind::stored)]
-    pub kind: Vec<Kind>,
-    /// Only events of this job (repeatable)
-    #[arg(long, value_name = "ID")]
-    pub job: Vec<JobId>,
-    /// Only events of jobs with this tag (repeatable)
-    #[arg(long, value_name = "TAG")]
-    pub tag: Vec<Tag>,
-    /// Only events of this type, such as job.completed (repeatable)
-    #[arg(long = "type", value_name = "TYPE")]
-    pub types: Vec<EventType>,
+    /// Only events of this queue, or of several with commas in between (repeatable)
+    #[arg(long, value_name = "QUEUE", value_parser = names::<QueueName>)]
+    pub queue: Vec<String>,
+    /// Only events of this kind, or of several with commas in between (repeatable)
+    #[arg(long, value_name = "KIND", value_parser = names::<Kind>)]
+    pub kind: Vec<String>,
+    /// Only events of this job, or of several with commas in between (repeatable)
+    #[arg(long, value_name = "ID", value_parser = names::<JobId>)]
+    pub job: Vec<String>,
+    /// Only events of jobs with this tag, or with one of several with commas in between (repeatable)
+    #[arg(long, value_name = "TAG", value_parser = names::<Tag>)]
+    pub tag: Vec<String>,
+    /// Only events of this type, such as job.completed, or of types that fit a pattern, such as job.* (repeatable)
+    #[arg(long = "type", value_name = "TYPE", value_parser = event_types)]
+    pub types: Vec<String>,
     /// Start after this cursor instead of now
     #[arg(long, value_name = "CURSOR")]
     pub after: Option<Cursor>,
@@ -212,7 +228,7 @@ pub struct SubmitArgs {
         value_name = "DURATION",
         num_args = 0..=1,
         require_equals = true,
-        value_parser = parse_duration
+        value_parser = parse_wait
     )]
     pub wait: Option<Option<Duration>>,
 }
@@ -234,6 +250,14 @@ pub struct StatsArgs {
     /// Print the server's JSON response
     #[arg(long)]
     pub json: bool,
+}
+
+/// The server to resume.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// The server.
+    #[command(flatten)]
+    pub client: ClientArgs,
 }
 
 /// The server to back up, and the directory for the copy.
@@ -286,6 +310,33 @@ pub struct VerifyArgs {
     /// Directory that holds the jobs; no server may be using it
     #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
+}
+
+/// Reads a duration such as `30s`, or a number of seconds, as the API does.
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => parse_duration(text),
+    }
+}
+
+/// Checks a list of names as the event stream reads it. The server gets it as it was typed.
+fn names<T: FilterValue>(text: &str) -> Result<String, String> {
+    let mut values: Vec<T> = Vec::new();
+    add_names("filter", &mut values, text, |name| T::read(name).map(Some))
+        .map_err(|wrong| all_of(&wrong))?;
+    Ok(text.to_owned())
+}
+
+/// Checks a list of event types and patterns of them as the event stream reads it.
+fn event_types(text: &str) -> Result<String, String> {
+    let mut types: Vec<EventType> = Vec::new();
+    add_names("filter", &mut types, text, EventType::matching).map_err(|wrong| all_of(&wrong))?;
+    Ok(text.to_owned())
+}
+
+fn all_of(wrong: &[Invalid]) -> String {
+    wrong.iter().map(Invalid::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn parse_priority(text: &str) -> Result<i16, String> {
@@ -353,9 +404,26 @@ mod tests {
             "cortado watch --queue a --queue b --type job.completed --after 0000002a:7 --json";
         let CliCommand::Watch(args) = command(line) else { panic!("watch was expected") };
         assert_eq!(args.queue.len(), 2);
-        assert_eq!(args.types, [EventType::JobCompleted]);
+        assert_eq!(args.types, ["job.completed"]);
         assert_eq!(args.after.unwrap().seq, 7);
         assert!(args.json);
+    }
+
+    #[test]
+    fn watch_takes_every_filter_that_the_stream_takes() {
+        for filter in [
+            "--type job.*",
+            "--type *",
+            "--type *.completed,queue.*",
+            "--type job.completed,job.discarded --type schedule.fired",
+            "--queue mail,web --queue a",
+            "--kind http,command",
+            "--tag red,blue --after 0000002a:7",
+            "--job 019ab001-7c3e-7d10-8a55-0242ac120002,019ab001-7c3e-7d10-8a55-0242ac120003",
+        ] {
+            let line = format!("cortado watch {filter}");
+            assert!(matches!(command(&line), CliCommand::Watch(_)), "{line}");
+        }
     }
 
     #[test]
@@ -368,6 +436,8 @@ mod tests {
         assert_eq!(args.wait, Some(None));
         let CliCommand::Submit(args) = command("cortado submit echo --wait=2s -") else { panic!() };
         assert_eq!(args.wait, Some(Some(Duration::from_secs(2))));
+        let CliCommand::Submit(seconds) = command("cortado submit echo --wait=2") else { panic!() };
+        assert_eq!(seconds.wait, args.wait, "the API takes a number of seconds, too");
         assert_eq!(args.payload.as_deref(), Some("-"));
     }
 
@@ -376,6 +446,8 @@ mod tests {
         for (line, says) in [
             ("cortado --listen 8080", "127.0.0.1:8080"),
             ("cortado watch --type job.finish", "job.completed"),
+            ("cortado watch --type job.finish*", "queue.*"),
+            ("cortado watch --queue mail,two/words", "two/words"),
             ("cortado watch --server ftp://x", "http://"),
             ("cortado submit no/kind", "a-z"),
             ("cortado submit echo --delay 1s --run-at 2026-01-01T00:00:00Z", "cannot be used with"),

@@ -74,6 +74,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         Ok(declared) => engine.schedules = declared,
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
     }
+    engine.paused = file.paused;
     problems.http(http, file.engine.max_payload);
     let limits = problems.store(store, retention);
     let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
@@ -215,6 +216,7 @@ impl InvalidSettings {
             poll_interval: section.poll_interval,
             queue_histories: section.queue_histories,
             handler_grace: section.handler_grace,
+            paused: default.paused,
             schedules: Vec::new(),
         }
     }
@@ -302,6 +304,7 @@ impl InvalidSettings {
             search_readers: section.search_readers,
             read_bytes: section.read_bytes,
             log_readers: section.log_readers,
+            group_access: section.group_access,
         }
     }
 
@@ -352,6 +355,7 @@ impl InvalidSettings {
                 kill_grace: command.kill_grace,
                 max_line: command.max_line,
                 programs,
+                register: None,
             },
         }
     }

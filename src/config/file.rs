@@ -36,6 +36,8 @@ pub struct FileConfig {
     pub base_path: String,
     /// Whether the server submits fake jobs to itself.
     pub demo: bool,
+    /// Whether the server begins paused, so that nothing starts before an operator resumes it.
+    pub paused: bool,
     /// What the server logs, and in which format.
     pub log: LogSection,
     /// Who may use the server.
@@ -193,6 +195,7 @@ pub struct StoreSection {
     #[serde(deserialize_with = "size")]
     pub read_bytes: usize,
     pub log_readers: usize,
+    pub group_access: store::GroupAccess,
 }
 
 /// `[retention]`
@@ -293,6 +296,7 @@ impl Default for FileConfig {
             base_url: None,
             base_path: "/".into(),
             demo: false,
+            paused: false,
             log: LogSection::default(),
             auth: AuthSection::default(),
             stop: StopSection::default(),
@@ -368,6 +372,7 @@ impl Default for StoreSection {
             search_readers: limits.search_readers,
             read_bytes: limits.read_bytes,
             log_readers: limits.log_readers,
+            group_access: limits.group_access,
         }
     }
 }

@@ -37,6 +37,9 @@ pub struct EngineConfig {
     /// of the stop and the steps after it, this must fit into the 30 s that Docker and Kubernetes allow. A handler
     /// that runs a process must have sent both SIGTERM and SIGKILL by then.
     pub handler_grace: Duration,
+    /// Whether the engine begins paused: no job starts, no schedule fires and nothing is pruned until
+    /// [`Engine::resume_server`](super::Engine::resume_server).
+    pub paused: bool,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
 }
@@ -71,6 +74,7 @@ impl Default for EngineConfig {
             poll_interval: Duration::from_secs(5),
             queue_histories: 1_000,
             handler_grace: Duration::from_secs(2),
+            paused: false,
             schedules: Vec::new(),
         }
     }

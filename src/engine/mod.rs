@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 
 use attempts::dispatchers::Dispatchers;
 use attempts::leases::Leases;
@@ -83,6 +84,8 @@ struct Parts {
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     stages: Stages,
+    /// Cancelled once the engine is not paused as a whole, or never was. Until then nothing starts by itself.
+    resumed: CancellationToken,
     dispatchers: Arc<Dispatchers>,
     queue_limits: Arc<QueueLimits>,
     leases: Arc<Leases>,
@@ -154,6 +157,20 @@ impl Engine {
     pub async fn pause(&self, queue: QueueName) -> Result<(), ControlError> {
         self.parts.store.control(Control::SetQueue(queue, QueueChange::Paused)).await?;
         Ok(())
+    }
+
+    /// Whether the engine began paused and was not resumed.
+    pub fn is_paused(&self) -> bool {
+        !self.parts.resumed.is_cancelled()
+    }
+
+    /// Ends the pause with which the engine began: jobs and schedules start. It cannot be paused again before the next
+    /// start, but each queue can.
+    pub fn resume_server(&self) {
+        if self.is_paused() {
+            tracing::info!("the server was resumed, jobs and schedules start now");
+            self.parts.resumed.cancel();
+        }
     }
 
     /// Resumes a queue.

@@ -58,6 +58,15 @@ impl Engine {
         let followed = store.follow(event_pump::CHANNEL_CAPACITY);
         let (registry, config) = (Arc::new(registry), Arc::new(config));
         let (stages, restored) = (Stages::default(), CancellationToken::new());
+        let resumed = CancellationToken::new();
+        if config.paused {
+            tracing::warn!(
+                "started paused: no job starts and no schedule fires until the server is resumed \
+                 (cortado resume, or the button on any page)"
+            );
+        } else {
+            resumed.cancel();
+        }
         let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
         let slots = Slots::new(config.max_running);
         let queues = Arc::new(KnownQueues::new(config.clone(), slots.clone()));
@@ -80,6 +89,7 @@ impl Engine {
             leases: leases.clone(),
             executor: Arc::new(executor),
             restored: restored.clone(),
+            resumed: resumed.clone(),
             draining: shutdown.draining.clone(),
             worker: config.worker.clone(),
             lease_ttl: config.lease_ttl,
@@ -114,6 +124,7 @@ impl Engine {
             subscriber_counts: Arc::default(),
             settled: Arc::default(),
             stages,
+            resumed,
             store,
             registry,
             config,
@@ -194,6 +205,7 @@ impl Parts {
                 end: stages.end_loops.clone(),
             },
             dispatchers: self.dispatchers.clone(),
+            resumed: self.resumed.clone(),
             end: stages.end_loops.clone(),
         };
         let timer = failures.supervise(Part::Timer, &stages.end_loops, timer.run());

@@ -27,6 +27,8 @@ pub(super) struct Timer {
     pub clock: Arc<dyn Clock>,
     pub declared: DeclaredSchedules,
     pub dispatchers: Arc<Dispatchers>,
+    /// Cancelled once the server is not paused. Nothing is due before that, and declared schedules are not stored.
+    pub resumed: CancellationToken,
     /// Ends the loop.
     pub end: CancellationToken,
 }
@@ -36,6 +38,10 @@ impl Timer {
     pub(super) async fn run(self) {
         let hint = self.store.wake_timer();
         let mut retry = RetryLog::new("store tick", MAX_SLEEP, MAX_SLEEP);
+        tokio::select! {
+            () = self.end.cancelled() => return,
+            () = self.resumed.cancelled() => {}
+        }
         self.declared.store().await;
         self.ensure_dispatchers().await;
         let mut zones = ZoneWarnings::default();

@@ -52,7 +52,7 @@ pub use state::{Refused, State, Status, Step};
 pub use text::comma_list::{FilterValue, MAX_NAMES, add_names};
 pub use text::error_line::{TRACEBACK, error_line};
 pub use text::fingerprint::{fingerprint, pattern};
-pub use text::hidden::is_hidden;
+pub use text::hidden::{self, is_hidden};
 pub use text::shorten;
 pub use text::stable_hash::{StableHasher, stable_hash};
 pub use time::{Time, parse_duration};

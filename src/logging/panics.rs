@@ -15,9 +15,10 @@ fn log(panic: &PanicHookInfo<'_>) {
     let current = std::thread::current();
     let thread = current.name().unwrap_or("unnamed");
     let backtrace = Backtrace::capture(); // only if RUST_BACKTRACE asks for it
+    tracing::error!(thread, at, "panicked: {text}");
     if backtrace.status() == BacktraceStatus::Captured {
-        tracing::error!(thread, at, %backtrace, "panicked: {text}");
-    } else {
-        tracing::error!(thread, at, "panicked: {text}");
+        for frame in backtrace.to_string().lines() {
+            tracing::error!(thread, "{frame}");
+        }
     }
 }

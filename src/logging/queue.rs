@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::safe_lines::{LineStyle, safe};
 use crate::supervise::PartFailures;
 
 /// How often the writer tries to report dropped lines while it has nothing else to write.
@@ -202,24 +203,28 @@ pub(super) fn capture_lines(log: impl FnOnce()) -> Vec<u8> {
 }
 
 /// A line that is being formatted.
-pub struct LineWriter(Arc<LineQueue>);
+pub struct LineWriter {
+    queue: Arc<LineQueue>,
+    style: LineStyle,
+}
 
 impl LineWriter {
     /// Makes writers that append to this queue.
-    pub fn of(queue: Arc<LineQueue>) -> LineWriter {
-        LineWriter(queue)
+    pub fn of(queue: Arc<LineQueue>, style: LineStyle) -> LineWriter {
+        LineWriter { queue, style }
     }
 }
 
 impl io::Write for LineWriter {
     /// Takes a whole line, because the subscriber writes each line with one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let safe = safe(line, self.style);
         let is_captured = CAPTURED.with(|captured| {
             let mut captured = captured.borrow_mut();
-            captured.as_mut().map(|captured| captured.extend_from_slice(line)).is_some()
+            captured.as_mut().map(|captured| captured.extend_from_slice(&safe)).is_some()
         });
         if !is_captured {
-            self.0.push(line);
+            self.queue.push(&safe);
         }
         Ok(line.len())
     }

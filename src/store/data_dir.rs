@@ -8,7 +8,7 @@ use super::log::Log;
 use super::log_store::{self, LogStore, Report, Tuning};
 use super::sled::{self, Faults, NewStore, SledLog};
 use super::snapshot::Totals;
-use super::{Piece, StoreError, StoreLimits};
+use super::{Piece, StoreError, StoreLimits, WideAccess};
 use crate::clock::Clock;
 
 /// Opens a data directory, and creates it if it does not exist. Blocks while it reads: call it before the runtime is
@@ -33,8 +33,13 @@ pub(super) fn open_tuned(
     tuning: Tuning,
     faults: Faults,
 ) -> Result<Arc<LogStore>, StoreError> {
+    let group_access = limits.group_access;
     let log = || Ok(boxed(sled::open(dir, faults, log_store::empty_store()?)?));
-    LogStore::open(log, limits, clock, tuning)
+    let store = LogStore::open(log, limits, clock, tuning)?;
+    if let Some(access) = WideAccess::of(dir).filter(|access| access.is_reported(group_access)) {
+        tracing::warn!(data_dir = %dir.display(), "{access}");
+    }
+    Ok(store)
 }
 
 /// Checks a directory that no server uses; see [`log_store::verify`]. Nothing in it is changed.

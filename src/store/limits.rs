@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::permissions::GroupAccess;
 use crate::job::LogCaps;
 
 /// The limits of a store, given at its opening.
@@ -43,6 +44,8 @@ pub struct StoreLimits {
     pub read_bytes: usize,
     /// How many of the readers may read the log at once, for the same reason.
     pub log_readers: usize,
+    /// Whether a start warns when a group has access to the data directory.
+    pub group_access: GroupAccess,
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound are removed, the oldest first.
@@ -86,6 +89,7 @@ impl Default for StoreLimits {
             search_readers: 2,
             read_bytes: 16 * 1_024 * 1_024,
             log_readers: 2,
+            group_access: GroupAccess::default(),
         }
     }
 }

@@ -26,6 +26,7 @@ pub mod log_store;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+pub mod permissions;
 mod reused_key;
 mod schedules;
 mod search;
@@ -36,6 +37,7 @@ mod stats;
 pub use export::{ExportCheck, ExportReader, ExportWriter};
 pub use limits::{Keep, Retention, StoreLimits};
 pub use memory::MemoryStore;
+pub use permissions::{GroupAccess, WideAccess};
 pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};

@@ -68,10 +68,11 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/workers", get(workers::show))
         .route("/login", get(login::show).post(login::sign_in))
         .route("/logout", post(login::sign_out).get(page_above))
+        .route("/system/resume", post(system::resume).get(page_above))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))
         .route("/static/{hash}/{file}", get(layout::static_files::show))
         .layer(middleware::from_fn(layout::form_body::check))
         .fallback(not_found)
-        .layer(middleware::from_fn(layout::finish::finish))
+        .layer(middleware::from_fn_with_state(engine.clone(), layout::finish::finish))
         .with_state(engine)
 }

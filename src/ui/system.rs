@@ -16,7 +16,8 @@ use crate::http::server::connections::Connections;
 use crate::job::Time;
 
 use super::layout::error::UiError;
-use super::layout::page::{Layout, Section, page};
+use super::layout::flash::Done;
+use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::filters::{bytes, count, rate};
 use super::parts::time_format::{TimeText, length};
 
@@ -56,6 +57,12 @@ pub async fn show(
     Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, started, groups }))
 }
 
+/// `POST /system/resume`
+pub async fn resume(Has(engine): Has<Engine>) -> SeeOther {
+    engine.resume_server();
+    see_other("system").with(Done::ServerResumed, "server")
+}
+
 fn process(engine: &Engine, now: Time) -> Facts {
     let starts = engine.starts();
     let up = starts.last().map(|at| now.since(*at));
@@ -63,6 +70,7 @@ fn process(engine: &Engine, now: Time) -> Facts {
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),
         ("Uptime", up.map(length).unwrap_or_default()),
         ("Started", String::new()),
+        ("Paused", if engine.is_paused() { "yes, until it is resumed" } else { "no" }.to_owned()),
         ("Recorded starts", count(starts.len() as u64)),
         ("Process ID", std::process::id().to_string()),
     ];

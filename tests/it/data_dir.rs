@@ -100,7 +100,8 @@ async fn what_a_newer_version_wrote_is_called_that_by_every_command() {
     let mut verify = Command::run(&["verify", "--data-dir", text(&data)]);
     assert_eq!(verify.exit().await.code(), Some(3));
     assert!(verify.out.so_far().join("\n").contains(words));
-    assert!(!new.exists());
+    let (code, said) = run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", text(&new)]).await;
+    assert_eq!(code, Some(2), "nothing was restored, and no empty store is served: {said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

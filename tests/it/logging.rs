@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cortado::internal::logging::{LineWriter, writer};
+use cortado::internal::logging::{LineStyle, LineWriter, writer};
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::json;
 
@@ -230,7 +230,8 @@ async fn a_healthy_reader_loses_nothing_of_ten_thousand_lines_a_second() {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let line =
                 format!("{n} a line of about the length that lines of the log have{n:0>80}\n");
-            LineWriter::of(queue.clone()).write_all(line.as_bytes()).unwrap();
+            let mut writer = LineWriter::of(queue.clone(), LineStyle::Plain);
+            writer.write_all(line.as_bytes()).unwrap();
         }
         queue.finish(Duration::from_secs(60));
         assert_eq!(queue.dropped(), 0);

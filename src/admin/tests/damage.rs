@@ -21,11 +21,9 @@ fn assert_no_store(dir: &Path, what: &str) {
     let left: Vec<_> = left.map(Iterator::collect).unwrap_or_default();
     let is_expected = |name: &std::ffi::OsString| name == ".gitkeep" || name == "incomplete";
     assert!(left.iter().all(is_expected), "{what}: {left:?}");
-    if left.iter().any(|name| name == "incomplete") {
-        let opened = data_dir::open(dir, StoreLimits::default(), Arc::new(SystemClock));
-        let why = opened.err().unwrap().to_string();
-        assert!(why.contains("unfinished"), "{what}: {why}");
-    }
+    let opened = data_dir::open(dir, StoreLimits::default(), Arc::new(SystemClock));
+    let why = opened.err().unwrap().to_string();
+    assert!(why.contains("unfinished"), "{what}: {why}");
 }
 
 /// A small store's export, in which every line matters.
@@ -68,6 +66,7 @@ async fn an_import_of_what_was_changed_names_the_line_and_leaves_no_store() {
         (format!("{text}{}", lines[1]), format!("line {}: there is more", last + 1)),
         (text.replace('\n', "\r\n"), "line 1: it ends with a carriage return".into()),
         (text[..text.len() / 2].to_owned(), "it is cut off".into()),
+        (text[..10].to_owned(), "line 1: ".into()),
         (String::new(), "the export is empty".into()),
     ];
     for (bad, reason) in changed {
@@ -142,7 +141,7 @@ async fn what_a_newer_version_wrote_has_its_own_words_and_exit_code() {
     for why in [restored, out] {
         assert!(matches!(why, Failed::Newer(_)), "{why:?}");
     }
-    assert!(!new.exists());
+    assert_no_store(&new, "a newer version wrote it");
     let mut out = Vec::new();
     assert_eq!(verify(&VerifyArgs { data_dir: data.clone() }, &mut out), Ok(Failed::NEWER));
     let opened = data_dir::open(&data, StoreLimits::default(), Arc::new(SystemClock));
@@ -150,7 +149,7 @@ async fn what_a_newer_version_wrote_has_its_own_words_and_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restore_that_fails_leaves_nothing() {
+async fn a_restore_that_fails_leaves_no_store() {
     let dirs = tempfile::tempdir().unwrap();
     small(&dirs).await;
     let args = RestoreArgs { backup: place(&dirs, "data"), data_dir: place(&dirs, "restored") };
@@ -160,5 +159,10 @@ async fn a_restore_that_fails_leaves_nothing() {
     std::fs::write(&log, &whole[..500]).unwrap();
     let args = RestoreArgs { backup: place(&dirs, "data"), data_dir: place(&dirs, "new") };
     restore(&args, &mut Vec::new()).unwrap_err();
-    assert!(!place(&dirs, "new").exists());
+    assert_no_store(&place(&dirs, "new"), "half of a backup");
+    // A name that was misspelt does not even create the directory.
+    let args = RestoreArgs { backup: place(&dirs, "dato"), data_dir: place(&dirs, "other") };
+    let why = restore(&args, &mut Vec::new()).unwrap_err().to_string();
+    assert!(why.contains("there is no directory") && why.contains("dato"), "{why}");
+    assert!(!place(&dirs, "other").exists());
 }

@@ -41,6 +41,8 @@ pub struct Dispatcher {
     pub executor: Arc<Executor>,
     /// Cancelled once the stored settings of queues apply. Nothing is claimed before that.
     pub restored: CancellationToken,
+    /// Cancelled once the server is not paused. Nothing is claimed before that, either.
+    pub resumed: CancellationToken,
     /// Ends the loop.
     pub draining: CancellationToken,
     /// The name under which leases are taken, and how long they last.
@@ -54,9 +56,11 @@ impl Dispatcher {
     /// Claims and starts jobs of a queue until the stop begins.
     pub async fn run(self, queue: QueueName, key: QueueKey) {
         let draining = &self.draining;
-        tokio::select! {
-            () = draining.cancelled() => return,
-            () = self.restored.cancelled() => {}
+        for ready in [&self.restored, &self.resumed] {
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = ready.cancelled() => {}
+            }
         }
         let wake = self.store.wake(&queue);
         let mut retry =

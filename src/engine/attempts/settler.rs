@@ -52,6 +52,8 @@ impl Settler {
         let mut inbox = Vec::with_capacity(MAX_REPORTS);
         let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
         let mut flush_at = Instant::now();
+        // While the store fails, full notes are not tried again at once.
+        let mut not_before = Instant::now();
         loop {
             pass(Part::Settler);
             tokio::select! {
@@ -67,7 +69,9 @@ impl Settler {
             for report in inbox.drain(..) {
                 match report {
                     AttemptReport::Notes(running, context) => {
-                        if with_notes.is_empty() {
+                        if context.is_log_full() {
+                            flush_at = Instant::now().max(not_before);
+                        } else if with_notes.is_empty() {
                             flush_at = Instant::now() + NOTES_DELAY;
                         }
                         with_notes.push((running, context));
@@ -80,6 +84,7 @@ impl Settler {
                 // Notes that the store refused are back in their contexts and are stored with the next ones.
                 if let Err(error) = self.annotate(attempts).await {
                     debug!(%error, "storing notes failed, retrying with the next notes");
+                    not_before = Instant::now() + NOTES_DELAY;
                 }
                 with_notes.clear();
             }

@@ -127,7 +127,8 @@ impl Context {
         &self.cancel
     }
 
-    /// Adds a line to the job's log. If lines come faster than they can be stored, the oldest are dropped.
+    /// Adds a line to the job's log without waiting. If lines come faster than they can be stored, the first and the
+    /// last of them are kept, and a line says how many were dropped; see [`Context::log_room`].
     pub fn log(&self, text: impl AsRef<str>) {
         self.log_on(Stream::Log, text.as_ref());
     }
@@ -135,6 +136,21 @@ impl Context {
     /// Adds a line that a process wrote to one of its streams.
     pub fn log_on(&self, stream: Stream, text: &str) {
         self.notes.line(stream, text);
+    }
+
+    /// Resolves when the log has room for another line, so that a handler that logs thousands of lines at once loses
+    /// none of them. It also resolves when the attempt should end.
+    pub async fn log_room(&self) {
+        tokio::select! {
+            biased;
+            () = self.notes.room() => {}
+            () = self.cancel.cancelled() => {}
+        }
+    }
+
+    /// Whether the notes should be stored at once, because a line may soon be dropped or a writer waits for room.
+    pub(super) fn is_log_full(&self) -> bool {
+        self.notes.is_full()
     }
 
     /// Reports progress; only the newest report is kept.

@@ -15,6 +15,8 @@ pub const COUNTED_AHEAD: u64 = 1_000;
 pub enum WaitReason {
     /// The server is shutting down and claims no more jobs.
     Draining,
+    /// The server was started paused.
+    ServerPaused,
     /// The store is not accepting writes, so nothing can be claimed.
     StoreUnavailable {
         /// The store's error.
@@ -83,6 +85,7 @@ struct WaitContext<'a> {
     job: &'a Job,
     now: Time,
     draining: bool,
+    server_paused: bool,
     /// The store's error, when it is not accepting writes.
     refusal: Option<String>,
     /// Whether this server has a handler for the kind.
@@ -129,6 +132,7 @@ impl Engine {
             job,
             now,
             draining: self.shutdown().draining.is_cancelled(),
+            server_paused: self.is_paused(),
             refusal: self.health().err().map(|error| error.to_string()),
             handled: self.parts.registry.knows(&labels.kind),
             paused: queue.is_some_and(|queue| queue.settings.paused),
@@ -160,6 +164,8 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
         WaitReason::Draining
     } else if let Some(error) = &facts.refusal {
         WaitReason::StoreUnavailable { error: error.clone() }
+    } else if facts.server_paused {
+        WaitReason::ServerPaused
     } else if !facts.handled {
         WaitReason::NoHandler { kind: job.labels.kind.clone() }
     } else if waits_for_its_time && job.run_at > facts.now {
@@ -184,6 +190,7 @@ impl WaitReason {
     pub fn code(&self) -> &'static str {
         match self {
             WaitReason::Draining => "draining",
+            WaitReason::ServerPaused => "server_paused",
             WaitReason::StoreUnavailable { .. } => "store_unavailable",
             WaitReason::NoHandler { .. } => "no_handler",
             WaitReason::NotDue { .. } => "not_due",
@@ -204,6 +211,7 @@ impl WaitReason {
             | WaitReason::ServerFull { ahead, .. }
             | WaitReason::Waits { ahead, .. } => Some(*ahead),
             WaitReason::Draining
+            | WaitReason::ServerPaused
             | WaitReason::StoreUnavailable { .. }
             | WaitReason::NoHandler { .. }
             | WaitReason::NotDue { .. }
@@ -220,6 +228,9 @@ impl fmt::Display for WaitReason {
             WaitReason::Draining => f.write_str(
                 "The server is shutting down. The job can start once the server is running again.",
             ),
+            WaitReason::ServerPaused => {
+                f.write_str("The server is paused. No job starts until it is resumed.")
+            }
             WaitReason::StoreUnavailable { error } => {
                 write!(f, "No job can start because the store is not accepting writes: {error}.")
             }
@@ -322,6 +333,7 @@ mod tests {
             job,
             now: Time::from_millis(NOW),
             draining: false,
+            server_paused: false,
             refusal: None,
             handled: true,
             paused: false,
@@ -396,6 +408,11 @@ mod tests {
                 WaitContext { refusal: Some("no space".into()), handled: false, ..on(&ready) },
                 "store_unavailable",
                 "No job can start because the store is not accepting writes: no space.",
+            ),
+            (
+                WaitContext { server_paused: true, paused: true, handled: false, ..on(&later) },
+                "server_paused",
+                "The server is paused. No job starts until it is resumed.",
             ),
             (
                 WaitContext { draining: true, refusal: Some("no space".into()), ..on(&later) },

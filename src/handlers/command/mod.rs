@@ -18,8 +18,11 @@ use crate::job::{Json, Outcome};
 mod arguments;
 pub(crate) mod children;
 mod output;
+mod prerequisites;
 mod process;
+pub(crate) mod register;
 mod settings;
+pub(crate) mod survivors;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -129,7 +132,10 @@ impl Handler<Payload> for CommandHandler {
                 judge(program, status, &last_error, begin)
             }
             Ok(process::ProcessEnd::Stopped) => Outcome::Cancel,
-            Err(error) => retry(format!("cannot run {}: {error}", program.program)),
+            Err(process::RunError::Start(error)) => retry(program.start_error(&error)),
+            Err(process::RunError::Wait(error)) => {
+                retry(format!("cannot wait for {}: {error}", program.program))
+            }
         }
     }
 

@@ -1,9 +1,12 @@
-//! Copies the output of a process into the job's log, line by line, with limits on lines and on their length.
+//! Copies the output of a process into the job's log, line by line, with limits on lines and on their length. A line is
+//! read only when the log has room for it, so a program that writes faster than its lines can be stored waits at its pipe.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::sync::watch;
 
 use crate::engine::Context;
 use crate::job::Stream;
@@ -11,12 +14,20 @@ use crate::job::shorten::truncated;
 
 /// How many of the last lines are kept once the limit is reached.
 const TAIL: usize = 100;
+/// The size of the buffer for one stream.
+const BUFFER_BYTES: usize = 64 * 1_024;
+/// How many bytes of each stream are read after the process has ended: what was in the pipe, which holds at most a
+/// mebibyte unless root has raised the limit. Only a process that has left the group can write more than that.
+const MAX_BYTES_AFTER_END: usize = 1_024 * 1_024 + BUFFER_BYTES;
 
 /// The output of a process. Both streams are written to it.
 pub(super) struct Transcript<'a> {
     context: &'a Context,
     max_line: usize,
     state: Mutex<OutputState>,
+    /// Set once the process has ended and its group is killed: how long a stream may then be silent before it is not
+    /// read any more.
+    ended: watch::Sender<Option<Duration>>,
 }
 
 struct OutputState {
@@ -39,66 +50,86 @@ impl<'a> Transcript<'a> {
             lost: 0,
             last_error: String::new(),
         };
-        Transcript { context, max_line, state: Mutex::new(state) }
+        Transcript { context, max_line, state: Mutex::new(state), ended: watch::Sender::new(None) }
+    }
+
+    /// Makes [`Transcript::follow`] read what is still in the pipes and then end, even if a process that has left the
+    /// group holds them open: a stream that is silent for this long is not read any more.
+    pub(super) fn process_ended(&self, silence: Duration) {
+        self.ended.send_replace(Some(silence));
+    }
+
+    /// Resolves when the process has ended and the time after that has passed; each call measures it anew.
+    pub(super) async fn silence(&self) {
+        silence(&mut self.ended.subscribe()).await;
     }
 
     /// Reads a stream to its end. An error ends it, too, because it could only be logged here.
     pub(super) async fn follow(&self, stream: Stream, from: impl AsyncRead + Unpin) {
-        let mut from = BufReader::new(from);
+        let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
+        let mut ended = self.ended.subscribe();
+        let mut left_after_end = MAX_BYTES_AFTER_END;
+        let mut line = PartialLine::default();
         loop {
-            match self.next_line(&mut from).await {
-                Ok(Some(line)) => self.add(stream, line),
-                Ok(None) => return,
+            let chunk = tokio::select! {
+                biased;
+                chunk = from.fill_buf() => chunk,
+                () = silence(&mut ended) => return self.add_last(stream, line).await,
+            };
+            let chunk = match chunk {
+                Ok([]) => return self.add_last(stream, line).await,
+                Ok(chunk) => chunk,
                 Err(error) => {
+                    self.add_last(stream, line).await;
                     self.context.log(format!("cannot read {}: {error}", stream.as_str()));
                     return;
                 }
+            };
+            if ended.borrow().is_some() {
+                left_after_end = left_after_end.saturating_sub(chunk.len());
+                if left_after_end == 0 {
+                    self.add_last(stream, line).await;
+                    self.context.log(format!(
+                        "{} is not read any more: a process that has left the group keeps writing to it",
+                        stream.as_str()
+                    ));
+                    return;
+                }
             }
+            let end = memchr::memchr(b'\n', chunk);
+            line.push(&chunk[..end.unwrap_or(chunk.len())], self.max_line);
+            let used = end.map_or(chunk.len(), |end| end + 1);
+            from.consume(used);
+            if end.is_some() {
+                self.add(stream, std::mem::take(&mut line)).await;
+            }
+        }
+    }
+
+    /// Adds a line that did not end with a line feed, unless there is none.
+    async fn add_last(&self, stream: Stream, line: PartialLine) {
+        if !line.is_empty() {
+            self.add(stream, line).await;
         }
     }
 
     /// Logs the lines that were held back and how many were dropped. Returns the last line of standard error.
-    pub(super) fn finish(self) -> String {
-        let state = std::mem::replace(
-            &mut *self.lock(),
-            OutputState { room: 0, tail: VecDeque::new(), lost: 0, last_error: String::new() },
-        );
-        if state.lost > 0 {
-            self.context.log(format!("{} lines of output were dropped", state.lost));
+    pub(super) async fn finish(self) -> String {
+        let OutputState { tail, lost, last_error, .. } =
+            self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if lost > 0 {
+            self.context.log_room().await;
+            self.context.log(format!("{lost} lines of output were dropped"));
         }
-        for (stream, line) in state.tail {
+        for (stream, line) in tail {
+            self.context.log_room().await;
             self.context.log_on(stream, &line);
         }
-        state.last_error
+        last_error
     }
 
-    /// The next line without its end, truncated to the limit; `None` at the end of the stream.
-    async fn next_line(
-        &self,
-        from: &mut (impl AsyncBufRead + Unpin),
-    ) -> std::io::Result<Option<String>> {
-        let mut line: Vec<u8> = Vec::new();
-        let mut skipped = 0;
-        loop {
-            let chunk = from.fill_buf().await?;
-            if chunk.is_empty() && line.is_empty() && skipped == 0 {
-                return Ok(None);
-            }
-            let end = chunk.iter().position(|byte| *byte == b'\n');
-            let part = &chunk[..end.unwrap_or(chunk.len())];
-            // One byte more than the limit is read, to detect a "\r" or a longer line.
-            let take = part.len().min((self.max_line + 1).saturating_sub(line.len()));
-            line.extend_from_slice(&part[..take]);
-            skipped += part.len() - take;
-            let (used, over) = (part.len() + usize::from(end.is_some()), chunk.is_empty());
-            from.consume(used);
-            if end.is_some() || over {
-                return Ok(Some(self.text(line, skipped)));
-            }
-        }
-    }
-
-    fn text(&self, mut line: Vec<u8>, skipped: usize) -> String {
+    fn text(&self, line: PartialLine) -> String {
+        let PartialLine { bytes: mut line, skipped } = line;
         if skipped == 0 && line.last() == Some(&b'\r') {
             line.pop();
         }
@@ -107,17 +138,23 @@ impl<'a> Transcript<'a> {
         if kept.len() < text.len() { format!("{kept}…") } else { kept.to_owned() }
     }
 
-    fn add(&self, stream: Stream, line: String) {
+    async fn add(&self, stream: Stream, line: PartialLine) {
+        let line = self.text(line);
+        let is_logged = {
+            let mut state = self.lock();
+            if stream == Stream::Stderr && !line.trim().is_empty() {
+                state.last_error.clear();
+                state.last_error.push_str(line.trim());
+            }
+            let is_logged = state.room > 0;
+            state.room = state.room.saturating_sub(1);
+            is_logged
+        };
+        if is_logged {
+            self.context.log_room().await;
+            return self.context.log_on(stream, &line);
+        }
         let mut state = self.lock();
-        if stream == Stream::Stderr && !line.trim().is_empty() {
-            state.last_error.clear();
-            state.last_error.push_str(line.trim());
-        }
-        if state.room > 0 {
-            state.room -= 1;
-            self.context.log_on(stream, &line);
-            return;
-        }
         if state.tail.len() == TAIL {
             state.tail.pop_front();
             state.lost += 1;
@@ -130,6 +167,36 @@ impl<'a> Transcript<'a> {
     }
 }
 
+/// The beginning of a line, which is truncated as it is read.
+#[derive(Default)]
+struct PartialLine {
+    bytes: Vec<u8>,
+    /// Bytes that did not fit.
+    skipped: usize,
+}
+
+impl PartialLine {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.skipped == 0
+    }
+
+    /// Adds bytes. One more than the limit is kept, to detect a "\r" or a longer line.
+    fn push(&mut self, part: &[u8], max_line: usize) {
+        let take = part.len().min((max_line + 1).saturating_sub(self.bytes.len()));
+        self.bytes.extend_from_slice(&part[..take]);
+        self.skipped += part.len() - take;
+    }
+}
+
+/// Resolves when the process has ended and the time after that has passed; it begins anew with each call.
+async fn silence(ended: &mut watch::Receiver<Option<Duration>>) {
+    let limit = ended.wait_for(Option::is_some).await.ok().and_then(|limit| *limit);
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await, // the transcript outlives its readers
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +206,7 @@ mod tests {
         let context = context("null", 1);
         let transcript = Transcript::new(&context, max_lines, max_line);
         transcript.follow(Stream::Stderr, input).await;
-        let last = transcript.finish();
+        let last = transcript.finish().await;
         (context.take_notes().lines.into_iter().map(|line| line.text.into()).collect(), last)
     }
 

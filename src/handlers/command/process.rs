@@ -1,8 +1,8 @@
 //! Runs a process in a process group of its own, and ends it together with everything that it started.
 
 use std::io;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::children::{Owned, StartingProcess};
 use super::output::Transcript;
-use super::{CommandSettings, LINGER, Program, Stdin};
+use super::register::RegisterEntry;
+use super::{CommandSettings, LINGER, Program, Stdin, survivors};
 use crate::engine::Context;
 use crate::job::Stream;
 
@@ -35,6 +36,14 @@ pub(super) enum ProcessEnd {
     Stopped,
 }
 
+/// Why a program has not run to its end.
+pub(super) enum RunError {
+    /// It could not be started.
+    Start(io::Error),
+    /// It could not be waited for.
+    Wait(io::Error),
+}
+
 /// Runs a program to its end. When this returns, the main process is reaped and its group is killed; when
 /// the future is dropped, the group is killed, too. Only a child that moved to another group or session
 /// survives.
@@ -46,8 +55,9 @@ pub(super) async fn run(
     program: &Program,
     args: Vec<String>,
     context: &Context,
-) -> io::Result<ProcessEnd> {
-    let mut group = Group::start(program, args, context)?;
+) -> Result<ProcessEnd, RunError> {
+    let register = settings.register.as_deref();
+    let mut group = Group::start(program, args, context, register).map_err(RunError::Start)?;
     let transcript = Transcript::new(context, program.max_output_lines, settings.max_line);
     let (stdin, stdout, stderr) = group.pipes();
     let talk = async {
@@ -62,7 +72,12 @@ pub(super) async fn run(
                     transcript.follow(Stream::Stderr, pipe).await
                 }
             },
-            feed(stdin, context.job().spec.payload.as_str()),
+            async {
+                tokio::select! {
+                    () = feed(stdin, context.job().spec.payload.as_str()) => {}
+                    () = transcript.silence() => {}
+                }
+            },
         );
     };
     let mut talk = Box::pin(talk.fuse());
@@ -70,13 +85,14 @@ pub(super) async fn run(
     let exited = loop {
         tokio::select! {
             biased;
-            status = group.exited() => break Some(status?),
+            status = group.exited() => break Some(status.map_err(RunError::Wait)?),
             () = &mut talk, if !talk.is_terminated() => {}
             () = context.cancelled() => break None,
         }
     };
     match exited {
-        Some(_) => within(LINGER, &mut talk).await,
+        // Children that outlive the process may write a little longer.
+        Some(_) => drop(timeout(LINGER, until_over(&mut talk)).await),
         None => {
             group.terminate();
             let end = async { tokio::join!(group.exited(), until_over(&mut talk)).0 };
@@ -85,10 +101,12 @@ pub(super) async fn run(
         }
     }
     group.kill();
-    let status = group.exited().await?;
-    within(LINGER, &mut talk).await;
+    let status = group.exited().await.map_err(RunError::Wait)?;
+    // Everything that the group has written is in the pipes by now.
+    transcript.process_ended(LINGER);
+    until_over(&mut talk).await;
     drop(talk);
-    let last_error = transcript.finish();
+    let last_error = transcript.finish().await;
     Ok(match exited {
         Some(_) => ProcessEnd::Exited { status, last_error },
         None => ProcessEnd::Stopped,
@@ -100,6 +118,8 @@ struct Group {
     child: Box<dyn ChildWrapper>,
     /// Reserves the exit code for this handler.
     owned: Owned,
+    /// Lets the next start find the process if this server is killed.
+    _entry: RegisterEntry,
     /// Set once the group was killed on purpose, so that dropping does not signal an id that may belong to another
     /// group by then.
     killed: Killed,
@@ -112,7 +132,12 @@ enum Killed {
 }
 
 impl Group {
-    fn start(program: &Program, args: Vec<String>, context: &Context) -> io::Result<Group> {
+    fn start(
+        program: &Program,
+        args: Vec<String>,
+        context: &Context,
+        register: Option<&Path>,
+    ) -> io::Result<Group> {
         let job = context.job();
         let mut command = CommandWrap::with_new(&program.program, |command| {
             command
@@ -124,6 +149,7 @@ impl Group {
                 .env("CORTADO_ATTEMPT", context.attempt().to_string())
                 .env("CORTADO_QUEUE", job.labels.queue.as_str())
                 .env("CORTADO_KIND", job.labels.kind.as_str())
+                .envs(survivors::mark())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .stdin(match program.stdin {
@@ -136,8 +162,9 @@ impl Group {
         });
         let start = StartingProcess::begin();
         let child = command.wrap(ProcessGroup::leader()).spawn()?;
+        let entry = RegisterEntry::write(register, child.id(), job.id, context.attempt());
         let owned = start.done(child.id());
-        Ok(Group { child, owned, killed: Killed::NotYet })
+        Ok(Group { child, owned, _entry: entry, killed: Killed::NotYet })
     }
 
     fn pipes(
@@ -184,11 +211,6 @@ async fn feed(pipe: Option<ChildStdin>, payload: &str) {
         // A program may end without reading all of its input.
         let _ = pipe.write_all(payload.as_bytes()).await;
     }
-}
-
-async fn within(limit: Duration, talk: &mut (impl FusedFuture<Output = ()> + Unpin)) {
-    // After the limit, only a process that left the group can hold the pipe open; it is not read any more.
-    let _ = timeout(limit, until_over(talk)).await;
 }
 
 async fn until_over(talk: &mut (impl FusedFuture<Output = ()> + Unpin)) {

@@ -22,6 +22,8 @@ pub struct CommandSettings {
     pub max_line: usize,
     /// The declared programs by name.
     pub programs: BTreeMap<String, Program>,
+    /// The directory for the entries of running commands. A server without a data directory has none.
+    pub register: Option<PathBuf>,
 }
 
 impl Default for CommandSettings {
@@ -30,6 +32,7 @@ impl Default for CommandSettings {
             kill_grace: Duration::from_secs(1),
             max_line: 8 * 1_024,
             programs: BTreeMap::new(),
+            register: None,
         }
     }
 }

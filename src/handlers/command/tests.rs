@@ -148,12 +148,15 @@ async fn the_environment_holds_only_what_was_meant() {
             "CORTADO_QUEUE" => assert_eq!(value, "q1"),
             "CORTADO_KIND" => assert_eq!(value, "tested"),
             "GREETING" => assert_eq!(value, "hello"),
+            "CORTADO_SERVER_PROCESS" => {
+                assert!(value.starts_with(&format!("{}:", std::process::id())));
+            }
             "PATH" | "HOME" | "LANG" => continue,
             other => panic!("{other} should not be passed on"),
         }
         names.push(name);
     }
-    assert_eq!(names.len(), 5, "{names:?}");
+    assert_eq!(names.len(), 6, "{names:?}");
 }
 
 #[tokio::test]

@@ -11,11 +11,14 @@ use crate::http::{Api, Problem, json};
 #[derive(serde::Serialize)]
 struct Health {
     status: &'static str,
+    /// Only of a server that was started with `--paused` and was not resumed: it accepts work, and starts none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<bool>,
 }
 
 /// Answers 200 as long as the process is alive.
 pub async fn alive() -> Response {
-    json(&Health { status: "alive" })
+    json(&Health { status: "alive", paused: None })
 }
 
 /// Answers 200 when work is accepted, and 503 with the reason while the server is stopping or its store is unavailable.
@@ -25,5 +28,5 @@ pub async fn ready(State(api): State<Api>) -> Result<Response, Problem> {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail));
     }
     api.engine.health()?;
-    Ok(json(&Health { status: "ready" }))
+    Ok(json(&Health { status: "ready", paused: api.engine.is_paused().then_some(true) }))
 }

@@ -145,6 +145,8 @@ impl Scrape {
         let ready = engine.health().is_ok() && !engine.shutdown().draining.is_cancelled();
         let help = "1 if the server accepts work.";
         self.gauge("cortado_ready", help, f64::from(u8::from(ready)));
+        let help = "1 if the server was started paused and has not been resumed.";
+        self.gauge("cortado_paused", help, f64::from(u8::from(engine.is_paused())));
         let help = "Log lines dropped because they could not be written in time.";
         self.counter("cortado_log_dropped_lines", help, logging::dropped());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];

@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod metrics;
 pub mod query;
 pub mod queues;
+pub mod resume;
 pub mod schedules;
 pub mod stats;
 pub mod submit;

@@ -14,6 +14,8 @@ use crate::http::{Api, Problem, json};
 struct StatsAnswer<'a> {
     #[serde(flatten)]
     stats: StatsView<'a>,
+    /// Whether the server was started with `--paused` and was not resumed.
+    paused: bool,
     store: StorageView,
 }
 
@@ -33,13 +35,14 @@ struct StorageView {
     publish_p99_ns: u64,
 }
 
-/// Returns `{"states", "queues", "kinds", "store", "cursor", "oldest"}`; `oldest` is the cursor at the start of the
+/// Returns `{"states", "queues", "kinds", "paused", "store", "cursor", "oldest"}`; `oldest` is the cursor at the start of the
 /// log.
 pub async fn get(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let storage = api.engine.storage().await?;
     let stats = stats_view(&stats, api.engine.config());
-    Ok(json(&StatsAnswer { stats, store: StorageView::of(&storage) }))
+    let (paused, store) = (api.engine.is_paused(), StorageView::of(&storage));
+    Ok(json(&StatsAnswer { stats, paused, store }))
 }
 
 impl StorageView {

@@ -17,7 +17,7 @@ use super::dir::identity::Identity;
 use super::dir::lock::DirLock;
 use super::faults::{Faults, Point};
 use super::files::{OpenFiles, cannot_open, config, guard, sled_error, write};
-use super::open_copy::{CopyFailure, OpenCopy};
+use super::open_copy::{self, CopyFailure, OpenCopy};
 use super::pieces::{PIECE_BYTES, Pieces, piece_key};
 use crate::store::log::WriteBatch;
 use crate::store::{Storage, StoreError};
@@ -169,6 +169,10 @@ impl Disk {
         // sled syncs when it is dropped, and panics when it cannot.
         if catch_unwind(AssertUnwindSafe(|| drop(open))).is_err() {
             tracing::warn!(data_dir = %self.dir.display(), "sled panicked while it was closed");
+        }
+        if self.identity.get().is_some() {
+            // It may have written a snapshot. The directory may be gone, and the next start tries again.
+            let _ = open_copy::fix_permissions(&self.dir);
         }
     }
 

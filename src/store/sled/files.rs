@@ -37,6 +37,7 @@ impl OpenFiles {
             durable::sync_tree(&dir.join("blobs"))?;
             File::open(dir.join("conf"))?.sync_all()?;
             opened.log.sync_data()?;
+            open_copy::fix_permissions(dir)?;
             durable::sync_dir(dir)?;
             durable::sync_parent(dir)
         };

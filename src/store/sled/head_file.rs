@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::job::{Cursor, Epoch};
-use crate::store::StoreError;
 use crate::store::formats::HEAD_FILE;
+use crate::store::{StoreError, permissions};
 
 const FILE_NAME: &str = "head";
 const SLOT_BYTES: usize = 4_096;
@@ -142,8 +142,11 @@ impl HeadFile {
     /// Creates the file. It is renamed into place once it is written, so it is never empty.
     fn create(&self, slot: &[u8]) -> io::Result<File> {
         let new = self.path.with_extension("new");
-        let mut options = OpenOptions::new();
+        let mut options = permissions::private_file();
         let file = options.read(true).write(true).create(true).truncate(true).open(&new)?;
+        if let Some(dir) = self.path.parent().filter(|dir| dir.join("db").exists()) {
+            permissions::make_alike([new.clone()], &dir.join("db"))?;
+        }
         file.write_all_at(slot, 0)?;
         file.sync_all()?;
         std::fs::rename(&new, &self.path)?;

@@ -3,15 +3,14 @@
 //! original stays as it is. A copy that another process has left is never read. The process that made a copy writes it
 //! back only when the original cannot be read in the same start.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::dir::durable;
 use super::dir::lock::LogLock;
 use super::dir::staging;
-use crate::store::StoreError;
+use crate::store::{StoreError, permissions};
 
 /// The length in bytes above which a log is opened without a copy, which would take too much time and space.
 const MAX_COPIED_BYTES: u64 = 2 * 1_024 * 1_024 * 1_024;
@@ -135,15 +134,15 @@ impl OpenCopy {
         let mut copy = OpenCopy { path: path.with_file_name(format!(".{name}")), _lock: None };
         remove_all(&copy.path)?;
         remove_all(&path)?;
-        DirBuilder::new().mode(0o700).create(&copy.path)?;
+        permissions::create_dir(&copy.path)?;
         copy._lock = File::open(&copy.path).ok().filter(|lock| lock.try_lock().is_ok());
         fs::rename(&copy.path, &path)?;
         copy.path = path; // dropped, and so removed, when something below fails
         for name in files(dir)? {
             let mut original = File::open(dir.join(&name))?;
-            let mut options = OpenOptions::new();
             // The copy is writable, even if the original is not, and readable for this user only.
-            let copied = options.write(true).create_new(true).mode(0o600);
+            let mut options = permissions::private_file();
+            let copied = options.write(true).create_new(true);
             io::copy(&mut original, &mut copied.open(copy.path.join(&name))?)?;
         }
         Ok(copy)
@@ -157,7 +156,9 @@ impl OpenCopy {
 /// When the space is not there.
 pub fn check_free_space(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(SPACE_CHECK_FILE);
-    let found = fs::write(&path, vec![1; REQUIRED_FREE_BYTES]);
+    let mut options = permissions::private_file();
+    let opened = options.write(true).create(true).truncate(true).open(&path);
+    let found = opened.and_then(|mut file| file.write_all(&vec![1; REQUIRED_FREE_BYTES]));
     // The file may not exist. If it cannot be removed, the next try overwrites it.
     let _ = fs::remove_file(&path);
     found.map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))
@@ -208,6 +209,25 @@ pub fn clear(dir: &Path) -> io::Result<()> {
     }
     clear_snapshots(dir)?;
     clear_readers(dir)
+}
+
+/// Gives the files that sled has created since the log was, such as snapshots, the permissions of the log. sled creates
+/// them with those that the umask leaves.
+///
+/// # Errors
+/// When a file cannot be examined or changed.
+pub fn fix_permissions(dir: &Path) -> io::Result<()> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if staging::is_of_store(&entry.file_name()) {
+            paths.push(entry.path());
+        }
+    }
+    for entry in fs::read_dir(dir.join("blobs")).into_iter().flatten() {
+        paths.push(entry?.path());
+    }
+    permissions::make_alike(paths, &dir.join("db"))
 }
 
 /// Removes snapshots that sled has not finished.

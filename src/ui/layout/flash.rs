@@ -51,6 +51,8 @@ pub enum Done {
     ScheduleDeleted,
     /// A bulk run was asked to stop.
     BulkStopped,
+    /// A server that was started paused was resumed.
+    ServerResumed,
 }
 
 /// A message about an action.
@@ -70,7 +72,7 @@ struct FlashMessage {
 }
 
 impl Done {
-    const ALL: [Done; 14] = [
+    const ALL: [Done; 15] = [
         Done::JobRetried,
         Done::JobMadeDue,
         Done::JobCancelled,
@@ -85,6 +87,7 @@ impl Done {
         Done::ScheduleResumed,
         Done::ScheduleDeleted,
         Done::BulkStopped,
+        Done::ServerResumed,
     ];
 
     /// The name of the action in the cookie.
@@ -104,6 +107,7 @@ impl Done {
             Done::ScheduleResumed => "schedule-resumed",
             Done::ScheduleDeleted => "schedule-deleted",
             Done::BulkStopped => "bulk-stopped",
+            Done::ServerResumed => "server-resumed",
         }
     }
 
@@ -124,6 +128,7 @@ impl Done {
             Done::ScheduleResumed => format!("Schedule {name} was resumed."),
             Done::ScheduleDeleted => format!("Schedule {name} was deleted. Its jobs were kept."),
             Done::BulkStopped => "The bulk run is stopping.".into(),
+            Done::ServerResumed => "The server was resumed. Jobs and schedules start now.".into(),
         }
     }
 }
@@ -155,26 +160,43 @@ impl Flash {
     /// Shows the message at the top of a page and removes its cookie. Other responses stay as they are, and the
     /// message waits for the next page.
     pub async fn show_on(&self, response: Response, address: &Address) -> Response {
-        let media_type = response.headers().get(header::CONTENT_TYPE);
-        if media_type.is_none_or(|it| !it.as_bytes().starts_with(b"text/html")) {
-            return response;
-        }
-        let (mut head, body) = response.into_parts();
-        let Ok(page) = to_bytes(body, usize::MAX).await else {
-            return (head, Body::empty()).into_response();
-        };
-        let page = String::from_utf8_lossy(&page);
-        let Some((before, after)) = page.split_once(MAIN) else {
-            return (head, page.into_owned()).into_response();
-        };
         let message = FlashMessage { message: self.done.message(&self.name) };
-        let flash = message.render().unwrap_or_default();
-        head.headers.remove(header::CONTENT_LENGTH);
-        if let Some(cookie) = cookie("", 0, address) {
-            head.headers.append(header::SET_COOKIE, cookie);
+        let (mut response, inserted) =
+            insert(response, &message.render().unwrap_or_default()).await;
+        if inserted == Inserted::Yes
+            && let Some(cookie) = cookie("", 0, address)
+        {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
         }
-        (head, format!("{before}{MAIN}{flash}{after}")).into_response()
+        response
     }
+}
+
+/// Whether something was inserted into a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is a page.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// Inserts HTML at the top of the content of a page. Other responses stay as they are.
+pub async fn insert(response: Response, html: &str) -> (Response, Inserted) {
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    if media_type.is_none_or(|it| !it.as_bytes().starts_with(b"text/html")) {
+        return (response, Inserted::No);
+    }
+    let (mut head, body) = response.into_parts();
+    let Ok(page) = to_bytes(body, usize::MAX).await else {
+        return ((head, Body::empty()).into_response(), Inserted::No);
+    };
+    let page = String::from_utf8_lossy(&page);
+    let Some((before, after)) = page.split_once(MAIN) else {
+        return ((head, page.into_owned()).into_response(), Inserted::No);
+    };
+    head.headers.remove(header::CONTENT_LENGTH);
+    ((head, format!("{before}{MAIN}{html}{after}")).into_response(), Inserted::Yes)
 }
 
 fn cookie(value: &str, max_age: u32, address: &Address) -> Option<HeaderValue> {

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::job::is_hidden;
+use crate::job::hidden::{is_hidden, json_escape};
 
 /// Whether escapes are decoded, or shown as the job has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl VisibleText {
     fn push_decoded(&mut self, char: char, syntax: Syntax) {
         match char {
             // A decoded line break would look like one of the text itself.
-            '\n' | '\t' => self.piece(&mark(char), true),
+            '\n' | '\t' => self.piece(&json_escape(char), true),
             '"' | '\\' if syntax == Syntax::Json => {
                 self.is_decoded = true;
                 self.piece(&format!("\\{char}"), false);
@@ -89,7 +89,7 @@ impl VisibleText {
     fn push(&mut self, char: char, syntax: Syntax) {
         let is_layout = syntax == Syntax::Text && matches!(char, '\n' | '\t');
         if is_hidden(char) && !is_layout {
-            self.piece(&mark(char), true);
+            self.piece(&json_escape(char), true);
         } else {
             self.piece(char.encode_utf8(&mut [0; 4]), false);
         }
@@ -119,7 +119,7 @@ pub fn escape_hidden(json: &str) -> Cow<'_, str> {
     if !json.contains(must_be_escaped) {
         return Cow::Borrowed(json);
     }
-    let escaped = |char| if must_be_escaped(char) { mark(char) } else { String::from(char) };
+    let escaped = |char| if must_be_escaped(char) { json_escape(char) } else { String::from(char) };
     Cow::Owned(json.chars().map(escaped).collect())
 }
 
@@ -137,11 +137,6 @@ fn escape(text: &str) -> Option<(char, usize)> {
     }
     let pair = char::decode_utf16([first, unit(6)?]).next()?;
     pair.ok().map(|char| (char, 12))
-}
-
-/// The escape that stands for a character, in the notation of JSON.
-fn mark(char: char) -> String {
-    char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod disk;
 mod full;
+mod killed;
 mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};

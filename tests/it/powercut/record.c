@@ -3,6 +3,7 @@
  * CORTADO_RECORD_BELOW  operations on the file system of this directory are recorded
  * CORTADO_RECORD_LOG    the file to which they are appended
  * CORTADO_RECORD_FULL   from this operation on, writes fail with ENOSPC (1 is the first; never if unset)
+ * CORTADO_RECORD_KILL   after this many recorded operations, the process is killed
  * CORTADO_RECORD_BAD    N:COUNT: from the Nth on, COUNT reads of a file `db` fail with EIO
  * CORTADO_RECORD_FLAG   while this file exists, all reads and syncs of a file `db` fail with EIO
  *
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +32,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char below[4096];
 static dev_t device;
 static int log_fd = -1;
-static long full_from, operations, bad_from, bad_count, reads;
+static long full_from, operations, bad_from, bad_count, reads, kill_after, lines;
 static const char *flag;
 
 #define REAL(name) static __typeof__(name) *real; if (!real) real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
@@ -42,6 +44,7 @@ __attribute__((constructor)) static void begin(void) {
     if (!dir || !log || !realpath(dir, below) || stat(below, &found)) return;
     device = found.st_dev;
     full_from = full ? atol(full) : 0;
+    kill_after = getenv("CORTADO_RECORD_KILL") ? atol(getenv("CORTADO_RECORD_KILL")) : 0;
     if (getenv("CORTADO_RECORD_BAD")) sscanf(getenv("CORTADO_RECORD_BAD"), "%ld:%ld", &bad_from, &bad_count);
     flag = getenv("CORTADO_RECORD_FLAG");
     log_fd = open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -64,6 +67,7 @@ static void line(const char *format, ...) {
     va_end(values);
     if (length < 0 || (size_t)length >= sizeof text) abort();
     append(text, (size_t)length);
+    if (kill_after && ++lines == kill_after) kill(getpid(), SIGKILL);
 }
 
 /* The absolute path below the recorded directory, or NULL. Only the last component may be missing. */

@@ -278,7 +278,7 @@ pub fn spans(text: &str) -> Vec<String> {
 }
 
 /// The path from the root of every Markdown document for readers.
-fn documents() -> Vec<String> {
+pub fn documents() -> Vec<String> {
     let mut documents = Vec::new();
     for dir in [".", "docs", "docs/decisions"] {
         for entry in fs::read_dir(root().join(dir)).unwrap() {

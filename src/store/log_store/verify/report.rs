@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::job::{Epoch, State};
+use crate::store::WideAccess;
 use crate::store::formats::Unreadable;
 
 /// How many problems are kept. The others are only counted.
@@ -47,6 +48,8 @@ pub struct Report {
     pub is_newer: bool,
     /// Why the store could not be checked, if so. That says nothing about its state.
     pub unchecked: Option<String>,
+    /// Who else has access to the directory, if anybody has. It says nothing about the state of the store, either.
+    pub access: Option<WideAccess>,
 }
 
 /// One thing that is wrong.
@@ -78,6 +81,7 @@ impl Report {
             more_problems: 0,
             is_newer: false,
             unchecked: None,
+            access: WideAccess::of(dir),
         }
     }
 
@@ -104,6 +108,14 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.dir.display())?;
+        if let Some(access) = &self.access {
+            writeln!(f, "warning: {access}")?;
+        }
+        if let Some(why) = &self.unchecked
+            && self.epoch.is_none()
+        {
+            return write!(f, "cannot be checked: {why}"); // there is nothing to count
+        }
         if let Some(Epoch(epoch)) = self.epoch {
             writeln!(f, "  epoch     {epoch:08x}")?;
         }

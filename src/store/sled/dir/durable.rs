@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use crate::store::permissions;
+
 /// Makes the names in a directory durable.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir)?.sync_all() {
@@ -28,7 +30,7 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates a directory and its missing parents, and makes each name durable.
+/// Creates a directory and its missing parents, which only their owner may use, and makes each name durable.
 pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -36,7 +38,7 @@ pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         create_dir_all(parent)?;
     }
-    match fs::create_dir(dir) {
+    match permissions::create_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
         created => created?,
     }

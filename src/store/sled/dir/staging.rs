@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::durable;
-use crate::store::StoreError;
+use crate::store::{StoreError, permissions};
 
 /// The directory in which an empty store is created. The next start removes an incomplete one.
 pub const CREATING: &str = "creating";
@@ -32,15 +32,19 @@ impl Staging {
         if dir.join("db").exists() {
             return Err(io::Error::other("there is a store in it"));
         }
+        // The directory of an earlier try is emptied, and never removed: without it, what a process that is killed here
+        // leaves behind could look like a directory in which nothing was begun.
+        let staging = dir.join(name);
+        durable::create_dir_all(&staging)?;
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             if is_of_store(&entry.file_name()) {
                 durable::remove(&entry.path())?;
             }
         }
-        let staging = dir.join(name);
-        durable::remove(&staging)?;
-        durable::create_dir_all(&staging)?;
+        for entry in fs::read_dir(&staging)? {
+            durable::remove(&entry?.path())?;
+        }
         Ok(Staging { dir: dir.to_owned(), staging })
     }
 
@@ -54,6 +58,7 @@ impl Staging {
     /// # Errors
     /// When a file cannot be synced or moved; the data directory then holds no store.
     pub fn publish(self) -> io::Result<()> {
+        permissions::make_private(&self.staging)?;
         durable::sync_tree(&self.staging)?;
         if self.dir.join("db").exists() {
             return Err(io::Error::other("another process has created a store in it"));
