@@ -14,25 +14,25 @@ use crate::job::{
     add_names, moment, parse_duration,
 };
 
+/// The name and the value of a parameter.
+type QueryPair<'q> = (Cow<'q, str>, Cow<'q, str>);
+
 /// The parameters that an endpoint accepts.
 struct Parameters {
     /// Those that may be given only once.
     once: &'static [&'static str],
     /// Those that may be repeated; each adds a value.
     lists: &'static [&'static str],
-    /// Those that need no value.
-    flags: &'static [&'static str],
+    /// Those that may be given only once and need no value: flags, and the cursor of a client that has none yet.
+    without_value: &'static [&'static str],
 }
 
 impl Parameters {
-    const NONE: Parameters = Parameters { once: &[], lists: &[], flags: &[] };
+    const NONE: Parameters = Parameters { once: &[], lists: &[], without_value: &[] };
 
     /// Decodes a query string, in which every name is known and has a value.
-    fn read<'q>(
-        &self,
-        query: Option<&'q str>,
-    ) -> Result<Vec<(Cow<'q, str>, Cow<'q, str>)>, Problem> {
-        let pairs: Vec<_> = pairs(query).collect();
+    fn read<'q>(&self, query: Option<&'q str>) -> Result<Vec<QueryPair<'q>>, Problem> {
+        let pairs: Vec<QueryPair<'q>> = pairs(query).collect();
         let mut wrong: Vec<(String, String)> = Vec::new();
         let mut add = |name: &str, message: String| {
             if !wrong.iter().any(|(known, _)| known == name) {
@@ -41,13 +41,13 @@ impl Parameters {
         };
         for (at, (name, value)) in pairs.iter().enumerate() {
             let name = name.as_ref();
-            let is_flag = self.flags.contains(&name);
-            let is_single = is_flag || self.once.contains(&name);
+            let needs_value = !self.without_value.contains(&name);
+            let is_single = !needs_value || self.once.contains(&name);
             if !is_single && !self.lists.contains(&name) {
                 add(name, self.unknown());
             } else if is_single && pairs[..at].iter().any(|(earlier, _)| earlier == name) {
                 add(name, REPEATED.to_owned());
-            } else if !is_flag && value.trim().is_empty() {
+            } else if needs_value && value.trim().is_empty() {
                 add(name, EMPTY.to_owned());
             }
             if at > MAX_PARAMETERS {
@@ -63,7 +63,7 @@ impl Parameters {
     }
 
     fn unknown(&self) -> String {
-        let known = [self.once, self.lists, self.flags].concat();
+        let known = [self.once, self.lists, self.without_value].concat();
         if known.is_empty() {
             "is not known; this address takes no parameters".to_owned()
         } else {
@@ -83,7 +83,7 @@ pub fn no_query(query: Option<&str>) -> Result<(), Problem> {
 }
 
 /// The decoded pairs of a query string.
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+fn pairs(query: Option<&str>) -> impl Iterator<Item = QueryPair<'_>> {
     url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
 }
 
@@ -95,14 +95,14 @@ pub const EVENT_FILTER: [&str; 5] = ["queue", "kind", "job", "type", "tag"];
 /// Parses the query of `GET /api/v1/jobs`: the filter, `after` and `limit`. Durations in it count back from `now`.
 pub fn job_query(query: Option<&str>, now: Time) -> Result<JobQuery, Problem> {
     const ACCEPTED: Parameters = Parameters {
-        once: &["since", "until", "after", "limit"],
+        once: &["since", "until", "limit"],
         lists: &["q", "state", "queue", "kind", "tag"],
-        flags: &[],
+        without_value: &["after"],
     };
     let mut parsed = JobQuery { limit: 50, ..JobQuery::default() };
     for (name, value) in ACCEPTED.read(query)? {
         match &*name {
-            "after" => parsed.after = Some(read(&value)?),
+            "after" => parsed.after = optional(&value)?,
             "limit" => parsed.limit = limit(&value, JobQuery::MAX_LIMIT)?,
             field => narrow(&mut parsed, field, &value, now).map_err(|all| invalid_values(&all))?,
         }
@@ -233,12 +233,15 @@ pub const MAX_EVENTS: usize = 1_000;
 /// Parses `after`, `limit`, `wait`, `stats` and the filter: `queue`, `kind`, `job`, `type` and `tag`, each repeated or with
 /// commas.
 pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
-    const ACCEPTED: Parameters =
-        Parameters { once: &["after", "limit", "wait"], lists: &EVENT_FILTER, flags: &["stats"] };
+    const ACCEPTED: Parameters = Parameters {
+        once: &["limit", "wait"],
+        lists: &EVENT_FILTER,
+        without_value: &["after", "stats"],
+    };
     let mut parsed = StreamQuery::default();
     for (name, value) in ACCEPTED.read(query)? {
         match &*name {
-            "after" => parsed.after = Some(read(&value)?),
+            "after" => parsed.after = optional(&value)?,
             "limit" => parsed.limit = Some(limit(&value, MAX_EVENTS)?),
             "wait" => parsed.wait = Some(duration(&value)?),
             "stats" => parsed.stats = flag(&value)?,
@@ -263,8 +266,12 @@ pub fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<()
     }
 }
 
-fn read<T: FromStr<Err: Display>>(value: &str) -> Result<T, Problem> {
-    value.parse().map_err(|error: T::Err| Problem::invalid_parameter(error.to_string()))
+/// Parses a value that may be empty.
+fn optional<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, Problem> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    value.parse().map(Some).map_err(|error: T::Err| Problem::invalid_parameter(error.to_string()))
 }
 
 fn add_values<T: FilterValue>(list: &mut Vec<T>, text: &str) -> Result<(), Problem> {
@@ -301,11 +308,11 @@ pub struct LogQuery {
 /// Parses `after` (the number of a line), `follow` and `download`.
 pub fn log_query(query: Option<&str>) -> Result<LogQuery, Problem> {
     const ACCEPTED: Parameters =
-        Parameters { once: &["after"], flags: &["follow", "download"], ..Parameters::NONE };
+        Parameters { without_value: &["after", "follow", "download"], ..Parameters::NONE };
     let mut parsed = LogQuery::default();
     for (name, value) in ACCEPTED.read(query)? {
         match &*name {
-            "after" => parsed.after = read(&value)?,
+            "after" => parsed.after = optional(&value)?.unwrap_or_default(),
             "follow" => parsed.follow = flag(&value)?,
             _ => parsed.download = flag(&value)?,
         }
@@ -384,7 +391,7 @@ mod tests {
     fn what_is_not_understood_is_refused() {
         for bad in ["limit=0", "limit=501", "limit=x", "state=done", "colour=red", "after=1"]
             .into_iter()
-            .chain(["q=colour:red", "since=soon", "until=x", "limit=1&limit=2", "after=&limit=1"])
+            .chain(["q=colour:red", "since=soon", "until=x", "limit=1&limit=2", "after=&after="])
             .chain([
                 "state=", "queue=", "kind=+", "tag=,", "q=", "since=", "until=", "limit=", "=x",
             ])
@@ -400,7 +407,7 @@ mod tests {
                 "wait=-1s",
                 "wait=1s&wait=2s",
                 "stats&stats",
-                "after=",
+                "after=&after=",
             ])
             .chain(["queue=", "type=", "job=,", "tag=%20", "kind", "bogus=1", "bogus"])
         {

@@ -350,7 +350,7 @@ async fn a_subscription_is_checked_like_a_query() {
         "queue=",
         "queue=+",
         "queue=,",
-        "after=",
+        "after=&after=",
         "bogus=1",
         "queue=a&bogus=1",
         "stats&stats",
