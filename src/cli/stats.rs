@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::CliError;
 use super::api::{ApiClient, causes};
 use crate::config::StatsArgs;
-use crate::job::hidden::{printable, printable_json, printable_lines};
+use crate::job::hidden::{printable, printable_json};
 
 #[derive(Deserialize)]
 struct ReceivedStats {
@@ -52,10 +52,7 @@ pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), C
     let response = ApiClient::new(&args.client)?.get("/api/v1/stats").await?;
     let text = response.text().await.map_err(|error| causes(&error))?;
     let table = if args.json { None } else { Some(table(&text)?) };
-    let shown = match &table {
-        Some(table) => printable_lines(table),
-        None => printable_json(&text),
-    };
+    let shown = table.map_or_else(|| printable_json(&text), Into::into);
     writeln!(out, "{}", shown.trim_end()).map_err(|error| format!("cannot write: {error}"))
 }
 
@@ -64,7 +61,9 @@ fn table(json: &str) -> Result<String, CliError> {
         .map_err(|error| format!("the response of the server cannot be read: {error}"))?;
     let mut text = String::new();
     // Writing into a String cannot fail.
-    let mut row = |name: &str, value: String| writeln!(text, "{name:<24} {value}").ok();
+    let mut row = |name: &str, value: String| {
+        writeln!(text, "{:<24} {}", printable(name), printable(&value)).ok()
+    };
     if stats.paused {
         row("server", "paused: no job starts until `cortado resume`".to_owned());
     }
@@ -77,7 +76,7 @@ fn table(json: &str) -> Result<String, CliError> {
             (["scheduled", "available", "retryable"].iter().map(of).sum::<u64>(), of(&"running"));
         let paused = if queue.paused { ", paused" } else { "" };
         row(
-            &format!("queue {}", printable(&queue.name)),
+            &format!("queue {}", queue.name),
             format!("{waiting} waiting, {running} running{paused}"),
         );
     }

@@ -157,7 +157,8 @@ async fn when_the_server_was_killed_no_program_of_it_runs_beside_the_next_attemp
     }
     // A process that a finished job has left on purpose is not part of it.
     let left = place.path().join("left");
-    let leave = "setsid sh -c 'echo $$ > $0; exec sleep 1000' $1 >/dev/null 2>&1 & exit 0";
+    let leave = "setsid sh -c 'echo $$ > $0; exec sleep 1000' $1 >/dev/null 2>&1 & \
+         while [ ! -s $1 ]; do sleep 0.01; done";
     let done = server.client.submit(&job(leave, left.to_str().unwrap())).await;
     server.client.job_in(&done, "completed").await;
     let mut all = Vec::new();
