@@ -12,7 +12,7 @@ use url::Url;
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::job::{
     Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
-    Tag, Time, add_names,
+    RetryPolicy, Tag, Time, add_names,
 };
 use crate::units::{parse_duration, parse_listen};
 
@@ -210,8 +210,8 @@ pub struct SubmitArgs {
     /// Run no sooner than at this time (RFC 3339), such as 2026-11-23T08:00:00Z
     #[arg(long, value_name = "TIME")]
     pub run_at: Option<Time>,
-    /// The most attempts, 1 to 1000 [default: 10]
-    #[arg(long, value_name = "N", value_parser = parse_attempts)]
+    /// The most attempts, 1 to 1000
+    #[arg(long, value_name = "N", help = max_attempts_help(), value_parser = parse_attempts)]
     pub max_attempts: Option<u16>,
     /// Timeout of one attempt, such as 5m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -231,6 +231,14 @@ pub struct SubmitArgs {
         value_parser = parse_wait
     )]
     pub wait: Option<Option<Duration>>,
+}
+
+fn max_attempts_help() -> String {
+    let (usual, quick) = (RetryPolicy::default(), RetryPolicy::default_for("echo"));
+    format!(
+        "The most attempts, 1 to 1000 [default: {}, which is {usual}; {} for echo, sleep and fail]",
+        usual.max_attempts, quick.max_attempts
+    )
 }
 
 /// The server whose counters to print.
@@ -378,6 +386,16 @@ mod tests {
         assert!(
             matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(Concurrency::clamped(3)))
         );
+    }
+
+    #[test]
+    fn the_help_of_submit_says_what_the_default_retries_amount_to() {
+        let mut cli = Cli::command();
+        let submit = cli.find_subcommand_mut("submit").unwrap();
+        let help = submit.render_long_help().to_string();
+        let help: Vec<&str> = help.split_whitespace().collect();
+        let says = "default: 25, which is up to 25 attempts over about 20 days; 5 for echo, sleep and fail";
+        assert!(help.join(" ").contains(says), "{help:?}");
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod blocking;
 mod config;
 mod error;
 mod jobs;
+mod schedule_zones;
 mod stages;
 mod start;
 mod stop;

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod bench;
+mod clock;
 mod command_lines;
 mod commands;
 mod complexity;

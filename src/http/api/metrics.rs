@@ -17,7 +17,7 @@ use super::extract::NoQuery;
 use crate::engine::{Engine, LatencyTotals, Stats, Storage, Transport};
 use crate::http::server::connections::Connections;
 use crate::http::{Api, Problem};
-use crate::job::Time;
+use crate::job::{Schedule, ScheduleProblem, Time};
 use crate::logging;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,9 +30,11 @@ pub async fn metrics(
 ) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let storage = api.engine.storage().await?;
+    let (schedules, _) = api.engine.schedules().await?;
     let mut scrape = Scrape::default();
     scrape.jobs(&stats, &api.engine);
     scrape.work(&api.engine);
+    scrape.schedules(&schedules);
     scrape.store(&storage);
     if let Some(Extension(connections)) = connections {
         scrape.connections(&connections, api.limits.max_connections);
@@ -149,6 +151,14 @@ impl Scrape {
         self.counter("cortado_log_dropped_lines", help, logging::dropped());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         self.gauges("cortado_info", "Version of the server.", vec![(version, 1.0)]);
+    }
+
+    fn schedules(&mut self, schedules: &[Schedule]) {
+        self.gauge("cortado_schedules", "Schedules.", schedules.len() as f64);
+        let problems = schedules.iter().filter_map(Schedule::problem);
+        let unknown = problems.filter(|one| matches!(one, ScheduleProblem::UnknownZone(_)));
+        let help = "Schedules that do not run because the machine does not know their time zone.";
+        self.gauge("cortado_schedules_unknown_zone", help, unknown.count() as f64);
     }
 
     fn connections(&mut self, connections: &Connections, max: usize) {

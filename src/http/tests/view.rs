@@ -73,7 +73,7 @@ fn an_event_carries_what_its_type_needs_and_never_the_payload() {
     }
     let text = event_json(&enqueued());
     assert!(
-        text.ends_with(r#","priority":3,"max_attempts":10,"run_at":"1970-01-01T00:00:01.000Z"}"#),
+        text.ends_with(r#","priority":3,"max_attempts":25,"run_at":"1970-01-01T00:00:01.000Z"}"#),
         "{text}"
     );
 }

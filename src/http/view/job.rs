@@ -9,7 +9,7 @@ use super::event::{ChangeView, FailureView, LineView, ProgressView};
 use crate::engine::WaitReason;
 use crate::job::{
     AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, LogLine, Moment,
-    QueueName, State, Status, Tag, Time,
+    QueueName, RetryPolicy, State, Status, Tag, Time,
 };
 
 /// A job in a list and in the answer to a submission, without payload, result and attempts.
@@ -108,7 +108,7 @@ impl WhyView {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct BackoffView {
+pub struct BackoffView {
     base_ms: u64,
     cap_ms: u64,
 }
@@ -116,6 +116,23 @@ pub(super) struct BackoffView {
 impl BackoffView {
     pub(super) fn of(Backoff { base_ms, cap_ms }: Backoff) -> Self {
         BackoffView { base_ms, cap_ms }
+    }
+}
+
+/// A retry policy: `{"max_attempts","backoff","in_words"}`.
+#[derive(Debug, Serialize)]
+pub struct RetryView {
+    max_attempts: u16,
+    backoff: BackoffView,
+    /// What it amounts to: "up to 25 attempts over about 20 days".
+    in_words: String,
+}
+
+impl RetryView {
+    /// Creates the view of a policy.
+    pub fn of(retry: RetryPolicy) -> Self {
+        let backoff = BackoffView::of(retry.backoff);
+        RetryView { max_attempts: retry.max_attempts, backoff, in_words: retry.to_string() }
     }
 }
 

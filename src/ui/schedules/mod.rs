@@ -14,9 +14,9 @@ use serde::Deserialize;
 use crate::engine::{Engine, ScheduleError, SetScheduleError, run_blocking};
 use crate::http::api::extract::without_escape;
 use crate::http::layers::base_path::Address;
-use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, State};
+use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleProblem, State};
 
-use super::layout::error::UiError;
+use super::layout::error::{UiError, sentence};
 use super::layout::flash::Done;
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::parts::filters;
@@ -73,6 +73,10 @@ struct ScheduleRow {
     declared: bool,
     skipped: u64,
     next: Option<TimeText>,
+    /// Why it is not due at its times; empty if nothing is wrong.
+    problem: String,
+    /// Whether the machine does not know its time zone.
+    is_zone_unknown: bool,
     last: Option<Last>,
 }
 
@@ -98,6 +102,7 @@ impl ScheduleRow {
             }
             None => None,
         };
+        let problem = schedule.problem();
         Ok(ScheduleRow {
             name: name.to_string(),
             in_words: spec.cron.in_words(),
@@ -110,6 +115,8 @@ impl ScheduleRow {
             declared: spec.origin == Origin::Config,
             skipped: *skipped,
             next: next_at.filter(|_| !paused).map(|at| TimeText::new(at, now)),
+            is_zone_unknown: matches!(problem, Some(ScheduleProblem::UnknownZone(_))),
+            problem: problem.map(|problem| sentence(&problem.to_string())).unwrap_or_default(),
             last,
         })
     }

@@ -9,9 +9,7 @@ use crate::config::units::parse_duration;
 use crate::engine::submission::{ATTEMPTS, BackoffFields, PRIORITY};
 use crate::engine::{FieldError, Submission};
 use crate::job::shorten::MAX_NAME;
-use crate::job::{
-    Job, JobId, Json, JsonLimits, Labels, NewJob, RetryPolicy, Schema, Spec, Time, stable_hash,
-};
+use crate::job::{Job, JobId, Json, JsonLimits, Labels, NewJob, Schema, Spec, Time, stable_hash};
 
 use super::form_value::{
     Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
@@ -176,7 +174,7 @@ impl SubmitForm {
 
     /// The form of a job with these labels and this spec; options with their default value are left empty.
     pub fn of_spec(labels: &Labels, spec: &Spec) -> Self {
-        let (retry, usual) = (spec.retry, RetryPolicy::default());
+        let (retry, usual) = (spec.retry, labels.kind.default_retry());
         let unless = |is_usual: bool, text: String| if is_usual { String::new() } else { text };
         let (backoff, usual_backoff) = (retry.backoff, usual.backoff);
         let tags: Vec<&str> = labels.tags.iter().map(|tag| tag.as_str()).collect();
