@@ -34,6 +34,10 @@ function jobForm() {
   }
 
   function showPreview(page) {
+    // What an empty field means depends on the kind.
+    for (const input of form.querySelectorAll("details.options .field > input[placeholder]")) {
+      input.placeholder = page.getElementById(input.id)?.placeholder ?? input.placeholder;
+    }
     for (const old of previews()) {
       const fresh = document.importNode(page.getElementById(old.id), true);
       showTimes(fresh);

@@ -115,7 +115,8 @@ mod tests {
             let token = |choice: TokenChoice, configured: Option<&str>, variable: Option<&str>| {
                 let configured = configured.map(|token| AuthSettings::parse(token).unwrap());
                 let auth = choice.resolve_with(configured, variable.map(Into::into), listen);
-                auth.map(|auth| auth.map(|auth| auth.token)).map_err(|error| error.to_string())
+                auth.map(|auth| auth.map(|auth| auth.token.expose().clone()))
+                    .map_err(|error| error.to_string())
             };
             let given = || TokenChoice { token: Some(TOKEN.into()), ..TokenChoice::default() };
             let missing = token(TokenChoice::default(), None, None);

@@ -1,6 +1,7 @@
 //! The command line: `serve` (also the default without a subcommand), the client commands, and the commands for backups
 //! and exports. Every flag of the server can also be set by an environment variable; flags win.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,9 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
+use crate::job::secret::without_credentials;
 use crate::job::{
     Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
-    Tag, Time, add_names,
+    RetryPolicy, Secret, Tag, Time, add_names,
 };
 use crate::units::{parse_duration, parse_listen};
 
@@ -108,7 +110,7 @@ pub struct ServeArgs {
     pub concurrency: Option<Concurrency>,
     /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<String>,
+    pub auth_token: Option<Secret>,
     /// What to log, such as `info` or `warn,cortado=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "CORTADO_LOG")]
     pub log: Option<String>,
@@ -131,23 +133,31 @@ pub enum LogFormat {
 }
 
 /// The server that a client command talks to.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 pub struct ClientArgs {
     /// The server's address
     #[arg(
         long,
         value_name = "URL",
         env = "CORTADO_SERVER",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8080",
         value_parser = parse_server
     )]
     pub server: Url,
     /// The server's token, if it requires one; prefer CORTADO_AUTH_TOKEN
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<String>,
+    pub auth_token: Option<Secret>,
     /// PEM file with certificate authorities to trust in addition to the system's, for a server with a private certificate
     #[arg(long, value_name = "FILE", env = "CORTADO_CA_FILE")]
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for ClientArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = without_credentials(self.server.as_str());
+        f.debug_struct("ClientArgs").field("server", &server).finish_non_exhaustive()
+    }
 }
 
 impl ClientArgs {
@@ -210,8 +220,8 @@ pub struct SubmitArgs {
     /// Run no sooner than at this time (RFC 3339), such as 2026-11-23T08:00:00Z
     #[arg(long, value_name = "TIME")]
     pub run_at: Option<Time>,
-    /// The most attempts, 1 to 1000 [default: 10]
-    #[arg(long, value_name = "N", value_parser = parse_attempts)]
+    /// The most attempts, 1 to 1000
+    #[arg(long, value_name = "N", help = max_attempts_help(), value_parser = parse_attempts)]
     pub max_attempts: Option<u16>,
     /// Timeout of one attempt, such as 5m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -231,6 +241,14 @@ pub struct SubmitArgs {
         value_parser = parse_wait
     )]
     pub wait: Option<Option<Duration>>,
+}
+
+fn max_attempts_help() -> String {
+    let (usual, quick) = (RetryPolicy::default(), RetryPolicy::default_for("echo"));
+    format!(
+        "The most attempts, 1 to 1000 [default: {}, which is {usual}; {} for echo, sleep and fail]",
+        usual.max_attempts, quick.max_attempts
+    )
 }
 
 /// The server whose counters to print.
@@ -342,7 +360,8 @@ fn parse_attempts(text: &str) -> Result<u16, String> {
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {
-    let refused = || format!("{text:?} is not a server address such as http://127.0.0.1:8080");
+    let shown = without_credentials(text);
+    let refused = || format!("{shown:?} is not a server address such as http://127.0.0.1:8080");
     let url = Url::parse(text).map_err(|_| refused())?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
         Ok(url)
@@ -378,6 +397,16 @@ mod tests {
         assert!(
             matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(Concurrency::clamped(3)))
         );
+    }
+
+    #[test]
+    fn the_help_of_submit_says_what_the_default_retries_amount_to() {
+        let mut cli = Cli::command();
+        let submit = cli.find_subcommand_mut("submit").unwrap();
+        let help = submit.render_long_help().to_string();
+        let help: Vec<&str> = help.split_whitespace().collect();
+        let says = "default: 25, which is up to 25 attempts over about 20 days; 5 for echo, sleep and fail";
+        assert!(help.join(" ").contains(says), "{help:?}");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The validated settings, in the parts that the layers take.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
 use crate::http::server::access_log::AccessLog;
 use crate::http::{BasePath, HttpLimits};
+use crate::job::Secret;
 use crate::store;
 
 /// All settings, in the parts that the layers take.
@@ -71,10 +71,10 @@ pub struct StopSettings {
 }
 
 /// The credentials that requests need.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthSettings {
     /// The token that every request must carry.
-    pub token: String,
+    pub token: Secret,
 }
 
 /// The shortest token, in characters; a shorter one could be guessed.
@@ -92,17 +92,11 @@ impl AuthSettings {
                  `openssl rand -hex 24`"
             ));
         }
-        Ok(AuthSettings { token: token.to_owned() })
+        Ok(AuthSettings { token: token.into() })
     }
 }
 
 /// Whether a server on this address requires a token, because other machines can reach it.
 pub fn needs_token(listen: SocketAddr) -> bool {
     !listen.ip().to_canonical().is_loopback()
-}
-
-impl fmt::Debug for AuthSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AuthSettings(…)")
-    }
 }

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::attempts::dispatchers::Dispatchers;
+use super::schedule_zones::ZoneWarnings;
 use super::submission::declared_schedules::DeclaredSchedules;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockJump};
 use crate::logging::RetryLog;
 use crate::store::{Store, StoreError, Ticked};
 use crate::supervise::{Part, pass};
@@ -43,12 +44,14 @@ impl Timer {
         }
         self.declared.store().await;
         self.ensure_dispatchers().await;
+        let mut zones = ZoneWarnings::default();
         while !self.end.is_cancelled() {
             pass(Part::Timer);
             let wait = match self.store.tick().await {
                 Ok(ticked) => {
                     retry.worked();
                     log_tick(&ticked);
+                    zones.check(&*self.store).await;
                     if ticked.fired > 0 {
                         self.ensure_dispatchers().await;
                     }
@@ -98,9 +101,20 @@ impl Timer {
 }
 
 fn log_tick(ticked: &Ticked) {
-    let Ticked { fired, skipped, due, rescued, pruned, .. } = *ticked;
+    let Ticked { fired, skipped, due, rescued, pruned, clock_jump, .. } = *ticked;
+    match clock_jump {
+        Some(ClockJump::Forward(by)) => warn!(
+            jump_ms = by.as_millis() as u64,
+            "the system clock was set forward, or the machine was suspended; schedules and due times were adjusted"
+        ),
+        Some(ClockJump::Back(by)) => warn!(
+            jump_ms = -i64::try_from(by.as_millis()).unwrap_or(i64::MAX),
+            "the system clock was set back; schedules and due times were adjusted"
+        ),
+        None => {}
+    }
     if rescued > 0 {
-        warn!(rescued, "leases expired, attempts were rescued");
+        warn!(rescued, "leases expired, their attempts are lost");
     }
     if fired + skipped + due + pruned > 0 {
         debug!(fired, skipped, due, pruned, "store tick");

@@ -52,6 +52,12 @@ impl Time {
         Time(self.0.saturating_add(ms)).min(Time::MAX)
     }
 
+    /// This time minus a duration, at least [`Time::MIN`].
+    pub fn before(self, by: Duration) -> Self {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Time(self.0.saturating_sub(ms)).max(Time::MIN)
+    }
+
     /// The duration since `earlier`; zero when `earlier` is not before this time.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -7,12 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
+use crate::clock::ClockJump;
 use crate::job::{
     Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueChange,
     QueueName, Refused, Schedule, Status, Time, Verdict, WorkerName,
 };
 use crate::supervise::PartFailures;
 
+mod clock_changes;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod data_dir;
@@ -39,14 +41,18 @@ pub use permissions::{GroupAccess, WideAccess};
 pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
-pub use stats::{QueueStats, Stats, Storage};
+pub use stats::{PublishTimes, QueueStats, Stats, Storage};
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and it answers when the
 /// transition is durable (`claim` and `annotate` may answer earlier). Every later verb sees what was answered,
 /// durable or not. The items of one batch are handled in order.
 ///
 /// The store owns the clock: it takes relative delays, and returns absolute times. A time has come when `now` equals
-/// it.
+/// it. Leases end by the steady clock, all other times by the time of day. When a tick notices that the clock was set,
+/// delays (of retries, snoozes and [`Start::After`](crate::job::Start::After)) move along with it, so that they last as
+/// long as they were to last; times that somebody chose stay; and every schedule is counted again. A delay that began
+/// after now, because the clock was ahead, begins again when the store is opened. Records and events keep the times that
+/// the clock showed, except [`Job::run_at`] in the answers of reads.
 ///
 /// Every change of a job is the result of [`Status::step`], and its event carries the resulting state and attempt
 /// count; only `Interrupted` and `Snoozed`, which do not count the attempt, carry the number of the attempt that
@@ -259,7 +265,7 @@ pub struct Lease {
     pub job: Arc<Job>,
     /// The fencing token: the `seq` of the `Started` event.
     pub token: u64,
-    /// When it expires unless it is extended, by the clock of the store.
+    /// When it expires unless it is extended, by the steady clock of the store.
     pub expires: Time,
 }
 
@@ -351,6 +357,8 @@ pub struct Ticked {
     pub rescued: usize,
     /// How many finished jobs were removed.
     pub pruned: usize,
+    /// How far the clock was set since the last tick, if it was.
+    pub clock_jump: Option<ClockJump>,
     /// When the next schedule or job is due or the next lease ends, if any; not after now when there is more to do at
     /// once. It may be too early when a lease ended or was extended, and is never too late. It does not account for
     /// retention.

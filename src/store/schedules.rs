@@ -154,9 +154,15 @@ impl Schedules {
         due.into_iter().take(max).map(|(at, name)| (at, name.clone())).collect()
     }
 
-    /// Adjusts all schedules to the start of a new process; see [`Schedule::restarted`].
-    pub fn restarted(&mut self, now: Time) {
-        self.0.values_mut().for_each(|schedule| schedule.restarted(now));
+    /// Counts the next time of every schedule again; see [`Schedule::reconsider`].
+    pub fn reconsider(&mut self, now: Time) {
+        self.0.values_mut().for_each(|schedule| schedule.reconsider(now));
+    }
+
+    /// Counts the next time again of those that have none, because their time zone may be known by now.
+    pub fn reconsider_idle(&mut self, now: Time) {
+        let idle = self.0.values_mut().filter(|schedule| schedule.next_at.is_none());
+        idle.for_each(|schedule| schedule.reconsider(now));
     }
 
     /// When the next one is due.

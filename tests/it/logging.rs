@@ -284,3 +284,32 @@ async fn client_commands_end_quietly_when_nobody_reads_them() {
         assert_eq!(command.err.so_far(), [""; 0], "{args:?}");
     }
 }
+
+#[tokio::test]
+async fn the_log_announces_no_retry_after_the_last_attempt() {
+    let dir = Dir::new();
+    let server = Server::start(&dir, &[]).await;
+    let backoff = json!({ "base_ms": 1, "cap_ms": 1 });
+    let fail =
+        json!({ "kind": "fail", "payload": { "times": 9 }, "max_attempts": 3, "backoff": backoff });
+    let failed = server.client.submit(&fail).await;
+    let slow =
+        json!({ "kind": "sleep", "payload": { "ms": 60_000 }, "max_attempts": 1, "timeout_ms": 1 });
+    let timed_out = server.client.submit(&slow).await;
+    for id in [&failed, &timed_out] {
+        server.client.job_in(id, "discarded").await;
+    }
+    let log = server.stop().await;
+    let lines_of = |id: &str| -> Vec<&String> {
+        log.iter().filter(|line| line.contains("attempt failed") && line.contains(id)).collect()
+    };
+    for (id, attempts) in [(&failed, 3), (&timed_out, 1)] {
+        let lines = lines_of(id);
+        assert_eq!(lines.len(), attempts, "{lines:#?}");
+        let (last, earlier) = lines.split_last().unwrap();
+        assert!(last.contains("job discarded") && !last.contains("retry_in_ms"), "{last}");
+        for line in earlier {
+            assert!(line.contains("retry_in_ms=") && !line.contains("discarded"), "{line}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod bench;
+mod clock;
 mod command_lines;
 mod commands;
 mod complexity;
@@ -19,6 +20,8 @@ mod hostile;
 mod input;
 mod large_reads;
 mod logging;
+mod logins;
+mod metrics;
 mod orphans;
 mod paused;
 mod permissions;
@@ -30,6 +33,7 @@ mod rates;
 mod routes;
 mod schemas;
 mod searches;
+mod secrets;
 mod shutdown;
 mod slow_clients;
 mod storm;

@@ -20,9 +20,12 @@ const LINK: [(&str, &str); 3] = [
     ("sec-fetch-dest", "document"),
 ];
 
+/// The value of every parameter in [`routes`].
+pub const PARAMETER: &str = "019ab001-7c3e-7d10-8a55-0242ac120002";
+
 /// The path of every route, with an example for each parameter.
-fn routes() -> BTreeSet<String> {
-    routes_with("019ab001-7c3e-7d10-8a55-0242ac120002")
+pub fn routes() -> BTreeSet<String> {
+    routes_with(PARAMETER)
 }
 
 /// The path of every route, with this text for each parameter.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::leases::{EndRequest, Leases, Running};
 use super::report::{AttemptReport, Ended, Reports};
@@ -58,7 +58,8 @@ impl Executor {
 
     /// Gives a lease back unused, because the stop began before the attempt did.
     pub fn give_back(&self, running: Arc<Running>, slot: Slot) {
-        self.report(running, None, Verdict::Interrupted { why: Interruption::Stop }, slot);
+        let stopped = Verdict::Interrupted { why: Interruption::Stop };
+        self.report(running, None, stopped, slot, Duration::ZERO);
     }
 
     /// Runs an attempt until it ends, and reports it.
@@ -74,13 +75,12 @@ impl Executor {
         }
         if running.end.is_cancelled() {
             let decided = verdict(Ending::Aborted, cause_of(&running), retry(&job));
-            return self.report(running, None, decided, slot);
+            return self.report(running, None, decided, slot, started.elapsed());
         }
         let Some(handler) = self.registry.handler(&job.labels.kind) else {
             let message = format!("there is no handler for kind {:?}", job.labels.kind.as_str());
             let decided = failed(FailureClass::Error, &message, None, retry(&job));
-            log_end(&job, &decided, started);
-            return self.report(running, None, decided, slot);
+            return self.report(running, None, decided, slot, started.elapsed());
         };
         let limit = match job.spec.timeout_ms {
             Some(ms) => Duration::from_millis(ms),
@@ -99,8 +99,7 @@ impl Executor {
         let (ending, cause) = attempt.watch(task, limit).await;
         let ending = attempt.within_limits(ending);
         let decided = verdict(ending, cause, retry(&job));
-        log_end(&job, &decided, started);
-        self.report(running, Some(context), decided, slot);
+        self.report(running, Some(context), decided, slot, started.elapsed());
     }
 
     fn report(
@@ -109,8 +108,10 @@ impl Executor {
         context: Option<Context>,
         verdict: Verdict,
         slot: Slot,
+        ran_for: Duration,
     ) {
-        self.reports.send(AttemptReport::Ended(Ended { running, context, verdict, slot }));
+        let end = Ended { running, context, verdict, slot, ran_for };
+        self.reports.send(AttemptReport::Ended(end));
     }
 }
 
@@ -206,27 +207,4 @@ fn cause_of(running: &Running) -> Cause {
 
 fn retry(job: &Job) -> Retry {
     Retry { attempt: job.status.attempt, backoff: job.spec.retry.backoff, chance: fastrand::f64() }
-}
-
-fn log_end(job: &Job, verdict: &Verdict, started: Instant) {
-    let (id, kind, queue) = (job.id, &job.labels.kind, &job.labels.queue);
-    let attempt = job.status.attempt;
-    let duration_ms = started.elapsed().as_millis() as u64;
-    match verdict {
-        Verdict::Failed { failure, retry_in } => {
-            let retry_in_ms = retry_in.as_millis() as u64;
-            info!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms, retry_in_ms,
-                class = failure.class.as_str(), error = %failure, "attempt failed");
-        }
-        Verdict::Discarded { failure } => {
-            info!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms,
-                error = %failure, "job discarded");
-        }
-        Verdict::Completed { .. }
-        | Verdict::Snoozed { .. }
-        | Verdict::Cancelled
-        | Verdict::Interrupted { .. } => {
-            debug!(job.id = %id, job.kind = %kind, %queue, attempt, duration_ms, "attempt ended");
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 pub mod dispatcher;
 pub mod dispatchers;
+pub mod end_line;
 pub mod executor;
 pub mod heartbeat;
 pub mod leases;

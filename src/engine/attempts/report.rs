@@ -1,6 +1,7 @@
 //! What an executor reports to the settler: notes while its attempt runs, and its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -25,6 +26,8 @@ pub struct Ended {
     pub verdict: Verdict,
     /// Held until the end is stored, so that a queue never shows more running jobs than its limit.
     pub slot: Slot,
+    /// How long the executor had it.
+    pub ran_for: Duration,
 }
 
 /// The executor's end of the channel to the settler.

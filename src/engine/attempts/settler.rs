@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
+use super::end_line;
 use super::leases::{Leases, Running};
 use super::report::{AttemptReport, Ended};
 use crate::engine::Context;
@@ -172,6 +173,9 @@ impl Settler {
         let answers = self.store.settle(settlements).await?;
         let (mut finished, mut interrupted) = (0, 0);
         for (end, answer) in ended.iter().zip(answers) {
+            if let Ok(status) = &answer {
+                end_line::log(end, *status);
+            }
             match (answer, &end.verdict) {
                 (Ok(_), Verdict::Interrupted { .. }) => interrupted += 1,
                 (

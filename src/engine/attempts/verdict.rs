@@ -78,14 +78,14 @@ pub fn verdict(ending: Ending, cause: Cause, retry: Retry) -> Verdict {
     }
 }
 
-/// A failed attempt. It is retried after `after`, or after the job's backoff.
+/// A failed attempt. It is retried after the job's backoff, or after `after` if that is longer.
 pub fn failed(
     class: FailureClass,
     message: &str,
     after: Option<Duration>,
     retry: Retry,
 ) -> Verdict {
-    let retry_in = after.unwrap_or_else(|| retry.backoff.delay(retry.attempt, retry.chance));
+    let retry_in = retry.backoff.delay(retry.attempt, retry.chance).max(after.unwrap_or_default());
     Verdict::Failed { failure: Failure::new(class, message), retry_in }
 }
 
@@ -119,20 +119,22 @@ mod tests {
     #[test]
     fn every_ending_under_every_cause_has_the_verdict_of_the_table() {
         let error = || "no".to_owned();
-        let soon = Some(Duration::from_millis(7));
+        let soon = |ms| Some(Duration::from_millis(ms));
         let delay = Duration::from_secs(1);
         let returned = Ending::Returned;
         #[rustfmt::skip]
         let table = [
             //                                                      itself       timeout        cancel       stop
             (returned(Outcome::Done(Json::null())),                ["completed", "completed",   "completed", "completed"]),
-            (returned(Outcome::Retry { error: error(), after: None }), ["error 100", "timeout 100", "cancelled", "stop"]),
-            (returned(Outcome::Retry { error: error(), after: soon }), ["error 7", "timeout 100", "cancelled", "stop"]),
-            (returned(Outcome::Snooze { delay }),                  ["snoozed",   "timeout 100", "cancelled", "snoozed"]),
+            (returned(Outcome::Retry { error: error(), after: None }), ["error 150", "timeout 150", "cancelled", "stop"]),
+            (returned(Outcome::Retry { error: error(), after: soon(0) }), ["error 150", "timeout 150", "cancelled", "stop"]),
+            (returned(Outcome::Retry { error: error(), after: soon(149) }), ["error 150", "timeout 150", "cancelled", "stop"]),
+            (returned(Outcome::Retry { error: error(), after: soon(7_000) }), ["error 7000", "timeout 150", "cancelled", "stop"]),
+            (returned(Outcome::Snooze { delay }),                  ["snoozed",   "timeout 150", "cancelled", "snoozed"]),
             (returned(Outcome::Discard { error: error() }),        ["discarded", "discarded",   "cancelled", "discarded"]),
-            (returned(Outcome::Cancel),                            ["cancelled", "timeout 100", "cancelled", "stop"]),
-            (Ending::Panicked(error()),                            ["panic 100", "panic 100",   "cancelled", "panic 100"]),
-            (Ending::Aborted,                                      ["stop",      "timeout 100", "cancelled", "stop"]),
+            (returned(Outcome::Cancel),                            ["cancelled", "timeout 150", "cancelled", "stop"]),
+            (Ending::Panicked(error()),                            ["panic 150", "panic 150",   "cancelled", "panic 150"]),
+            (Ending::Aborted,                                      ["stop",      "timeout 150", "cancelled", "stop"]),
         ];
         for (ending, row) in table {
             for (cause, expected) in CAUSES.into_iter().zip(row) {

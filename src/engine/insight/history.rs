@@ -103,8 +103,12 @@ impl Tally {
 }
 
 impl Series {
-    /// The second to count into; the newest one if the clock was set back.
+    /// The second to count into; the newest one if the clock was set back. If it was set back by more than the seconds
+    /// that are kept, the history begins again, because otherwise it would end until the clock gets there again.
     pub fn at(&mut self, second: i64) -> &mut Tally {
+        if second < self.second.number - SECONDS as i64 {
+            *self = Series::default();
+        }
         if second > self.second.number {
             self.close_second(second);
         }
@@ -247,6 +251,17 @@ mod tests {
         count(&mut series, 100, 1, 1);
         count(&mut series, 40, 1, 1);
         assert_eq!(series.points(101).0[0].counts.completed, 2);
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_begins_the_history_again() {
+        let mut series = Series::default();
+        count(&mut series, 2_000_000, 3, 1);
+        count(&mut series, 1_000_000, 1, 1);
+        count(&mut series, 1_000_001, 1, 1);
+        let (seconds, minutes) = series.points(1_000_002);
+        assert_eq!((seconds.len(), minutes.len()), (2, 1));
+        assert_eq!(minutes[0].counts.completed, 2);
     }
 
     #[test]

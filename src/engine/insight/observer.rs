@@ -113,11 +113,11 @@ impl Observer {
     }
 
     async fn observe(&mut self, mut live: Receiver<Arc<Batch>>) {
-        let began = self.clock.now();
+        let began = self.clock.steady();
         self.replay().await;
         self.count_stored().await;
         self.observed.lock().failures.counted();
-        let took = self.clock.now().since(began);
+        let took = self.clock.steady().since(began);
         debug!(
             duration_ms = took.as_millis() as u64,
             "counted the jobs that failed before the start"

@@ -34,7 +34,9 @@ impl RateRestore {
             let from = to.saturating_sub(EVENTS_PER_READ).max(end);
             let Some((began, page)) = self.starts_between(from, to, head).await? else { break };
             let reaches_on = began.is_some_and(|at| now.since(at) <= longest);
-            pages.push(page.into_iter().map(|(at, queue)| (now.since(at), queue)).collect());
+            // When the clock was ahead by more than the limits reach back, it is not known when these attempts started.
+            let page = page.into_iter().filter(|(at, _)| at.since(now) <= longest);
+            pages.push(page.map(|(at, queue)| (now.since(at), queue)).collect());
             if !reaches_on {
                 break;
             }

@@ -29,9 +29,9 @@ pub struct Submission {
     pub delay_ms: Option<u64>,
     /// When the job is due, as an RFC 3339 timestamp. Cannot be combined with `delay_ms`.
     pub run_at: Option<String>,
-    /// The most attempts, from 1 to 1000; 10 by default.
+    /// The most attempts, from 1 to 1000; by default as in [`Kind::default_retry`].
     pub max_attempts: Option<u64>,
-    /// The backoff between attempts; by default 1 s, doubling up to 1 h.
+    /// The backoff between attempts; by default as in [`Kind::default_retry`].
     pub backoff: Option<BackoffFields>,
     /// The timeout of one attempt, in milliseconds.
     pub timeout_ms: Option<u64>,
@@ -126,7 +126,9 @@ impl Submission {
         let key = self.idempotency_key.as_deref();
         let key = key.and_then(|key| errors.take("idempotency_key", IdempotencyKey::parse(key)));
         let start = start(self.delay_ms, self.run_at.as_deref(), &mut errors);
-        let retry = retry(self.max_attempts, self.backoff.unwrap_or_default(), &mut errors);
+        let usual = RetryPolicy::default_for(&self.kind);
+        let backoff = self.backoff.unwrap_or_default();
+        let retry = retry(usual, self.max_attempts, backoff, &mut errors);
         if let Some(ms) = self.timeout_ms {
             errors.take("timeout_ms", TIMEOUT_MS.check(ms));
         }
@@ -199,11 +201,11 @@ fn start(delay_ms: Option<u64>, run_at: Option<&str>, errors: &mut FieldErrors) 
 
 /// A missing bound gets its default, adjusted so that it does not contradict the given one.
 fn retry(
+    usual: RetryPolicy,
     max_attempts: Option<u64>,
     backoff: BackoffFields,
     errors: &mut FieldErrors,
 ) -> RetryPolicy {
-    let usual = RetryPolicy::default();
     let attempts = max_attempts.unwrap_or(u64::from(usual.max_attempts));
     let attempts = errors.take("max_attempts", ATTEMPTS.check(attempts));
     for (field, bound) in [("backoff.base_ms", backoff.base_ms), ("backoff.cap_ms", backoff.cap_ms)]
@@ -244,8 +246,24 @@ mod tests {
         assert_eq!(job.labels.kind.as_str(), "echo");
         assert_eq!(job.labels.queue, QueueName::default());
         assert_eq!(job.spec.payload, Json::null());
-        assert_eq!(job.spec.retry, RetryPolicy::default());
+        assert_eq!(job.spec.retry, RetryPolicy::default_for("echo"));
         assert_eq!(job.start, Start::Now);
+    }
+
+    #[test]
+    fn the_default_budget_is_that_of_the_kind_and_what_is_given_replaces_its_part() {
+        let retry = |text: &str| parse(text).unwrap().spec.retry;
+        let (echo, usual) = (RetryPolicy::default_for("echo"), RetryPolicy::default());
+        assert_eq!(retry(r#"{"kind":"http"}"#), usual);
+        assert_eq!(retry(r#"{"kind":"mail"}"#), usual);
+        let three = RetryPolicy { max_attempts: 3, ..usual };
+        assert_eq!(retry(r#"{"kind":"http","max_attempts":3}"#), three);
+        let backoff = Backoff { base_ms: 7, ..usual.backoff };
+        let given = retry(r#"{"kind":"http","backoff":{"base_ms":7}}"#);
+        assert_eq!(given, RetryPolicy { backoff, ..usual });
+        let backoff = Backoff { base_ms: 90_000, cap_ms: 90_000 };
+        let given = retry(r#"{"kind":"echo","backoff":{"base_ms":90000}}"#);
+        assert_eq!(given, RetryPolicy { backoff, ..echo });
     }
 
     #[test]

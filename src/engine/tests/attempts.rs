@@ -51,6 +51,28 @@ async fn a_wait_that_the_handler_asks_for_is_kept() {
 }
 
 #[tokio::test]
+async fn a_wait_that_the_handler_asks_for_never_shortens_the_backoff() {
+    for ms in [None, Some(0), Some(1), Some(200_000)] {
+        let after = ms.map(Duration::from_millis);
+        let mut shop = open(one(move |_: Context, _: ()| async move {
+            Outcome::Retry { error: "busy".into(), after }
+        }));
+        let mut slow = work();
+        let backoff = Backoff { base_ms: 600_000, cap_ms: 600_000 };
+        Arc::get_mut(&mut slow.spec).unwrap().retry.backoff = backoff;
+        let before = SystemClock.now();
+        let id = shop.submit(slow).await;
+        let run_at = shop
+            .event(|of, change| match change {
+                Change::RetryScheduled { run_at, .. } if of == id => Some(*run_at),
+                _ => None,
+            })
+            .await;
+        assert!(run_at.since(before) >= Duration::from_millis(300_000), "{ms:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_snoozed_attempt_is_not_charged() {
     let calls = Arc::new(AtomicUsize::new(0));
     let seen = calls.clone();

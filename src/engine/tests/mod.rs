@@ -20,6 +20,7 @@ use crate::store::{Control, Store, StoreLimits, memory::MemoryStore};
 
 mod attempts;
 mod bulk;
+mod clock;
 mod complexity;
 mod faults;
 mod insight;

@@ -128,9 +128,14 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
     map
 }
 
-/// The delay that `Retry-After` asks for (RFC 9110 §10.2.3): seconds, or a date.
+/// The delay that `Retry-After` asks for; the longest one if several headers do.
 fn retry_after(headers: &HeaderMap, now: Time) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let values = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+    values.filter_map(|text| delay_until(text.trim(), now)).max()
+}
+
+/// The delay in a value of `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
+fn delay_until(text: &str, now: Time) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number that does not fit is a very long delay.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
@@ -179,7 +184,18 @@ mod tests {
         assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("99999999999999999999999"), Some(Duration::from_secs(u64::MAX)));
-        assert_eq!((wait("soon"), wait("-5"), wait("1.5")), (None, None, None));
+        assert_eq!(wait("0"), Some(Duration::ZERO));
+        assert_eq!((wait("soon"), wait("-5"), wait("1.5"), wait("")), (None, None, None, None));
+    }
+
+    #[test]
+    fn of_several_waits_the_longest_counts() {
+        let now: Time = "1994-11-06T08:49:07Z".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for text in ["0", "soon", "Sun, 06 Nov 1994 08:49:37 GMT", "7"] {
+            headers.append(RETRY_AFTER, text.parse().unwrap());
+        }
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(30)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::extract::NoQuery;
-use crate::http::view::Displayed;
+use crate::http::view::{Displayed, RetryView};
 use crate::http::{Api, json};
 use crate::job::Cursor;
 
@@ -21,18 +21,21 @@ struct KindView<'a> {
     kind: &'a str,
     about: &'a str,
     example: Box<RawValue>,
+    /// The retry policy of its jobs when the submission does not say.
+    retry: RetryView,
     /// The JSON Schema of its payloads, if it declares one.
     #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<Box<RawValue>>,
 }
 
-/// Lists the kinds: `{"kinds": [{"kind","about","example","schema"?}], "cursor"}`.
+/// Lists the kinds: `{"kinds": [{"kind","about","example","retry","schema"?}], "cursor"}`.
 pub async fn list(State(api): State<Api>, _: NoQuery) -> Response {
     let cursor = Displayed(api.engine.head());
     let kinds = api.engine.kinds().into_iter().map(|info| KindView {
         kind: info.kind.as_str(),
         about: &info.about,
         example: info.example.raw(),
+        retry: RetryView::of(info.kind.default_retry()),
         schema: info.schema.as_ref().map(|schema| schema.source().raw()),
     });
     json(&KindsView { kinds: kinds.collect(), cursor })

@@ -36,6 +36,8 @@ struct ScheduleView<'a> {
     set_at: Displayed<Time>,
     /// The next time; null if there is none. A paused schedule skips it.
     next_at: Option<Displayed<Time>>,
+    /// Why it is not due at its times: `{"code","message"}`; null if nothing is wrong.
+    problem: Option<ProblemView>,
     /// The next few times; only in responses with one schedule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     upcoming: Vec<Displayed<Time>>,
@@ -43,6 +45,13 @@ struct ScheduleView<'a> {
     /// The number of times that were skipped since the last job.
     skipped: u64,
     job: JobTemplate<'a>,
+}
+
+#[derive(Serialize)]
+struct ProblemView {
+    /// `unknown_zone` or `never_due`.
+    code: &'static str,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -72,6 +81,9 @@ impl<'a> ScheduleView<'a> {
             origin: spec.origin,
             set_at: Displayed(*set_at),
             next_at: next_at.map(Displayed),
+            problem: schedule
+                .problem()
+                .map(|problem| ProblemView { code: problem.code(), message: problem.to_string() }),
             upcoming: Vec::new(),
             last: last.map(fired),
             skipped: *skipped,

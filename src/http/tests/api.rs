@@ -241,7 +241,14 @@ async fn queues_are_paused_and_counted() {
     assert!(store.len() == 11 && store.values().all(|n| n == 0), "memory takes no disk: {store:?}");
     server.post("/api/v1/queues/a%20b/pause", "").await.is_problem(400, "invalid_parameter");
     let kinds = server.get("/api/v1/kinds").await.json();
-    assert_eq!(kinds["kinds"][0], json!({"kind":"echo","about":"Gives back.","example":1}));
+    let retry = json!({
+        "max_attempts": 5, "backoff": {"base_ms": 1_000, "cap_ms": 60_000},
+        "in_words": "up to 5 attempts over about 12 seconds",
+    });
+    assert_eq!(
+        kinds["kinds"][0],
+        json!({"kind":"echo","about":"Gives back.","example":1,"retry":retry})
+    );
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ fn enqueued() -> Event {
     event(1, State::Available, 0, change)
 }
 
+const TRACE: &str =
+    "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'";
 const JOB: &str = r#""job":{"id":"00000000-0000-0000-0000-000000000007","queue":"mail","kind":"echo","state":"running","attempt":1,"tags":["red"]}"#;
 
 #[test]
@@ -64,6 +66,11 @@ fn an_event_carries_what_its_type_needs_and_never_the_payload() {
             "job.discarded",
             r#","error":{"class":"timeout","message":"too slow"}"#,
         ),
+        (
+            Change::Discarded { failure: Failure::new(FailureClass::Error, TRACE) },
+            "job.discarded",
+            r#","error":{"class":"error","message":"Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'","summary":"KeyError: 'x'"}"#,
+        ),
         (Change::Interrupted { why: Interruption::Stop }, "job.interrupted", r#","why":"stop""#),
         (Change::Completed { result: Json::parse("42").unwrap() }, "job.completed", ""),
     ] {
@@ -73,7 +80,7 @@ fn an_event_carries_what_its_type_needs_and_never_the_payload() {
     }
     let text = event_json(&enqueued());
     assert!(
-        text.ends_with(r#","priority":3,"max_attempts":10,"run_at":"1970-01-01T00:00:01.000Z"}"#),
+        text.ends_with(r#","priority":3,"max_attempts":25,"run_at":"1970-01-01T00:00:01.000Z"}"#),
         "{text}"
     );
 }

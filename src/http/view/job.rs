@@ -1,5 +1,7 @@
 //! Jobs as JSON: the row of a list, the whole job, its log, and its status after an action.
-//! Payload and result are written exactly as they were received.
+//! Payload and result are written exactly as they were received, but for secrets in payloads.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,9 +9,10 @@ use serde_json::value::RawValue;
 use super::encode::{Displayed, millis};
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
 use crate::engine::WaitReason;
+use crate::job::secret::without_secrets;
 use crate::job::{
-    AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, LogLine, Moment,
-    QueueName, State, Status, Tag, Time,
+    AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, Kind, LogLine, Moment,
+    QueueName, RetryPolicy, State, Status, Tag, Time,
 };
 
 /// A job in a list and in the answer to a submission, without payload, result and attempts.
@@ -77,7 +80,7 @@ fn last_error(job: &Job) -> Option<FailureView<'_>> {
 pub struct JobView<'a> {
     #[serde(flatten)]
     row: JobRow<'a>,
-    payload: &'a RawValue,
+    payload: Cow<'a, RawValue>,
     result: Option<&'a RawValue>,
     timeout_ms: Option<u64>,
     backoff: BackoffView,
@@ -108,7 +111,7 @@ impl WhyView {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct BackoffView {
+pub struct BackoffView {
     base_ms: u64,
     cap_ms: u64,
 }
@@ -119,12 +122,29 @@ impl BackoffView {
     }
 }
 
+/// A retry policy: `{"max_attempts","backoff","in_words"}`.
+#[derive(Debug, Serialize)]
+pub struct RetryView {
+    max_attempts: u16,
+    backoff: BackoffView,
+    /// What it amounts to: "up to 25 attempts over about 20 days".
+    in_words: String,
+}
+
+impl RetryView {
+    /// Creates the view of a policy.
+    pub fn of(retry: RetryPolicy) -> Self {
+        let backoff = BackoffView::of(retry.backoff);
+        RetryView { max_attempts: retry.max_attempts, backoff, in_words: retry.to_string() }
+    }
+}
+
 impl<'a> JobView<'a> {
     /// Creates the view of a job.
     pub fn of(job: &'a Job) -> Self {
         JobView {
             row: JobRow::of(job),
-            payload: raw(&job.spec.payload),
+            payload: shown_payload(&job.labels.kind, &job.spec.payload),
             result: job.result().map(raw),
             timeout_ms: job.spec.timeout_ms,
             backoff: BackoffView::of(job.spec.retry.backoff),
@@ -152,6 +172,14 @@ impl<'a> JobView<'a> {
 }
 
 /// The text as it was received, without a copy.
+/// The payload without secrets.
+pub(super) fn shown_payload<'a>(kind: &Kind, payload: &'a Json) -> Cow<'a, RawValue> {
+    match without_secrets(kind, payload) {
+        Cow::Borrowed(payload) => Cow::Borrowed(raw(payload)),
+        Cow::Owned(payload) => Cow::Owned(payload.raw()),
+    }
+}
+
 pub(super) fn raw(json: &Json) -> &RawValue {
     // The text was validated when it was received, so the fallback is never used.
     serde_json::from_str(json.as_str()).unwrap_or(RawValue::NULL)

@@ -11,7 +11,7 @@ mod template;
 pub(crate) use encode::millis;
 pub use encode::{Displayed, to_json};
 pub use event::{EventView, event_json};
-pub use job::{JobRow, JobView, LogView, NumberedLineView, StatusView};
+pub use job::{JobRow, JobView, LogView, NumberedLineView, RetryView, StatusView};
 pub(crate) use series::PointView;
 pub(crate) use stats::{
     QueueStatsView, StatsMessage, StatsView, queue_views, stats_message, stats_message_view,

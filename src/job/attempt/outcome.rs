@@ -13,14 +13,16 @@ use crate::job::{Json, TRACEBACK, error_line};
 pub enum Outcome {
     /// The attempt succeeded; the value is stored as the result of the job.
     Done(Json),
-    /// The attempt failed. The next one starts after `after`, or after the job's backoff when that is `None`.
+    /// The attempt failed. The next one starts after the job's backoff, or after `after` if that is longer.
     Retry {
         /// The error message.
         error: String,
-        /// A delay that replaces the backoff, for example from a `Retry-After` header.
+        /// The shortest delay before the next attempt, for example from a `Retry-After` header. It can lengthen the
+        /// delay of the backoff, but not shorten it: otherwise a remote side could use up all attempts at once.
         after: Option<Duration>,
     },
-    /// The handler cannot do the work now and asks to be called again after `delay`. The attempt is not charged.
+    /// The handler cannot do the work now and asks to be called again after `delay`. The attempt is not charged, and
+    /// the backoff plays no part, so a handler that takes the delay from a remote side sets a lower limit itself.
     Snooze {
         /// The delay until the next call.
         delay: Duration,

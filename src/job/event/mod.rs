@@ -277,6 +277,11 @@ impl Change {
         }
     }
 
+    /// Whether `run_at` of this change is the end of a delay that begins with it.
+    pub fn starts_delay(&self) -> bool {
+        matches!(self, Change::RetryScheduled { .. } | Change::Snoozed { .. })
+    }
+
     /// The type of the event that carries this change.
     pub fn event_type(&self) -> EventType {
         match self {

@@ -175,6 +175,20 @@ impl Job {
         self.history.len() < MAX_HISTORY
     }
 
+    /// When the wait for `run_at` began: with the last change that set it.
+    pub fn wait_began(&self) -> Time {
+        self.last_wait().map_or(self.enqueued_at, |moment| moment.at)
+    }
+
+    /// Whether `run_at` is the end of a delay that the server chose.
+    pub fn is_delayed(&self) -> bool {
+        self.last_wait().is_some_and(|moment| moment.change.starts_delay())
+    }
+
+    fn last_wait(&self) -> Option<&Moment> {
+        self.history.iter().rev().find(|moment| moment.change.run_at(moment.at).is_some())
+    }
+
     /// The error of the last attempt that failed.
     pub fn last_failure(&self) -> Option<&Failure> {
         self.history.iter().rev().find_map(|moment| match &moment.change {

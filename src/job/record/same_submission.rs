@@ -1,6 +1,6 @@
 //! Whether two submissions ask for the same, although the job of the first one may have changed since.
 
-use crate::job::{Change, Job, Labels, NewJob, QueueName, Spec, Tag, same};
+use crate::job::{Change, Job, Labels, NewJob, QueueName, RetryPolicy, Spec, Tag, same};
 
 /// The submission of a job, as far as it is known.
 struct FirstSubmission<'a> {
@@ -13,6 +13,7 @@ struct FirstSubmission<'a> {
 impl FirstSubmission<'_> {
     fn differences(&self, new: &NewJob) -> Vec<&'static str> {
         let (first, spec) = (self.spec, &new.spec);
+        let (former, usual) = (RetryPolicy::FORMER_DEFAULT, new.labels.kind.default_retry());
         let payloads = (first.payload.as_str(), spec.payload.as_str());
         let fields = [
             ("kind", self.labels.kind == new.labels.kind),
@@ -20,8 +21,19 @@ impl FirstSubmission<'_> {
             ("queue", self.queue.is_none_or(|queue| *queue == new.labels.queue)),
             ("tags", have_same(&self.labels.tags, &new.labels.tags)),
             ("priority", self.priority.is_none_or(|priority| priority == spec.priority)),
-            ("max_attempts", first.retry.max_attempts == spec.retry.max_attempts),
-            ("backoff", first.retry.backoff == spec.retry.backoff),
+            // What both submissions left out may have got the default of an older version in the first one.
+            (
+                "max_attempts",
+                first.retry.max_attempts == spec.retry.max_attempts
+                    || (first.retry.max_attempts == former.max_attempts
+                        && spec.retry.max_attempts == usual.max_attempts),
+            ),
+            (
+                "backoff",
+                first.retry.backoff == spec.retry.backoff
+                    || (first.retry.backoff == former.backoff
+                        && spec.retry.backoff == usual.backoff),
+            ),
             ("timeout_ms", first.timeout_ms == spec.timeout_ms),
         ];
         fields.into_iter().filter(|(_, equal)| !equal).map(|(name, _)| name).collect()
@@ -96,6 +108,13 @@ mod tests {
             ["payload", "tags"]
         );
         assert_eq!(first.differences(&new(r#"{"a":[1,"ä"]}"#, &["x", "z"])), ["payload", "tags"]);
+        let mut old = first.clone();
+        let retry = |job: &NewJob, retry| Spec { retry, ..(*job.spec).clone() };
+        old.spec = retry(&first, RetryPolicy::FORMER_DEFAULT).into();
+        let mut again = first.clone();
+        again.spec = retry(&first, first.labels.kind.default_retry()).into();
+        assert_eq!(old.differences(&again), [""; 0], "the default has changed since");
+        assert_eq!(again.differences(&old), ["max_attempts", "backoff"]);
         let twice = new(r#"{"a":1,"a":1}"#, &[]);
         assert_eq!(twice.differences(&twice.clone()), [""; 0]);
     }

@@ -14,6 +14,9 @@ use explain::{ACCEPTED, explain};
 use search::{Search, empty_field};
 
 mod explain;
+#[cfg(test)]
+#[path = "cron/tests/oracle.rs"]
+mod oracle;
 mod search;
 mod words;
 
@@ -84,30 +87,22 @@ impl Cron {
     }
 
     /// The first matching time after `after`. `None` when there is none within 40 years, or when this machine does not
-    /// know the zone. A local time that is skipped when clocks go forward is due at the end of the gap; one that occurs
-    /// twice is due once, unless the pattern matches many times in the hour.
+    /// know the zone. A fixed time of day that is skipped when clocks go forward is due at the end of the gap, and one
+    /// that occurs twice is due once. A pattern with `*` in the field for seconds, minutes or hours follows real time.
     pub fn next_after(&self, after: Time) -> Option<Time> {
-        match self.meaning().ok()? {
-            Meaning::Every(interval) => {
-                let (step, at) = (i64::try_from(interval.as_millis()).ok()?, after.millis());
-                let next = at.checked_sub(at.rem_euclid(step))?.checked_add(step)?;
-                Some(Time::from_millis(next)).filter(|next| *next <= Time::MAX)
-            }
-            Meaning::Pattern(pattern) => {
-                let zone = time_zone(&self.zone)?;
-                let after = jiff::Timestamp::from_millisecond(after.millis()).ok()?;
-                let next = Search::default().next(&pattern, after.to_zoned(zone))?;
-                let next = Time::from_millis(next.timestamp().as_millisecond());
-                Some(next).filter(|next| *next <= Time::MAX)
-            }
-        }
+        self.meaning().ok()?.next_after(&self.zone, after)
     }
 
     /// The next `count` matching times after `after`.
     pub fn upcoming(&self, after: Time, count: usize) -> Vec<Time> {
-        std::iter::successors(self.next_after(after), |at| self.next_after(*at))
-            .take(count)
-            .collect()
+        let Ok(meaning) = self.meaning() else { return Vec::new() };
+        let next = |after: &Time| meaning.next_after(&self.zone, *after);
+        std::iter::successors(next(&after), next).take(count).collect()
+    }
+
+    /// Whether this machine knows the time zone now. Its database of time zones can change while the server runs.
+    pub fn is_zone_known(&self) -> bool {
+        time_zone(&self.zone).is_some()
     }
 
     /// Describes the pattern in words: "At 02:30, Mon–Fri". A pattern that never matches is returned as it is.
@@ -164,6 +159,23 @@ fn read(pattern: &str) -> Result<croner::Cron, String> {
 enum Meaning {
     Every(Duration),
     Pattern(Box<croner::Cron>),
+}
+
+impl Meaning {
+    fn next_after(&self, zone: &str, after: Time) -> Option<Time> {
+        let next = match self {
+            Meaning::Every(interval) => {
+                let (step, at) = (i64::try_from(interval.as_millis()).ok()?, after.millis());
+                at.checked_sub(at.rem_euclid(step))?.checked_add(step)?
+            }
+            Meaning::Pattern(pattern) => {
+                let zone = time_zone(zone)?;
+                let after = jiff::Timestamp::from_millisecond(after.millis()).ok()?;
+                Search::default().next(pattern, &zone, after)?.as_millisecond()
+            }
+        };
+        Some(Time::from_millis(next)).filter(|next| *next <= Time::MAX)
+    }
 }
 
 /// Looks up a time zone by name or offset in this machine's database; an empty text is UTC.

@@ -3,6 +3,7 @@
 
 pub mod cron;
 
+use std::fmt;
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::job::{
     Cron, JobId, Labels, NewJob, ScheduleName, Skip, Spec, StableHasher, Start, Tag, Time,
 };
+
+/// The largest step back of the clock after which a schedule does not run again for the same times, as in Vixie cron.
+const SMALL_CORRECTION: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// The specification of a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +87,40 @@ pub struct Fired {
     pub job: JobId,
 }
 
+/// Why a schedule is not due at its times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScheduleProblem {
+    /// This machine does not know its time zone, which it knew when the schedule was created, or another machine did.
+    UnknownZone(Box<str>),
+    /// Its pattern matches no time. Older versions accepted such patterns.
+    NeverDue,
+}
+
+impl ScheduleProblem {
+    /// Returns the public name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ScheduleProblem::UnknownZone(_) => "unknown_zone",
+            ScheduleProblem::NeverDue => "never_due",
+        }
+    }
+}
+
+impl fmt::Display for ScheduleProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ScheduleProblem::UnknownZone(zone) => write!(
+                f,
+                "this machine does not know the time zone {zone:?} (is its time zone database, tzdata, installed?); \
+                 the schedule does not run until it does"
+            ),
+            ScheduleProblem::NeverDue => {
+                f.write_str("the pattern matches no time in the next 40 years")
+            }
+        }
+    }
+}
+
 /// What to do with a schedule that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DueAction {
@@ -123,6 +161,17 @@ impl Schedule {
         self.next_at.filter(|_| !self.paused)
     }
 
+    /// Why it is not due at its times, if something is wrong with them.
+    pub fn problem(&self) -> Option<ScheduleProblem> {
+        if !self.spec.cron.is_zone_known() {
+            Some(ScheduleProblem::UnknownZone(self.spec.cron.zone().into()))
+        } else if self.next_at.is_none() {
+            Some(ScheduleProblem::NeverDue)
+        } else {
+            None
+        }
+    }
+
     /// Decides what to do at `now` for the schedule that was due at `due`. `last_is_over` says whether its last job has
     /// finished or was deleted. However many times have passed, there is one run.
     pub fn due(&self, due: Time, now: Time, last_is_over: bool) -> DueAction {
@@ -144,17 +193,27 @@ impl Schedule {
         self.spec.cron.next_after(too_late).filter(|later| *later <= now)
     }
 
-    /// Computes the next time again when a process starts, because the rules of its time zone may have changed or be
-    /// known again. A time that was already missed is kept.
-    pub fn restarted(&mut self, now: Time) {
-        let has_run = |at: &Time| self.last.is_some_and(|last| last.due >= Some(*at));
+    /// Computes the next time again when a process starts, when the clock was set, or when the rules of its time zone
+    /// may have changed or be known again. A time that was already missed is kept.
+    pub fn reconsider(&mut self, now: Time) {
         match self.next_at {
             Some(due) if due <= now => {}
-            Some(_) | None => {
-                let next = self.spec.cron.next_after(now).filter(|at| !has_run(at));
-                self.next_at = next.or(self.next_at);
-            }
+            Some(_) | None => self.next_at = self.next_time(now).or(self.next_at),
         }
+    }
+
+    /// The first of its times after `now` for which it has not run yet. If the clock was set back by a lot, it runs again
+    /// for times that it has run for: they were not the real ones, and otherwise it would not run until the clock gets
+    /// there again. If the clock was set back a little, by less than the schedule's period and three hours, it does not.
+    fn next_time(&self, now: Time) -> Option<Time> {
+        let cron = &self.spec.cron;
+        let next = cron.next_after(now)?;
+        let Some(last) = self.last.and_then(|last| last.due).filter(|last| next <= *last) else {
+            return Some(next);
+        };
+        let after_last = cron.next_after(last);
+        let period = after_last.map_or(SMALL_CORRECTION, |after| after.since(last));
+        if last.since(now) <= period.min(SMALL_CORRECTION) { after_last } else { Some(next) }
     }
 
     /// The next job. Its id is derived from the name, the time and `seq`, the number of the event that records the job,
@@ -290,23 +349,50 @@ mod tests {
     fn a_new_process_counts_again_but_neither_forgets_nor_repeats_a_time() {
         let at = |minutes: i64| Time::from_millis(minutes * MINUTE);
         let mut kind = schedule(Overlap::Allow, None);
-        kind.restarted(at(5));
+        kind.reconsider(at(5));
         assert_eq!(kind.next_at, Some(at(1)), "it was missed and is made up for");
         kind.fired(kind.next_at, JobId::from_u128(1), at(5));
-        kind.restarted(Time::from_millis(5 * MINUTE + 9));
+        kind.reconsider(Time::from_millis(5 * MINUTE + 9));
         assert_eq!(kind.next_at, Some(at(6)), "as it was");
         kind.next_at = None;
-        kind.restarted(at(7));
+        kind.reconsider(at(7));
         assert_eq!(kind.next_at, Some(at(8)), "its zone is known again");
         kind.next_at = Some(at(500));
-        kind.restarted(at(7));
+        kind.reconsider(at(7));
         assert_eq!(kind.next_at, Some(at(8)), "its zone has other rules");
         kind.fired(Some(at(8)), JobId::from_u128(2), at(8));
-        kind.restarted(Time::from_millis(8 * MINUTE - 1));
+        kind.reconsider(Time::from_millis(8 * MINUTE - 1));
         assert_eq!(kind.next_at, Some(at(9)), "the clock went back a little");
         kind.spec.cron = Cron::unknown_zone();
-        kind.restarted(at(8));
+        kind.reconsider(at(8));
         assert_eq!(kind.next_at, Some(at(9)), "its zone is not known just now");
+    }
+
+    #[test]
+    fn a_schedule_that_ran_while_the_clock_was_ahead_runs_again_once_it_is_right() {
+        const HOUR: i64 = 60 * MINUTE;
+        const DAY: i64 = 24 * HOUR;
+        let at = Time::from_millis;
+        // The pattern, the time it ran for, the corrected time, and when it must run next.
+        for (pattern, ran_for, now, next) in [
+            ("every 1m", 1_500 * DAY, DAY, DAY + MINUTE),
+            ("0 0 * * *", 1_500 * DAY, DAY + HOUR, 2 * DAY),
+            ("0 0 1 1 *", 3_650 * DAY, DAY, 365 * DAY),
+            // By more than its period, or by more than three hours.
+            ("* * * * *", DAY + 10 * MINUTE, DAY, DAY + MINUTE),
+            ("0 * * * *", DAY + 2 * HOUR, DAY, DAY + HOUR),
+            ("0 4 * * *", DAY + 4 * HOUR, DAY, DAY + 4 * HOUR),
+            // A small correction does not run it twice.
+            ("* * * * *", DAY + MINUTE, DAY + MINUTE - 1, DAY + 2 * MINUTE),
+            ("0 * * * *", DAY + HOUR, DAY + 5, DAY + 2 * HOUR),
+            ("0 3 * * *", DAY + 3 * HOUR, DAY, 2 * DAY + 3 * HOUR),
+        ] {
+            let mut kind = schedule(Overlap::Allow, None);
+            kind.spec.cron = Cron::parse(pattern, "", Time::default()).unwrap();
+            kind.fired(Some(at(ran_for)), JobId::from_u128(1), at(ran_for));
+            kind.reconsider(at(now));
+            assert_eq!(kind.next_at, Some(at(next)), "{pattern} for {ran_for} at {now}");
+        }
     }
 
     #[test]

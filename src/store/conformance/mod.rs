@@ -8,6 +8,7 @@ use crate::clock::ManualClock;
 use crate::job::Time;
 
 pub(crate) mod claim;
+pub(crate) mod clock;
 pub(crate) mod control;
 mod draft;
 pub(crate) mod enqueue;
@@ -159,6 +160,19 @@ macro_rules! conformance_suite {
                 a_tick_does_one_step_of_rescues_and_asks_for_more
                 a_tick_tells_when_the_next_one_is_needed
             }
+            clock {
+                setting_the_clock_ends_no_lease_and_prolongs_none
+                a_tick_says_how_far_the_clock_was_set
+                a_delay_lasts_as_long_as_it_was_to_last
+                a_chosen_time_follows_the_clock
+                a_delay_that_began_while_the_clock_was_ahead_begins_again
+                a_delay_is_not_prolonged_by_a_restart
+                a_job_from_a_clock_that_was_ahead_is_not_claimed_after_all_others
+                a_schedule_follows_a_clock_that_was_years_ahead_and_is_corrected
+                a_clock_set_back_a_little_runs_no_schedule_twice
+                a_paused_schedule_is_counted_again_too
+                what_finished_while_the_clock_was_ahead_does_not_stay_for_years
+            }
             schedule {
                 a_schedule_is_kept_as_it_was_asked_for
                 a_schedule_of_a_long_payload_leaves_nothing_behind
@@ -216,6 +230,7 @@ macro_rules! conformance_suite {
                 a_search_stops_when_its_time_is_over_and_goes_on_from_there
                 searches_that_are_to_end_still_come_further
                 a_hostile_payload_is_searched_like_any_other
+                a_search_does_not_depend_on_how_json_is_escaped
             }
             read {
                 a_page_is_bounded_by_bytes_and_goes_on_where_it_ended

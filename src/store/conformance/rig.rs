@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Harness;
-use crate::clock::Clock;
+use crate::clock::{Clock, ManualClock};
 use crate::job::{
     Concurrency, Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json,
     LogLine, NewJob, QueueChange, QueueName, QueueSettings, RateLimit, RateRule, State, Status,
@@ -93,6 +93,10 @@ impl<H: Harness> Rig<H> {
 
     pub(crate) fn now(&self) -> Time {
         self.harness.clock().now()
+    }
+
+    pub(crate) fn clock(&self) -> &ManualClock {
+        self.harness.clock()
     }
 
     pub(crate) fn pass(&self, time: Duration) {

@@ -347,13 +347,19 @@ impl Store for LogStore {
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
         let mut cursor = self.shared.head();
         for _ in 0..MAX_READ_ATTEMPTS {
-            let trail =
-                self.inspect_index(move |index, head| (read::list::trail(index, id), head)).await;
-            let (trail, head) = trail?;
+            let indexed =
+                self.inspect_index(move |index, head| (read::list::find(index, id), head)).await;
+            let (indexed, head) = indexed?;
             cursor = head;
-            let found = match trail {
-                Some(trail) => {
-                    self.read(move |shared| read::records::fold(shared, id, &trail)).await?
+            let found = match indexed {
+                Some(at) => {
+                    let trail = at.trail.clone();
+                    let fold = move |shared: &Shared| read::records::fold(shared, id, &trail);
+                    let mut job = self.read(fold).await?;
+                    if let Some(job) = &mut job {
+                        at.correct(job);
+                    }
+                    job
                 }
                 None => {
                     let find = move |shared: &Shared| {
@@ -370,7 +376,7 @@ impl Store for LogStore {
             // It does not exist, or it moved between the index and the archive during the read.
             if self
                 .inspect_index(move |index, head| {
-                    read::list::trail(index, id).is_none() && head == cursor
+                    read::list::find(index, id).is_none() && head == cursor
                 })
                 .await?
             {
@@ -441,7 +447,7 @@ impl Store for LogStore {
     }
 
     fn end_searches(&self) {
-        let now = self.shared.clock.now();
+        let now = self.shared.clock.steady();
         self.shared.searches.end(now);
         self.shared.log_reads.end(now);
     }

@@ -7,7 +7,7 @@ use crate::job::{Change, Job, JobId, State, Status, Step, Time};
 use crate::store::{Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement};
 
 impl Content {
-    pub(super) fn claim(&mut self, now: Time, claim: &Claim) -> Vec<Lease> {
+    pub(super) fn claim(&mut self, now: Time, steady: Time, claim: &Claim) -> Vec<Lease> {
         if self.queues.get(&claim.queue).is_some_and(|settings| settings.paused) {
             return Vec::new();
         }
@@ -18,12 +18,12 @@ impl Content {
             .collect();
         ready.sort_by_key(|job| (std::cmp::Reverse(job.spec.priority), job.run_at, job.id));
         let chosen: Vec<JobId> = ready.iter().take(claim.max).map(|job| job.id).collect();
-        chosen.into_iter().filter_map(|id| self.claim_one(now, id, claim)).collect()
+        chosen.into_iter().filter_map(|id| self.claim_one(now, steady, id, claim)).collect()
     }
 
-    fn claim_one(&mut self, now: Time, id: JobId, claim: &Claim) -> Option<Lease> {
+    fn claim_one(&mut self, now: Time, steady: Time, id: JobId, claim: &Claim) -> Option<Lease> {
         let status = self.jobs.get(&id)?.status.step(Step::Claim).ok()?;
-        let expires = now.after(claim.ttl);
+        let expires = steady.after(claim.ttl);
         self.leases.insert(id, Held { token: self.last_seq + 1, expires });
         let job = self.change(now, id, status, Change::Started { worker: claim.worker.clone() })?;
         Some(Lease { token: job.seq, job: Arc::new(job), expires })

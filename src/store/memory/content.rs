@@ -8,6 +8,7 @@ use crate::job::{
     State, Status, Time,
 };
 use crate::store::StoreLimits;
+use crate::store::clock_changes::TickWatch;
 use crate::store::schedules::Schedules;
 
 /// Everything that a restart keeps, and the events that the current verb has added.
@@ -24,6 +25,9 @@ pub(super) struct Content {
     /// The queues for which something is set.
     pub(super) queues: BTreeMap<QueueName, QueueSettings>,
     pub(super) schedules: Schedules,
+    /// New jobs whose `run_at` is the end of a delay and not a time that somebody chose.
+    pub(super) submitted_with_delay: BTreeSet<JobId>,
+    pub(super) watch: TickWatch,
     pub(super) starts: Vec<Time>,
     /// The log, oldest event first.
     pub(super) log: VecDeque<Event>,
@@ -35,6 +39,7 @@ pub(super) struct Content {
 #[derive(Clone, Copy)]
 pub(super) struct Held {
     pub(super) token: u64,
+    /// When it expires, by the steady clock.
     pub(super) expires: Time,
 }
 
@@ -49,6 +54,8 @@ impl Content {
             leases: BTreeMap::new(),
             queues: BTreeMap::new(),
             schedules: Schedules::default(),
+            submitted_with_delay: BTreeSet::new(),
+            watch: TickWatch::default(),
             starts: Vec::new(),
             log: VecDeque::new(),
             fresh: Vec::new(),
@@ -94,6 +101,7 @@ impl Content {
     /// Removes a job and frees its key.
     pub(super) fn forget(&mut self, id: JobId) {
         let job = self.jobs.remove(&id);
+        self.submitted_with_delay.remove(&id);
         if let Some(key) = job.and_then(|job| job.spec.idempotency_key.clone()) {
             self.keys.remove(&key);
         }

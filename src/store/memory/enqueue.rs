@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::Content;
-use crate::job::{Change, Fact, IdempotencyKey, Job, NewJob, QueueName, State, Time};
+use crate::job::{Change, Fact, IdempotencyKey, Job, NewJob, QueueName, Start, State, Time};
 use crate::store::reused_key::index_in;
 use crate::store::{EnqueueError, Enqueued, KeyOwner, ReusedKey, TooManyQueues};
 
@@ -83,6 +83,9 @@ impl Content {
         let state = if run_at > now { State::Scheduled } else { State::Available };
         if let Some(key) = &new.spec.idempotency_key {
             self.keys.insert(key.clone(), new.id);
+        }
+        if matches!(new.start, Start::After(_)) {
+            self.submitted_with_delay.insert(new.id);
         }
         let change = Change::Enqueued { spec: new.spec, run_at };
         let fact = Fact::Job { id: new.id, labels: new.labels, state, attempt: 0, change };

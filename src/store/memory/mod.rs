@@ -72,7 +72,8 @@ impl MemoryStore {
     pub fn restarted(&self) -> Arc<MemoryStore> {
         let mut content = self.lock().content.clone();
         content.rescue_all(self.clock.now());
-        content.schedules.restarted(self.clock.now());
+        content.correct_times(self.clock.now());
+        content.schedules.reconsider(self.clock.now());
         content.take_fresh(); // there are no followers yet
         MemoryStore::with(content, self.clock.clone())
     }
@@ -122,7 +123,7 @@ impl MemoryStore {
         let mut inner = self.open()?;
         let Inner { content, signals, .. } = &mut *inner;
         let answer = verb(content, self.clock.now());
-        signals.tell(content);
+        signals.tell(content, self.clock.now(), self.clock.steady());
         Ok(answer)
     }
 }
@@ -137,7 +138,7 @@ fn open(inner: &Mutex<Inner>) -> Result<MutexGuard<'_, Inner>, StoreError> {
 }
 
 impl StoreSignals {
-    fn tell(&mut self, content: &mut Content) {
+    fn tell(&mut self, content: &mut Content, now: Time, steady: Time) {
         let fresh = content.take_fresh();
         for event in fresh.iter() {
             match &event.fact {
@@ -145,7 +146,7 @@ impl StoreSignals {
                     if content.is_available(*id) {
                         self.wake(&labels.queue).notify_one();
                     }
-                    self.expect(content.timer_of(*id));
+                    self.expect(content.timer_of(*id, now, steady));
                 }
                 Fact::Queue { queue, change: QueueChange::Resumed } => {
                     self.wake(queue).notify_one();
@@ -190,7 +191,8 @@ impl Store for MemoryStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
-        self.write(|content, now| content.claim(now, &claim))
+        let steady = self.clock.steady();
+        self.write(|content, now| content.claim(now, steady, &claim))
     }
 
     async fn extend(
@@ -199,9 +201,10 @@ impl Store for MemoryStore {
         ttl: Duration,
     ) -> Result<Vec<Extension>, StoreError> {
         let mut inner = self.open()?;
-        let expires = self.clock.now().after(ttl);
+        let expires = self.clock.steady().after(ttl);
         let answers = leases.iter().map(|lease| inner.content.extend(*lease, expires)).collect();
-        inner.signals.expect((!leases.is_empty()).then_some(expires));
+        let ends = self.clock.now().after(ttl);
+        inner.signals.expect((!leases.is_empty()).then_some(ends));
         Ok(answers)
     }
 
@@ -241,8 +244,8 @@ impl Store for MemoryStore {
     async fn tick(&self) -> Result<Ticked, StoreError> {
         let mut inner = self.open()?;
         let Inner { content, signals, .. } = &mut *inner;
-        let ticked = content.tick(self.clock.now());
-        signals.tell(content);
+        let ticked = content.tick(self.clock.now(), self.clock.steady());
+        signals.tell(content, self.clock.now(), self.clock.steady());
         signals.expected = ticked.next;
         Ok(ticked)
     }
@@ -311,7 +314,7 @@ impl Store for MemoryStore {
     }
 
     fn end_searches(&self) {
-        self.searches.end(self.clock.now());
+        self.searches.end(self.clock.steady());
     }
 
     fn health(&self) -> Result<(), StoreError> {

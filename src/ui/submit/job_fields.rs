@@ -4,11 +4,11 @@
 use axum::http::StatusCode;
 
 use crate::engine::{KindInfo, PayloadError};
-use crate::job::Schema;
 use crate::job::schema::Field;
+use crate::job::{RetryPolicy, Schema};
 
 use super::form_switch::SwitchedForm;
-use super::form_value::Errors;
+use super::form_value::{Errors, written};
 use super::payload_form::{by_input, input_fields, schema_of};
 use super::payload_input::Input;
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
@@ -88,6 +88,38 @@ impl JobFields {
     /// The error of a field as a sentence; empty when the field is valid.
     pub fn wrong(&self, field: &str) -> String {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
+    }
+
+    fn usual_retry(&self) -> RetryPolicy {
+        RetryPolicy::default_for(self.form.kind.trim())
+    }
+
+    /// The number of attempts when the form does not say.
+    pub fn usual_attempts(&self) -> String {
+        self.usual_retry().max_attempts.to_string()
+    }
+
+    /// The initial backoff when the form does not say.
+    pub fn usual_base(&self) -> String {
+        written(self.usual_retry().backoff.base_ms)
+    }
+
+    /// The maximum backoff when the form does not say.
+    pub fn usual_cap(&self) -> String {
+        written(self.usual_retry().backoff.cap_ms)
+    }
+
+    /// The retry policy of the form as a sentence; empty when its fields are invalid.
+    pub fn retry_budget(&self) -> String {
+        let retry_alone = SubmitForm {
+            kind: self.form.kind.clone(),
+            max_attempts: self.form.max_attempts.clone(),
+            backoff_base: self.form.backoff_base.clone(),
+            backoff_cap: self.form.backoff_cap.clone(),
+            ..SubmitForm::default()
+        };
+        let job = retry_alone.new_job(None).ok();
+        job.map(|job| sentence(&job.spec.retry.to_string())).unwrap_or_default()
     }
 
     /// The number of fields that are marked as invalid.

@@ -8,10 +8,9 @@ use serde_json::value::RawValue;
 use crate::config::units::parse_duration;
 use crate::engine::submission::{ATTEMPTS, BackoffFields, PRIORITY};
 use crate::engine::{FieldError, Submission};
+use crate::job::secret::without_secrets;
 use crate::job::shorten::MAX_NAME;
-use crate::job::{
-    Job, JobId, Json, JsonLimits, Labels, NewJob, RetryPolicy, Schema, Spec, Time, stable_hash,
-};
+use crate::job::{Job, JobId, Json, JsonLimits, Labels, NewJob, Schema, Spec, Time, stable_hash};
 
 use super::form_value::{
     Errors, cut, cut_list, cut_payload, duration, filled, form_field, json, number, written,
@@ -176,13 +175,13 @@ impl SubmitForm {
 
     /// The form of a job with these labels and this spec; options with their default value are left empty.
     pub fn of_spec(labels: &Labels, spec: &Spec) -> Self {
-        let (retry, usual) = (spec.retry, RetryPolicy::default());
+        let (retry, usual) = (spec.retry, labels.kind.default_retry());
         let unless = |is_usual: bool, text: String| if is_usual { String::new() } else { text };
         let (backoff, usual_backoff) = (retry.backoff, usual.backoff);
         let tags: Vec<&str> = labels.tags.iter().map(|tag| tag.as_str()).collect();
         SubmitForm {
             kind: labels.kind.to_string(),
-            payload: json_text::editable(&spec.payload),
+            payload: json_text::editable(&without_secrets(&labels.kind, &spec.payload)),
             queue: unless(labels.queue.as_str() == "default", labels.queue.to_string()),
             priority: unless(spec.priority == 0, spec.priority.to_string()),
             max_attempts: unless(

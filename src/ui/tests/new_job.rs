@@ -227,3 +227,28 @@ async fn the_form_says_beforehand_why_it_would_be_refused() {
     drawn.assert_lacks("aria-invalid");
     desk.get("/jobs/new?kind=mail").await.assert_has("id=\"refusal\"></p>");
 }
+
+#[tokio::test]
+async fn the_form_says_what_its_retries_amount_to() {
+    let desk = Desk::open();
+    for (query, words) in [
+        ("kind=echo", "Up to 5 attempts over about 12 seconds."),
+        ("kind=mail", "Up to 25 attempts over about 20 days."),
+        ("kind=mail&max_attempts=1", "One attempt and no retries."),
+        ("kind=mail&max_attempts=3&backoff_base=2h", "Up to 3 attempts over about 5 hours."),
+        ("kind=echo&max_attempts=5&backoff_cap=0", "Up to 5 attempts within a second."),
+        ("kind=echo&max_attempts=0", ""),
+        ("kind=echo&backoff_base=soon", ""),
+    ] {
+        let expected = format!("id=\"retries\" role=\"status\">{words}</p>");
+        for page in ["/jobs/new", "/schedules/new"] {
+            desk.get(&format!("{page}?{query}")).await.assert_has(&expected);
+        }
+    }
+    let form = desk.get("/jobs/new?kind=mail").await;
+    for (field, usual) in [("max_attempts", "25"), ("backoff_base", "10s"), ("backoff_cap", "60h")]
+    {
+        let input = format!("id=\"{field}\" name=\"{field}\" value=\"\" placeholder=\"{usual}\"");
+        form.assert_has(&input);
+    }
+}

@@ -75,7 +75,7 @@ async fn a_paused_queue_is_why_a_ready_job_does_not_run() {
     let job = desk.submit(echo("null")).await;
     let page = desk.page_of(&job).await;
     page.assert_has("Queue default is paused. No job starts until it is resumed.");
-    page.assert_has("Next: attempt 1 of 10.");
+    page.assert_has("Next: attempt 1 of 5.");
 }
 
 #[tokio::test]

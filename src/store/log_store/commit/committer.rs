@@ -168,7 +168,7 @@ fn apply(
             Mutation::Settle(all, reply) => when_durable(group.settle(all), reply),
             Mutation::Annotate(notes, reply) => when_durable(group.annotate(notes), reply),
             Mutation::Extend(leases, ttl, reply) => {
-                when_durable(Ok(group.extend(&leases, now.after(ttl))), reply)
+                when_durable(Ok(group.extend(&leases, ttl)), reply)
             }
             Mutation::Control(control, reply) => match group.control(control) {
                 Ok(ControlOutcome::Done(done)) => when_durable(Ok(done), reply),

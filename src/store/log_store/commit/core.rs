@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::future_waits::FutureWaits;
 use super::index::{Entry, Index};
 use super::meta::Meta;
 use super::shared::Shared;
 use crate::job::{Event, Job, Labels, QueueName, Time};
+use crate::store::clock_changes::TickWatch;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::schedule_rows::RowLengths;
@@ -30,6 +32,10 @@ pub struct Core {
     pub next_tick: Option<Time>,
     /// The `Started` events of claims that were answered although their group then failed to be synced.
     pub unsynced_claims: Vec<Event>,
+    /// Notices when the clock is set, and when time zones become known.
+    pub watch: TickWatch,
+    /// The waits that began while the clock was ahead, until they are corrected.
+    pub future_waits: FutureWaits,
     /// The cron entries. Each has a row of its own in the log.
     pub schedules: Schedules,
     pub schedule_rows: RowLengths,
@@ -80,6 +86,7 @@ impl Core {
             priority: job.spec.priority,
             status: job.status,
             run_at: job.run_at,
+            is_delayed: job.is_delayed(),
             finished: job.finished_at().map(|at| (job.seq, at)),
             key: job.spec.idempotency_key.clone().map(Box::new),
             trail,

@@ -10,7 +10,7 @@ use super::core::Core;
 use super::index::{Entry, Index};
 use super::meta::Meta;
 use crate::job::{
-    Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueName, State, Status, Time,
+    Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueName, Start, State, Status, Time,
 };
 use crate::store::StoreError;
 use crate::store::log::Mark;
@@ -24,6 +24,8 @@ use crate::store::log_store::journal::trail::Trail;
 pub struct CommitGroup<'a> {
     pub core: &'a mut Core,
     pub now: Time,
+    /// The reading of the steady clock, by which leases end.
+    pub steady: Time,
     pub writes: WriteBatch,
     pub events: Vec<Event>,
     /// Queues with new work. Their dispatchers are woken when the group is durable.
@@ -40,9 +42,11 @@ impl<'a> CommitGroup<'a> {
     pub fn new(core: &'a mut Core, now: Time) -> Self {
         let packer = Packer::new(now, core.next_seq);
         let first_chunk = core.journal.next_chunk();
+        let steady = core.shared.clock.steady();
         CommitGroup {
             core,
             now,
+            steady,
             writes: WriteBatch::default(),
             events: Vec::new(),
             woken: BTreeSet::new(),
@@ -92,6 +96,7 @@ impl<'a> CommitGroup<'a> {
     /// Adds a new job.
     pub fn insert(&mut self, new: NewJob) -> Result<Job, StoreError> {
         let run_at = new.run_at(self.now);
+        let is_delayed = matches!(new.start, Start::After(_));
         let state = if run_at > self.now { State::Scheduled } else { State::Available };
         let status = Status::new(new.spec.retry.max_attempts, state);
         let (labels, counters) = self.core.counters_of(&new.labels);
@@ -106,6 +111,7 @@ impl<'a> CommitGroup<'a> {
             priority: spec.priority,
             status,
             run_at,
+            is_delayed,
             finished: None,
             key: spec.idempotency_key.clone().map(Box::new),
             trail: Trail::new(chunk),
@@ -130,7 +136,9 @@ impl<'a> CommitGroup<'a> {
         let gives_back = matches!(change, Change::Interrupted { .. } | Change::Snoozed { .. });
         let attempt = if gives_back { entry.status.attempt } else { status.attempt };
         entry.status = status;
-        entry.run_at = change.run_at(self.now).unwrap_or(entry.run_at);
+        if let Some(run_at) = change.run_at(self.now) {
+            (entry.run_at, entry.is_delayed) = (run_at, change.starts_delay());
+        }
         let seq = core.next_seq;
         entry.finished = status.state.is_final().then_some((seq, self.now));
         let fact =
@@ -253,7 +261,7 @@ impl<'a> CommitGroup<'a> {
 
     /// Writes the changed runs of this group, and removes runs that earlier groups have replaced.
     fn write_runs(&mut self) -> Result<(), StoreError> {
-        if !self.core.shared.pins.prevent_removal(self.now, self.core.shared.limits.max_export) {
+        if !self.core.shared.pins.prevent_removal(self.steady, self.core.shared.limits.max_export) {
             for run in std::mem::take(&mut self.core.retired) {
                 run.remove(&mut self.writes).map_err(StoreError::Corrupt)?;
             }

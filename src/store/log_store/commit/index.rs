@@ -23,7 +23,10 @@ pub struct Entry {
     pub counters: u32,
     pub priority: i16,
     pub status: Status,
+    /// When it is due, or was. After the clock was set, it can differ from the time in the record.
     pub run_at: Time,
+    /// Whether `run_at` is the end of a delay and not a time that somebody chose, so that it moves with the clock.
+    pub is_delayed: bool,
     /// The event that ended it and when; it is archived and pruned in this order.
     pub finished: Option<(u64, Time)>,
     pub key: Option<Box<IdempotencyKey>>,
@@ -36,6 +39,7 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub struct HeldLease {
     pub token: u64,
+    /// When it expires, by the steady clock.
     pub expires: Time,
 }
 
@@ -99,6 +103,7 @@ pub struct Index {
     labels: HashMap<Arc<Labels>, u32, FastHash>,
     labels_swept_at: usize,
     pub leases: LeasesByJob,
+    /// The leases by their end, by the steady clock.
     pub lease_ends: BTreeSet<(Time, JobId)>,
     /// The idempotency keys of the jobs in the index. Those of archived jobs are rows in the log.
     pub keys: HashMap<IdempotencyKey, JobId>,
@@ -206,7 +211,7 @@ impl Index {
         self.sets.put(id, entry);
     }
 
-    /// Leases a running job until `expires`.
+    /// Leases a running job until the steady clock shows `expires`.
     pub fn lease(&mut self, id: JobId, token: u64, expires: Time) {
         self.unlease(id);
         self.leases.insert(id, HeldLease { token, expires });

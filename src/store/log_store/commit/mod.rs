@@ -2,10 +2,12 @@
 //! are the callers answered.
 
 pub mod archiver;
+mod clock_jump;
 pub mod command;
 pub mod committer;
 pub mod core;
 pub mod enqueue;
+pub mod future_waits;
 pub mod group;
 pub mod index;
 pub mod meta;

@@ -194,7 +194,7 @@ fn restore_claims(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
         let Some(Ok(status)) = status.map(|status| status.step(Step::Claim)) else { continue };
         let token = group.change(*id, status, change.clone())?;
         let expires = before.leases.get(id).map(|held| held.expires);
-        group.core.index.lease(*id, token, expires.unwrap_or(group.now.after(UNKNOWN_LEASE)));
+        group.core.index.lease(*id, token, expires.unwrap_or(group.steady.after(UNKNOWN_LEASE)));
         if token != event.seq {
             group.rescue(*id, Interruption::LeaseExpired)?;
         }
@@ -225,9 +225,10 @@ fn restore_leases(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
         }
         let known =
             before.leases.get(&id).filter(|held| held.token == token).map(|held| held.expires);
-        let expires = known.unwrap_or_else(|| group.now.after(UNKNOWN_LEASE));
+        let expires = known.unwrap_or_else(|| group.steady.after(UNKNOWN_LEASE));
         group.core.index.lease(id, token, expires);
-        group.core.expect_tick(expires);
+        let ends = group.now.after(expires.since(group.steady));
+        group.core.expect_tick(ends);
     }
     Ok(())
 }

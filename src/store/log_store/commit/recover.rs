@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::core::Core;
+use super::future_waits::FutureWaits;
 use super::group::CommitGroup;
 use super::index::{Entry, Index};
 use super::meta::{Meta, StoredMeta};
@@ -15,6 +16,7 @@ use super::tuning::Tuning;
 use super::writer::PendingGroup;
 use crate::clock::Clock;
 use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
+use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, Mark, WriteBatch};
 use crate::store::log_store::archive::runs::{Archive, Run};
@@ -39,8 +41,9 @@ pub fn open(
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
     let mut core = read(log()?, limits, clock, tuning)?;
+    core.correct_times(core.shared.clock.now());
     let lost = rescue_running(&mut core)?;
-    core.schedules.restarted(core.shared.clock.now());
+    core.schedules.reconsider(core.shared.clock.now());
     remember_start(&mut core.meta.starts, core.shared.clock.now());
     write_meta(&*core.shared.log, &core.meta)?;
     core.shared.starts.get_or_init(|| core.meta.starts.clone());
@@ -101,7 +104,8 @@ pub fn rebuild(shared: &Arc<Shared>) -> Result<Core, StoreError> {
         return Err(corrupt(&*shared.log, "meta", "it belongs to another store"));
     }
     let mut core = read_all(shared.clone(), stored, published.seq)?;
-    core.schedules.restarted(shared.clock.now());
+    core.correct_times(shared.clock.now());
+    core.schedules.reconsider(shared.clock.now());
     Ok(core)
 }
 
@@ -146,6 +150,8 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
         retired: Vec::new(),
         archiving: false,
         unsynced_claims: Vec::new(),
+        watch: TickWatch::default(),
+        future_waits: FutureWaits::at(shared.clock.now()),
         schedules: Schedules::default(),
         schedule_rows: schedule_rows::RowLengths::default(),
         shared: shared.clone(),
@@ -249,6 +255,7 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
             replay_record(core, number, record)?;
             next += u64::from(matches!(record, Record::Event(_)));
         }
+        core.future_waits.note_chunk(chunk.at);
         last_seq = Some(next - 1);
         core.next_seq = next;
         core.journal.add(chunk.first_seq, chunk.at, value.len());
@@ -258,6 +265,7 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
         }
     }
     forget_archived(core);
+    core.journal.correct_times(shared.clock.now());
     let keep = shared.limits.retention.events;
     let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
     shared.oldest.fetch_max(expired, Ordering::AcqRel);
@@ -270,6 +278,7 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
         Record::Carried(job) => {
             forget(core, job.id);
             let entry = core.entry_of(job, Trail::new(chunk));
+            core.future_waits.note_job(job);
             core.journal.hold(chunk);
             core.index.insert(job.id, entry);
             Ok(())
@@ -291,6 +300,7 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
         let job = crate::job::Job::from_enqueued(event);
         let Some(job) = job else { return Ok(()) };
         let entry = core.entry_of(&job, Trail::new(chunk));
+        core.future_waits.note(id, change, event.at);
         forget(core, id); // an earlier job had the same id and has left the archive
         core.journal.hold(chunk);
         core.index.insert(id, entry);
@@ -306,6 +316,8 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
     let run_at = change.run_at(event.at).unwrap_or(entry.run_at);
     let finished = status.state.is_final().then_some((event.seq, event.at));
     let moved = matches!(change, Change::Moved { .. }).then(|| core.counters_of(labels));
+    let sets_time = change.run_at(event.at).is_some();
+    core.future_waits.note(id, change, event.at);
     let mut is_new = false;
     core.index.change(id, |entry: &mut Entry| {
         if let Some((labels, counters)) = moved {
@@ -316,6 +328,7 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
         }
         entry.status = status;
         entry.run_at = run_at;
+        entry.is_delayed = if sets_time { change.starts_delay() } else { entry.is_delayed };
         entry.finished = finished;
         is_new = entry.trail.add(chunk);
     });

@@ -36,6 +36,8 @@ struct ExpiredRun {
     too_many: Vec<u64>,
     /// The estimated number of expired jobs, from the header of the run.
     about: u64,
+    /// The latest time at which its jobs can have finished; see [`CommitGroup::latest_finishes`].
+    latest: Time,
 }
 
 impl CommitGroup<'_> {
@@ -44,12 +46,15 @@ impl CommitGroup<'_> {
         let step = self.core.shared.limits.tick_step;
         let now = self.now;
 
+        if let Some(jump) = self.core.watch_clock(now, self.steady) {
+            so_far.clock_jump = Some(jump);
+        }
         self.fire_schedules(step, &mut so_far)?;
         let due = first_ended(&self.core.index.sets.due, now, step);
         for id in &due {
             self.become_available(*id)?;
         }
-        let lost = first_ended(&self.core.index.lease_ends, now, step);
+        let lost = first_ended(&self.core.index.lease_ends, self.steady, step);
         for id in &lost {
             self.rescue(*id, Interruption::LeaseExpired)?;
         }
@@ -64,8 +69,10 @@ impl CommitGroup<'_> {
         }
         let more_to_trim = self.trim()?;
 
-        let timers = [self.core.index.sets.due.first(), self.core.index.lease_ends.first()];
-        let timers = timers.into_iter().flatten().map(|(at, _)| *at);
+        let lease_end = self.core.index.lease_ends.first();
+        let lease_end = lease_end.map(|(at, _)| now.after(at.since(self.steady)));
+        let timers = self.core.index.sets.due.first().map(|(at, _)| *at).into_iter();
+        let timers = timers.chain(lease_end);
         let unfinished = (pruned.more || more_to_trim).then_some(now);
         let scheduled = self.core.schedules.timer();
         so_far.next = timers.chain(scheduled).chain(unfinished).min();
@@ -133,7 +140,8 @@ impl CommitGroup<'_> {
     ) -> Result<PruneProgress, StoreError> {
         let tuning = self.core.shared.tuning;
         let mut pruned = PruneProgress::default();
-        for ExpiredRun { run, too_many, about: gone } in self.expired_runs(bounds) {
+        for expired in self.expired_runs(bounds) {
+            let ExpiredRun { run, too_many, about: gone, latest } = expired;
             if gone * 100 < run.len() * tuning.rewrite_percent {
                 continue;
             }
@@ -147,7 +155,7 @@ impl CommitGroup<'_> {
                 pruned.gone += gone as usize;
                 continue;
             }
-            let went = self.prune_run(&run, bounds, too_many, max)?;
+            let went = self.prune_run(&run, latest, bounds, too_many, max)?;
             pruned.gone += went;
             if went == max {
                 pruned.more = true;
@@ -157,6 +165,21 @@ impl CommitGroup<'_> {
         Ok(pruned)
     }
 
+    /// For each run, the latest time at which its jobs can have finished, whatever their records say: now, or when the
+    /// first job of a later run finished. Otherwise a job that finished while the clock was years ahead would keep
+    /// everything behind it for years.
+    fn latest_finishes(&self) -> Vec<Time> {
+        let mut latest = self.now;
+        let runs = self.core.archive.runs.values().rev().map(|run| {
+            let first = run.finished.values().map(|(first, _)| *first).min();
+            let of_earlier = first.map_or(latest, |first| first.min(latest));
+            std::mem::replace(&mut latest, of_earlier)
+        });
+        let mut all: Vec<Time> = runs.collect();
+        all.reverse();
+        all
+    }
+
     /// The runs that hold expired jobs.
     fn expired_runs(&self, bounds: &[(State, Keep)]) -> Vec<ExpiredRun> {
         let mut surplus: Vec<u64> = bounds
@@ -164,9 +187,10 @@ impl CommitGroup<'_> {
             .map(|(state, keep)| self.core.index.in_state(*state).saturating_sub(keep.count))
             .collect();
         let youngest = bounds.iter().map(|(_, keep)| keep.age).min().unwrap_or_default();
-        let is_young = |(first, _): &(Time, Time)| first.after(youngest) > self.now;
         let mut found = Vec::new();
-        for run in self.core.archive.runs.values() {
+        for (run, latest) in self.core.archive.runs.values().zip(self.latest_finishes()) {
+            let is_young =
+                |(first, _): &(Time, Time)| (*first).min(latest).after(youngest) > self.now;
             if surplus.iter().all(|left| *left == 0) && run.finished.values().all(is_young) {
                 break; // later runs hold jobs that finished later
             }
@@ -174,11 +198,13 @@ impl CommitGroup<'_> {
             for ((state, keep), surplus) in bounds.iter().zip(&mut surplus) {
                 let here = run.in_state(*state);
                 too_many.push((*surplus).min(here));
-                about += run.aged(*state, keep.age, self.now).max((*surplus).min(here));
+                let is_past = latest.after(keep.age) <= self.now;
+                let aged = if is_past { here } else { run.aged(*state, keep.age, self.now) };
+                about += aged.max((*surplus).min(here));
                 *surplus = surplus.saturating_sub(here);
             }
             if about > 0 {
-                found.push(ExpiredRun { run: run.clone(), too_many, about });
+                found.push(ExpiredRun { run: run.clone(), too_many, about, latest });
             }
         }
         found
@@ -189,6 +215,7 @@ impl CommitGroup<'_> {
     fn prune_run(
         &mut self,
         run: &Arc<Run>,
+        latest: Time,
         bounds: &[(State, Keep)],
         mut too_many: Vec<u64>,
         max: usize,
@@ -202,7 +229,8 @@ impl CommitGroup<'_> {
             let bound = bounds.iter().zip(&mut too_many);
             let bound = bound.into_iter().find(|((state, _), _)| *state == job.status.state);
             let Some(((_, keep), left)) = bound else { return true };
-            let too_old = job.finished_at().is_some_and(|at| at.after(keep.age) <= now);
+            let finished = job.finished_at().map(|at| at.min(latest));
+            let too_old = finished.is_some_and(|at| at.after(keep.age) <= now);
             if gone == max || (*left == 0 && !too_old) {
                 return true;
             }
@@ -224,7 +252,7 @@ impl CommitGroup<'_> {
         let expired = self.core.journal.expired_up_to(head, self.now, keep);
         let oldest = expired.max(shared.oldest.load(Ordering::Acquire));
         shared.oldest.store(oldest, Ordering::Release);
-        if shared.pins.prevent_removal(self.now, shared.limits.max_export) {
+        if shared.pins.prevent_removal(self.steady, shared.limits.max_export) {
             return Ok(false);
         }
         let before = self.core.journal.len();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::group::CommitGroup;
 use super::index::Entry;
@@ -82,7 +83,7 @@ impl CommitGroup<'_> {
             return Ok(Vec::new());
         }
         let ids: Vec<JobId> = queue.ready.iter().take(claim.max).map(|(_, _, id)| *id).collect();
-        let expires = self.now.after(claim.ttl);
+        let expires = self.steady.after(claim.ttl);
         let mut claimed = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(entry) = self.core.index.entries.get(&id) else { continue };
@@ -92,13 +93,14 @@ impl CommitGroup<'_> {
             let change = Change::Started { worker: claim.worker.clone() };
             let token = self.change(id, status, change)?;
             self.core.index.lease(id, token, expires);
-            self.core.expect_tick(expires);
+            self.core.expect_tick(self.now.after(claim.ttl));
             claimed.push(ClaimedJob { id, token, expires, trail, status, started });
         }
         Ok(claimed)
     }
 
-    pub fn extend(&mut self, leases: &[LeaseRef], expires: Time) -> Vec<Extension> {
+    pub fn extend(&mut self, leases: &[LeaseRef], ttl: Duration) -> Vec<Extension> {
+        let expires = self.steady.after(ttl);
         let index = &mut self.core.index;
         let answers = leases.iter().map(|lease| {
             if index.leases.get(&lease.job).is_none_or(|held| held.token != lease.token) {
@@ -113,7 +115,7 @@ impl CommitGroup<'_> {
         });
         let answers = answers.collect();
         if !leases.is_empty() {
-            self.core.expect_tick(expires);
+            self.core.expect_tick(self.now.after(ttl));
         }
         answers
     }

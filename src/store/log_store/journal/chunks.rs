@@ -111,6 +111,16 @@ impl Journal {
         shared.add(first_seq, len);
     }
 
+    /// Corrects the times of chunks that were written while the clock was ahead: no chunk is younger than the next one,
+    /// or than now. Otherwise it would not expire, nor anything after it, until the clock gets there again.
+    pub fn correct_times(&mut self, now: Time) {
+        let mut latest = now;
+        for meta in self.metas.iter_mut().rev() {
+            latest = latest.min(meta.at);
+            meta.at = latest;
+        }
+    }
+
     /// Notes that one more job has this chunk in its trail.
     pub fn hold(&mut self, chunk: u64) {
         if let Some(refs) = self.refs(chunk) {
@@ -246,6 +256,22 @@ mod tests {
         journal.add(12, Time::default(), 1);
         journal.trim(12, &mut writes);
         assert_eq!(journal.blocked_front(12), Some(15));
+    }
+
+    #[test]
+    fn chunks_of_a_clock_that_was_ahead_expire_with_their_neighbours() {
+        let mut journal = Journal::new(0, Arc::default());
+        for (first_seq, secs) in [(1, 10), (4, 900_000), (9, 900_001), (12, 20), (15, 900_000)] {
+            journal.add(first_seq, Time::from_millis(secs * 1_000), 100);
+        }
+        let keep = Keep { count: 99, age: Duration::from_secs(60) };
+        let expired = |journal: &Journal, secs: i64| {
+            journal.expired_up_to(20, Time::from_millis(secs * 1_000), keep)
+        };
+        journal.correct_times(Time::from_millis(30_000));
+        assert_eq!(expired(&journal, 79), 3);
+        assert_eq!(expired(&journal, 80), 14, "up to the one that was written at 20 s");
+        assert_eq!(expired(&journal, 90), 20, "the last one counts from the correction");
     }
 
     #[test]

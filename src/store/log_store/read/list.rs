@@ -3,7 +3,7 @@
 
 use super::records;
 use super::records::RecordReader;
-use crate::job::{Job, JobId, JobQuery, Matcher, PageCursor, Reading, State};
+use crate::job::{Job, JobId, JobQuery, Matcher, PageCursor, Reading, State, Status, Time};
 use crate::store::StoreError;
 use crate::store::log_store::archive::scan::ArchiveScan;
 use crate::store::log_store::commit::index::{Entry, Index};
@@ -23,11 +23,35 @@ pub struct IndexRows {
     passed: u64,
 }
 
+/// Where the record of a job is, and what the index knows better.
+#[derive(Clone)]
+pub struct Whereabouts {
+    /// The chunks that hold its record.
+    pub trail: Vec<u64>,
+    status: Status,
+    run_at: Time,
+}
+
+impl Whereabouts {
+    fn of(entry: &Entry) -> Whereabouts {
+        let trail = entry.trail.iter().collect();
+        Whereabouts { trail, status: entry.status, run_at: entry.run_at }
+    }
+
+    /// Sets the time at which a waiting job is due, which may have moved with the clock since it was recorded.
+    pub fn correct(&self, job: &mut Job) {
+        if self.status == job.status
+            && matches!(job.status.state, State::Scheduled | State::Retryable)
+        {
+            job.run_at = self.run_at;
+        }
+    }
+}
+
 /// A job of the index that may match.
 struct IndexRow {
     id: JobId,
-    /// The chunks that hold its record.
-    trail: Vec<u64>,
+    at: Whereabouts,
     /// How many entries were examined up to this one.
     passed: u64,
 }
@@ -66,9 +90,9 @@ pub struct PagePart {
     pub is_full: bool,
 }
 
-/// The chunks that hold the record of a job, if the index has it.
-pub fn trail(index: &Index, id: JobId) -> Option<Vec<u64>> {
-    index.entries.get(&id).map(|entry| entry.trail.iter().collect())
+/// Where the record of a job is, if the index has it.
+pub fn find(index: &Index, id: JobId) -> Option<Whereabouts> {
+    index.entries.get(&id).map(Whereabouts::of)
 }
 
 /// The rows of the index that may match, one more than the page holds so that its end is known, and more for a search.
@@ -107,8 +131,8 @@ fn take<'i>(
         }
         rows.passed += 1;
         if query.matches(&entry.labels, entry.status.state) {
-            let (trail, passed) = (entry.trail.iter().collect(), rows.passed);
-            rows.found.push(IndexRow { id: *id, trail, passed });
+            let (at, passed) = (Whereabouts::of(entry), rows.passed);
+            rows.found.push(IndexRow { id: *id, at, passed });
         }
     }
     rows
@@ -257,7 +281,11 @@ impl PageBuilder<'_> {
 
     /// Examines a job of the index.
     fn indexed(&mut self, found: &IndexRow) -> Result<Examined, StoreError> {
-        let row = match self.reader.fold(found.id, &found.trail)? {
+        let mut folded = self.reader.fold(found.id, &found.at.trail)?;
+        if let Some(job) = &mut folded {
+            found.at.correct(job);
+        }
+        let row = match folded {
             Some(job) => match self.matcher.finds_in(&job, &mut self.reading) {
                 Ok(true) => Some(PageRow::Read(Box::new(job))),
                 Ok(false) => None,

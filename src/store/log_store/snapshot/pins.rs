@@ -16,7 +16,7 @@ pub struct Pins(Mutex<Vec<Weak<Pin>>>);
 /// The pin of one reader, which drops it at its end.
 pub struct Pin {
     began: Time,
-    /// When the reader last read something, in milliseconds.
+    /// When the reader last read something, in milliseconds of the steady clock.
     touched: AtomicI64,
     /// Set once the pin was revoked.
     revoked: OnceLock<Revoked>,
@@ -39,7 +39,7 @@ impl Revoked {
 }
 
 impl Pin {
-    /// Notes that the reader has read something.
+    /// Notes that the reader has read something at this reading of the steady clock.
     pub fn touch(&self, now: Time) {
         self.touched.store(now.millis(), Ordering::Release);
     }

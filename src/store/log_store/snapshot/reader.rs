@@ -63,7 +63,7 @@ impl SnapshotState {
             queues: core.index.queue_settings(),
             schedules: core.schedules.clone(),
             head,
-            pin: shared.pins.add(at),
+            pin: shared.pins.add(shared.clock.steady()),
         }
     }
 }
@@ -118,7 +118,7 @@ impl SnapshotReader {
                 break pieces;
             }
         };
-        self.state.pin.touch(self.shared.clock.now());
+        self.state.pin.touch(self.shared.clock.steady());
         Ok(pieces)
     }
 

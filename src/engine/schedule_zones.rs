@@ -1,0 +1,104 @@
+//! Warns about schedules whose time zone this machine does not know, because they are not due until it does.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::job::{Schedule, ScheduleName, ScheduleProblem};
+use crate::store::Store;
+
+/// How often the time zones of all schedules are looked up.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// The schedules about which the log has a warning.
+#[derive(Debug, Default)]
+pub(super) struct ZoneWarnings {
+    unknown: BTreeSet<ScheduleName>,
+    next: Option<Instant>,
+}
+
+/// What has changed since the last look.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    unknown: Vec<(ScheduleName, String)>,
+    known_again: Vec<ScheduleName>,
+}
+
+impl ZoneWarnings {
+    /// Looks up the time zones of all schedules, at most once in [`INTERVAL`], and logs what has changed.
+    pub(super) async fn check(&mut self, store: &dyn Store) {
+        let now = Instant::now();
+        if self.next.is_some_and(|next| now < next) {
+            return;
+        }
+        // If the store cannot answer now, the next tick asks it again.
+        let Ok((schedules, _)) = store.schedules().await else { return };
+        self.next = Some(now + INTERVAL);
+        let Changes { unknown, known_again } = self.update(&schedules);
+        for (schedule, problem) in unknown {
+            warn!(%schedule, "{problem}");
+        }
+        for schedule in known_again {
+            info!(%schedule, "the time zone is known again, and the schedule runs");
+        }
+    }
+
+    fn update(&mut self, schedules: &[Schedule]) -> Changes {
+        let mut changes = Changes::default();
+        let mut stored = BTreeSet::new();
+        for schedule in schedules {
+            stored.insert(&schedule.name);
+            match schedule.problem() {
+                Some(problem @ ScheduleProblem::UnknownZone(_)) => {
+                    if self.unknown.insert(schedule.name.clone()) {
+                        changes.unknown.push((schedule.name.clone(), problem.to_string()));
+                    }
+                }
+                Some(ScheduleProblem::NeverDue) | None => {
+                    if self.unknown.remove(&schedule.name) {
+                        changes.known_again.push(schedule.name.clone());
+                    }
+                }
+            }
+        }
+        self.unknown.retain(|name| stored.contains(name));
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ScheduleSubmission;
+    use crate::job::{Origin, Time};
+
+    fn schedule(name: &str, zone: &str) -> Schedule {
+        let (cron, kind) = ("@daily".to_owned(), "echo".to_owned());
+        let submission = ScheduleSubmission { cron, kind, ..ScheduleSubmission::default() };
+        let mut spec = submission.into_spec(Origin::Api, Time::default()).unwrap();
+        let cron = serde_json::json!({ "pattern": "@daily", "zone": zone });
+        spec.cron = serde_json::from_value(cron).unwrap();
+        Schedule::new(ScheduleName::parse(name).unwrap(), spec, Time::default())
+    }
+
+    #[test]
+    fn a_time_zone_that_becomes_unknown_is_reported_once_and_again_when_it_is_known() {
+        let mut warnings = ZoneWarnings::default();
+        let name = |text: &str| ScheduleName::parse(text).unwrap();
+        let good = schedule("good", "UTC");
+        let changes = warnings.update(&[schedule("bad", "Mars/Olympus"), good.clone()]);
+        assert_eq!(changes.unknown.len(), 1);
+        assert_eq!(changes.unknown[0].0, name("bad"));
+        assert!(changes.unknown[0].1.contains("Mars/Olympus"), "{}", changes.unknown[0].1);
+        let same = warnings.update(&[schedule("bad", "Mars/Olympus"), good.clone()]);
+        assert_eq!(same, Changes::default());
+        let changes = warnings.update(&[schedule("bad", "UTC"), good.clone()]);
+        assert_eq!(changes.known_again, [name("bad")]);
+        warnings.update(&[schedule("bad", "Mars/Olympus")]);
+        warnings.update(&[]);
+        let changes = warnings.update(&[schedule("bad", "Mars/Olympus")]);
+        assert_eq!(changes.unknown.len(), 1, "a new schedule of the same name");
+    }
+}
