@@ -11,6 +11,8 @@ const MAX_COLUMN_S = 60;
 
 export class Dashboard {
   #charts = [];
+  /** Charts whose columns the server adds up; only their texts depend on this page. */
+  #wideCharts = [];
   #rows = new Map();
   #newest = null;
   #options;
@@ -29,16 +31,20 @@ export class Dashboard {
     this.#render = perFrame(() => this.#draw());
     this.rescan();
     onConnection((isCurrent, lastData) => this.#setCurrent(isCurrent, lastData));
-    onZoneChange(() => this.#charts.forEach((chart) => chart.draw()));
+    onZoneChange(() => [...this.#charts, ...this.#wideCharts].forEach((chart) => chart.draw()));
     // Charts move on even when no message arrives.
     setInterval(() => document.hidden || this.#render(), 1000);
   }
 
   /** Looks for charts and rows again after the server has rendered the page or a part of it. */
   rescan() {
-    const known = new Map(this.#drawings.map((drawing) => [drawing.element, drawing]));
+    const known = new Map([...this.#drawings, ...this.#wideCharts].map((drawing) => [drawing.element, drawing]));
     const keep = (element, make) => known.get(element) ?? make(element);
-    this.#charts = [...document.querySelectorAll("figure.chart")].filter((figure) => Number(figure.dataset.width) <= MAX_COLUMN_S).map((figure) => keep(figure, (it) => new Chart(it)));
+    const charts = [...document.querySelectorAll("figure.chart")].map((figure) => keep(figure, (it) => new Chart(it)));
+    const isLive = ({ columns }) => columns.width <= MAX_COLUMN_S;
+    this.#charts = charts.filter(isLive);
+    this.#wideCharts = charts.filter((chart) => !isLive(chart));
+    for (const chart of this.#wideCharts) chart.draw();
     this.#rows = new Map();
     for (const row of document.querySelectorAll("tr[data-queue]")) {
       const path = row.querySelector(".spark path");

@@ -189,6 +189,6 @@ function changeOf(job) {
     state: job.state,
     at: waits ? job.run_at : (job.finished_at ?? job.enqueued_at),
     max: job.max_attempts,
-    error: job.error ? excerpt(job.error.message) : "",
+    error: job.error ? excerpt(job.error) : "",
   };
 }

@@ -96,10 +96,10 @@ function setBadge(badge, state) {
   badge.textContent = state;
 }
 
-/** Returns the first line of an error with its escapes decoded, cut to the length that a row shows. */
-export function excerpt(message) {
+/** Returns the line of an error that says what happened, with its escapes decoded, cut to the length that a row shows. */
+export function excerpt({ message, summary }) {
   const text = message.trim();
-  const line = text.split("\n", 1)[0].slice(0, 12 * ERROR_EXCERPT);
+  const line = (summary ?? text.split("\n", 1)[0]).slice(0, 12 * ERROR_EXCERPT);
   const shown = visible(line);
   const short = [...shown].slice(0, ERROR_EXCERPT).join("");
   return short.length < shown.length || line.length < text.length ? `${short}…` : short;
@@ -116,7 +116,7 @@ export function fold(older, event) {
     state,
     at: stays ? older?.at : waits ? event.run_at : event.at,
     max: event.max_attempts ?? older?.max,
-    error: event.error ? excerpt(event.error.message) : clears ? "" : older?.error,
+    error: event.error ? excerpt(event.error) : clears ? "" : older?.error,
     seq: event.seq,
     enqueuedAt: event.type === "job.enqueued" ? event.seq : older?.enqueuedAt,
   };

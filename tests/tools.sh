@@ -5,7 +5,7 @@
 # Nothing is installed on the machine, so root is not required. The script unpacks Debian's packages into
 # DIRECTORY/root, and fetches Node and Python's packages from PyPI into DIRECTORY/node and DIRECTORY/python.
 # DIRECTORY/bin has a small script for each program that runs the chosen one; the tests run these scripts. To choose a
-# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL or JQ.
+# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL, JQ or PROMTOOL.
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
 only_compilers=
@@ -105,6 +105,7 @@ oldest() {
     nginx) echo 1.19.5 ;; # the first version with -e
     caddy) echo 2.5 ;;
     openssl) echo 1.1.1 ;; # the first version with -addext
+    promtool) echo 2.20 ;;
     *) echo 0 ;;
   esac
 }
@@ -261,9 +262,10 @@ fetch_packages() {
   apt-get "${options[@]}" update || return 1
   apt-get "${options[@]}" install --download-only --no-install-recommends --yes "$@" || return 1
   for package in "$apt"/archives/*.deb; do
-    # documentation, translations and icons are not needed
+    # documentation, translations, icons and the server of Prometheus are not needed
     dpkg-deb --fsys-tarfile "$package" | tar -x -C "$root" --exclude='./usr/share/doc' --exclude='./usr/share/locale' \
-      --exclude='./usr/share/man' --exclude='./usr/share/icons' || return 1
+      --exclude='./usr/share/man' --exclude='./usr/share/icons' --exclude='./usr/bin/prometheus' \
+      --exclude='./usr/share/prometheus' || return 1
   done
   rm -rf "$apt"
 }
@@ -295,7 +297,7 @@ fetch_from_pypi() {
 
 has_websockets() { [ -e "$bin/python3" ] && "$bin/python3" -c 'import websockets.sync.client' >/dev/null 2>&1; }
 
-PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq)
+PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq promtool)
 
 # Fills `missing` with the programs to fetch. A user's choice is never replaced; if it cannot be used, it is a problem.
 find_all() {
@@ -323,6 +325,7 @@ fetch_missing() {
   for name in "${missing[@]-}"; do
     case $name in
       '' | node | npm) ;;
+      promtool) packages+=(prometheus) ;;
       *) packages+=("$name") ;;
     esac
   done

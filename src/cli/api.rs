@@ -77,8 +77,8 @@ impl ApiClient {
         let client = client_trusting(&trusted).map_err(|error| causes(&error))?;
         let authorization = match &args.auth_token {
             Some(token) => {
-                let mut value =
-                    HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+                    .map_err(|_| {
                         "the token contains characters that cannot be sent in a header".to_owned()
                     })?;
                 value.set_sensitive(true);

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::CliError;
 use super::api::{ApiClient, causes};
@@ -51,14 +52,21 @@ struct ReceivedStorage {
 pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), CliError> {
     let response = ApiClient::new(&args.client)?.get("/api/v1/stats").await?;
     let text = response.text().await.map_err(|error| causes(&error))?;
-    let table = if args.json { None } else { Some(table(&text)?) };
-    let shown = table.map_or_else(|| printable_json(&text), Into::into);
+    let shown = if args.json {
+        let json: &RawValue = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
+        printable_json(json.get()).into_owned()
+    } else {
+        table(&text)?
+    };
     writeln!(out, "{}", shown.trim_end()).map_err(|error| format!("cannot write: {error}"))
 }
 
+fn unreadable(error: &serde_json::Error) -> CliError {
+    format!("the response of the server cannot be read: {error}")
+}
+
 fn table(json: &str) -> Result<String, CliError> {
-    let stats: ReceivedStats = serde_json::from_str(json)
-        .map_err(|error| format!("the response of the server cannot be read: {error}"))?;
+    let stats: ReceivedStats = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
     let mut text = String::new();
     // Writing into a String cannot fail.
     let mut row = |name: &str, value: String| {

@@ -1,6 +1,7 @@
 //! The command line: `serve` (also the default without a subcommand), the client commands, and the commands for backups
 //! and exports. Every flag of the server can also be set by an environment variable; flags win.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,9 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
+use crate::job::secret::without_credentials;
 use crate::job::{
     Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
-    RetryPolicy, Tag, Time, add_names,
+    RetryPolicy, Secret, Tag, Time, add_names,
 };
 use crate::units::{parse_duration, parse_listen};
 
@@ -108,7 +110,7 @@ pub struct ServeArgs {
     pub concurrency: Option<Concurrency>,
     /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<String>,
+    pub auth_token: Option<Secret>,
     /// What to log, such as `info` or `warn,cortado=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "CORTADO_LOG")]
     pub log: Option<String>,
@@ -131,23 +133,31 @@ pub enum LogFormat {
 }
 
 /// The server that a client command talks to.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 pub struct ClientArgs {
     /// The server's address
     #[arg(
         long,
         value_name = "URL",
         env = "CORTADO_SERVER",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8080",
         value_parser = parse_server
     )]
     pub server: Url,
     /// The server's token, if it requires one; prefer CORTADO_AUTH_TOKEN
     #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<String>,
+    pub auth_token: Option<Secret>,
     /// PEM file with certificate authorities to trust in addition to the system's, for a server with a private certificate
     #[arg(long, value_name = "FILE", env = "CORTADO_CA_FILE")]
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for ClientArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = without_credentials(self.server.as_str());
+        f.debug_struct("ClientArgs").field("server", &server).finish_non_exhaustive()
+    }
 }
 
 impl ClientArgs {
@@ -350,7 +360,8 @@ fn parse_attempts(text: &str) -> Result<u16, String> {
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {
-    let refused = || format!("{text:?} is not a server address such as http://127.0.0.1:8080");
+    let shown = without_credentials(text);
+    let refused = || format!("{shown:?} is not a server address such as http://127.0.0.1:8080");
     let url = Url::parse(text).map_err(|_| refused())?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
         Ok(url)

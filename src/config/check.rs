@@ -23,7 +23,7 @@ use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
 use crate::http::server::access_log::AccessLog;
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{Concurrency, JsonLimits, Kind, LogCaps, QueueName, WorkerName};
+use crate::job::{Concurrency, JsonLimits, Kind, LogCaps, QueueName, Secret, UrlText, WorkerName};
 use crate::store::{self};
 
 /// The shortest token, in characters; a shorter one could be guessed.
@@ -36,7 +36,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     let mut problems = InvalidSettings::default();
     let FileConfig { queues, store, retention, handlers, commands, http, .. } = &file;
 
-    let auth = file.auth.token.as_deref().and_then(|token| problems.token(token));
+    let auth = file.auth.token.as_ref().and_then(|token| problems.token(token));
     if file.auth.token.is_none() && !file.listen.ip().to_canonical().is_loopback() {
         problems.add(
             "listen",
@@ -50,7 +50,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     if file.data_dir.as_os_str().is_empty() {
         problems.add("data_dir", "a directory is expected");
     }
-    let base_url = file.base_url.as_deref().and_then(|text| problems.base_url(text));
+    let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
     let base_path = problems.take("base_path", file.base_path.parse());
     let filter = EnvFilter::try_new(&file.log.filter);
     problems.take(
@@ -139,7 +139,8 @@ impl InvalidSettings {
         self.take(key, Concurrency::new(number))
     }
 
-    fn token(&mut self, token: &str) -> Option<AuthSettings> {
+    fn token(&mut self, secret: &Secret) -> Option<AuthSettings> {
+        let token = secret.expose();
         if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.add(
                 "auth.token",
@@ -150,17 +151,22 @@ impl InvalidSettings {
             );
             return None;
         }
-        Some(AuthSettings { token: token.to_owned() })
+        Some(AuthSettings { token: secret.clone() })
     }
 
-    fn base_url(&mut self, text: &str) -> Option<Url> {
-        let url = Url::parse(text).ok().filter(|url| {
+    /// The URL without credentials, which have no use in the address of a server.
+    fn base_url(&mut self, text: &UrlText) -> Option<Url> {
+        let url = Url::parse(text.expose()).ok().filter(|url| {
             matches!(url.scheme(), "http" | "https")
                 && url.path() == "/"
                 && url.query().is_none()
                 && url.fragment().is_none()
         });
         let expected = "scheme, host and port are expected, such as https://jobs.example.com";
+        let url = url.and_then(|mut url| {
+            let is_removed = url.set_username("").is_ok() && url.set_password(None).is_ok();
+            is_removed.then_some(url)
+        });
         self.take("base_url", url.ok_or_else(|| format!("{text:?} is not accepted: {expected}")))
     }
 
@@ -230,6 +236,9 @@ impl InvalidSettings {
         }
         self.at_least("http.max_batch", section.max_batch, 1);
         self.at_least("http.max_connections", section.max_connections, 2);
+        self.at_least("http.login_failures", section.login_failures, 1);
+        self.at_least("http.login_failures_total", section.login_failures_total, 1);
+        self.lasts("http.login_window", section.login_window);
         self.at_least("http.socket_message", section.socket_message, 1_024);
         self.at_least("http.socket_rate", section.socket_rate, 1);
         self.at_least("http.socket_subscriptions", section.socket_subscriptions, 1);
@@ -331,9 +340,9 @@ impl InvalidSettings {
                 ),
             );
         }
-        let secret = http.signing_secret.as_deref();
-        let signer =
-            secret.and_then(|text| self.take("handlers.http.signing_secret", text.parse()));
+        let secret = http.signing_secret.as_ref();
+        let signer = secret
+            .and_then(|text| self.take("handlers.http.signing_secret", text.expose().parse()));
         let rules = http.allow.iter();
         let allow =
             rules.filter_map(|text| self.take("handlers.http.allow", text.parse())).collect();
@@ -378,7 +387,7 @@ impl InvalidSettings {
             );
         }
         let bad = |text: &str| text.contains('\0');
-        for (name, value) in &section.env {
+        for (name, value) in section.env.expose() {
             if name.is_empty() || name.contains('=') || bad(name) || bad(value) {
                 self.add(
                     format!("{key}.env"),
@@ -388,13 +397,19 @@ impl InvalidSettings {
         }
         let args: Vec<_> = section
             .args
+            .expose()
             .iter()
-            .filter_map(|text| self.take(format!("{key}.args"), text.parse()))
+            .enumerate()
+            .filter_map(|(n, text)| {
+                let parsed: Result<command::Template, _> = text.parse();
+                let parsed = parsed.map_err(|why| format!("argument {}: {why}", n + 1));
+                self.take(format!("{key}.args"), parsed)
+            })
             .collect();
         (self.0.len() == before).then(|| command::Program {
             program: program.clone(),
             args,
-            env: section.env.clone(),
+            env: section.env.expose().iter().map(secret_variable).collect(),
             cwd: section.cwd.clone(),
             stdin: section.stdin,
             discard_codes: section.discard_codes.clone(),
@@ -402,4 +417,8 @@ impl InvalidSettings {
             dashes: section.dashes,
         })
     }
+}
+
+fn secret_variable((name, value): (&String, &String)) -> (String, Secret) {
+    (name.clone(), Secret::new(value.clone()))
 }

@@ -17,7 +17,7 @@ use crate::handlers::http;
 use crate::http::HttpLimits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
-use crate::job::{Concurrency, RateLimit};
+use crate::job::{Concurrency, RateLimit, Secret, UrlText};
 use crate::store;
 use crate::units::{duration, listen, size};
 
@@ -31,7 +31,7 @@ pub struct FileConfig {
     /// The directory that holds the jobs.
     pub data_dir: PathBuf,
     /// The server's public URL, if it is behind a proxy.
-    pub base_url: Option<String>,
+    pub base_url: Option<UrlText>,
     /// The path to serve under when a proxy shares one host among services.
     pub base_path: String,
     /// Whether the server submits fake jobs to itself.
@@ -62,9 +62,6 @@ pub struct FileConfig {
     pub schedules: BTreeMap<String, ScheduleSection>,
 }
 
-/// A parse error longer than this, in bytes, is shown without the line that it quotes.
-const MAX_TOML_ERROR: usize = 2_000;
-
 impl FileConfig {
     /// Reads a file.
     ///
@@ -87,13 +84,9 @@ impl FileConfig {
     pub fn parse(text: &str) -> Result<FileConfig, String> {
         toml::from_str(text).map_err(|error| {
             let whole = error.to_string();
-            // The text begins with the position, followed by the quoted line and the cause.
-            match whole.lines().next() {
-                Some(place) if whole.len() > MAX_TOML_ERROR => {
-                    format!("{place}: {}", shorten(error.message(), MAX_MESSAGE))
-                }
-                Some(_) | None => whole.trim_end().to_owned(),
-            }
+            // The text begins with the position. After that, it quotes the line, which may hold a secret.
+            let position = whole.lines().next().unwrap_or_default();
+            format!("{position}: {}", shorten(error.message().trim_end(), MAX_MESSAGE))
         })
     }
 }
@@ -118,7 +111,7 @@ pub struct LogSection {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct AuthSection {
-    pub token: Option<String>,
+    pub token: Option<Secret>,
 }
 
 /// `[stop]`
@@ -239,7 +232,7 @@ pub struct HttpKindSection {
     pub max_body: usize,
     #[serde(deserialize_with = "duration")]
     pub max_retry_after: Duration,
-    pub signing_secret: Option<String>,
+    pub signing_secret: Option<Secret>,
     pub allow: Vec<String>,
 }
 
@@ -261,9 +254,9 @@ pub struct CommandKindSection {
 pub struct CommandSection {
     pub program: String,
     #[serde(default)]
-    pub args: Vec<String>,
+    pub args: Secret<Vec<String>>,
     #[serde(default)]
-    pub env: BTreeMap<String, String>,
+    pub env: Secret<BTreeMap<String, String>>,
     pub cwd: Option<PathBuf>,
     #[serde(default)]
     pub stdin: Stdin,

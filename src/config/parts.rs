@@ -1,6 +1,5 @@
 //! The validated settings, in the parts that the layers take.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
 use crate::http::server::access_log::AccessLog;
 use crate::http::{BasePath, HttpLimits};
+use crate::job::Secret;
 use crate::store;
 
 /// All settings, in the parts that the layers take.
@@ -71,14 +71,8 @@ pub struct StopSettings {
 }
 
 /// The credentials that requests need.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthSettings {
     /// The token that every request must carry.
-    pub token: String,
-}
-
-impl fmt::Debug for AuthSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AuthSettings(…)")
-    }
+    pub token: Secret,
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, Value};
 
 use crate::engine::{FieldError, ScheduleSubmission};
-use crate::job::{JsonLimits, Origin, Overlap, ScheduleName, ScheduleSpec, Time, TooComplex};
+use crate::job::{
+    JsonLimits, Origin, Overlap, ScheduleName, ScheduleSpec, Secret, Time, TooComplex,
+};
 use crate::units::parse_duration;
 
 /// `[schedules.NAME]`
@@ -19,7 +21,7 @@ pub struct ScheduleSection {
     pub zone: Option<String>,
     pub kind: String,
     /// Any TOML value. It is converted to JSON, in which dates and times become strings.
-    pub payload: Option<toml::Value>,
+    pub payload: Option<Secret<toml::Value>>,
     pub queue: Option<String>,
     pub priority: Option<i64>,
     pub max_attempts: Option<u64>,
@@ -68,7 +70,7 @@ fn one(
 ) -> Result<ScheduleSpec, Vec<Wrong>> {
     let millis = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let payload = section.payload.as_ref().map(|value| {
-        let text = json(value, limits, 0)?.to_string();
+        let text = json(value.expose(), limits, 0)?.to_string();
         limits.check(&text).map_err(refused)?;
         RawValue::from_string(text).map_err(|error| error.to_string())
     });

@@ -1,4 +1,5 @@
-//! The settings in force as a flat list, for the system page of a running server. Secrets are left out.
+//! The settings in force as a flat list, for the system page of a running server. Secrets serialize as
+//! [`NOT_SHOWN`](crate::job::secret::NOT_SHOWN).
 
 use std::time::Duration;
 
@@ -24,12 +25,7 @@ pub enum Shown {
     Text(String),
     /// The setting has no value.
     Unset,
-    /// The setting has a value that must not be shown.
-    Secret,
 }
-
-/// Keys, by their ends, whose values are never shown.
-const SECRETS: [&str; 3] = ["token", "secret", ".env"];
 
 /// Every setting with the value in force, in the order of the file.
 pub(super) fn in_force(file: &FileConfig) -> Vec<Setting> {
@@ -40,18 +36,9 @@ pub(super) fn in_force(file: &FileConfig) -> Vec<Setting> {
     settings
 }
 
-fn is_payload(key: &str) -> bool {
-    key.starts_with("schedules.") && key.ends_with(".payload")
-}
-
 fn flatten(key: String, value: &Value, settings: &mut Vec<Setting>) {
     let shown = match value {
         Value::Null => Shown::Unset,
-        // A payload is one setting, because it may have thousands of values, some of them secret.
-        Value::Object(_) | Value::Array(_) if is_payload(&key) => {
-            Shown::Text(format!("JSON of {} bytes", value.to_string().len()))
-        }
-        _ if SECRETS.iter().any(|end| key.ends_with(end)) => Shown::Secret,
         Value::Object(fields) => match duration(fields) {
             Some(length) => Shown::Duration(length),
             None => {
@@ -87,6 +74,7 @@ mod tests {
     #[test]
     fn every_setting_is_told_and_no_secret() {
         let text = r#"
+            base_url = "https://me:do-not-tell-3@jobs.example.com"
             [auth]
             token = "do-not-tell-this-token"
             [handlers.http]
@@ -96,7 +84,12 @@ mod tests {
             rate_limit = "100 / 60s"
             [commands.resize]
             program = "convert"
+            args = ["--password=do-not-tell-1", "{input}"]
             env = { KEY = "do-not-tell-that" }
+            [schedules.nightly]
+            cron = "@daily"
+            kind = "http"
+            payload = "do-not-tell-2"
         "#;
         let settings = in_force(&toml::from_str(text).unwrap());
         assert_eq!(value(&settings, "store.max_waiting"), Shown::Text("10000000".into()));
@@ -104,9 +97,16 @@ mod tests {
         assert_eq!(value(&settings, "queues.mail.concurrency"), Shown::Text("3".into()));
         assert_eq!(value(&settings, "queues.mail.weight"), Shown::Unset);
         assert_eq!(value(&settings, "queues.mail.rate_limit"), Shown::Text("100/1m".into()));
-        assert_eq!(value(&settings, "auth.token"), Shown::Secret);
-        assert_eq!(value(&settings, "commands.resize.env"), Shown::Secret);
-        let text = format!("{settings:?}");
-        assert!(!text.contains("do-not-tell"), "{text}");
+        for (key, shown) in [
+            ("auth.token", "(not shown)"),
+            ("commands.resize.env", "(not shown)"),
+            ("commands.resize.args", "(not shown)"),
+            ("schedules.nightly.payload", "(not shown)"),
+            ("base_url", "https://***@jobs.example.com/"),
+        ] {
+            assert_eq!(value(&settings, key), Shown::Text(shown.into()), "{key}");
+        }
+        let told = format!("{settings:?}");
+        assert!(!told.contains("do-not-tell"), "{told}");
     }
 }

@@ -87,7 +87,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         demo: true,
         grace: Some(Duration::ZERO),
         concurrency: Some(Concurrency::clamped(7)),
-        auth_token: Some("0123456789abcdef".to_owned()),
+        auth_token: Some("0123456789abcdef".into()),
         log: Some("debug".to_owned()),
         ..ServeArgs::default()
     };
@@ -96,7 +96,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.data_dir, Path::new("elsewhere"));
     assert_eq!((config.stop.grace, config.demo), (Duration::ZERO, true));
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "debug"));
-    assert_eq!(config.auth.unwrap().token, "0123456789abcdef");
+    assert_eq!(config.auth.unwrap().token.expose(), "0123456789abcdef");
     assert_eq!(config.engine.default_queue.concurrency.get(), 7);
     // For a queue that the file does not configure, the demo sets its own concurrency.
     let queues: Vec<_> = config.engine.queues.iter().map(|(name, q)| (name.as_str(), *q)).collect();
@@ -196,7 +196,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
         ("[http]\nmin_rate = 'fast'", ["line 2", "64kB"]),
         ("[retention]\nevents = { age = '1 day' }", ["line 2", "count"]),
         ("[commands.x]\nargs = []", ["line 1", "program"]),
-        ("listen = ", ["line 1", "listen"]),
+        ("listen = ", ["line 1", "column 10"]),
     ] {
         std::fs::write(&path, text).unwrap();
         let args = ServeArgs { config: Some(path.clone()), ..ServeArgs::default() };
@@ -216,6 +216,46 @@ fn secrets_do_not_show_in_debug_output() {
     let toml = format!("auth.token = '{token}'\nhandlers.http.signing_secret = '{secret}'");
     let shown = format!("{:?}", build(&toml).unwrap());
     assert!(!shown.contains(token) && !shown.contains(secret), "{shown}");
+    let more = "base_url = 'https://me:do-not-tell-1@jobs.example.com'\n\
+        [commands.x]\nprogram = 'true'\nargs = ['--password=do-not-tell-2']\nenv = { KEY = 'do-not-tell-3' }\n\
+        [schedules.s]\ncron = '@daily'\nkind = 'http'\n\
+        payload = { url = 'https://x/', headers = { authorization = 'do-not-tell-4' } }\n";
+    let file = FileConfig::parse(more).unwrap();
+    let args = ServeArgs { auth_token: Some("do-not-tell-0123".into()), ..ServeArgs::default() };
+    let whole = format!("{file:?} {args:?} {:?}", Config::build(file.clone(), &args).unwrap());
+    assert!(!whole.contains("do-not-tell") && whole.contains("jobs.example.com"), "{whole}");
+}
+
+#[test]
+fn an_error_in_the_configuration_quotes_no_secret() {
+    let command = |more: &str| format!("[commands.x]\nprogram = 'true'\n{more}");
+    for (text, says) in [
+        ("auth.token = 's3cret'".into(), "auth.token"),
+        ("auth.token = 's3cret".into(), "line 1, column 21"),
+        ("auth.token = ['s3cret']".into(), "wrong type"),
+        ("handlers.http.signing_secret = 's3cret'".into(), "signing_secret"),
+        ("base_url = 'ftp://me:s3cret@example.com'".into(), "base_url"),
+        ("base_url = 'me:s3cret@example.com'".into(), "base_url"),
+        (command("args = ['ok', 's3cret{']"), "commands.x.args: argument 2"),
+        (command("args = 's3cret'"), "line 3, column 8: this value has the wrong type"),
+        (command("env = { KEY = 's3cret\\u0000' }").replace('\'', "\""), "commands.x.env"),
+        (command("env = { KEY = ['s3cret'] }"), "wrong type"),
+        ("[schedules.s]\npayload = 's3cret'".into(), "missing field"),
+        ("[schedules.s]\npayload = { a = 's3cret'".into(), "line 2"),
+        (
+            "[schedules.s]\ncron = '@daily'\nkind = 'a'\npayload = { s3cret = inf }".into(),
+            "payload",
+        ),
+    ] {
+        let error = match FileConfig::parse(&text) {
+            Ok(file) => {
+                let built = Config::build(file, &ServeArgs::default());
+                built.map(drop).expect_err(&text).to_string()
+            }
+            Err(error) => error,
+        };
+        assert!(error.contains(says) && !error.contains("s3cret"), "{text}: {error}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The engine's configuration: limits, timeouts, and the settings of queues.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::PayloadError;
@@ -8,7 +9,7 @@ use crate::job::{
 };
 
 /// The configuration of the engine.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EngineConfig {
     /// The name under which this process holds leases.
     pub worker: WorkerName,
@@ -42,6 +43,18 @@ pub struct EngineConfig {
     pub paused: bool,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
+}
+
+/// Leaves out the declared schedules, whose payloads may hold secrets.
+impl fmt::Debug for EngineConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineConfig")
+            .field("worker", &self.worker)
+            .field("max_running", &self.max_running)
+            .field("queues", &self.queues)
+            .field("default_queue", &self.default_queue)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The limits of one queue.

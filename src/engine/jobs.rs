@@ -1,6 +1,6 @@
 //! The verbs of jobs: enqueue, read, wait, and control single jobs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     Engine, Enqueued, JobActionError, Page, PayloadError, StoreError, SubmitError, run_blocking,
@@ -22,7 +22,9 @@ impl Engine {
                 checked.map_err(|error| if batch.len() > 1 { error.of_job(at) } else { error })
             })
         })?;
+        let begin = Instant::now();
         let accepted = self.parts.store.enqueue(batch).await?;
+        self.parts.enqueue_times.add(begin.elapsed());
         self.parts.dispatchers.ensure(accepted.iter().map(|answer| &answer.job().labels.queue));
         Ok(accepted)
     }

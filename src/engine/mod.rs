@@ -10,6 +10,7 @@ use attempts::dispatchers::Dispatchers;
 use attempts::leases::Leases;
 use attempts::settler::Settled;
 use bulk::runs::Bulks;
+use insight::enqueue_times::EnqueueTimes;
 use insight::live_stats::LiveStatsChannel;
 use insight::observer::Observed;
 use queues::limits::QueueLimits;
@@ -58,7 +59,7 @@ pub use insight::coverage::Period;
 pub use insight::failures::{FailureGroup, FailureList};
 pub use insight::histogram::Latency;
 pub use insight::history::{Activity, HistoryPoint, IntervalCounts};
-pub use insight::latency_totals::LatencyTotals;
+pub use insight::latency_totals::{HistogramTotals, LatencyTotals};
 pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, History, QueueView, Workers};
@@ -95,6 +96,7 @@ struct Parts {
     live_stats: Arc<LiveStatsChannel>,
     /// Metrics and failure groups.
     observed: Arc<Observed>,
+    enqueue_times: EnqueueTimes,
     bulks: Arc<Bulks>,
     subscriber_counts: Arc<SubscriberCounts>,
     settled: Arc<Settled>,

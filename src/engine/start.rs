@@ -12,6 +12,7 @@ use super::attempts::heartbeat::Heartbeat;
 use super::attempts::leases::Leases;
 use super::attempts::report::{AttemptReport, Reports};
 use super::attempts::settler::Settler;
+use super::insight::enqueue_times::EnqueueTimes;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
 use super::queues::discovery::QueueDiscovery;
@@ -120,6 +121,7 @@ impl Engine {
             )),
             live_stats: Arc::default(),
             observed: Arc::new(Observed::new(clock.now(), config.queue_histories)),
+            enqueue_times: EnqueueTimes::default(),
             bulks: Arc::default(),
             subscriber_counts: Arc::default(),
             settled: Arc::default(),

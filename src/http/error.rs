@@ -173,6 +173,13 @@ impl Problem {
         problem.retry_after(10)
     }
 
+    /// The client has sent too many wrong tokens.
+    pub fn too_many_failed_logins(seconds: u32) -> Self {
+        let detail = format!("too many wrong tokens were sent; try again in {seconds} seconds");
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failed_logins", detail);
+        problem.retry_after(seconds)
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status

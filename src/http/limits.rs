@@ -27,6 +27,16 @@ pub struct HttpLimits {
     /// waits no longer for a request.
     #[serde(deserialize_with = "duration")]
     pub request_timeout: Duration,
+    /// Queues that have metrics of their own; the jobs of all others are added up, so that the number of series is
+    /// bounded.
+    pub metrics_queues: usize,
+    /// Wrong tokens of one client within [`HttpLimits::login_window`]; after that, its logins are refused.
+    pub login_failures: u32,
+    /// Wrong tokens of all clients within that time; after that, clients with a wrong one are refused.
+    pub login_failures_total: u32,
+    /// The time after which a client may use all of its logins again.
+    #[serde(deserialize_with = "duration")]
+    pub login_window: Duration,
     /// How long a request head may take to arrive, and how long an idle connection is kept.
     #[serde(deserialize_with = "duration")]
     pub header_timeout: Duration,
@@ -168,6 +178,10 @@ impl Default for HttpLimits {
             max_batch: 10_000,
             body_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(30),
+            metrics_queues: 100,
+            login_failures: 10,
+            login_failures_total: 100,
+            login_window: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),
             max_connections: 12_000,
             connections_per_address: None,

@@ -41,7 +41,7 @@ pub use permissions::{GroupAccess, WideAccess};
 pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
-pub use stats::{QueueStats, Stats, Storage};
+pub use stats::{PublishTimes, QueueStats, Stats, Storage};
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and it answers when the
 /// transition is durable (`claim` and `annotate` may answer earlier). Every later verb sees what was answered,

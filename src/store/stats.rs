@@ -87,4 +87,43 @@ pub struct Storage {
     pub publish_p50_ns: u64,
     /// The 99th percentile of that time.
     pub publish_p99_ns: u64,
+    /// All of these times.
+    pub publish_times: PublishTimes,
+}
+
+/// The CPU time of publishing groups to their followers, counted in buckets. Each bound is four times the one before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PublishTimes {
+    /// The count of each bucket alone; the last one has no bound.
+    pub counts: [u64; PublishTimes::BUCKETS],
+    /// The sum of all times in nanoseconds.
+    pub sum_ns: u64,
+}
+
+impl PublishTimes {
+    /// The number of buckets.
+    pub const BUCKETS: usize = 11;
+    /// The upper bound of the first bucket, in nanoseconds.
+    const FIRST_BOUND_NS: u64 = 1 << 10;
+
+    /// The bucket of a time in nanoseconds.
+    pub fn bucket(nanos: u64) -> usize {
+        let bounds = (0..Self::BUCKETS - 1).map(Self::bound_ns);
+        bounds.take_while(|bound| *bound < nanos).count()
+    }
+
+    /// The upper bound of each bucket in seconds, infinite for the last one, and the count of this bucket alone.
+    pub fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = (0..Self::BUCKETS - 1).map(|bucket| Self::bound_ns(bucket) as f64 / 1e9);
+        bounds.chain([f64::INFINITY]).zip(self.counts).collect()
+    }
+
+    /// The sum of all times in seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_ns as f64 / 1e9
+    }
+
+    fn bound_ns(bucket: usize) -> u64 {
+        Self::FIRST_BOUND_NS << (2 * bucket)
+    }
 }

@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use crate::engine::bulk::{Action, End, Target};
 use crate::engine::{Engine, FailureGroup};
-use crate::http::layers::base_path::Address;
 use crate::job::{Job, Time};
 
 use super::layout::error::{UiError, sentence};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
+use super::layout::visit::Visit;
 use super::parts::chart::bars;
 use super::parts::filters;
 use super::parts::time_format::TimeText;
@@ -115,11 +115,11 @@ pub fn failing_now(engine: &Engine, max: usize, now: Time) -> (Vec<GroupRow>, bo
 }
 
 /// `GET /failures`
-pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response, UiError> {
+pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Result<Response, UiError> {
     let cursor = engine.head();
     let list = engine.failures(LIST);
     let now = engine.now();
-    let layout = Layout::live(&address, "Failures", Section::Failures, cursor, now);
+    let layout = Layout::live(&visit, "Failures", Section::Failures, cursor, now);
     let row = |group| GroupRow::of(group, now);
     let failures = FailuresPage {
         discarded: list.groups.iter().map(|group| group.dead).sum(),
@@ -166,7 +166,7 @@ impl ActionResult {
 /// `GET /failures/{id}`
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(id): Path<String>,
     Query(result): Query<ActionResult>,
 ) -> Result<Response, UiError> {
@@ -191,7 +191,7 @@ pub async fn show(
     let newest = engine.job(group.example).await?.0;
     let newest = newest.as_ref().and_then(Job::last_failure).map(|failure| failure.message.trim());
     let layout =
-        Layout::live(&address, format!("{} failures", group.kind), Section::Failure, cursor, now);
+        Layout::live(&visit, format!("{} failures", group.kind), Section::Failure, cursor, now);
     let view = FailurePage {
         hours: bars(&group.hours),
         whole: newest

@@ -8,12 +8,12 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
-use crate::http::layers::base_path::Address;
 use crate::job::{JobQuery, State, Time};
 
 use super::failures::{GroupRow, failing_now};
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
+use super::layout::visit::Visit;
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::JobCells;
@@ -69,7 +69,7 @@ struct StateCard {
 /// `GET /`; `?span=hours` draws the charts of the last hours.
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Query(params): Query<HomeParams>,
 ) -> Result<Response, UiError> {
     // The list is read before the counters. Newer counters are corrected by the events that follow; newer
@@ -80,7 +80,7 @@ pub async fn show(
     let recent = engine.jobs(query).await?;
     let stats = engine.stats().await?;
     let now = engine.now();
-    let layout = Layout::live(&address, "Home", Section::Home, recent.cursor, now);
+    let layout = Layout::live(&visit, "Home", Section::Home, recent.cursor, now);
     let rows = recent.jobs.iter().map(|job| JobCells::of(job, now)).collect();
     let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
     let (failing, counting) = failing_now(&engine, FAILING, now);

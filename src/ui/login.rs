@@ -9,9 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::http::layers::base_path::Address;
-use crate::http::layers::session::{BrowserScheme, Session};
+use crate::http::layers::login_limiter::{LoginFailure, LoginGate};
+use crate::http::layers::session::BrowserScheme;
 
 use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::visit::Visit;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -21,7 +23,7 @@ struct LoginPage {
     next: String,
     note: &'static str,
     /// The error of the field; empty when nothing was entered yet.
-    wrong: &'static str,
+    wrong: String,
     is_signed_in: bool,
 }
 
@@ -46,24 +48,23 @@ pub fn required(address: &Address) -> Response {
             "Your last action was not carried out because you were not logged in. Log in and repeat it.",
         )
     };
-    login_page(address, next, note, "")
+    login_page(StatusCode::UNAUTHORIZED, address, next, note, String::new())
 }
 
 /// `GET /login`
 pub async fn show(
-    session: Option<Extension<Session>>,
-    address: Address,
+    login: Option<Extension<LoginGate>>,
+    visit: Visit,
     headers: HeaderMap,
     Query(form): Query<LoginForm>,
 ) -> Response {
     let next = own_page(&form.next);
-    match session {
+    match login {
         None => see_other(next).into_response(),
-        Some(Extension(session)) => {
-            let view = LoginPage {
-                is_signed_in: session.is_open(&headers),
-                ..LoginPage::of(&address, next, "", "")
-            };
+        Some(Extension(login)) => {
+            let mut view = LoginPage::of(&visit, next, "", String::new());
+            view.is_signed_in = login.session.is_open(&headers);
+            view.layout = view.layout.with_notices(&visit);
             page(StatusCode::OK, &view)
         }
     }
@@ -71,21 +72,31 @@ pub async fn show(
 
 /// `POST /login`
 pub async fn sign_in(
-    session: Option<Extension<Session>>,
+    login: Option<Extension<LoginGate>>,
     address: Address,
     headers: HeaderMap,
     Form(form): Form<LoginForm>,
 ) -> Response {
     let next = own_page(&form.next);
-    let Some(Extension(session)) = session else { return see_other(next).into_response() };
-    if !session.accepts(form.token.trim()) {
-        tracing::warn!("a login was refused: wrong token");
-        let wrong = if form.token.trim().is_empty() {
-            "Enter the token."
-        } else {
-            "This token is not correct."
-        };
-        return login_page(&address, next, "", wrong);
+    let Some(Extension(login)) = login else { return see_other(next).into_response() };
+    let LoginGate { session, limiter, client } = login;
+    let refused = |status, wrong: &str| login_page(status, &address, next, "", wrong.to_owned());
+    let token = form.token.trim();
+    if token.is_empty() {
+        return refused(StatusCode::UNAUTHORIZED, "Enter the token.");
+    }
+    match limiter.attempt(client, || session.accepts(token)) {
+        Ok(()) => {}
+        Err(LoginFailure::Wrong) => {
+            return refused(StatusCode::UNAUTHORIZED, "This token is not correct.");
+        }
+        Err(LoginFailure::TooMany(failures)) => {
+            let seconds = failures.seconds();
+            let unit = if seconds == 1 { "second" } else { "seconds" };
+            let wrong = format!("Too many failed logins. Try again in {seconds} {unit}.");
+            let page = refused(StatusCode::TOO_MANY_REQUESTS, &wrong);
+            return ([(header::RETRY_AFTER, seconds.to_string())], page).into_response();
+        }
     }
     let cookie = session.opening(&cookie_path(&address), BrowserScheme::of(&headers));
     ([(header::SET_COOKIE, cookie)], see_other(next)).into_response()
@@ -93,21 +104,27 @@ pub async fn sign_in(
 
 /// `POST /logout`
 pub async fn sign_out(
-    session: Option<Extension<Session>>,
+    login: Option<Extension<LoginGate>>,
     address: Address,
     headers: HeaderMap,
 ) -> Response {
-    let Some(Extension(session)) = session else { return see_other("").into_response() };
-    let cookie = session.closing(&cookie_path(&address), BrowserScheme::of(&headers));
+    let Some(Extension(login)) = login else { return see_other("").into_response() };
+    let cookie = login.session.closing(&cookie_path(&address), BrowserScheme::of(&headers));
     ([(header::SET_COOKIE, cookie)], see_other("login")).into_response()
 }
 
-fn login_page(address: &Address, next: &str, note: &'static str, wrong: &'static str) -> Response {
-    page(StatusCode::UNAUTHORIZED, &LoginPage::of(address, next, note, wrong))
+fn login_page(
+    status: StatusCode,
+    address: &Address,
+    next: &str,
+    note: &'static str,
+    wrong: String,
+) -> Response {
+    page(status, &LoginPage::of(address, next, note, wrong))
 }
 
 impl LoginPage {
-    fn of(address: &Address, next: &str, note: &'static str, wrong: &'static str) -> LoginPage {
+    fn of(address: &Address, next: &str, note: &'static str, wrong: String) -> LoginPage {
         let layout = Layout { section: Section::Login, ..Layout::error(address, "Log in") };
         LoginPage { layout, next: next.to_owned(), note, wrong, is_signed_in: false }
     }

@@ -7,11 +7,11 @@ use axum::response::Response;
 use url::form_urlencoded::Serializer;
 
 use crate::engine::{Activity, Engine, QueueStats};
-use crate::http::layers::base_path::Address;
 use crate::job::State;
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
+use super::layout::visit::Visit;
 use super::parts::filters;
 use super::parts::queue_row::QueueRow;
 use super::parts::unknown_parameters::{ignored, note_unknown};
@@ -119,13 +119,13 @@ impl QueueFilter {
 /// `GET /queues`; `?q=` and `?show=` filter the list, and `?page=` chooses a page.
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, UiError> {
     let mut filter = QueueFilter::parse(&query.unwrap_or_default());
     let stats = engine.stats().await?;
     let now = engine.now();
-    let layout = Layout::live(&address, "Queues", Section::Queues, stats.cursor, now);
+    let layout = Layout::live(&visit, "Queues", Section::Queues, stats.cursor, now);
     let activity = engine.queue_activity();
     let of = |name| activity.get(name).copied().unwrap_or_default();
     let text = filter.q.to_lowercase();

@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
 use crate::http::api::extract::without_escape;
-use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Concurrency, JobQuery, QueueName, RateRule};
 
 use super::layout::error::UiError;
 use super::layout::flash::Done;
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
+use super::layout::visit::Visit;
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::JobCells;
@@ -65,10 +65,10 @@ pub struct LimitForm {
 /// `GET /queues/{name}`
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
-    render(&engine, &address, &name, None, StatusCode::OK).await
+    render(&engine, &visit, &name, None, StatusCode::OK).await
 }
 
 /// `POST /queues/{name}/pause`
@@ -98,7 +98,7 @@ pub async fn resume(
 /// `POST /queues/{name}/concurrency`; an empty value restores the configured one.
 pub async fn set_concurrency(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(name): Path<String>,
     Form(form): Form<LimitForm>,
 ) -> Result<Response, UiError> {
@@ -109,7 +109,7 @@ pub async fn set_concurrency(
         Ok(concurrency) => engine.set_concurrency(queue, concurrency).await?,
         Err(message) => {
             let message = format!("the concurrency {message}");
-            return refuse(&engine, &address, &name, "concurrency", typed, &message).await;
+            return refuse(&engine, &visit, &name, "concurrency", typed, &message).await;
         }
     }
     Ok(see_other(&page_url(&name)).with(Done::QueueLimitChanged, name).into_response())
@@ -118,7 +118,7 @@ pub async fn set_concurrency(
 /// `POST /queues/{name}/rate_limit`; an empty value restores the configured one.
 pub async fn set_rate_limit(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(name): Path<String>,
     Form(form): Form<LimitForm>,
 ) -> Result<Response, UiError> {
@@ -128,7 +128,7 @@ pub async fn set_rate_limit(
     match Some(typed).filter(|typed| !typed.is_empty()).map(str::parse::<RateRule>).transpose() {
         Ok(rule) => engine.set_rate_limit(queue, rule).await?,
         Err(message) => {
-            return refuse(&engine, &address, &name, "rate_limit", typed, &message).await;
+            return refuse(&engine, &visit, &name, "rate_limit", typed, &message).await;
         }
     }
     Ok(see_other(&page_url(&name)).with(Done::QueueLimitChanged, name).into_response())
@@ -136,7 +136,7 @@ pub async fn set_rate_limit(
 
 async fn refuse(
     engine: &Engine,
-    address: &Address,
+    visit: &Visit,
     name: &str,
     field: &'static str,
     typed: &str,
@@ -145,12 +145,12 @@ async fn refuse(
     let mut invalid =
         InvalidLimit { field, typed: typed.to_owned(), message: shorten(message, MAX_MESSAGE) };
     cut([&mut invalid.typed]);
-    render(engine, address, name, Some(invalid), StatusCode::UNPROCESSABLE_ENTITY).await
+    render(engine, visit, name, Some(invalid), StatusCode::UNPROCESSABLE_ENTITY).await
 }
 
 async fn render(
     engine: &Engine,
-    address: &Address,
+    visit: &Visit,
     name: &str,
     invalid: Option<InvalidLimit>,
     status: StatusCode,
@@ -159,7 +159,7 @@ async fn render(
     let query = JobQuery { queues: vec![name.clone()], limit: NEWEST, ..JobQuery::default() };
     let jobs = engine.jobs(query).await?;
     let now = engine.now();
-    let layout = Layout::live(address, format!("Queue {name}"), Section::Queue, jobs.cursor, now);
+    let layout = Layout::live(visit, format!("Queue {name}"), Section::Queue, jobs.cursor, now);
     let counters = stats.queues.get(&name).cloned().unwrap_or_default();
     let history = engine.history(Some(&name));
     let now = history.now;

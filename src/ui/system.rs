@@ -11,13 +11,14 @@ use axum::response::Response;
 use crate::config::Setting;
 use crate::config::settings::Shown;
 use crate::engine::{Engine, Stats, Storage, Transport};
-use crate::http::layers::base_path::Address;
+use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
 use crate::job::Time;
 
 use super::layout::error::UiError;
 use super::layout::flash::Done;
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
+use super::layout::visit::Visit;
 use super::parts::filters::{bytes, count, rate};
 use super::parts::time_format::{TimeText, length};
 
@@ -41,17 +42,19 @@ struct Facts {
 /// `GET /system`
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Extension(settings): Extension<Arc<Vec<Setting>>>,
     connections: Option<Extension<Arc<Connections>>>,
+    logins: Option<Extension<Arc<LoginLimiter>>>,
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let storage = engine.storage().await?;
     let now = engine.now();
-    let layout = Layout::live(&address, "System", Section::System, stats.cursor, now);
+    let layout = Layout::live(&visit, "System", Section::System, stats.cursor, now);
     let mut groups =
         vec![process(&engine, now), store(&storage), log(&stats, &engine), work(&engine)];
     groups.extend(connections.map(|Extension(connections)| clients(&connections)));
+    groups.extend(logins.map(|Extension(logins)| access(&logins)));
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
     let started = engine.starts().last().map(|at| TimeText::new(*at, now));
     Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, started, groups }))
@@ -86,12 +89,19 @@ fn clients(connections: &Connections) -> Facts {
     Facts { id: "clients", title: "Connections", facts }
 }
 
+fn access(logins: &LoginLimiter) -> Facts {
+    let facts = vec![
+        ("Logins rejected (wrong token)", count(logins.rejected())),
+        ("Logins refused (too many wrong tokens)", count(logins.refused())),
+    ];
+    Facts { id: "access", title: "Access", facts }
+}
+
 fn in_words(setting: &Setting) -> String {
     match &setting.value {
         Shown::Duration(time) => length(*time),
         Shown::Text(text) => text.clone(),
         Shown::Unset => "not set".into(),
-        Shown::Secret => "not shown".into(),
     }
 }
 

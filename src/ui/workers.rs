@@ -6,11 +6,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::engine::{Engine, HeldAttempt};
-use crate::http::layers::base_path::Address;
 use crate::job::Time;
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
+use super::layout::visit::Visit;
 use super::parts::filters;
 use super::parts::time_format::{TimeText, length};
 
@@ -44,11 +44,11 @@ struct AttemptRow {
 }
 
 /// `GET /workers`
-pub async fn show(Has(engine): Has<Engine>, address: Address) -> Result<Response, UiError> {
+pub async fn show(Has(engine): Has<Engine>, visit: Visit) -> Result<Response, UiError> {
     let cursor = engine.head();
     let held = engine.workers(LIST);
     let now = engine.now();
-    let layout = Layout::live(&address, "Workers", Section::Workers, cursor, now);
+    let layout = Layout::live(&visit, "Workers", Section::Workers, cursor, now);
     let config = engine.config();
     let workers = WorkersPage {
         worker: config.worker.to_string(),

@@ -73,6 +73,28 @@ for (const javaScriptEnabled of [true, false]) {
       await fits(page);
     }));
 
+  test(`rows and the page of a job show the line of a stack trace that says what happened ${how}`, () =>
+    withPage(browser, { javaScriptEnabled }, async (page) => {
+      const said = "mail.MailboxError: mailbox 4711 is full…";
+      const rowOf = (job) => page.locator(`tr[data-job="${job.id}"] [data-f=error]`);
+      const fail = () => server.submit({ kind: "fail", payload: { times: 9, message: TRACEBACK }, max_attempts: 1 });
+      const job = await fail();
+      await server.until(job.id, "discarded");
+      for (const path of ["/", "/jobs", "/jobs?state=discarded"]) {
+        await page.goto(server.origin + path);
+        await rowOf(job).getByText(said, { exact: true }).waitFor();
+        if (!javaScriptEnabled) continue;
+        // The same in a row that arrives or changes while the page is open.
+        await live(page);
+        const next = await fail();
+        await rowOf(next).getByText(said, { exact: true }).waitFor();
+      }
+      await page.goto(`${server.origin}/jobs/${job.id}`);
+      await page.locator("#head").getByText(said).waitFor();
+      assert.doesNotMatch(await page.locator("#head").innerText(), /Traceback/);
+      await fits(page);
+    }));
+
   test(`a limit that is not accepted is explained at its field, and its address can be opened ${how}`, () =>
     withPage(browser, { javaScriptEnabled }, async (page) => {
       const refused = [];

@@ -201,7 +201,10 @@ async fn a_program_that_cannot_be_started_is_named_at_the_start_with_its_setting
         ("program = 'sh'\nenv = { 'A=B' = 'x' }", "commands.x.env", "A=B"),
     ] {
         let config = dir.config(&format!("[commands.x]\n{settings}\n"));
-        let mut process = Command::run(&["--listen", "127.0.0.1:0", "--config", &config]);
+        let data = dir.data();
+        let data = data.to_str().unwrap();
+        let args = ["--listen", "127.0.0.1:0", "--config", &config, "--data-dir", data];
+        let mut process = Command::run(&args);
         assert_eq!(process.exit().await.code(), Some(2), "{settings}");
         let said = process.err.so_far().join("\n");
         assert!(said.contains(key) && said.contains(says), "{settings}: {said}");

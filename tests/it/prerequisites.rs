@@ -175,6 +175,7 @@ fn without_a_package_manager_everything_that_is_missing_is_named_with_its_variab
         ("curl", "CURL"),
         ("openssl 1.1.1 or newer", "OPENSSL"),
         ("jq", "JQ"),
+        ("promtool 2.20 or newer", "PROMTOOL"),
     ] {
         let line = missing(&text, program);
         let why = if variable == "NPM" { "it needs node" } else { "it is not there" };

@@ -20,8 +20,11 @@ const LINK: [(&str, &str); 3] = [
     ("sec-fetch-dest", "document"),
 ];
 
+/// The value of every parameter in [`routes`].
+pub const PARAMETER: &str = "019ab001-7c3e-7d10-8a55-0242ac120002";
+
 /// The path of every route, with an example for each parameter.
-fn routes() -> BTreeSet<String> {
+pub fn routes() -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for source in ["src/http/mod.rs", "src/ui/mod.rs"] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
@@ -29,7 +32,7 @@ fn routes() -> BTreeSet<String> {
         for route in text.split(".route(").skip(1) {
             let path = route.split('"').nth(1).unwrap();
             let part = |part: &str| match part.strip_prefix('{') {
-                Some(_) => "019ab001-7c3e-7d10-8a55-0242ac120002".to_owned(),
+                Some(_) => PARAMETER.to_owned(),
                 None => part.to_owned(),
             };
             paths.insert(path.split('/').map(part).collect::<Vec<_>>().join("/"));

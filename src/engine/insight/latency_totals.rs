@@ -9,6 +9,15 @@ const BOUNDS: [u64; 17] = [
     3_600_000,
 ];
 
+/// A histogram as scrapers read it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistogramTotals {
+    /// The upper bound of each bucket in seconds, infinite for the last one, and the count of this bucket alone.
+    pub buckets: Vec<(f64, u64)>,
+    /// The sum of all durations in seconds.
+    pub sum_seconds: f64,
+}
+
 /// Counts and sum of durations.
 #[derive(Debug, Clone, Default)]
 pub struct LatencyTotals {
@@ -24,20 +33,11 @@ impl LatencyTotals {
         self.sum_ms = self.sum_ms.saturating_add(ms.saturating_mul(weight));
     }
 
-    /// The upper bound of each bucket in seconds, infinite for the last one, and the count of this bucket alone.
-    pub fn buckets(&self) -> Vec<(f64, u64)> {
+    /// The histogram of all durations.
+    pub fn histogram(&self) -> HistogramTotals {
         let bounds = BOUNDS.iter().map(|ms| *ms as f64 / 1e3).chain([f64::INFINITY]);
-        bounds.zip(self.counts).collect()
-    }
-
-    /// The number of durations.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// The sum of all durations in seconds.
-    pub fn sum_seconds(&self) -> f64 {
-        self.sum_ms as f64 / 1e3
+        let buckets = bounds.zip(self.counts).collect();
+        HistogramTotals { buckets, sum_seconds: self.sum_ms as f64 / 1e3 }
     }
 }
 
@@ -51,10 +51,12 @@ mod tests {
         for (ms, weight) in [(0, 1), (5, 2), (6, 1), (3_600_000, 1), (3_600_001, 4)] {
             totals.add(Duration::from_millis(ms), weight);
         }
-        let filled: Vec<_> = totals.buckets().into_iter().filter(|(_, n)| *n > 0).collect();
+        let HistogramTotals { buckets, sum_seconds } = totals.histogram();
+        let filled: Vec<_> = buckets.into_iter().filter(|(_, n)| *n > 0).collect();
         assert_eq!(filled, [(0.001, 1), (0.005, 2), (0.01, 1), (3_600.0, 1), (f64::INFINITY, 4)]);
-        assert_eq!((totals.count(), totals.sum_seconds()), (9, 18_000.02));
+        assert_eq!(sum_seconds, 18_000.02);
         totals.add(Duration::MAX, 1);
-        assert_eq!(totals.count(), 10, "no length is outside");
+        let last = totals.histogram().buckets.pop();
+        assert_eq!(last, Some((f64::INFINITY, 5)), "no length is outside");
     }
 }

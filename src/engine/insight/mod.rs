@@ -1,6 +1,7 @@
 //! What the engine knows about its recent past: rates, latencies, failures, and why jobs wait.
 
 pub mod coverage;
+pub mod enqueue_times;
 pub mod failures;
 pub mod histogram;
 pub mod history;

@@ -9,7 +9,7 @@ use super::coverage::Period;
 use super::failures::{FailureGroup, FailureList};
 use super::histogram::Latency;
 use super::history::{Activity, HistoryPoint};
-use super::latency_totals::LatencyTotals;
+use super::latency_totals::{HistogramTotals, LatencyTotals};
 use super::meter::Rates;
 use crate::engine::attempts::leases::EndRequest;
 use crate::engine::{ControlError, Engine, EngineConfig, QueueStats, SubscriberCounts};
@@ -112,6 +112,11 @@ impl Engine {
     pub fn latency_totals(&self) -> (LatencyTotals, LatencyTotals) {
         let observed = self.parts.observed.lock();
         (observed.waits.clone(), observed.runs.clone())
+    }
+
+    /// How long it took until submitted jobs were durable, since the start of this process.
+    pub fn enqueue_times(&self) -> HistogramTotals {
+        self.parts.enqueue_times.histogram()
     }
 
     /// The failure groups that failed last, at most `max`.

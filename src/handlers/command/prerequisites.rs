@@ -55,7 +55,7 @@ impl Program {
     fn unusable_name(&self) -> Result<(), String> {
         let name = &self.program;
         let path: OsString = match self.env.get("PATH") {
-            Some(own) => own.into(),
+            Some(own) => own.expose().into(),
             None => std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into()),
         };
         let base = self.cwd.clone().unwrap_or_default();
@@ -113,7 +113,6 @@ fn unusable_file(file: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
@@ -121,11 +120,11 @@ mod tests {
     use crate::handlers::command::{Dashes, Stdin};
 
     fn program(program: &str, cwd: Option<&str>, path: Option<&str>) -> Program {
-        let path = path.map(|path| ("PATH".to_owned(), path.to_owned()));
+        let path = path.map(|path| ("PATH".to_owned(), path.into()));
         Program {
             program: program.to_owned(),
             args: Vec::new(),
-            env: path.into_iter().collect::<BTreeMap<_, _>>(),
+            env: path.into_iter().collect(),
             cwd: cwd.map(Into::into),
             stdin: Stdin::Empty,
             discard_codes: Vec::new(),

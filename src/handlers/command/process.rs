@@ -144,7 +144,7 @@ impl Group {
                 .args(args)
                 .env_clear()
                 .envs(PASSED_ON.iter().filter_map(|key| Some((key, std::env::var_os(key)?))))
-                .envs(&program.env)
+                .envs(program.env.iter().map(|(name, value)| (name, value.expose())))
                 .env("CORTADO_JOB_ID", job.id.to_string())
                 .env("CORTADO_ATTEMPT", context.attempt().to_string())
                 .env("CORTADO_QUEUE", job.labels.queue.as_str())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::template::{Dashes, Template};
+use crate::job::Secret;
 
 /// How long children that outlive the process may keep writing before they are killed, and how long the pipes are
 /// read after that.
@@ -45,7 +46,7 @@ pub struct Program {
     /// Its arguments; placeholders are filled from the payload.
     pub args: Vec<Template>,
     /// Its environment, in addition to `PATH`, `HOME`, `LANG` and variables that identify the job.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, Secret>,
     /// Its working directory; that of the server by default.
     pub cwd: Option<PathBuf>,
     /// Its standard input.

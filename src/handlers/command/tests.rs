@@ -135,7 +135,7 @@ async fn a_payload_that_does_not_fit_is_discarded_and_nothing_runs() {
 async fn the_environment_holds_only_what_was_meant() {
     let mut settings = declare("env", &[]);
     let program = settings.programs.get_mut("it").unwrap();
-    program.env = BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]);
+    program.env = BTreeMap::from([("GREETING".to_owned(), "hello".into())]);
     let context = context(r#"{"name":"it"}"#, 7);
     result(run(&CommandHandler::new(settings), &context).await);
     let lines = lines(&context);

@@ -9,15 +9,26 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::login_limiter::{LoginFailure, LoginLimiter};
 use super::session::Session;
 use crate::http::Problem;
 
-/// Refuses a request that does not carry the token, in constant time for tokens of its length.
-pub fn check_token(session: &Session, headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(given_token);
-    if given.is_some_and(|given| session.accepts(&given)) {
-        return Ok(());
+/// Refuses a request that does not carry the token, in constant time for tokens of its length. Credentials of a client
+/// that has sent too many wrong ones are not checked.
+pub fn check_token(
+    session: &Session,
+    logins: &LoginLimiter,
+    client: IpAddr,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let given = value.to_str().ok().and_then(given_token);
+        let is_right = || given.is_some_and(|given| session.accepts(&given));
+        match logins.attempt(client, is_right) {
+            Ok(()) => return Ok(()),
+            Err(LoginFailure::TooMany(failures)) => return Err(failures.into()),
+            Err(LoginFailure::Wrong) => {}
+        }
     }
     let detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
     let challenge = HeaderValue::from_static("Basic realm=\"cortado\", charset=\"UTF-8\"");
@@ -110,16 +121,22 @@ mod tests {
     #[test]
     fn the_token_comes_as_bearer_or_as_any_users_password() {
         let session = Session::new("s3:cret");
+        let logins = LoginLimiter::new(&crate::http::HttpLimits::default());
+        let check = |headers: &HeaderMap| {
+            check_token(&session, &logins, IpAddr::from([192, 0, 2, 1]), headers)
+        };
         let basic = |text: &str| format!("basic {}", STANDARD.encode(text));
         for good in ["Bearer s3:cret", "bearer  s3:cret", &basic("me:s3:cret"), &basic(":s3:cret")]
         {
-            assert!(check_token(&session, &headers(AUTHORIZATION, good)).is_ok(), "{good}");
+            assert!(check(&headers(AUTHORIZATION, good)).is_ok(), "{good}");
         }
         for bad in ["Bearer s3:cre", "s3:cret", "Basic s3:cret", &basic("s3:cret"), "Bearer "] {
-            let refused = check_token(&session, &headers(AUTHORIZATION, bad)).unwrap_err();
+            let refused = check(&headers(AUTHORIZATION, bad)).unwrap_err();
             assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{bad}");
         }
-        assert!(check_token(&session, &HeaderMap::new()).is_err());
+        assert_eq!(logins.rejected(), 5);
+        assert!(check(&HeaderMap::new()).is_err());
+        assert_eq!(logins.rejected(), 5, "a request without credentials is no login");
     }
 
     #[test]

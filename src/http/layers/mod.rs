@@ -6,6 +6,7 @@ pub mod compression;
 pub mod cookies;
 pub mod cross_site;
 pub mod header_list;
+pub mod login_limiter;
 pub mod request_body;
 pub mod safe_headers;
 pub mod sender;

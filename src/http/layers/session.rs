@@ -6,6 +6,7 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 
 use super::cookies::cookies;
+use crate::job::Secret;
 
 /// The prefix of the name of the cookie. The name also depends on the token, because cookies do not distinguish ports:
 /// two servers on one machine must not overwrite each other's.
@@ -14,9 +15,9 @@ const PREFIX: &str = "cortado-session-";
 /// The token of the server and the cookie derived from it.
 #[derive(Debug, Clone)]
 pub struct Session {
-    token: Box<str>,
+    token: Secret<Box<str>>,
     name: Box<str>,
-    value: Box<str>,
+    value: Secret<Box<str>>,
 }
 
 impl Session {
@@ -26,28 +27,29 @@ impl Session {
         let derive = |purpose: &str| hex(hmac::sign(&key, purpose.as_bytes()).as_ref());
         let name: String = derive("cortado session name").chars().take(8).collect();
         Session {
-            token: token.into(),
+            token: Secret::new(token.into()),
             name: format!("{PREFIX}{name}").into(),
-            value: derive("cortado session").into(),
+            value: Secret::new(derive("cortado session").into()),
         }
     }
 
     /// Whether a text is the token.
     pub fn accepts(&self, token: &str) -> bool {
-        bool::from(token.as_bytes().ct_eq(self.token.as_bytes()))
+        bool::from(token.as_bytes().ct_eq(self.token.expose().as_bytes()))
     }
 
     /// Whether a request carries the cookie.
     pub fn is_open(&self, headers: &HeaderMap) -> bool {
         cookies(headers).any(|(name, value)| {
-            name == &*self.name && bool::from(value.as_bytes().ct_eq(self.value.as_bytes()))
+            let known = self.value.expose().as_bytes();
+            name == &*self.name && bool::from(value.as_bytes().ct_eq(known))
         })
     }
 
     /// The `Set-Cookie` header that opens the session until the browser is closed. `path` is the base path of the
     /// server; over HTTPS, the cookie is never sent without encryption.
     pub fn opening(&self, path: &str, transport: BrowserScheme) -> String {
-        let Session { name, value, .. } = self;
+        let (name, value) = (&self.name, self.value.expose());
         format!("{name}={value}{}", attributes(path, transport))
     }
 

@@ -2,12 +2,13 @@
 //! docs/decisions/0010-own-layers-and-tower-http.md says which are tower-http's and why others are not.
 
 use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +22,7 @@ use tracing::Span;
 use super::auth::{Hosts, check_host, check_origin, check_token};
 use super::base_path::Address;
 use super::cross_site::check_cross_site;
+use super::login_limiter::{LoginGate, LoginLimiter};
 use super::safe_headers::SAFE_HEADERS;
 use super::sender::{ErrorRenderer, Sender};
 use super::session::Session;
@@ -31,6 +33,7 @@ use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
 use crate::http::server::{date, request_id};
 use crate::http::{HttpLimits, Problem};
+use crate::job::Secret;
 use crate::supervise::{Part, panic_text, pass};
 
 /// The conditions that a request must meet.
@@ -38,7 +41,7 @@ use crate::supervise::{Part, panic_text, pass};
 pub struct Access {
     /// The token that every request must carry, except health probes, the login page and the files that it loads. A
     /// browser carries it as a session. `None` requires no token.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// The host names that requests may use.
     pub hosts: Hosts,
     /// Other origins that may make requests and open WebSockets, such as `https://jobs.example.org`.
@@ -63,9 +66,10 @@ pub fn wrap(
         let detail = "requests from pages of other sites are refused";
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
-    let session = access.token.as_deref().map(Session::new);
+    let session = access.token.as_ref().map(|token| Session::new(token.expose()));
     let (timeout, max_wait) = (limits.request_timeout, limits.max_wait);
-    let gate = Gate { access, session, error_page, timeout, max_wait };
+    let logins = Arc::new(LoginLimiter::new(limits));
+    let gate = Gate { access, session, logins, error_page, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
     let longest = limits.max_body;
@@ -101,6 +105,7 @@ pub fn wrap(
 struct Gate {
     access: Access,
     session: Option<Session>,
+    logins: Arc<LoginLimiter>,
     error_page: ErrorRenderer,
     timeout: Duration,
     max_wait: Duration,
@@ -130,7 +135,7 @@ impl Gate {
             && !needs_no_token(uri.path())
             && !session.is_open(headers)
         {
-            check_token(session, headers)?;
+            check_token(session, &self.logins, client_of(request), headers)?;
         }
         if headers.contains_key(header::UPGRADE) {
             check_origin(&self.access.trusted_origins, uri, headers)?;
@@ -143,8 +148,11 @@ async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
     let path = request.uri().path();
     let (is_api, is_routine) = (path.starts_with("/api/"), is_routine(path));
     if let (LOGIN | LOGOUT, Some(session)) = (path, &gate.session) {
-        let session = session.clone();
-        request.extensions_mut().insert(session);
+        let (limiter, client) = (gate.logins.clone(), client_of(&request));
+        let login = LoginGate { session: session.clone(), limiter, client };
+        request.extensions_mut().insert(login);
+    } else if let ("/metrics" | "/system", Some(_)) = (path, &gate.session) {
+        request.extensions_mut().insert(gate.logins.clone());
     }
     let (sender, address) = (Sender::of(&request), request.extensions().get::<Address>().cloned());
     let mut response = match gate.admit(&request) {
@@ -166,7 +174,13 @@ async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
     response
 }
 
-/// The page that opens a session, and the form that ends it. They receive the session as an extension of the request.
+/// The address of the client. Requests that come through no listener of ours have none, and count as one client.
+fn client_of(request: &Request) -> IpAddr {
+    let client = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0.ip())
+}
+
+/// The page that opens a session, and the form that ends it. They receive a [`LoginGate`] as an extension of the request.
 const LOGIN: &str = "/login";
 const LOGOUT: &str = "/logout";
 

@@ -2,8 +2,8 @@
 //! their clients read too slowly.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::access_log::AccessLog;
 use super::address_counts::{AddressCounts, AddressShare, Reached};
+use super::throttled_warning::ThrottledWarning;
 use super::write_rate::TooSlow;
 use crate::http::layers::safe_headers::SAFE_HEADERS;
 use crate::http::view::to_json;
@@ -170,42 +171,4 @@ pub async fn send_refusal(
     };
     // The connection is closed whether or not the response has arrived.
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusal).await;
-}
-
-/// Logs at most one line per minute, and counts the others.
-#[derive(Debug, Default)]
-struct ThrottledWarning(Mutex<Option<(Instant, u64)>>);
-
-impl ThrottledWarning {
-    const MIN_INTERVAL: Duration = Duration::from_secs(60);
-
-    /// Returns how many lines were left out since the last one, if a line is due.
-    fn due(&self, now: Instant) -> Option<u64> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *last {
-            Some((at, left_out)) if now - *at < Self::MIN_INTERVAL => {
-                *left_out += 1;
-                None
-            }
-            last => {
-                let left_out = last.map_or(0, |(_, left_out)| left_out);
-                *last = Some((now, 0));
-                Some(left_out)
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_refusals_is_one_line_a_minute() {
-        let (line, now) = (ThrottledWarning::default(), Instant::now());
-        assert_eq!(line.due(now), Some(0));
-        assert!((0..1_000).all(|_| line.due(now).is_none()));
-        let later = now + ThrottledWarning::MIN_INTERVAL;
-        assert_eq!((line.due(later), line.due(later)), (Some(1_000), None));
-    }
 }

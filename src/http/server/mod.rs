@@ -10,5 +10,6 @@ pub mod date;
 pub mod in_flight;
 pub mod problem_responses;
 pub mod request_id;
+pub mod throttled_warning;
 pub mod write_rate;
 pub mod write_timeout;

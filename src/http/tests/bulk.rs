@@ -45,6 +45,36 @@ async fn a_search_answers_in_steps_and_says_how_far_it_looked() {
 }
 
 #[tokio::test]
+async fn every_interface_finds_text_however_a_client_escaped_it() {
+    let server = Server::start().await;
+    let mut wanted = Vec::new();
+    for payload in [r#"{"city":"M\u00fcller","n":1.0}"#, r#"{"city":"Müller","n":1e0}"#] {
+        let job = server.job(&format!(r#","payload":{payload}"#)).await;
+        wanted.insert(0, job["id"].as_str().unwrap().to_owned());
+    }
+    server.job(r#","payload":{"city":"Muller","n":"x"}"#).await;
+    for (q, query) in [
+        ("müller", "m%C3%BCller"),
+        ("payload.city:Müller", "payload.city:M%C3%BCller"),
+        ("payload.n:1", "payload.n:1"),
+        (r"m\u00fcller", "m%5Cu00fcller"),
+    ] {
+        let page = server.get(&format!("/api/v1/jobs?q={query}")).await.json();
+        assert_eq!(ids(&page), wanted, "{q}");
+        let action = json!({"action": "reprioritise", "priority": 7, "filter": {"q": q}});
+        let preview = server.post("/api/v1/bulk/preview", &action.to_string()).await.json();
+        assert_eq!(preview, json!({"count": 2, "exact": true}), "{q}");
+        let run = server.post("/api/v1/bulk", &action.to_string()).await.json();
+        assert_eq!(finished(&server, &run).await["done"], 2, "{q}");
+    }
+    let stored = server.get(&format!("/api/v1/jobs/{}", wanted[1])).await.body;
+    assert!(
+        stored.contains(r#"{"city":"M\u00fcller","n":1.0}"#),
+        "stored as it was sent: {stored}"
+    );
+}
+
+#[tokio::test]
 async fn a_search_that_means_nothing_is_explained() {
     let server = Server::start().await;
     let answer = server.get("/api/v1/jobs?q=colour:red+queue:%22a+b%22").await;

@@ -6,7 +6,8 @@ use super::support::{Server, within};
 
 /// All samples, by name with labels.
 async fn scrape(server: &Server) -> BTreeMap<String, f64> {
-    let answer = server.get("/metrics").await;
+    let accept = ("accept", "application/openmetrics-text; version=1.0.0, text/plain; q=0.5");
+    let answer = server.send("GET", "/metrics", &[accept], "").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(
         answer.header("content-type").starts_with("application/openmetrics-text; version=1.0.0")
@@ -23,6 +24,9 @@ async fn scrape(server: &Server) -> BTreeMap<String, f64> {
 #[tokio::test]
 async fn what_happened_can_be_scraped() {
     let server = Server::start().await;
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(!answer.body.contains("# EOF"), "{answer:?}");
     server.post("/api/v1/jobs?wait=20s", r#"{"kind":"echo","queue":"odd"}"#).await;
     server.job(r#","queue":"later""#).await;
     server.post("/api/v1/queues/later/pause", "").await;

@@ -30,6 +30,8 @@ fn enqueued() -> Event {
     event(1, State::Available, 0, change)
 }
 
+const TRACE: &str =
+    "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'";
 const JOB: &str = r#""job":{"id":"00000000-0000-0000-0000-000000000007","queue":"mail","kind":"echo","state":"running","attempt":1,"tags":["red"]}"#;
 
 #[test]
@@ -63,6 +65,11 @@ fn an_event_carries_what_its_type_needs_and_never_the_payload() {
             Change::Discarded { failure },
             "job.discarded",
             r#","error":{"class":"timeout","message":"too slow"}"#,
+        ),
+        (
+            Change::Discarded { failure: Failure::new(FailureClass::Error, TRACE) },
+            "job.discarded",
+            r#","error":{"class":"error","message":"Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'","summary":"KeyError: 'x'"}"#,
         ),
         (Change::Interrupted { why: Interruption::Stop }, "job.interrupted", r#","why":"stop""#),
         (Change::Completed { result: Json::parse("42").unwrap() }, "job.completed", ""),

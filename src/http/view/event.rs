@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::encode::{Displayed, to_json};
 use crate::job::{
     Change, Concurrency, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName,
-    RateRule, ScheduleChange, ScheduleName, Tag, Time,
+    RateRule, ScheduleChange, ScheduleName, Tag, Time, error_line,
 };
 
 /// Writes one event, in the same form for every transport:
@@ -219,10 +219,16 @@ impl<'a> LineView<'a> {
 pub struct FailureView<'a> {
     class: &'static str,
     message: &'a str,
+    /// The line that says what happened, if it is not the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<&'a str>,
 }
 
 impl<'a> FailureView<'a> {
     pub(super) fn of(failure: &'a Failure) -> Self {
-        FailureView { class: failure.class.as_str(), message: &failure.message }
+        let message = failure.message.trim();
+        let summary = error_line(message);
+        let summary = Some(summary).filter(|line| !message.starts_with(*line));
+        FailureView { class: failure.class.as_str(), message: &failure.message, summary }
     }
 }

@@ -1,5 +1,7 @@
 //! Jobs as JSON: the row of a list, the whole job, its log, and its status after an action.
-//! Payload and result are written exactly as they were received.
+//! Payload and result are written exactly as they were received, but for secrets in payloads.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,8 +9,9 @@ use serde_json::value::RawValue;
 use super::encode::{Displayed, millis};
 use super::event::{ChangeView, FailureView, LineView, ProgressView};
 use crate::engine::WaitReason;
+use crate::job::secret::without_secrets;
 use crate::job::{
-    AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, LogLine, Moment,
+    AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, Kind, LogLine, Moment,
     QueueName, RetryPolicy, State, Status, Tag, Time,
 };
 
@@ -77,7 +80,7 @@ fn last_error(job: &Job) -> Option<FailureView<'_>> {
 pub struct JobView<'a> {
     #[serde(flatten)]
     row: JobRow<'a>,
-    payload: &'a RawValue,
+    payload: Cow<'a, RawValue>,
     result: Option<&'a RawValue>,
     timeout_ms: Option<u64>,
     backoff: BackoffView,
@@ -141,7 +144,7 @@ impl<'a> JobView<'a> {
     pub fn of(job: &'a Job) -> Self {
         JobView {
             row: JobRow::of(job),
-            payload: raw(&job.spec.payload),
+            payload: shown_payload(&job.labels.kind, &job.spec.payload),
             result: job.result().map(raw),
             timeout_ms: job.spec.timeout_ms,
             backoff: BackoffView::of(job.spec.retry.backoff),
@@ -169,6 +172,14 @@ impl<'a> JobView<'a> {
 }
 
 /// The text as it was received, without a copy.
+/// The payload without secrets.
+pub(super) fn shown_payload<'a>(kind: &Kind, payload: &'a Json) -> Cow<'a, RawValue> {
+    match without_secrets(kind, payload) {
+        Cow::Borrowed(payload) => Cow::Borrowed(raw(payload)),
+        Cow::Owned(payload) => Cow::Owned(payload.raw()),
+    }
+}
+
 pub(super) fn raw(json: &Json) -> &RawValue {
     // The text was validated when it was received, so the fallback is never used.
     serde_json::from_str(json.as_str()).unwrap_or(RawValue::NULL)

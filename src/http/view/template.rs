@@ -1,16 +1,18 @@
 //! The job that a schedule enqueues, as JSON with the fields of a submission.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::job::{BackoffView, raw};
+use super::job::{BackoffView, shown_payload};
 use crate::job::{Labels, QueueName, Spec, Tag};
 
 /// The template of a job: `{"kind","payload","queue","priority","max_attempts","backoff","timeout_ms","tags"}`.
 #[derive(Debug, Serialize)]
 pub struct JobTemplate<'a> {
     kind: &'a str,
-    payload: &'a RawValue,
+    payload: Cow<'a, RawValue>,
     queue: &'a QueueName,
     priority: i16,
     max_attempts: u16,
@@ -24,7 +26,7 @@ impl<'a> JobTemplate<'a> {
     pub fn of(labels: &'a Labels, spec: &'a Spec) -> Self {
         JobTemplate {
             kind: labels.kind.as_str(),
-            payload: raw(&spec.payload),
+            payload: shown_payload(&labels.kind, &spec.payload),
             queue: &labels.queue,
             priority: spec.priority,
             max_attempts: spec.retry.max_attempts,

@@ -1,18 +1,19 @@
 //! The matcher of a search, which is prepared once per query and then applied to one job after another. For each term,
 //! it reads the payload at most a few times.
 
+use memchr::memchr;
 use memchr::memmem::Finder;
 
-use super::case_fold::{PIECE_BYTES, fold};
+use super::case_fold::{PIECE_BYTES, fold, fold_decoded};
 use super::reading::{Interrupted, Reading};
 use super::value_path::PathMatcher;
-use crate::job::{Job, JobQuery, State, Term};
+use crate::job::{Job, JobQuery, Needle, State, Term};
 
 /// A query with its prepared terms.
 pub struct Matcher<'q> {
     query: &'q JobQuery,
     tests: Vec<Test<'q>>,
-    /// The case-folded payload of the current job, once a term needs it.
+    /// The case-folded payload of the current job without escapes, once a term needs it.
     payload: Folded,
     /// A buffer for its other texts.
     other: Folded,
@@ -20,11 +21,14 @@ pub struct Matcher<'q> {
 
 /// A prepared term.
 enum Test<'q> {
-    Text(Finder<'q>),
-    Error { class: &'q str, message: Finder<'q> },
-    Payload(Finder<'q>),
+    Text(Finders<'q>),
+    Error { class: &'q str, message: Finders<'q> },
+    Payload(Finders<'q>),
     At(PathMatcher<'q>),
 }
+
+/// Finders for the spellings of a text, any of which is a match.
+struct Finders<'q>(Vec<Finder<'q>>);
 
 /// A buffer for a case-folded text.
 #[derive(Default)]
@@ -36,13 +40,12 @@ struct Folded {
 impl<'q> Matcher<'q> {
     /// Prepares a query.
     pub fn new(query: &'q JobQuery) -> Matcher<'q> {
-        let finder = |folded: &'q str| Finder::new(folded.as_bytes());
         let test = |term: &'q Term| match term {
-            Term::Text(needle) => Test::Text(finder(needle.folded())),
+            Term::Text(needle) => Test::Text(Finders::new(needle)),
             Term::Error(needle) => {
-                Test::Error { class: needle.folded(), message: finder(needle.folded()) }
+                Test::Error { class: needle.folded(), message: Finders::new(needle) }
             }
-            Term::Payload(needle) => Test::Payload(finder(needle.folded())),
+            Term::Payload(needle) => Test::Payload(Finders::new(needle)),
             Term::At { path, value } => Test::At(PathMatcher::new(path, value)),
         };
         let tests = query.terms.iter().map(test).collect();
@@ -65,11 +68,11 @@ impl<'q> Matcher<'q> {
         self.payload.is_ready = false;
         for test in &self.tests {
             let has = match test {
-                Test::Text(finder) => {
-                    self.payload.has(finder, job.spec.payload.as_str(), reading)? || {
+                Test::Text(finders) => {
+                    self.payload.json_has(finders, job.spec.payload.as_str(), reading)? || {
                         let tags = job.labels.tags.iter().map(|tag| tag.as_str());
                         let names = std::iter::once(job.labels.kind.as_str()).chain(tags);
-                        self.other.any_has(finder, names.chain(failure(job)), reading)?
+                        self.other.any_has(finders, names.chain(failure(job)), reading)?
                     }
                 }
                 Test::Error { class, message } => {
@@ -81,8 +84,8 @@ impl<'q> Matcher<'q> {
                     (error.is_some() && is_class() == Some(true))
                         || self.other.any_has(message, error, reading)?
                 }
-                Test::Payload(finder) => {
-                    self.payload.has(finder, job.spec.payload.as_str(), reading)?
+                Test::Payload(finders) => {
+                    self.payload.json_has(finders, job.spec.payload.as_str(), reading)?
                 }
                 Test::At(matcher) => matcher.is_in(job.spec.payload.as_str(), reading)?,
             };
@@ -100,19 +103,69 @@ fn failure(job: &Job) -> Option<&str> {
     job.last_failure().filter(|_| failed).map(|failure| &*failure.message)
 }
 
+impl<'q> Finders<'q> {
+    fn new(needle: &'q Needle) -> Finders<'q> {
+        Finders(needle.spellings().map(|text| Finder::new(text.as_bytes())).collect())
+    }
+}
+
 impl Folded {
-    /// Whether the text contains the needle. The text is folded first, unless it already is.
-    fn has(
+    /// Whether JSON contains one of the spellings in its strings or elsewhere. It is folded and its escapes are decoded
+    /// first, unless that was done for an earlier term.
+    fn json_has(
         &mut self,
-        finder: &Finder<'_>,
-        text: &str,
+        finders: &Finders<'_>,
+        json: &str,
         reading: &mut Reading<'_>,
     ) -> Result<bool, Interrupted> {
         if !self.is_ready {
             self.bytes.clear();
-            fold(text, &mut self.bytes, reading)?;
+            fold_decoded(json, &mut self.bytes, reading)?;
             self.is_ready = true;
         }
+        self.has(finders, reading)
+    }
+
+    /// Whether one of the texts contains one of the spellings, as it is or with its escapes decoded, because an error
+    /// often quotes JSON.
+    fn any_has<'t>(
+        &mut self,
+        finders: &Finders<'_>,
+        texts: impl IntoIterator<Item = &'t str>,
+        reading: &mut Reading<'_>,
+    ) -> Result<bool, Interrupted> {
+        for text in texts {
+            self.bytes.clear();
+            fold(text, &mut self.bytes, reading)?;
+            if self.has(finders, reading)? {
+                return Ok(true);
+            }
+            if memchr(b'\\', text.as_bytes()).is_some() {
+                self.bytes.clear();
+                fold_decoded(text, &mut self.bytes, reading)?;
+                if self.has(finders, reading)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the folded text contains one of the spellings.
+    fn has(&self, finders: &Finders<'_>, reading: &mut Reading<'_>) -> Result<bool, Interrupted> {
+        for finder in &finders.0 {
+            if self.contains(finder, reading)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn contains(
+        &self,
+        finder: &Finder<'_>,
+        reading: &mut Reading<'_>,
+    ) -> Result<bool, Interrupted> {
         // A match can lie across the border of two pieces.
         let more = finder.needle().len().saturating_sub(1);
         let mut rest = self.bytes.as_slice();
@@ -123,21 +176,6 @@ impl Folded {
                 return Ok(true);
             }
             rest = &rest[piece..];
-        }
-        Ok(false)
-    }
-
-    fn any_has<'t>(
-        &mut self,
-        finder: &Finder<'_>,
-        texts: impl IntoIterator<Item = &'t str>,
-        reading: &mut Reading<'_>,
-    ) -> Result<bool, Interrupted> {
-        for text in texts {
-            self.is_ready = false;
-            if self.has(finder, text, reading)? {
-                return Ok(true);
-            }
         }
         Ok(false)
     }

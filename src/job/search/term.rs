@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::case_fold::folded;
+use crate::job::escapes::decoded;
 
 /// One condition of a search. It is displayed as people type it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Term {
 pub struct Needle {
     shown: Box<str>,
     folded: Box<str>,
+    /// The same without escapes, if it has any: a text that was copied from JSON is found, too.
+    decoded: Option<Box<str>>,
 }
 
 /// A value as it was typed.
@@ -42,7 +45,9 @@ pub enum Value {
 impl Needle {
     /// Prepares a text to find; it must not be empty.
     pub fn new(text: &str) -> Needle {
-        Needle { shown: text.into(), folded: folded(text).into() }
+        let plain = decoded(text);
+        let decoded = (plain != text).then(|| folded(&plain).into());
+        Needle { shown: text.into(), folded: folded(text).into(), decoded }
     }
 
     /// Returns the text as it was typed.
@@ -53,6 +58,11 @@ impl Needle {
     /// Returns the text after case folding.
     pub fn folded(&self) -> &str {
         &self.folded
+    }
+
+    /// Returns the spellings to look for: the text after case folding, and without its escapes if it has any.
+    pub fn spellings(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.folded).chain(self.decoded.as_deref())
     }
 }
 

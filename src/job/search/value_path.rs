@@ -6,8 +6,10 @@ use std::borrow::Cow;
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr2};
 
+use super::decimal::Decimal;
 use super::reading::{Interrupted, Reading};
 use super::term::Value;
+use crate::job::escapes::decoded;
 
 /// The most steps of a path. [`Steps`] has one bit for each and one for the end.
 pub const MAX_STEPS: usize = 20;
@@ -33,7 +35,7 @@ pub struct PathMatcher<'q> {
 struct Scalar<'q> {
     value: &'q Value,
     /// The value as a number, when it is one.
-    number: Option<f64>,
+    number: Option<Decimal<'q>>,
 }
 
 /// A list or an object that is open during the walk.
@@ -60,7 +62,7 @@ impl<'q> PathMatcher<'q> {
             indexes: Vec::new(),
             // A path that is too long never reaches its end.
             end: if path.len() <= MAX_STEPS { 1 << path.len() } else { 0 },
-            scalar: Scalar { value, number: number(value.text()) },
+            scalar: Scalar { value, number: Decimal::parse(value.text()) },
             hint: None,
         };
         for (n, key) in path.iter().take(MAX_STEPS).enumerate() {
@@ -188,23 +190,12 @@ impl Scalar<'_> {
         let Ok(scalar) = str::from_utf8(scalar) else { return false };
         match self.value {
             Value::Quoted(_) => false,
-            Value::Bare(wanted) => *scalar == **wanted || self.is_number(scalar, wanted),
+            Value::Bare(wanted) => {
+                *scalar == **wanted
+                    || self.number.is_some() && self.number == Decimal::parse(scalar)
+            }
         }
     }
-
-    /// Numbers such as 1.50 and 1.5 are equal. Whole numbers are compared as they are written, so that large ones
-    /// stay exact.
-    fn is_number(&self, scalar: &str, wanted: &str) -> bool {
-        let written_whole = |text: &str| !text.contains(['.', 'e', 'E']);
-        let both = written_whole(scalar) && written_whole(wanted);
-        !both && self.number.is_some() && self.number == number(scalar)
-    }
-}
-
-/// Parses a JSON number.
-fn number(text: &str) -> Option<f64> {
-    let looks = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    text.parse::<f64>().ok().filter(|number| looks && number.is_finite())
 }
 
 /// Adds a step to those of the same key.
@@ -215,13 +206,10 @@ fn add<T: PartialEq>(named: &mut Vec<(T, Steps)>, name: T, step: Steps) {
     }
 }
 
-/// Decodes a JSON string; `None` when it is not one.
+/// Decodes a JSON string; `None` when it is not one. Half of a surrogate pair stays an escape, as pages show it.
 fn text(json: &[u8]) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if memchr(b'\\', inner).is_none() {
-        return str::from_utf8(inner).ok().map(Cow::Borrowed);
-    }
-    serde_json::from_slice::<String>(json).ok().map(Cow::Owned)
+    str::from_utf8(inner).ok().map(decoded)
 }
 
 /// Where the next value, key or bracket begins. In valid JSON, commas and colons can be skipped like white space.

@@ -1,7 +1,9 @@
-//! Helpers for texts: shortening, hashing, finding and grouping error messages and reading comma-separated lists.
+//! Helpers for texts: shortening, hashing, decoding escapes, finding and grouping error messages and reading
+//! comma-separated lists.
 
 pub mod comma_list;
 pub mod error_line;
+pub mod escapes;
 pub mod fingerprint;
 pub mod hidden;
 pub mod shorten;

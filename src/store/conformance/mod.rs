@@ -230,6 +230,7 @@ macro_rules! conformance_suite {
                 a_search_stops_when_its_time_is_over_and_goes_on_from_there
                 searches_that_are_to_end_still_come_further
                 a_hostile_payload_is_searched_like_any_other
+                a_search_does_not_depend_on_how_json_is_escaped
             }
             read {
                 a_page_is_bounded_by_bytes_and_goes_on_where_it_ended

@@ -192,3 +192,29 @@ async fn in_pages<H: Harness>(rig: &Rig<H>, words: &str, most: u64) -> Vec<JobId
     assert!(pages > 2 && examined >= 60, "{examined} in {pages} pages");
     found
 }
+
+pub(crate) async fn a_search_does_not_depend_on_how_json_is_escaped(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let text = r#"{"city":"M\u00fcller","emoji":"\ud83e\udd80","path":"a\/b","n":1.0}"#;
+    let escaped = rig.start(draft().payload(payload(text))).await;
+    let failure = Failure::new(FailureClass::Error, r#"HTTP 500: "Gr\u00fc\u00dfe""#);
+    rig.settle(&escaped, Verdict::Discarded { failure }).await.unwrap();
+    let plain = rig.finish(draft().payload(payload(r#"{"city":"Müller","n":1}"#))).await;
+    rig.add(draft().payload(payload(r#"{"city":"M\\u00fcller","n":"one"}"#))).await;
+    let both = &[plain, escaped.job.id][..];
+    for (words, found) in [
+        ("müller", both),
+        ("payload:MÜLLER", both),
+        ("payload.city:Müller", both),
+        ("payload.city:\"Müller\"", both),
+        ("payload.n:1", both),
+        ("payload.n:1e0 🦀", &[escaped.job.id]),
+        ("payload.emoji:🦀", &[escaped.job.id]),
+        ("a/b", &[escaped.job.id]),
+        ("grüße", &[escaped.job.id]),
+        ("error:GRÜSSE", &[]),
+        ("error:GRÜẞE", &[escaped.job.id]),
+    ] {
+        assert_eq!(ids(&rig.all(search(words)).await), found, "{words}");
+    }
+}

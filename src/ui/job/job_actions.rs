@@ -5,19 +5,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, JobActionError, JobControlError};
-use crate::http::layers::base_path::Address;
 use crate::job::{Job, JobId, State, Status};
 
 use super::{Notice, ShownAs, Tone, parse_id, render};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::page::see_other;
+use crate::ui::layout::visit::Visit;
 use crate::ui::parts::visible_text::Escapes;
 
 /// `POST /jobs/{id}/retry`
 pub async fn retry(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
@@ -35,13 +35,13 @@ pub async fn retry(
         )
         | None => Done::JobRetried,
     };
-    back_to_job(&engine, &address, id, answer.map(|_| done), &headers).await
+    back_to_job(&engine, &visit, id, answer.map(|_| done), &headers).await
 }
 
 /// `POST /jobs/{id}/cancel`
 pub async fn cancel(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
@@ -56,13 +56,13 @@ pub async fn cancel(
         | State::Completed
         | State::Discarded => Done::JobAskedToCancel,
     };
-    back_to_job(&engine, &address, id, answer.map(done), &headers).await
+    back_to_job(&engine, &visit, id, answer.map(done), &headers).await
 }
 
 /// `POST /jobs/{id}/delete`
 pub async fn delete(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
@@ -73,7 +73,7 @@ pub async fn delete(
             Ok(see_other("jobs").with(Done::JobDeleted, name(&job)).into_response())
         }
         (Ok(_), None) => Ok(see_other("jobs").into_response()),
-        (Err(refused), _) => back_to_job(&engine, &address, id, Err(refused), &headers).await,
+        (Err(refused), _) => back_to_job(&engine, &visit, id, Err(refused), &headers).await,
     }
 }
 
@@ -85,7 +85,7 @@ fn name(job: &Job) -> String {
 /// Redirects to the job's page, which says what was done, or renders it with the reason when the action was refused.
 async fn back_to_job(
     engine: &Engine,
-    address: &Address,
+    visit: &Visit,
     id: JobId,
     answer: Result<Done, JobActionError>,
     headers: &HeaderMap,
@@ -103,7 +103,7 @@ async fn back_to_job(
                 escapes: Escapes::Decoded,
                 status: StatusCode::CONFLICT,
             };
-            render(engine, address, id, shown, headers).await
+            render(engine, visit, id, shown, headers).await
         }
         Err(
             error @ (JobActionError::Job(JobControlError::NotFound) | JobActionError::Control(_)),

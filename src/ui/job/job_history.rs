@@ -43,9 +43,9 @@ impl<T> NewestFew<T> {
     }
 }
 
-/// An error: its first line, and the whole message.
+/// An error: the line that says what happened, and the whole message.
 pub struct ErrorText {
-    /// The beginning of the first line.
+    /// The beginning of that line.
     pub short: String,
     /// The whole message.
     pub whole: VisibleText,

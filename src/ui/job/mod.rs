@@ -12,11 +12,12 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::engine::{Engine, run_blocking};
-use crate::http::layers::base_path::Address;
+use crate::job::secret::without_secrets;
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
+use super::layout::visit::Visit;
 use super::parts::curl::SubmitEndpoint;
 use super::parts::eta;
 use super::parts::filters;
@@ -148,7 +149,7 @@ pub struct JobParams {
 /// `GET /jobs/{id}`
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(id): Path<String>,
     Query(params): Query<JobParams>,
     headers: HeaderMap,
@@ -161,7 +162,7 @@ pub async fn show(
         tone: Tone::Info,
     });
     let shown = ShownAs { notice, escapes, status: StatusCode::OK };
-    render(&engine, &address, parse_id(&id)?, shown, &headers).await
+    render(&engine, &visit, parse_id(&id)?, shown, &headers).await
 }
 
 /// Parses the id in a URL; an invalid id is answered with 404.
@@ -182,7 +183,7 @@ pub struct ShownAs {
 /// Renders the page of a job.
 pub async fn render(
     engine: &Engine,
-    address: &Address,
+    visit: &Visit,
     id: JobId,
     ShownAs { notice, escapes, status }: ShownAs,
     headers: &HeaderMap,
@@ -192,7 +193,7 @@ pub async fn render(
     let why = engine.wait_reason(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
-    let layout = Layout::live(address, title, Section::Job, cursor, now);
+    let layout = Layout::live(visit, title, Section::Job, cursor, now);
     let (status_line, status_when) = job_history::status_line(&job, why.as_ref(), now);
     let lifetime_bar = LifetimeBar::of(&job, now);
     let is_notified = engine.is_asked_to_end(id);
@@ -219,10 +220,10 @@ pub async fn render(
         has_whole_history: job.has_whole_history(),
         log: job.log.iter().map(|line| LogRow::of(line, escapes, now)).collect(),
         log_dropped: job.log_dropped,
-        payload: shown(&job.spec.payload, escapes),
+        payload: shown(&without_secrets(&job.labels.kind, &job.spec.payload), escapes),
         result: job.result().map(|result| shown(result, escapes)),
         curl: json_text::lines(
-            &SubmitForm::of_job(&job).curl(&SubmitEndpoint::of(headers, address), None),
+            &SubmitForm::of_job(&job).curl(&SubmitEndpoint::of(headers, visit), None),
         ),
         escapes,
         layout,

@@ -9,7 +9,6 @@ use crate::engine::Engine;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
 use crate::engine::submission::PRIORITY;
 use crate::http::api::query::EMPTY;
-use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
 use crate::job::{Invalid, JobId, JobQuery, Time};
 
@@ -17,6 +16,7 @@ use super::job_filter::{Chip, JobFilter, NAMES};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::page::{Layout, Section, SeeOther, page, see_other};
+use crate::ui::layout::visit::Visit;
 use crate::ui::parts::filters;
 use crate::ui::parts::job_row::JobCells;
 use crate::ui::parts::time_format::{TimeText, length};
@@ -117,17 +117,17 @@ fn words(action: &str) -> Option<ActionText> {
 /// `POST /jobs/bulk`: asks for confirmation.
 pub async fn ask(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     body: String,
 ) -> Result<Response, UiError> {
     let form = Form::read(&body, &engine);
-    confirm(&engine, &address, form, None, StatusCode::OK).await
+    confirm(&engine, &visit, form, None, StatusCode::OK).await
 }
 
 /// `POST /jobs/bulk/run`: starts the run.
 pub async fn run(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     body: String,
 ) -> Result<Response, UiError> {
     let form = Form::read(&body, &engine);
@@ -135,12 +135,11 @@ pub async fn run(
         Ok(action) => action,
         Err(problem) => {
             let problem = Some(sentence(&problem));
-            return confirm(&engine, &address, form, problem, StatusCode::UNPROCESSABLE_ENTITY)
-                .await;
+            return confirm(&engine, &visit, form, problem, StatusCode::UNPROCESSABLE_ENTITY).await;
         }
     };
     if !form.filter.problems.is_empty() || form.is_empty() {
-        return confirm(&engine, &address, form, None, StatusCode::OK).await;
+        return confirm(&engine, &visit, form, None, StatusCode::OK).await;
     }
     let report = engine.bulk(action, form.target()).await?;
     Ok(see_other(&format!("jobs/bulk/{}", report.id)).into_response())
@@ -148,7 +147,7 @@ pub async fn run(
 
 async fn confirm(
     engine: &Engine,
-    address: &Address,
+    visit: &Visit,
     form: Form,
     problem: Option<String>,
     status: StatusCode,
@@ -176,7 +175,7 @@ async fn confirm(
         });
     }
     let now = engine.now();
-    let layout = Layout::still(address, format!("{} jobs", words.verb), Section::Jobs, now);
+    let layout = Layout::still(visit, format!("{} jobs", words.verb), Section::Jobs, now);
     let jobs = match form.scope {
         Scope::Selected => {
             let mut jobs = Vec::new();
@@ -396,13 +395,13 @@ impl RunView {
 /// `GET /jobs/bulk/{id}`
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(id): Path<String>,
 ) -> Result<Response, UiError> {
     let report = id.parse::<BulkId>().ok().and_then(|id| engine.bulk_report(id));
     let Some(report) = report else { return Err(forgotten()) };
     let now = engine.now();
-    let mut layout = Layout::still(&address, "Bulk run", Section::Jobs, now);
+    let mut layout = Layout::still(&visit, "Bulk run", Section::Jobs, now);
     let run = RunView::of(report, now);
     layout.title = if run.running() {
         format!("{} {}", run.words.doing, run.jobs())
@@ -413,9 +412,9 @@ pub async fn show(
 }
 
 /// `GET /jobs/bulk`
-pub async fn list(Has(engine): Has<Engine>, address: Address) -> Response {
+pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Response {
     let now = engine.now();
-    let layout = Layout::still(&address, "Bulk runs", Section::Jobs, now);
+    let layout = Layout::still(&visit, "Bulk runs", Section::Jobs, now);
     let runs = engine.bulk_reports().into_iter().map(|report| RunView::of(report, now)).collect();
     page(StatusCode::OK, &RunsPage { layout, runs })
 }

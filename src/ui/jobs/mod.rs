@@ -9,11 +9,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, Stats};
-use crate::http::layers::base_path::Address;
 use crate::job::{JobId, JobQuery, Kind, State};
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::visit::Visit;
 use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::load::is_busy;
@@ -71,7 +71,7 @@ struct SearchProgress {
 /// `GET /jobs`
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     RawQuery(text): RawQuery,
 ) -> Result<Response, UiError> {
     let mut filter = JobFilter::read(text.as_deref().unwrap_or_default(), engine.now());
@@ -92,7 +92,7 @@ pub async fn show(
         if is_discarded { ("Discarded jobs", Section::Discarded) } else { ("Jobs", Section::Jobs) };
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
-    let layout = Layout::live(&address, heading, section, cursor, now);
+    let layout = Layout::live(&visit, heading, section, cursor, now);
     let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
     let next = found.as_ref().and_then(|page| page.next);
     let through = filter.seen + found.as_ref().map_or(0, |page| page.examined);

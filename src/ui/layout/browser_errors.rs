@@ -28,7 +28,10 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
     let page = if status == StatusCode::UNAUTHORIZED {
         login::required(address)
     } else {
-        explain(status, problem.as_ref().map(Problem::detail)).page(address)
+        let error = explain(status, problem.as_ref().map(Problem::detail));
+        let is_login = problem.is_some_and(|problem| problem.code() == "too_many_failed_logins");
+        let error = if is_login { slowed_down(error) } else { error };
+        error.page(address)
     };
     replace(response, page)
 }
@@ -51,6 +54,12 @@ fn replace(response: Response, page: Response) -> Response {
         }
     }
     Response::from_parts(head, body)
+}
+
+/// The page of a browser that sends wrong tokens by itself.
+fn slowed_down(error: UiError) -> UiError {
+    let title = "Too many failed logins".into();
+    UiError { title, advice: "Wait, and log in with the right token.", ..error }
 }
 
 /// The page of an error that did not come from a page. `detail` is what a program would be told.

@@ -12,6 +12,7 @@ use crate::http::layers::base_path::Address;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
 use super::page::{Layout, Section, page};
+use super::visit::Visit;
 
 /// An error that is answered with an error page.
 #[derive(Debug, Clone)]
@@ -222,9 +223,17 @@ impl IntoResponse for UiError {
 }
 
 impl UiError {
-    /// Renders the page.
+    /// Renders the page in the place of the response to another request.
     pub fn page(&self, address: &Address) -> Response {
-        let layout = Layout::error(address, self.title.clone());
+        self.render(Layout::error(address, self.title.clone()), address)
+    }
+
+    /// Renders the page as the response to a request for a page.
+    pub fn page_for(&self, visit: &Visit) -> Response {
+        self.render(Layout::error(visit, self.title.clone()).with_notices(visit), visit)
+    }
+
+    fn render(&self, layout: Layout, address: &Address) -> Response {
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let auto_reload = passes && address.can_be_reloaded();

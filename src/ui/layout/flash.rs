@@ -1,10 +1,7 @@
 //! The message about the last action that the next page shows once. A short-lived cookie carries it over the redirect
 //! that answers a form, so that it works without JavaScript.
 
-use askama::Template;
-use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
 use crate::http::layers::base_path::Address;
@@ -17,8 +14,6 @@ const COOKIE: &str = "cortado-flash";
 const MAX_AGE_S: u32 = 60;
 /// The longest name of a job, queue or schedule in a message, in bytes.
 const MAX_NAME: usize = 200;
-/// The element of the layout at whose beginning the message is inserted. Text on a page is escaped, so it occurs once.
-const MAIN: &str = "<main id=\"main\" tabindex=\"-1\">\n";
 
 /// What a form has done. The cookie holds only this code and a name, so that a forged cookie cannot show other text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +56,6 @@ pub struct Flash {
     done: Done,
     /// The job, queue or schedule that the action changed.
     name: String,
-}
-
-/// The element that shows a message. It has the focus, so that screen readers read it and the next press of the Tab
-/// key leads to the content below it.
-#[derive(Template)]
-#[template(path = "partials/_flash.html")]
-struct FlashMessage {
-    message: String,
 }
 
 impl Done {
@@ -157,46 +144,15 @@ impl Flash {
         Some(Flash { done, name: shorten(&name, MAX_NAME) })
     }
 
-    /// Shows the message at the top of a page and removes its cookie. Other responses stay as they are, and the
-    /// message waits for the next page.
-    pub async fn show_on(&self, response: Response, address: &Address) -> Response {
-        let message = FlashMessage { message: self.done.message(&self.name) };
-        let (mut response, inserted) =
-            insert(response, &message.render().unwrap_or_default()).await;
-        if inserted == Inserted::Yes
-            && let Some(cookie) = cookie("", 0, address)
-        {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
-        }
-        response
+    /// The message for people.
+    pub fn message(&self) -> String {
+        self.done.message(&self.name)
     }
 }
 
-/// Whether something was inserted into a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inserted {
-    /// It is a page.
-    Yes,
-    /// It is not.
-    No,
-}
-
-/// Inserts HTML at the top of the content of a page. Other responses stay as they are.
-pub async fn insert(response: Response, html: &str) -> (Response, Inserted) {
-    let media_type = response.headers().get(header::CONTENT_TYPE);
-    if media_type.is_none_or(|it| !it.as_bytes().starts_with(b"text/html")) {
-        return (response, Inserted::No);
-    }
-    let (mut head, body) = response.into_parts();
-    let Ok(page) = to_bytes(body, usize::MAX).await else {
-        return ((head, Body::empty()).into_response(), Inserted::No);
-    };
-    let page = String::from_utf8_lossy(&page);
-    let Some((before, after)) = page.split_once(MAIN) else {
-        return ((head, page.into_owned()).into_response(), Inserted::No);
-    };
-    head.headers.remove(header::CONTENT_LENGTH);
-    ((head, format!("{before}{MAIN}{html}{after}")).into_response(), Inserted::Yes)
+/// The `Set-Cookie` header that removes the message, because a page has shown it.
+pub fn removal(address: &Address) -> Option<HeaderValue> {
+    cookie("", 0, address)
 }
 
 fn cookie(value: &str, max_age: u32, address: &Address) -> Option<HeaderValue> {
@@ -261,21 +217,5 @@ mod tests {
             headers.insert(header::COOKIE, format!("{COOKIE}={forged}").parse().unwrap());
             assert_eq!(Flash::of(&Method::GET, &headers), None, "{forged:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_message_is_inserted_as_text_and_only_into_a_page() {
-        let flash = Flash::new(Done::JobDeleted, "<i>");
-        let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
-        let page = (html, format!("<body>{MAIN}<h1>x</h1>")).into_response();
-        let shown = flash.show_on(page, &Address::default()).await;
-        let cookie = shown.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
-        assert!(cookie.starts_with("cortado-flash=; Path=/; Max-Age=0"), "{cookie}");
-        let body = to_bytes(shown.into_body(), 10_000).await.unwrap();
-        let body = str::from_utf8(&body).unwrap();
-        assert!(body.contains(">Job &#60;i&#62; was deleted with its log"), "{body}");
-        assert!(body.ends_with("</p>\n<h1>x</h1>"), "{body}");
-        let other = flash.show_on("x".into_response(), &Address::default()).await;
-        assert!(other.headers().get(header::SET_COOKIE).is_none());
     }
 }

@@ -8,3 +8,4 @@ pub mod flash;
 pub mod form_body;
 pub mod page;
 pub mod static_files;
+pub mod visit;

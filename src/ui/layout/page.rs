@@ -10,6 +10,7 @@ use crate::job::{Cursor, Time};
 
 use super::assets;
 use super::flash::{Done, Flash};
+use super::visit::Visit;
 
 /// The data of `templates/layout.html`, which every page extends.
 pub struct Layout {
@@ -29,6 +30,10 @@ pub struct Layout {
     /// The time of the engine's clock, which the browser counts relative times from. `None` when the page shows
     /// no times.
     pub now: Option<Time>,
+    /// The message about the last action.
+    pub flash: Option<String>,
+    /// Whether the server waits to be resumed, which every page says except for the login.
+    pub is_paused: bool,
     /// The version shown in the footer.
     pub version: &'static str,
 }
@@ -93,18 +98,18 @@ impl Section {
 impl Layout {
     /// The layout of a page that follows events from `cursor` on and shows times relative to `now`.
     pub fn live(
-        address: &Address,
+        visit: &Visit,
         title: impl Into<String>,
         section: Section,
         cursor: Cursor,
         now: Time,
     ) -> Self {
-        Layout { cursor: Some(cursor), ..Layout::still(address, title, section, now) }
+        Layout { cursor: Some(cursor), ..Layout::still(visit, title, section, now) }
     }
 
     /// The layout of a page that does not follow events and shows times relative to `now`.
-    pub fn still(address: &Address, title: impl Into<String>, section: Section, now: Time) -> Self {
-        Layout { section, now: Some(now), ..Layout::error(address, title) }
+    pub fn still(visit: &Visit, title: impl Into<String>, section: Section, now: Time) -> Self {
+        Layout { section, now: Some(now), ..Layout::error(visit, title).with_notices(visit) }
     }
 
     /// The layout of an error page, which neither follows events nor shows times.
@@ -117,8 +122,16 @@ impl Layout {
             here: address.here(),
             assets: assets::folder(),
             now: None,
+            flash: None,
+            is_paused: false,
             version: env!("CARGO_PKG_VERSION"),
         }
+    }
+
+    /// Adds what the page of this request says at its top.
+    pub fn with_notices(self, visit: &Visit) -> Self {
+        let flash = visit.flash().map(Flash::message);
+        Layout { flash, is_paused: visit.is_paused(), ..self }
     }
 
     /// Whether a navigation entry is the current one.

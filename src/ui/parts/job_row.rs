@@ -1,7 +1,7 @@
 //! A job as a row of a list. The home page and all lists share it; `static/live.js` updates such rows in place.
 
 use crate::job::shorten::truncated;
-use crate::job::{Job, State, Time};
+use crate::job::{Job, State, Time, error_line};
 
 use super::time_format::TimeText;
 use super::visible_text::visible;
@@ -26,7 +26,7 @@ pub struct JobCells {
     pub max_attempts: u16,
     /// The time of the last change, or the due time of a job that waits for it.
     pub when: TimeText,
-    /// The first line of the last error, unless the job completed.
+    /// The line of the last error that says what happened, unless the job completed.
     pub error: Option<String>,
 }
 
@@ -72,10 +72,10 @@ fn moment(job: &Job) -> Time {
     }
 }
 
-/// The first line of an error, with its escapes decoded, up to [`ERROR_EXCERPT`] characters.
+/// The line of an error that says what happened, with its escapes decoded, up to [`ERROR_EXCERPT`] characters.
 pub fn excerpt(message: &str) -> String {
     let message = message.trim();
-    let line = message.lines().next().unwrap_or_default();
+    let line = error_line(message);
     // A surrogate pair in escapes has twelve characters.
     let prefix = truncated(line, 12 * ERROR_EXCERPT);
     let shown = visible(prefix);
@@ -91,7 +91,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_cut_to_its_first_line() {
+    fn an_error_is_cut_to_the_line_that_says_what_happened() {
+        let traceback =
+            "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'";
+        assert_eq!(excerpt(traceback), "KeyError: 'x'…");
         assert_eq!(excerpt("refused\n  at line 3"), "refused…");
         assert_eq!(excerpt("refused\n"), "refused");
         assert_eq!(excerpt(&"ä".repeat(200)).chars().count(), ERROR_EXCERPT + 1);

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use crate::job::escapes::read_unicode_escape;
 use crate::job::hidden::{is_hidden, json_escape};
 
 /// Whether escapes are decoded, or shown as the job has them.
@@ -53,7 +54,9 @@ impl VisibleText {
                 let (plain, after) = rest.split_at(length);
                 plain.chars().for_each(|char| shown.push(char, syntax));
                 rest = after;
-            } else if let (Escapes::Decoded, Some((char, length))) = (escapes, escape(rest)) {
+            } else if let (Escapes::Decoded, Some((char, length))) =
+                (escapes, read_unicode_escape(rest))
+            {
                 rest = &rest[length..];
                 shown.push_decoded(char, syntax);
             } else {
@@ -121,22 +124,6 @@ pub fn escape_hidden(json: &str) -> Cow<'_, str> {
     }
     let escaped = |char| if must_be_escaped(char) { json_escape(char) } else { String::from(char) };
     Cow::Owned(json.chars().map(escaped).collect())
-}
-
-/// The character of an escape `\uXXXX` at the beginning of a text, or of two that are a surrogate pair, and its length.
-/// `None` for other escapes and for half of a pair.
-fn escape(text: &str) -> Option<(char, usize)> {
-    let unit = |at: usize| {
-        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
-    };
-    let first = unit(0)?;
-    if let Some(char) = char::from_u32(first.into()) {
-        return Some((char, 6));
-    }
-    let pair = char::decode_utf16([first, unit(6)?]).next()?;
-    pair.ok().map(|char| (char, 12))
 }
 
 #[cfg(test)]

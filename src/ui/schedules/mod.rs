@@ -13,12 +13,12 @@ use serde::Deserialize;
 
 use crate::engine::{Engine, ScheduleError, SetScheduleError, run_blocking};
 use crate::http::api::extract::without_escape;
-use crate::http::layers::base_path::Address;
 use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleProblem, State};
 
 use super::layout::error::{UiError, sentence};
 use super::layout::flash::Done;
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
+use super::layout::visit::Visit;
 use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::time_format::TimeText;
@@ -130,7 +130,7 @@ enum LookUp {
 }
 
 /// `GET /schedules`
-pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response, UiError> {
+pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Result<Response, UiError> {
     let (stored, cursor) = engine.schedules().await?;
     let mut schedules = Vec::with_capacity(stored.len());
     for (n, schedule) in stored.iter().enumerate() {
@@ -138,14 +138,14 @@ pub async fn list(Has(engine): Has<Engine>, address: Address) -> Result<Response
         schedules.push(ScheduleRow::of(&engine, schedule, look_up).await?);
     }
     let now = engine.now();
-    let layout = Layout::live(&address, "Schedules", Section::Schedules, cursor, now);
+    let layout = Layout::live(&visit, "Schedules", Section::Schedules, cursor, now);
     Ok(page(StatusCode::OK, &List { layout, schedules }))
 }
 
 /// `GET /schedules/new`, prefilled by the query string, or by the job that `from` names.
 pub async fn blank(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, UiError> {
     let pairs = pairs(query.unwrap_or_default().as_bytes())?;
@@ -155,48 +155,48 @@ pub async fn blank(
     {
         given.job = SubmitForm::resubmitting(&job);
     }
-    new_page(&engine, &address, Draft::opened(&engine, given)).await
+    new_page(&engine, &visit, Draft::opened(&engine, given)).await
 }
 
 /// `POST /schedules/new`: renders the form again for another kind or another view, with a preview of its runs.
 pub async fn redraw(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
     let pairs = pairs(&encoded)?;
     let form = ScheduleForm::of(&pairs);
-    new_page(&engine, &address, Draft::previewed(&engine, form, value(&pairs, "to"))).await
+    new_page(&engine, &visit, Draft::previewed(&engine, form, value(&pairs, "to"))).await
 }
 
 /// `POST /schedules`
 pub async fn create(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
     match save(&engine, ScheduleForm::of(&pairs(&encoded)?), New::Only).await {
         Ok(saved) => Ok(saved),
-        Err(draft) => new_page(&engine, &address, draft).await,
+        Err(draft) => new_page(&engine, &visit, draft).await,
     }
 }
 
 /// `GET /schedules/of/{name}`
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
     let stored = find_schedule(&engine, &name).await?;
     let form = ScheduleForm::stored(&stored.0);
     let draft = Draft::opened(&engine, form);
-    one_page(&engine, &address, stored, draft).await
+    one_page(&engine, &visit, stored, draft).await
 }
 
 /// `POST /schedules/of/{name}`: changes the schedule.
 pub async fn change(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(name): Path<String>,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
@@ -205,14 +205,14 @@ pub async fn change(
     let form = ScheduleForm { name, ..ScheduleForm::of(&pairs(&encoded)?) };
     match save(&engine, form, New::OrChanged).await {
         Ok(saved) => Ok(saved),
-        Err(draft) => one_page(&engine, &address, stored, draft).await,
+        Err(draft) => one_page(&engine, &visit, stored, draft).await,
     }
 }
 
 /// `POST /schedules/of/{name}/edit`: renders the form again, as `POST /schedules/new` does.
 pub async fn redraw_stored(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     Path(name): Path<String>,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
@@ -221,7 +221,7 @@ pub async fn redraw_stored(
     let name = stored.0.name.to_string();
     let form = ScheduleForm { name, ..ScheduleForm::of(&pairs) };
     let draft = Draft::previewed(&engine, form, value(&pairs, "to"));
-    one_page(&engine, &address, stored, draft).await
+    one_page(&engine, &visit, stored, draft).await
 }
 
 /// The page on which a button was pressed, which the response redirects back to.
@@ -327,29 +327,24 @@ async fn save(engine: &Engine, form: ScheduleForm, new: New) -> Result<Response,
     }
 }
 
-async fn new_page(engine: &Engine, address: &Address, draft: Draft) -> Result<Response, UiError> {
+async fn new_page(engine: &Engine, visit: &Visit, draft: Draft) -> Result<Response, UiError> {
     let status = draft.status;
     let part = FormPart::of(engine, draft, "schedules/new".into()).await?;
-    let layout = Layout::still(address, "New schedule", Section::Schedule, engine.now());
+    let layout = Layout::still(visit, "New schedule", Section::Schedule, engine.now());
     Ok(page(status, &NewPage { layout, part }))
 }
 
 async fn one_page(
     engine: &Engine,
-    address: &Address,
+    visit: &Visit,
     (schedule, cursor): (Schedule, Cursor),
     draft: Draft,
 ) -> Result<Response, UiError> {
     let tags = schedule.tag().into_iter().collect();
     let jobs = engine.jobs(JobQuery { tags, limit: NEWEST, ..JobQuery::default() }).await?;
     let now = engine.now();
-    let layout = Layout::live(
-        address,
-        format!("Schedule {}", schedule.name),
-        Section::Schedule,
-        cursor,
-        now,
-    );
+    let layout =
+        Layout::live(visit, format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
     let upcoming = if schedule.paused {
         Vec::new()
     } else {

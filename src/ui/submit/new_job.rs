@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, EnqueueError, Enqueued, KindInfo, SubmitError, run_blocking};
-use crate::http::layers::base_path::Address;
 use crate::job::Time;
 
 use super::form_switch::{SwitchedForm, View};
@@ -19,6 +18,7 @@ use super::start_at::{self, StartChoice};
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Layout, Section, page, see_other};
+use crate::ui::layout::visit::Visit;
 use crate::ui::parts::curl::SubmitEndpoint;
 use crate::ui::parts::time_format::TimeText;
 
@@ -41,7 +41,7 @@ struct NewJobPage {
 /// `GET /jobs/new`
 pub async fn show(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, UiError> {
@@ -56,14 +56,14 @@ pub async fn show(
     let kinds = engine.kinds();
     let asked = find(&kinds, &form.kind);
     let switched = run_blocking(form.size(), || form.opened(asked, first(&kinds), view));
-    form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
+    form_page(&engine, &visit, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
 /// `POST /jobs/new`: renders the form again as it was typed, for another kind or another view. Scripts call it
 /// while somebody types, so that the curl command is built in one place.
 pub async fn redraw(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     headers: HeaderMap,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
@@ -73,13 +73,13 @@ pub async fn redraw(
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let switched =
         run_blocking(form.size(), || form.switched(old, new, View::parse(value(&pairs, "to"))));
-    form_page(&engine, &address, switched, Errors::new(), StatusCode::OK, &headers).await
+    form_page(&engine, &visit, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
 /// `POST /jobs`
 pub async fn submit(
     Has(engine): Has<Engine>,
-    address: Address,
+    visit: Visit,
     headers: HeaderMap,
     RawForm(encoded): RawForm,
 ) -> Result<Response, UiError> {
@@ -93,14 +93,14 @@ pub async fn submit(
         switched.note =
             "Nothing has been submitted yet: these are the fields of the selected kind.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        return form_page(&engine, &address, switched, Errors::new(), status, &headers).await;
+        return form_page(&engine, &visit, switched, Errors::new(), status, &headers).await;
     }
     let job = match run_blocking(form.size(), || form.new_job(schema)) {
         Ok(job) => job,
         Err(errors) => {
             let switched = run_blocking(form.size(), || form.switched(old, new, None));
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return form_page(&engine, &address, switched, errors, status, &headers).await;
+            return form_page(&engine, &visit, switched, errors, status, &headers).await;
         }
     };
     match engine.enqueue(vec![job]).await {
@@ -115,7 +115,7 @@ pub async fn submit(
                 SubmitError::Payload(error) => refused_payload(error, &form, schema),
             };
             let switched = run_blocking(form.size(), || form.switched(old, new, None));
-            form_page(&engine, &address, switched, errors, status, &headers).await
+            form_page(&engine, &visit, switched, errors, status, &headers).await
         }
     }
 }
@@ -136,7 +136,7 @@ fn to_the_job(answers: Vec<Enqueued>) -> Response {
 
 async fn form_page(
     engine: &Engine,
-    address: &Address,
+    visit: &Visit,
     switched: SwitchedForm,
     errors: Errors,
     status: StatusCode,
@@ -144,13 +144,13 @@ async fn form_page(
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let queues = stats.queues.keys().map(ToString::to_string).collect();
-    let (target, now) = (SubmitEndpoint::of(headers, address), engine.now());
+    let (target, now) = (SubmitEndpoint::of(headers, visit), engine.now());
     let max_payload = engine.config().max_payload;
     Ok(run_blocking(switched.form.size(), || {
         let switched = SwitchedForm { form: switched.form.shown(max_payload), ..switched };
         page(
             status,
-            &NewJobPage::of(&engine.kinds(), switched, errors, queues, address, &target, now),
+            &NewJobPage::of(&engine.kinds(), switched, errors, queues, visit, &target, now),
         )
     }))
 }
@@ -204,7 +204,7 @@ impl NewJobPage {
         switched: SwitchedForm,
         errors: Errors,
         queues: Vec<String>,
-        address: &Address,
+        visit: &Visit,
         target: &SubmitEndpoint,
         now: Time,
     ) -> NewJobPage {
@@ -212,7 +212,7 @@ impl NewJobPage {
         let job = JobFields::of(kinds, switched, errors, &[]);
         let schema = schema_of(find(kinds, &job.form.kind));
         NewJobPage {
-            layout: Layout::still(address, "New job", Section::NewJob, now),
+            layout: Layout::still(visit, "New job", Section::NewJob, now),
             open: job.shows_options(),
             starts: starts(&job.form, now),
             curl: job.form.curl(target, schema),

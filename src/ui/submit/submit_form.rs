@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::config::units::parse_duration;
 use crate::engine::submission::{ATTEMPTS, BackoffFields, PRIORITY};
 use crate::engine::{FieldError, Submission};
+use crate::job::secret::without_secrets;
 use crate::job::shorten::MAX_NAME;
 use crate::job::{Job, JobId, Json, JsonLimits, Labels, NewJob, Schema, Spec, Time, stable_hash};
 
@@ -180,7 +181,7 @@ impl SubmitForm {
         let tags: Vec<&str> = labels.tags.iter().map(|tag| tag.as_str()).collect();
         SubmitForm {
             kind: labels.kind.to_string(),
-            payload: json_text::editable(&spec.payload),
+            payload: json_text::editable(&without_secrets(&labels.kind, &spec.payload)),
             queue: unless(labels.queue.as_str() == "default", labels.queue.to_string()),
             priority: unless(spec.priority == 0, spec.priority.to_string()),
             max_attempts: unless(

@@ -127,6 +127,31 @@ async fn a_browser_logs_in_by_form_and_gets_the_page_that_it_wanted() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_slowed_down_says_for_how_long() {
+    let site = Site::at("/");
+    for _ in 0..10 {
+        assert_eq!(site.log_in("/login", "wrong", "").await.0, StatusCode::UNAUTHORIZED);
+        // An empty field is no guess.
+        assert_eq!(site.log_in("/login", "", "").await.0, StatusCode::UNAUTHORIZED);
+    }
+    for token in ["wrong", "s3cret"] {
+        let (status, headers, page) = site.log_in("/login", token, "").await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{token}");
+        assert_eq!(text(&headers, header::CONTENT_TYPE), "text/html; charset=utf-8");
+        let wait = text(&headers, header::RETRY_AFTER);
+        assert!((1..=6).contains(&wait.parse::<u32>().unwrap()), "{wait}");
+        assert!(
+            page.contains(&format!("Too many failed logins. Try again in {wait} second")),
+            "{page}"
+        );
+    }
+    let headers = [("accept", HTML), ("authorization", "Bearer s3cret")];
+    let (status, _, page) = site.ask(Method::GET, "/jobs", &headers, &[]).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(page.contains("<h1>Too many failed logins</h1>"), "{page}");
+}
+
+#[tokio::test]
 async fn programs_get_problem_documents_and_scripts_no_dialog() {
     let site = Site::at("/");
     for (path, headers) in [

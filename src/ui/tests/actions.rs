@@ -113,6 +113,25 @@ async fn the_page_after_an_action_says_once_what_was_done() {
 }
 
 #[tokio::test]
+async fn a_message_is_text_and_pages_that_scripts_fetch_do_not_take_it() {
+    let desk = Desk::open();
+    let request = |more: &[(&str, &str)]| {
+        let mut request =
+            Request::get("/jobs").header("cookie", "cortado-flash=job-deleted.%3Ci%3E");
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::empty()).unwrap()
+    };
+    let page = desk.send(request(&[("accept", "text/html,*/*;q=0.8")])).await;
+    page.assert_has(">Job &#60;i&#62; was deleted with its log and history.</p>");
+    assert_eq!(page.cookie, "cortado-flash=");
+    let page = desk.send(request(&[("accept", "text/html"), ("sec-fetch-mode", "cors")])).await;
+    page.assert_lacks("id=\"flash\"");
+    assert_eq!(page.cookie, "");
+}
+
+#[tokio::test]
 async fn a_running_job_is_asked_to_end_and_a_scheduled_one_becomes_due() {
     let desk = Desk::open();
     let job = desk.submit(echo("null")).await;

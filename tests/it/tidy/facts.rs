@@ -156,6 +156,22 @@ fn every_metric_and_variable_that_a_document_names_exists() {
 }
 
 #[test]
+fn every_metric_is_listed_in_its_document() {
+    let page = read("docs/metrics.md");
+    let sources = rust_files("src/http/api/metrics");
+    let (_, text) = sources.iter().find(|(path, _)| path.ends_with("metrics/mod.rs")).unwrap();
+    let strings = text.split('"').skip(1).step_by(2);
+    let metrics: BTreeSet<&str> = strings.filter(|it| it.starts_with("cortado_")).collect();
+    assert!(metrics.len() > 25, "hardly any metrics were found: {metrics:?}");
+    for metric in metrics {
+        let row = [metric.to_owned(), format!("{metric}_total")]
+            .iter()
+            .any(|name| page.contains(&format!("\n| `{name}` |")));
+        assert!(row, "docs/metrics.md does not list {metric}");
+    }
+}
+
+#[test]
 fn the_exit_codes_are_those_of_the_code() {
     let page = read("docs/operations.md");
     let (_, table) = page.split_once("| code | meaning |\n|---|---|\n").unwrap();

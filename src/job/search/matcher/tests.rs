@@ -77,6 +77,53 @@ fn a_text_is_found_in_any_case() {
 }
 
 #[test]
+fn a_text_is_found_however_json_escapes_it() {
+    for (needle, payload) in [
+        ("müller", r#"{"city":"M\u00fcller"}"#),
+        ("MÜLLER", r#"{"city":"m\u00FCller"}"#),
+        ("🦀", r#"["\ud83e\udd80"]"#),
+        ("İ", r#""\u0130""#),
+        ("οδος", r#""\u039f\u0394\u039f\u03a3""#),
+        ("a/b", r#""a\/b""#),
+        ("say \"hi\"", r#""say \"hi\"""#),
+        (r"C:\temp", r#""C:\\temp""#),
+        ("one\ntwo", r#""one\ntwo""#),
+        ("größe", r#"{"gr\u00f6\u00dfe":42}"#),
+        ("<b>", r#""\u003cb\u003E""#),
+        // What was copied from JSON is found, too, whichever way the payload has it.
+        (r"m\u00fcller", r#""M\u00fcller""#),
+        (r"m\u00fcller", r#""Müller""#),
+        (r"\u00fc", r#""\\u00fc""#),
+        // Half of a surrogate pair is not decoded, and the text around it still is.
+        ("müller", r#""\ud83e M\u00fcller""#),
+        (r"\ud83e", r#""\ud83e""#),
+    ] {
+        let job = job(payload);
+        assert!(look(&job, vec![in_payload(needle)]).0, "{needle} in {payload}");
+        assert!(look(&job, vec![text(needle)]).0, "{needle} in {payload}");
+    }
+    for (needle, payload) in [
+        ("00fc", r#""M\u00fcller""#),
+        ("ü", r#""\\u00fc""#),
+        ("\\", r#""say \"hi\"""#),
+        ("ntwo", r#""one\ntwo""#),
+    ] {
+        assert!(!look(&job(payload), vec![in_payload(needle)]).0, "{needle} in {payload}");
+    }
+}
+
+#[test]
+fn an_error_that_quotes_json_is_found_by_what_it_means_and_by_what_it_says() {
+    let job = failed(job("1"), r#"HTTP 422: {"detail":"M\u00fcller says \"no\" in C:\new"}"#);
+    for needle in ["müller", r"m\u00fcller", "says \"no\"", r#"\"no\""#, r"c:\new"] {
+        for term in [text(needle), Term::Error(Needle::new(needle))] {
+            assert!(look(&job, vec![term.clone()]).0, "{term}");
+        }
+    }
+    assert!(!look(&job, vec![in_payload("müller")]).0);
+}
+
+#[test]
 fn a_term_looks_where_it_says() {
     let job = failed(job(r#"{"a":1}"#), "no ANSWER within 3 s");
     let error = |text: &str| Term::Error(Needle::new(text));
@@ -104,10 +151,10 @@ fn a_term_looks_where_it_says() {
 
 #[test]
 fn a_find_across_two_pieces_is_found() {
-    for letter in ["a", "ä"] {
+    for letter in ["a", "ä", r"\u00e4"] {
         for before in PIECE_BYTES - 6..PIECE_BYTES + 3 {
             let payload = format!("\"{}{letter}needle{letter}\"", "x".repeat(before));
-            let needle = format!("{letter}NEEDLE{letter}");
+            let needle = format!("{letter}NEEDLE{letter}").replace(r"\u00e4", "ä");
             assert!(look(&job(&payload), vec![in_payload(&needle)]).0, "{letter} at {before}");
         }
     }
@@ -117,26 +164,30 @@ fn a_find_across_two_pieces_is_found() {
 fn what_is_read_grows_with_the_payload_and_with_the_terms_and_no_faster() {
     let needle = format!("{}b", "a".repeat(500));
     let all = |count: usize| (0..count).map(|_| in_payload(&needle)).collect::<Vec<_>>();
-    let found = |size: usize| job(&format!("\"{}{needle}\"", "a".repeat(size)));
-    let (once, twice) = (found(200_000), found(400_000));
-    for terms in [1, 10, 20] {
-        let (is_found, read) = look(&once, all(terms));
-        assert!(is_found);
-        // The payload is folded once, and then searched once for each term.
-        let most = (terms as u64 + 1) * 210_000;
-        assert!(read <= most, "{terms} terms: {read} bytes were read, more than {most}");
-        let read_twice = look(&twice, all(terms)).1;
-        assert!(read_twice <= 2 * read + 10_000, "{terms} terms: {read} and {read_twice}");
+    let found =
+        |unit: &str, size: usize| job(&format!("\"{}{needle}\"", unit.repeat(size / unit.len())));
+    for unit in ["a", r"\u0061", r#"\""#, r"\ud83e"] {
+        let (once, twice) = (found(unit, 200_000), found(unit, 400_000));
+        for terms in [1, 10, 20] {
+            let (is_found, read) = look(&once, all(terms));
+            assert!(is_found);
+            // The payload is folded once, and then searched once for each term.
+            let most = (terms as u64 + 1) * 210_000;
+            assert!(read <= most, "{terms} terms: {read} bytes were read, more than {most}");
+            let read_twice = look(&twice, all(terms)).1;
+            assert!(read_twice <= 2 * read + 10_000, "{terms} terms: {read} and {read_twice}");
+        }
     }
 }
 
 #[test]
 fn a_search_that_is_interrupted_ends_within_one_job() {
     let job = job(&format!("\"{}\"", "a".repeat(1_000_000)));
-    for term in [text("b"), in_payload("b")] {
+    let escaped = self::job(&format!("\"{}\"", r"\u00e4".repeat(200_000)));
+    for (job, term) in [(&job, text("b")), (&job, in_payload("b")), (&escaped, text("b"))] {
         let query = query(vec![term]);
         let mut reading = Reading::new(&|| false);
-        assert_eq!(Matcher::new(&query).finds(&job, &mut reading), Err(Interrupted));
+        assert_eq!(Matcher::new(&query).finds(job, &mut reading), Err(Interrupted));
         assert!(reading.bytes() < 200_000, "{} bytes were read", reading.bytes());
     }
 }

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use super::*;
 
 const PAYLOAD: &str = r#"{"user":{"id":42,"name":"Ada \"L\"","on":true,"no":null},
-    "big":12345678901234567890,"price":1.50,"ids":[1,{"sku":"a-7"},[3]],"odd.key":"x","\u0061b":1,
+    "big":12345678901234567890,"price":1.50,"whole":1.0,"small":25e-2,"city":"M\u00fcller",
+    "half":"\ud83e M\u00fc","gr\u00f6\u00dfe":{"a\/\"b\"":"\ud83e\udd80"},"ids":[1,{"sku":"a-7"},[3]],"odd.key":"x","\u0061b":1,
     "twice":1,"twice":{"x":2},"empty":[],"none":{},"0":"zero"}"#;
 
 fn path(keys: &[&str]) -> Vec<Box<str>> {
@@ -69,6 +70,15 @@ fn a_value_is_found_at_its_path_and_nowhere_else() {
         (&["user", "no"], "null"),
         (&["big"], "12345678901234567890"),
         (&["price"], "1.5"),
+        (&["price"], "15e-1"),
+        (&["whole"], "1"),
+        (&["whole"], "1e0"),
+        (&["small"], "0.25"),
+        (&["big"], "1234567890123456789e1"),
+        (&["city"], "Müller"),
+        (&["city"], "'Müller"),
+        (&["half"], r"\ud83e Mü"),
+        (&["größe", "a/\"b\""], "🦀"),
         (&["ids"], "1"),
         (&["ids", "0"], "1"),
         (&["ids", "sku"], "a-7"),
@@ -87,6 +97,11 @@ fn a_value_is_found_at_its_path_and_nowhere_else() {
         (&["id"], "42"),
         (&["user"], "42"),
         (&["user", "on"], "'true"),
+        (&["whole"], "'1.0"),
+        (&["whole"], "1.00000000000000000001"),
+        (&["big"], "12345678901234567891.0"),
+        (&["city"], "müller"),
+        (&["city"], r"M\u00fcller"),
         (&["big"], "12345678901234567891"),
         (&["ids", "1"], "1"),
         (&["user", "id", "x"], "42"),

@@ -7,19 +7,24 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::job::LogScale;
+use crate::store::PublishTimes;
 
 /// Four classes for each doubling.
 type Scale = LogScale<2>;
 
 /// A histogram of durations.
 #[derive(Debug)]
-pub struct PublishTime([AtomicU64; BUCKETS]);
+pub struct PublishTime {
+    counts: [AtomicU64; BUCKETS],
+    sum_ns: AtomicU64,
+}
 
 const BUCKETS: usize = 160;
 
 impl Default for PublishTime {
     fn default() -> Self {
-        PublishTime(std::array::from_fn(|_| AtomicU64::new(0)))
+        let counts = std::array::from_fn(|_| AtomicU64::new(0));
+        PublishTime { counts, sum_ns: AtomicU64::new(0) }
     }
 }
 
@@ -37,7 +42,7 @@ impl PublishTime {
 
     /// The percentile in nanoseconds, rounded up by a fifth at most; 0 when nothing was measured.
     pub fn at(&self, percent: u64) -> u64 {
-        let counts = self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let counts = self.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
         let all: u64 = counts.iter().sum();
         let mut seen = 0;
         for (class, count) in counts.into_iter().enumerate() {
@@ -49,9 +54,21 @@ impl PublishTime {
         0
     }
 
+    /// All durations, in the few buckets of a metric. A duration that equals a bound is counted above it.
+    pub fn totals(&self) -> PublishTimes {
+        let mut totals = PublishTimes::default();
+        for (class, count) in self.counts.iter().enumerate() {
+            let bucket = PublishTimes::bucket(Scale::lower_bound(class + 1).saturating_sub(1));
+            totals.counts[bucket] += count.load(Ordering::Relaxed);
+        }
+        totals.sum_ns = self.sum_ns.load(Ordering::Relaxed);
+        totals
+    }
+
     fn add(&self, nanos: u64) {
-        if let Some(count) = self.0.get(Scale::bucket(nanos).min(BUCKETS - 1)) {
+        if let Some(count) = self.counts.get(Scale::bucket(nanos).min(BUCKETS - 1)) {
             count.fetch_add(1, Ordering::Relaxed);
+            self.sum_ns.fetch_add(nanos, Ordering::Relaxed);
         }
     }
 }
@@ -82,8 +99,12 @@ mod tests {
             let found = times.at(percent);
             assert!((nanos..nanos + nanos / 4 + 1).contains(&found), "{percent}: {found}");
         }
+        let totals = times.totals();
+        assert_eq!((totals.counts[0], totals.counts[5], totals.sum_ns), (98, 2, 2_098_000));
+        assert_eq!(totals.buckets().last(), Some(&(f64::INFINITY, 0)));
         for nanos in [0, 3, 4, 5, 7, 8, 1_023, 1_024, u64::MAX] {
             times.add(nanos); // every duration has a class
         }
+        assert_eq!(times.totals().counts.iter().sum::<u64>(), 109);
     }
 }

@@ -122,6 +122,7 @@ impl Shared {
         let archive = self.archive();
         (storage.publish_p50_ns, storage.publish_p99_ns) =
             (self.publish_time.at(50), self.publish_time.at(99));
+        storage.publish_times = self.publish_time.totals();
         storage.searches = self.searches.count();
         storage.log_reads = self.log_reads.count();
         storage.archive_runs = archive.runs.len() as u64;

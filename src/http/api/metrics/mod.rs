@@ -1,79 +1,61 @@
-//! `GET /metrics`: the metrics of the server in the text format of OpenMetrics 1.0, which Prometheus reads.
-//! All values are kept in memory, so no scrape examines jobs.
+//! `GET /metrics`: the metrics of the server, for Prometheus and other scrapers. docs/metrics.md lists them. All values
+//! are kept in memory, so no scrape examines jobs.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Extension, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
+
+use exposition::{ExpositionFormat, LabelSet, MetricFamily, MetricSamples};
 
 use super::extract::NoQuery;
-use crate::engine::{Engine, LatencyTotals, Stats, Storage, Transport};
+use crate::engine::{Engine, HistogramTotals, QueueStats, Stats, Storage, Transport};
+use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
 use crate::http::{Api, Problem};
-use crate::job::{Schedule, ScheduleProblem, Time};
+use crate::job::{QueueName, Schedule, ScheduleProblem, State as JobState, Time};
 use crate::logging;
 
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+mod exposition;
+
+/// The value of the label `queue` for all queues beyond `http.metrics_queues`. No queue can have this name.
+const OTHER_QUEUES: &str = "(other)";
 
 /// Returns the current values of all metrics.
 pub async fn metrics(
     State(api): State<Api>,
     _: NoQuery,
     connections: Option<Extension<Arc<Connections>>>,
+    logins: Option<Extension<Arc<LoginLimiter>>>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let storage = api.engine.storage().await?;
     let (schedules, _) = api.engine.schedules().await?;
     let mut scrape = Scrape::default();
-    scrape.jobs(&stats, &api.engine);
+    scrape.jobs(&stats, &api.engine, api.limits.metrics_queues);
     scrape.work(&api.engine);
     scrape.schedules(&schedules);
     scrape.store(&storage);
     if let Some(Extension(connections)) = connections {
         scrape.connections(&connections, api.limits.max_connections);
     }
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(scrape));
-    let mut text = String::new();
-    match encode(&mut text, &registry) {
-        Ok(()) => Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response()),
-        Err(error) => {
-            let detail = error.to_string();
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail))
-        }
+    if let Some(Extension(logins)) = logins {
+        scrape.logins(&logins);
     }
+    let format = ExpositionFormat::accepted(&headers);
+    let mut response = format.encode(&scrape.0).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.append(header::VARY, HeaderValue::from_static("accept"));
+    Ok(response)
 }
 
 /// The metrics of one response.
 #[derive(Debug, Default)]
-struct Scrape(Vec<Metric>);
-
-/// A metric with its values, one for each set of labels.
-#[derive(Debug)]
-struct Metric {
-    name: &'static str,
-    help: &'static str,
-    values: Values,
-}
-
-#[derive(Debug)]
-enum Values {
-    /// A value that goes up and down.
-    Gauge(Vec<(LabelSet, f64)>),
-    /// A value that only increases while the process runs; `_total` is appended to its name.
-    Counter(Vec<(LabelSet, u64)>),
-    /// Durations in seconds, in buckets.
-    Histogram(LatencyTotals),
-}
-
-type LabelSet = Vec<(&'static str, String)>;
+struct Scrape(Vec<MetricFamily>);
 
 impl Scrape {
     fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
@@ -81,31 +63,40 @@ impl Scrape {
     }
 
     fn gauges(&mut self, name: &'static str, help: &'static str, values: Vec<(LabelSet, f64)>) {
-        self.0.push(Metric { name, help, values: Values::Gauge(values) });
+        self.0.push(MetricFamily { name, help, samples: MetricSamples::Gauge(values) });
     }
 
     fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
-        let values = Values::Counter(vec![(LabelSet::new(), value)]);
-        self.0.push(Metric { name, help, values });
+        self.counters(name, help, vec![(LabelSet::new(), value)]);
     }
 
-    fn jobs(&mut self, stats: &Stats, engine: &Engine) {
+    fn counters(&mut self, name: &'static str, help: &'static str, values: Vec<(LabelSet, u64)>) {
+        self.0.push(MetricFamily { name, help, samples: MetricSamples::Counter(values) });
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &'static str, totals: HistogramTotals) {
+        self.0.push(MetricFamily { name, help, samples: MetricSamples::Histogram(totals) });
+    }
+
+    fn jobs(&mut self, stats: &Stats, engine: &Engine, most: usize) {
         let now = engine.now();
         let states = stats.states.iter();
         let jobs = states.map(|(state, n)| (vec![("state", state.to_string())], *n as f64));
         self.gauges("cortado_jobs", "Stored jobs, by state.", jobs.collect());
+        self.gauge("cortado_queues", "Number of queues.", stats.queues.len() as f64);
         let (mut counts, mut oldest) = (Vec::new(), Vec::new());
         let (mut paused, mut concurrency) = (Vec::new(), Vec::new());
-        for (name, queue) in &stats.queues {
+        for (name, queue) in stats.queues.iter().take(most) {
             let label = || ("queue", name.to_string());
-            for (state, n) in &queue.states {
-                counts.push((vec![label(), ("state", state.to_string())], *n as f64));
-            }
-            let age = queue.waiting_since.map_or(0.0, |since| seconds(now, since));
-            oldest.push((vec![label()], age));
+            counts.extend(by_state(name.as_str(), &queue.states));
+            oldest.push((vec![label()], waiting_seconds(queue, now)));
             paused.push((vec![label()], f64::from(u8::from(queue.settings.paused))));
             let view = engine.config().queue_view(name, queue);
             concurrency.push((vec![label()], view.concurrency as f64));
+        }
+        if let Some((states, age)) = others(stats.queues.iter().skip(most), now) {
+            counts.extend(by_state(OTHER_QUEUES, &states));
+            oldest.push((vec![("queue", OTHER_QUEUES.to_owned())], age));
         }
         self.gauges("cortado_queue_jobs", "Stored jobs, by queue and state.", counts);
         let help = "Age of the oldest available job, in seconds since it became available; 0 if there is none.";
@@ -119,16 +110,14 @@ impl Scrape {
         let events = engine.event_counts().into_iter();
         let events = events.map(|(kind, n)| (vec![("type", kind.to_string())], n)).collect();
         let help = "Events committed since the start of the process, by type.";
-        self.0.push(Metric { name: "cortado_events", help, values: Values::Counter(events) });
+        self.counters("cortado_events", help, events);
+        let help = "Time from a request to store jobs until they were durable.";
+        self.histogram("cortado_enqueue_seconds", help, engine.enqueue_times());
         let (waits, runs) = engine.latency_totals();
-        let help = "Time that jobs waited before an attempt started; sampled under very high load.";
-        self.0.push(Metric {
-            name: "cortado_wait_seconds",
-            help,
-            values: Values::Histogram(waits),
-        });
+        let help = "Time that jobs were available before an attempt started; sampled under very high load.";
+        self.histogram("cortado_wait_seconds", help, waits.histogram());
         let help = "Duration of attempts; sampled under very high load.";
-        self.0.push(Metric { name: "cortado_run_seconds", help, values: Values::Histogram(runs) });
+        self.histogram("cortado_run_seconds", help, runs.histogram());
         let running = engine.running() as f64;
         self.gauge("cortado_attempts_running", "Attempts running in this process.", running);
         let max = engine.config().max_running as f64;
@@ -172,6 +161,13 @@ impl Scrape {
         self.counter("cortado_http_connections_too_slow", help, connections.too_slow());
     }
 
+    fn logins(&mut self, logins: &LoginLimiter) {
+        let by_reason = [("wrong_token", logins.rejected()), ("too_many", logins.refused())];
+        let values = by_reason.map(|(reason, n)| (vec![("reason", reason.to_owned())], n));
+        let help = "Logins and tokens that were rejected: wrong ones, and those of clients with too many wrong ones.";
+        self.counters("cortado_logins_rejected", help, values.into());
+    }
+
     fn store(&mut self, storage: &Storage) {
         let Storage {
             disk_bytes,
@@ -186,7 +182,8 @@ impl Scrape {
             searches,
             log_reads,
             publish_p50_ns: _,
-            publish_p99_ns,
+            publish_p99_ns: _,
+            ref publish_times,
         } = *storage;
         for (name, help, value) in [
             ("cortado_store_disk_bytes", "Size of the store on disk.", disk_bytes),
@@ -209,52 +206,43 @@ impl Scrape {
             groups,
         );
         self.counter("cortado_store_syncs", "Disk syncs since the start of the process.", syncs);
-        let help = "CPU time the committer spends publishing a group commit, 99th percentile.";
-        self.gauge("cortado_store_publish_seconds", help, publish_p99_ns as f64 / 1e9);
+        let help = "CPU time that the committer spent publishing a group commit.";
+        self.histogram(
+            "cortado_store_publish_seconds",
+            help,
+            HistogramTotals {
+                buckets: publish_times.buckets(),
+                sum_seconds: publish_times.sum_seconds(),
+            },
+        );
     }
 }
 
-fn seconds(now: Time, since: Time) -> f64 {
-    now.since(since).as_secs_f64()
+/// The samples of a queue, one for each state.
+fn by_state(
+    queue: &str,
+    states: &BTreeMap<JobState, u64>,
+) -> impl Iterator<Item = (LabelSet, f64)> {
+    states.iter().map(move |(state, n)| {
+        (vec![("queue", queue.to_owned()), ("state", state.to_string())], *n as f64)
+    })
 }
 
-impl Collector for Scrape {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        for Metric { name, help, values } in &self.0 {
-            match values {
-                Values::Gauge(values) => {
-                    let mut metric =
-                        encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-                    for (labels, value) in values {
-                        with(&mut metric, labels, |metric| metric.encode_gauge(value))?;
-                    }
-                }
-                Values::Counter(values) => {
-                    let kind = MetricType::Counter;
-                    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-                    for (labels, value) in values {
-                        with(&mut metric, labels, |metric| {
-                            metric.encode_counter::<NoLabelSet, _, u64>(value, None)
-                        })?;
-                    }
-                }
-                Values::Histogram(totals) => {
-                    let kind = MetricType::Histogram;
-                    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-                    let (sum, count) = (totals.sum_seconds(), totals.count());
-                    metric.encode_histogram::<NoLabelSet>(sum, count, &totals.buckets(), None)?;
-                }
-            }
+/// The jobs of several queues by state, and the age of the oldest available one; `None` without queues.
+fn others<'a>(
+    queues: impl Iterator<Item = (&'a QueueName, &'a QueueStats)>,
+    now: Time,
+) -> Option<(BTreeMap<JobState, u64>, f64)> {
+    let of_one = queues.map(|(_, queue)| (queue.states.clone(), waiting_seconds(queue, now)));
+    of_one.reduce(|(mut states, age), (more, other_age)| {
+        for (state, n) in more {
+            *states.entry(state).or_default() += n;
         }
-        Ok(())
-    }
+        (states, age.max(other_age))
+    })
 }
 
-/// Encodes a value with its labels, if it has any.
-fn with(
-    metric: &mut MetricEncoder<'_>,
-    labels: &LabelSet,
-    value: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
-) -> fmt::Result {
-    if labels.is_empty() { value(metric) } else { value(&mut metric.encode_family(labels)?) }
+/// The time for which the oldest available job of a queue has waited.
+fn waiting_seconds(queue: &QueueStats, now: Time) -> f64 {
+    queue.waiting_since.map_or(0.0, |since| now.since(since).as_secs_f64())
 }
