@@ -102,8 +102,8 @@ impl Calendar {
 
     /// The first minute of the year around which this is, in UTC.
     fn start(&self) -> i64 {
-        let starts = self.days.iter().enumerate().filter(|(_, day)| (day.0, day.1) == (1, 1));
-        let (n, _) = starts.skip(1).next().unwrap();
+        let mut starts = self.days.iter().enumerate().filter(|(_, day)| (day.0, day.1) == (1, 1));
+        let (n, _) = starts.nth(1).unwrap();
         (self.first + n as i64) * DAY
     }
 }
