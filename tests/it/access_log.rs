@@ -57,8 +57,8 @@ async fn every_request_leaves_one_line_whatever_its_answer_is() {
     let upgrade = format!("{auth}upgrade: websocket\r\n");
     let too_long = format!("{auth}content-type: application/json\r\ncontent-length: 9999999\r\n");
     let cases = [
-        ("GET /api/v1/stats?q=hidden", "host: localhost\r\n", 401),
-        ("GET /api/v1/stats?q=hidden", &auth, 200),
+        ("GET /api/v1/jobs?q=hidden", "host: localhost\r\n", 401),
+        ("GET /api/v1/jobs?q=hidden", &auth, 200),
         ("HEAD /api/v1/stats", &auth, 200),
         ("GET /jobs", &cross_site, 403),
         ("GET /nothing", &auth, 404),
