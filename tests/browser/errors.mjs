@@ -83,7 +83,8 @@ for (const javaScriptEnabled of [true, false]) {
       for (const path of ["/", "/jobs", "/jobs?state=discarded"]) {
         await page.goto(server.origin + path);
         await rowOf(job).getByText(said, { exact: true }).waitFor();
-        if (!javaScriptEnabled) continue;
+        // A list of one state offers new jobs instead of inserting them.
+        if (!javaScriptEnabled || path.includes("?")) continue;
         // The same in a row that arrives or changes while the page is open.
         await live(page);
         const next = await fail();
