@@ -185,7 +185,8 @@ async fn every_transport_begins_at_the_same_place_or_refuses_with_the_same_words
         Box::new(move |head| ("after=".into(), id(at(head - 1).to_string()), After(head - 1))),
     ];
     // The same cursors as a parameter and as a header.
-    let cursors: Vec<Box<dyn Fn(u64) -> (String, Expected)>> = vec![
+    type CursorCase = Box<dyn Fn(u64) -> (String, Expected)>;
+    let cursors: Vec<CursorCase> = vec![
         Box::new(move |_| (at(0).to_string(), After(0))),
         Box::new(move |head| (at(head - 2).to_string(), After(head - 2))),
         Box::new(move |head| (at(head).to_string(), Now)),

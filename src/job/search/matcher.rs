@@ -24,7 +24,7 @@ enum Test<'q> {
     Text(Finders<'q>),
     Error { class: &'q str, message: Finders<'q> },
     Payload(Finders<'q>),
-    At(PathMatcher<'q>),
+    At(Box<PathMatcher<'q>>),
 }
 
 /// Finders for the spellings of a text, any of which is a match.
@@ -46,7 +46,7 @@ impl<'q> Matcher<'q> {
                 Test::Error { class: needle.folded(), message: Finders::new(needle) }
             }
             Term::Payload(needle) => Test::Payload(Finders::new(needle)),
-            Term::At { path, value } => Test::At(PathMatcher::new(path, value)),
+            Term::At { path, value } => Test::At(Box::new(PathMatcher::new(path, value))),
         };
         let tests = query.terms.iter().map(test).collect();
         Matcher { query, tests, payload: Folded::default(), other: Folded::default() }
