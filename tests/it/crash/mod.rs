@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use nix::sys::signal::Signal;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -283,8 +284,10 @@ impl Life {
             Sort::Keyless => false,
         });
         for (key, id) in self.random.choose_multiple(lasting, 5) {
-            let again = client.post("/api/v1/jobs", Some(&job("echo", json!(1), key))).await;
-            assert_eq!((&again["id"], &again["existing"]), (&json!(id), &json!(true)), "{key}");
+            let other = job("echo", json!("another payload"), key);
+            let again = client.try_send(Method::POST, "/api/v1/jobs", Some(&other)).await.unwrap();
+            assert_eq!(again.0, 422, "{key}: {}", again.1);
+            assert!(again.1.contains(id.as_str()), "{key} of {id}: {}", again.1);
         }
         for (key, job) in unknown {
             let id = client.submit(&job).await;
