@@ -14,7 +14,7 @@ use super::output::say;
 use super::stream::{EventSubscription, StreamItem};
 use crate::config::SubmitArgs;
 use crate::job::hidden::{printable, printable_json};
-use crate::job::{Cursor, Json};
+use crate::job::{Cursor, parse_value};
 
 /// The outcome of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,9 +134,7 @@ fn payload(given: Option<&str>) -> Result<Option<Box<RawValue>>, CliError> {
         }
         Some(text) => text.to_owned(),
     };
-    let json =
-        Json::parse(&text).map_err(|error| format!("the payload is not valid JSON: {error}"))?;
-    Ok(Some(json.raw()))
+    Ok(Some(parse_value("the payload", &text)?.to_owned()))
 }
 
 /// Returns the job once it is final; `None` when it was deleted. It reads the job first and follows the stream from the

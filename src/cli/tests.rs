@@ -146,7 +146,11 @@ async fn submit_says_why_it_could_not() {
     let why = failed(&["submit", "nope", "--server", &url]).await;
     assert!(why.contains("unknown_kind") && why.contains("echo"), "{why}");
     let why = failed(&["submit", "echo", "{", "--server", &url]).await;
-    assert!(why.contains("not valid JSON"), "{why}");
+    assert!(why.contains("the payload ends before its JSON is complete"), "{why}");
+    let why = failed(&["submit", "echo", "{x", "--server", &url]).await;
+    assert!(why.contains("the payload is not valid JSON: see line 1, column 2"), "{why}");
+    let why = failed(&["submit", "echo", "", "--server", &url]).await;
+    assert!(why.contains("the payload is empty"), "{why}");
     let late = ["submit", "echo", "--server", &url, "--delay", "1h", "--wait=50ms"];
     assert!(failed(&late).await.contains("in time"));
     server.stop().await;

@@ -74,6 +74,8 @@ impl FieldErrors {
 pub const REQUIRED: &str = "is required";
 /// The words for a member that occurs twice.
 pub const REPEATED: &str = "occurs more than once";
+/// The words for a value that is empty, which is not the same as one that is left out.
+pub const EMPTY: &str = "must not be empty: give it a value, or leave it out";
 /// The words for a string with half of a surrogate pair.
 pub const NOT_A_CHARACTER: &str = "must be a string, but has an escape that is not a character";
 /// The words for an object with such a name.

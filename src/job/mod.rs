@@ -33,7 +33,8 @@ pub use event::{
 pub use fields::{FieldError, FieldErrors, Fields};
 pub use id::{JobId, fresh_uuid};
 pub use json::{
-    Json, JsonLimits, Scan, TooComplex, Unwritable, ambiguities, elements, same, text_length,
+    Json, JsonLimits, Scan, TooComplex, Unwritable, ambiguities, elements, parse_value, same,
+    text_length,
 };
 pub use labels::Labels;
 pub use log_scale::LogScale;

@@ -7,8 +7,8 @@ use crate::job::{JobId, NewJob};
 /// An idempotency key was used before, for a submission that differs from the new one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the idempotency key belongs to {owner}, which was submitted with another {}; use a new key for another job",
-    .differences.join(", ")
+    "the idempotency key belongs to {owner}, which was submitted with {}; use a new key for another job",
+    other_fields(.differences)
 )]
 pub struct ReusedKey {
     /// Who has the key.
@@ -34,6 +34,20 @@ impl fmt::Display for KeyOwner {
             KeyOwner::Job(id) => write!(f, "job {id}"),
             KeyOwner::Earlier(index) => write!(f, "the job [{index}] of the same batch"),
         }
+    }
+}
+
+/// The fields in a sentence: `another kind and other tags`.
+fn other_fields(differences: &[&str]) -> String {
+    let other = |name: &&str| match *name {
+        "tags" => "other tags".to_owned(),
+        name => format!("another {name}"),
+    };
+    let mut all: Vec<String> = differences.iter().map(other).collect();
+    match (all.pop(), all.is_empty()) {
+        (Some(last), true) => last,
+        (Some(last), false) => format!("{} and {last}", all.join(", ")),
+        (None, _) => String::new(),
     }
 }
 

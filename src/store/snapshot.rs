@@ -14,7 +14,7 @@ use super::formats::EXPORT;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{
     Change, Event, Fact, IdempotencyKey, Job, Json, JsonLimits, Kind, Labels, QueueName,
-    QueueSettings, Scan, Schedule, ScheduleName, Spec, Tag, Time, WorkerName,
+    QueueSettings, Scan, Schedule, ScheduleName, Spec, Tag, Time, WorkerName, parse_value,
 };
 
 /// The format of exports that this version writes, and the newest that it reads.
@@ -136,7 +136,7 @@ impl Piece {
         let limits = JsonLimits { depth: JsonLimits::MAX_DEPTH, ..JsonLimits::NONE };
         Scan::new(limits).feed(line).map_err(|why| format!("{why} ({})", why.code()))?;
         let piece = serde_json::from_slice::<Piece>(line);
-        let piece = piece.map_err(|error| shorten(&error.to_string(), MAX_MESSAGE))?;
+        let piece = piece.map_err(|error| shorten(&unreadable(line, &error), MAX_MESSAGE))?;
         piece.check()?;
         Ok(piece)
     }
@@ -179,6 +179,22 @@ impl Piece {
                 job.history.iter().try_for_each(|moment| check_change(&moment.change))
             }
         }
+    }
+}
+
+/// Why a line cannot be read, with the name of the field. The number of the line is added by the reader of the file.
+fn unreadable(line: &[u8], error: &serde_json::Error) -> String {
+    let text = String::from_utf8_lossy(line);
+    if let Err(malformed) = parse_value("it", &text) {
+        return malformed;
+    }
+    let whole = error.to_string();
+    let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
+    let before = text.get(..error.column()).unwrap_or_default();
+    let name = before.rsplit_once("\":").and_then(|(names, _)| names.rsplit_once('"'));
+    match name {
+        Some((_, name)) => format!("{name}: {message} (column {})", error.column()),
+        None => format!("{message} (column {})", error.column()),
     }
 }
 
@@ -248,9 +264,7 @@ fn check_change(change: &Change) -> Result<(), String> {
 }
 
 fn check_json(what: &str, json: &Json) -> Result<(), String> {
-    Json::parse(json.as_str())
-        .map(drop)
-        .map_err(|error| format!("the {what} is not valid JSON: {error}"))
+    parse_value(&format!("the {what}"), json.as_str()).map(drop)
 }
 
 #[cfg(test)]
@@ -304,6 +318,19 @@ mod tests {
             "labels":{"queue":"q","kind":"k","tags":[]},"state":"completed","attempt":1,
             "change":{"completed":{"result":"{"}}}}}}"#;
         assert!(Piece::from_line(job.as_bytes()).unwrap_err().contains("result"));
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_no_line_of_its_own() {
+        for (line, error) in [
+            ("", "it is empty"),
+            ("{\"head\":", "it ends before its JSON is complete"),
+            ("{x", "it is not valid JSON: see line 1, column 2"),
+            (r#"{"end":{"jobs":"x","events":1}}"#, "jobs: invalid type"),
+        ] {
+            let why = Piece::from_line(line.as_bytes()).unwrap_err();
+            assert!(why.contains(error) && !why.contains("at line"), "{line}: {why}");
+        }
     }
 
     #[test]

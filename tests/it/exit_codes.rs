@@ -44,7 +44,7 @@ async fn every_command_ends_with_the_code_that_the_documentation_lists() {
         ),
         (to(&["submit", "echo", "--delay", "1h", "--wait=50ms"]), 2, "in time"),
         (to(&["submit", "nope"]), 2, "unknown_kind"),
-        (to(&["submit", "echo", "{"]), 2, "not valid JSON"),
+        (to(&["submit", "echo", "{"]), 2, "ends before its JSON is complete"),
         (to(&["watch", "--after", "x"]), 2, "--after"),
         (to(&["stats"]), 0, "completed"),
         (to(&["resume"]), 0, "not paused"),

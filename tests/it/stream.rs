@@ -208,7 +208,10 @@ async fn submit_with_wait_tells_by_its_exit_code_how_the_job_fared() {
     let late = submit(&base, &["sleep", r#"{"ms": 600000}"#, "--wait=200ms"]).await;
     assert!(late.0 == Some(2) && late.2.contains("has not ended"), "{late:?}");
     let broken = submit(&base, &["echo", "{", "--wait"]).await;
-    assert!(broken.0 == Some(2) && broken.2.contains("not valid JSON"), "{broken:?}");
+    assert!(
+        broken.0 == Some(2) && broken.2.contains("ends before its JSON is complete"),
+        "{broken:?}"
+    );
     server.stop().await;
     let gone = submit(&base, &["echo", "1", "--wait"]).await;
     assert!(gone.0 == Some(2) && !gone.2.is_empty(), "{gone:?}");

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{BackoffFields, FieldError, Submission};
 use crate::engine::{Engine, SetScheduleError, StoreError, run_blocking};
+use crate::job::fields::EMPTY;
 use crate::job::{
     Cron, CronError, Cursor, FieldErrors, Fields, IntegerRange, Origin, Overlap, Schedule,
     ScheduleName, ScheduleSpec, Time,
@@ -79,6 +80,9 @@ impl ScheduleSubmission {
             overlap: overlap.unwrap_or_default(),
             max_late_ms: super::milliseconds(max_late),
         };
+        if submission.zone.as_ref().is_some_and(|zone| zone.trim().is_empty()) {
+            errors.add("zone", EMPTY);
+        }
         fields.finish(&mut errors);
         submission.checked(origin, now, errors)
     }

@@ -15,7 +15,7 @@ use super::query;
 use crate::engine::run_blocking;
 use crate::http::layers::request_body::too_long;
 use crate::http::{Api, Problem};
-use crate::job::{FieldErrors, Fields, JobId, QueueName, ScheduleName};
+use crate::job::{FieldErrors, Fields, JobId, QueueName, ScheduleName, parse_value};
 
 /// A JSON body as bytes. Its content type has been checked, and it is within the limits of length, depth and values.
 pub struct JsonBody(pub Bytes);
@@ -79,17 +79,8 @@ pub fn json_text(body: &[u8]) -> Result<&str, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| {
         malformed(format!("the body is not valid UTF-8: see byte {}", error.valid_up_to()))
     })?;
-    match run_blocking(body.len(), || serde_json::from_str::<&RawValue>(text)) {
-        Ok(value) => Ok(value.get()),
-        Err(_) if text.trim().is_empty() => Err(malformed("the body is empty".into())),
-        Err(error) if error.is_eof() => {
-            Err(malformed("the body ends before its JSON is complete".into()))
-        }
-        Err(error) => {
-            let (line, column) = (error.line(), error.column());
-            Err(malformed(format!("the body is not valid JSON: see line {line}, column {column}")))
-        }
-    }
+    let value = run_blocking(body.len(), || parse_value("the body", text));
+    value.map(RawValue::get).map_err(malformed)
 }
 
 /// Reads the fields of an object in a body. Everything that is wrong with them is answered with 422.

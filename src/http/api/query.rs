@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::http::Problem;
+pub use crate::job::fields::EMPTY;
 use crate::job::fields::{REPEATED, describe, text, texts, unknown};
 use crate::job::shorten::{MAX_NAME, shorten};
 use crate::job::{
@@ -30,36 +31,50 @@ struct Parameters {
 impl Parameters {
     const NONE: Parameters = Parameters { once: &[], lists: &[], without_value: &[] };
 
-    /// Decodes a query string, in which every name is known and has a value.
-    fn read<'q>(&self, query: Option<&'q str>) -> Result<Vec<QueryPair<'q>>, Problem> {
-        let pairs: Vec<QueryPair<'q>> = pairs(query).collect();
-        let mut wrong: Vec<(String, String)> = Vec::new();
-        let mut add = |name: &str, message: String| {
-            if !wrong.iter().any(|(known, _)| known == name) {
-                wrong.push((shorten(name, MAX_NAME), message));
-            }
-        };
-        for (at, (name, value)) in pairs.iter().enumerate() {
-            let name = name.as_ref();
-            let needs_value = !self.without_value.contains(&name);
-            let is_single = !needs_value || self.once.contains(&name);
-            if !is_single && !self.lists.contains(&name) {
-                add(name, self.unknown());
-            } else if is_single && pairs[..at].iter().any(|(earlier, _)| earlier == name) {
-                add(name, REPEATED.to_owned());
+    /// Decodes a query string. Returns the parameters that are known and have a value, and reports all others.
+    fn read<'q>(&self, query: Option<&'q str>, errors: &mut FieldErrors) -> Vec<QueryPair<'q>> {
+        let all: Vec<QueryPair<'q>> = pairs(query).collect();
+        let mut valid = Vec::with_capacity(all.len());
+        for (at, (name, value)) in all.iter().enumerate() {
+            let needs_value = !self.without_value.contains(&name.as_ref());
+            let is_single = !needs_value || self.once.contains(&name.as_ref());
+            let wrong = if !is_single && !self.lists.contains(&name.as_ref()) {
+                Some(self.unknown())
+            } else if is_single && all[..at].iter().any(|(earlier, _)| earlier == name) {
+                Some(REPEATED.to_owned())
             } else if needs_value && value.trim().is_empty() {
-                add(name, EMPTY.to_owned());
+                Some(EMPTY.to_owned())
+            } else {
+                None
+            };
+            match wrong {
+                Some(wrong) => errors.add(shorten(name, MAX_NAME), wrong),
+                None => valid.push((name.clone(), value.clone())),
             }
             if at > MAX_PARAMETERS {
-                add(name, format!("there are more than {MAX_PARAMETERS} parameters"));
+                let message = format!("there are more than {MAX_PARAMETERS} parameters");
+                errors.add(shorten(name, MAX_NAME), message);
                 break;
             }
         }
-        if wrong.is_empty() {
-            Ok(pairs)
-        } else {
-            Err(Problem::invalid_parameters(wrong.into_iter()))
+        valid
+    }
+
+    /// Reads a query string and each of its parameters, and names all invalid ones.
+    fn read_each(
+        &self,
+        query: Option<&str>,
+        mut read: impl FnMut(&str, &str) -> Result<(), String>,
+    ) -> Result<(), Problem> {
+        let mut errors = FieldErrors::default();
+        for (name, value) in self.read(query, &mut errors) {
+            errors.take(name.clone().into_owned(), read(&name, &value));
         }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let errors = errors.into_errors().into_iter();
+        Err(Problem::invalid_parameters(errors.map(|error| (error.field.into(), error.message))))
     }
 
     fn unknown(&self) -> String {
@@ -72,14 +87,12 @@ impl Parameters {
     }
 }
 
-/// The words for a parameter or a field of a filter without a value, which would select everything.
-pub const EMPTY: &str = "must not be empty: give it a value, or leave it out";
 /// The most parameters of a query string. Lists of names are bounded more tightly.
 const MAX_PARAMETERS: usize = 1_000;
 
 /// Refuses every parameter.
 pub fn no_query(query: Option<&str>) -> Result<(), Problem> {
-    Parameters::NONE.read(query).map(drop)
+    Parameters::NONE.read_each(query, |_, _| Ok(()))
 }
 
 /// The decoded pairs of a query string.
@@ -100,13 +113,14 @@ pub fn job_query(query: Option<&str>, now: Time) -> Result<JobQuery, Problem> {
         without_value: &["after"],
     };
     let mut parsed = JobQuery { limit: 50, ..JobQuery::default() };
-    for (name, value) in ACCEPTED.read(query)? {
-        match &*name {
-            "after" => parsed.after = optional(&value)?,
-            "limit" => parsed.limit = limit(&value, JobQuery::MAX_LIMIT)?,
-            field => narrow(&mut parsed, field, &value, now).map_err(|all| invalid_values(&all))?,
+    ACCEPTED.read_each(query, |name, value| {
+        match name {
+            "after" => parsed.after = optional(value)?,
+            "limit" => parsed.limit = limit(value, JobQuery::MAX_LIMIT)?,
+            field => narrow(&mut parsed, field, value, now).map_err(|all| joined(&all))?,
         }
-    }
+        Ok(())
+    })?;
     Ok(parsed)
 }
 
@@ -169,21 +183,32 @@ pub fn narrow(
 }
 
 fn names<T: FilterValue>(list: &mut Vec<T>, text: &str) -> Result<(), Vec<Invalid>> {
+    check_elements(text)?;
     add_names("filter", list, text, |name| T::read(name).map(Some))
 }
 
-fn invalid_values(errors: &[Invalid]) -> Problem {
+/// Refuses a list with an empty element, such as `a,,b`. A program that builds one has lost a name.
+fn check_elements(text: &str) -> Result<(), Vec<Invalid>> {
+    if text.split(',').any(|name| name.trim().is_empty()) {
+        let accepted = "every name between the commas must not be empty";
+        return Err(vec![Invalid::new("list", text, accepted)]);
+    }
+    Ok(())
+}
+
+fn joined(errors: &[Invalid]) -> String {
     let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    Problem::invalid_parameter(all.join("; "))
+    all.join("; ")
 }
 
 /// Parses a query that may hold only `limit`, at most `max`.
 pub fn limit_query(query: Option<&str>, default: usize, max: usize) -> Result<usize, Problem> {
     const ACCEPTED: Parameters = Parameters { once: &["limit"], ..Parameters::NONE };
     let mut parsed = default;
-    for (_, value) in ACCEPTED.read(query)? {
-        parsed = limit(&value, max)?;
-    }
+    ACCEPTED.read_each(query, |_, value| {
+        parsed = limit(value, max)?;
+        Ok(())
+    })?;
     Ok(parsed)
 }
 
@@ -191,10 +216,10 @@ pub fn limit_query(query: Option<&str>, default: usize, max: usize) -> Result<us
 pub fn history_query(query: Option<&str>) -> Result<Option<QueueName>, Problem> {
     const ACCEPTED: Parameters = Parameters { once: &["queue"], ..Parameters::NONE };
     let mut parsed = None;
-    for (_, value) in ACCEPTED.read(query)? {
-        let queue = QueueName::stored(&value);
-        parsed = Some(queue.map_err(|error| Problem::invalid_parameter(error.to_string()))?);
-    }
+    ACCEPTED.read_each(query, |_, value| {
+        parsed = Some(QueueName::stored(value).map_err(|error| error.to_string())?);
+        Ok(())
+    })?;
     Ok(parsed)
 }
 
@@ -219,11 +244,12 @@ impl StreamQuery {
     /// # Errors
     /// When it has one of them.
     pub fn endless(self) -> Result<Self, Problem> {
-        if self.limit.is_some() || self.wait.is_some() {
-            let detail = "limit and wait are only supported when polling, not on a stream";
-            return Err(Problem::invalid_parameter(detail));
-        }
-        Ok(self)
+        let given = [("limit", self.limit.is_some()), ("wait", self.wait.is_some())];
+        let given = given.into_iter().filter(|(_, is_given)| *is_given);
+        let mut errors = given
+            .map(|(name, _)| (name.to_owned(), "is only supported when polling".to_owned()))
+            .peekable();
+        if errors.peek().is_some() { Err(Problem::invalid_parameters(errors)) } else { Ok(self) }
     }
 }
 
@@ -239,58 +265,54 @@ pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
         without_value: &["after", "stats"],
     };
     let mut parsed = StreamQuery::default();
-    for (name, value) in ACCEPTED.read(query)? {
-        match &*name {
-            "after" => parsed.after = optional(&value)?,
-            "limit" => parsed.limit = Some(limit(&value, MAX_EVENTS)?),
-            "wait" => parsed.wait = Some(duration(&value)?),
-            "stats" => parsed.stats = flag(&value)?,
-            field => add_to_filter(&mut parsed.filter, field, &value)?,
+    ACCEPTED.read_each(query, |name, value| {
+        match name {
+            "after" => parsed.after = optional(value)?,
+            "limit" => parsed.limit = Some(limit(value, MAX_EVENTS)?),
+            "wait" => parsed.wait = Some(duration(value)?),
+            "stats" => parsed.stats = flag(value)?,
+            field => add_to_filter(&mut parsed.filter, field, value)?,
         }
-    }
+        Ok(())
+    })?;
     Ok(parsed)
 }
 
 /// Adds one field of a filter on events, as in queries and `subscribe` messages.
-pub fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<(), Problem> {
-    match field {
-        "queue" => add_values(&mut filter.queues, value),
-        "kind" => add_values(&mut filter.kinds, value),
-        "job" => add_values(&mut filter.jobs, value),
-        "tag" => add_values(&mut filter.tags, value),
+pub fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<(), String> {
+    let added = match field {
+        "queue" => names(&mut filter.queues, value),
+        "kind" => names(&mut filter.kinds, value),
+        "job" => names(&mut filter.jobs, value),
+        "tag" => names(&mut filter.tags, value),
         "type" => types(&mut filter.types, value),
-        other => {
-            let error = (format!("filter.{other}"), unknown(&EVENT_FILTER));
-            Err(Problem::invalid_parameters(std::iter::once(error)))
-        }
-    }
+        _ => return Err(unknown(&EVENT_FILTER)),
+    };
+    added.map_err(|errors| joined(&errors))
 }
 
 /// Parses a value that may be empty.
-fn optional<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, Problem> {
+fn optional<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, String> {
     if value.is_empty() {
         return Ok(None);
     }
-    value.parse().map(Some).map_err(|error: T::Err| Problem::invalid_parameter(error.to_string()))
-}
-
-fn add_values<T: FilterValue>(list: &mut Vec<T>, text: &str) -> Result<(), Problem> {
-    names(list, text).map_err(|errors| invalid_values(&errors))
+    value.parse().map(Some).map_err(|error: T::Err| error.to_string())
 }
 
 /// Adds event types; a type may be a glob such as `job.*`.
-fn types(list: &mut Vec<EventType>, text: &str) -> Result<(), Problem> {
-    let added = add_names("filter", list, text, EventType::matching);
-    added.map_err(|errors| invalid_values(&errors))
+fn types(list: &mut Vec<EventType>, text: &str) -> Result<(), Vec<Invalid>> {
+    check_elements(text)?;
+    add_names("filter", list, text, EventType::matching)
 }
 
 /// Parses a query that may hold only `wait`; zero if it is missing.
 pub fn wait_query(query: Option<&str>) -> Result<Duration, Problem> {
     const ACCEPTED: Parameters = Parameters { once: &["wait"], ..Parameters::NONE };
     let mut wait = Duration::ZERO;
-    for (_, value) in ACCEPTED.read(query)? {
-        wait = duration(&value)?;
-    }
+    ACCEPTED.read_each(query, |_, value| {
+        wait = duration(value)?;
+        Ok(())
+    })?;
     Ok(wait)
 }
 
@@ -310,22 +332,40 @@ pub fn log_query(query: Option<&str>) -> Result<LogQuery, Problem> {
     const ACCEPTED: Parameters =
         Parameters { without_value: &["after", "follow", "download"], ..Parameters::NONE };
     let mut parsed = LogQuery::default();
-    for (name, value) in ACCEPTED.read(query)? {
-        match &*name {
-            "after" => parsed.after = optional(&value)?.unwrap_or_default(),
-            "follow" => parsed.follow = flag(&value)?,
-            _ => parsed.download = flag(&value)?,
+    ACCEPTED.read_each(query, |name, value| {
+        match name {
+            "after" => parsed.after = line_number(value)?,
+            "follow" => parsed.follow = flag(value)?,
+            _ => parsed.download = flag(value)?,
         }
-    }
+        Ok(())
+    })?;
     Ok(parsed)
 }
 
+/// Parses the number of a line; zero if it is empty.
+fn line_number(value: &str) -> Result<u64, String> {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    match value.parse() {
+        Ok(number) if is_number => Ok(number),
+        _ if value.is_empty() => Ok(0),
+        Ok(_) | Err(_) => {
+            Err(format!("must be an integer from 0 to {}, but is {}", u64::MAX, shown(value)))
+        }
+    }
+}
+
+/// A value in an error.
+fn shown(value: &str) -> String {
+    format!("{:?}", shorten(value, MAX_NAME))
+}
+
 /// Parses a flag; a name without a value means true.
-fn flag(value: &str) -> Result<bool, Problem> {
+fn flag(value: &str) -> Result<bool, String> {
     match value {
         "" | "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(Problem::invalid_parameter(format!("expected true or false, not {value:?}"))),
+        _ => Err(format!("must be true or false, but is {}", shown(value))),
     }
 }
 
@@ -335,93 +375,24 @@ pub fn asks_to_wait(query: Option<&str>) -> bool {
 }
 
 /// Parses a duration such as `20s` or `1m 30s`, or a number of seconds.
-fn duration(value: &str) -> Result<Duration, Problem> {
+fn duration(value: &str) -> Result<Duration, String> {
     if let Ok(seconds) = value.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    parse_duration(value).map_err(Problem::invalid_parameter)
+    parse_duration(value).map_err(|_| {
+        format!("must be a duration such as 20s, 1m 30s or 500ms, but is {}", shown(value))
+    })
 }
 
-fn limit(value: &str, max: usize) -> Result<usize, Problem> {
+fn limit(value: &str, max: usize) -> Result<usize, String> {
     match value.parse() {
         Ok(n) if (1..=max).contains(&n) => Ok(n),
         Ok(_) | Err(_) => {
-            Err(Problem::invalid_parameter(format!("limit must be 1 to {max}, not {value:?}")))
+            Err(format!("must be an integer from 1 to {max}, but is {}", shown(value)))
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::job::State;
-
-    #[test]
-    fn lists_may_repeat_or_use_commas() {
-        let query = stream_query(Some("queue=a,b&queue=c&type=job.completed&tag=x%20y")).unwrap();
-        let queues: Vec<&str> = query.filter.queues.iter().map(|q| q.as_str()).collect();
-        assert_eq!(queues, ["a", "b", "c"]);
-        assert_eq!(query.filter.types.len(), 1);
-        assert_eq!(query.filter.tags[0].as_str(), "x y");
-        let now = Time::from_millis(1_000_000);
-        let text = "state=running,retryable&limit=7&q=queue:a+payload.x:1&tag=b,c&since=1m";
-        let query = job_query(Some(text), now).unwrap();
-        assert_eq!(query.states, [State::Running, State::Retryable]);
-        assert_eq!((query.queues.len(), query.tags.len(), query.terms.len()), (1, 2, 1));
-        assert_eq!((query.since, query.limit), (Some(Time::from_millis(940_000)), 7));
-    }
-
-    #[test]
-    fn a_wait_is_a_length_of_time_and_a_type_may_be_a_glob() {
-        for (text, seconds) in [("wait=20s", 20), ("wait=1m%2030s", 90), ("wait=7", 7)]
-            .into_iter()
-            .chain([("wait=1d", 86_400), ("wait=1%20hour", 3_600), ("wait=0", 0)])
-        {
-            let wait = wait_query(Some(text)).unwrap();
-            assert_eq!(wait, Duration::from_secs(seconds), "{text}");
-        }
-        assert!(asks_to_wait(Some("a=1&wait=1s")) && !asks_to_wait(Some("waits=1")));
-        let query = stream_query(Some("type=queue.re*,job.started&type=queue.resumed")).unwrap();
-        assert_eq!(query.filter.types.len(), 2);
-        assert!(query.endless().is_ok());
-        assert!(stream_query(Some("wait=1s")).unwrap().endless().is_err());
-    }
-
-    #[test]
-    fn what_is_not_understood_is_refused() {
-        for bad in ["limit=0", "limit=501", "limit=x", "state=done", "colour=red", "after=1"]
-            .into_iter()
-            .chain(["q=colour:red", "since=soon", "until=x", "limit=1&limit=2", "after=&after="])
-            .chain([
-                "state=", "queue=", "kind=+", "tag=,", "q=", "since=", "until=", "limit=", "=x",
-            ])
-        {
-            let problem = job_query(Some(bad), Time::default()).unwrap_err();
-            assert_eq!(problem.code(), "invalid_parameter", "{bad}");
-        }
-        for bad in ["after=here", "job=1", "type=job.finish", "state=running", "limit=1001"]
-            .into_iter()
-            .chain([
-                "type=task.*",
-                "wait=soon",
-                "wait=-1s",
-                "wait=1s&wait=2s",
-                "stats&stats",
-                "after=&after=",
-            ])
-            .chain(["queue=", "type=", "job=,", "tag=%20", "kind", "bogus=1", "bogus"])
-        {
-            assert_eq!(stream_query(Some(bad)).unwrap_err().code(), "invalid_parameter", "{bad}");
-        }
-        for bad in ["limit=1", "a&b=2"] {
-            let problem = no_query(Some(bad)).unwrap_err();
-            assert!(problem.detail().contains("takes no parameters"), "{}", problem.detail());
-        }
-        assert!(no_query(Some("&&")).is_ok() && no_query(None).is_ok());
-        let problem = limit_query(Some("queue=mail&state=x"), 1, 9).unwrap_err();
-        assert_eq!(
-            problem.detail(),
-            "queue: is not known; expected one of limit; state: is not known; expected one of limit"
-        );
-    }
-}
+#[path = "../tests/query.rs"]
+mod tests;

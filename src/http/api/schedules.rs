@@ -10,6 +10,7 @@ use super::idempotency::NoIdempotencyKey;
 use crate::engine::{ScheduleSubmission, run_blocking};
 use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
+use crate::job::fields::EMPTY;
 use crate::job::{Cron, CronError, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
 
 /// The number of upcoming times in a response.
@@ -193,7 +194,11 @@ pub async fn preview(
 ) -> Result<Response, Problem> {
     let (cron, zone) = read_fields(&body, |fields, errors| {
         let cron = fields.required_text("cron", errors).unwrap_or_default();
-        (cron.into_owned(), fields.text("zone", errors).unwrap_or_default().into_owned())
+        let zone = fields.text("zone", errors);
+        if zone.as_ref().is_some_and(|zone| zone.trim().is_empty()) {
+            errors.add("zone", EMPTY);
+        }
+        (cron.into_owned(), zone.unwrap_or_default().into_owned())
     })?;
     let now = api.engine.now();
     // Searching for a rare time takes too long for a thread of the runtime, whatever the length of the pattern.

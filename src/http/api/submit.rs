@@ -32,9 +32,9 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') if !wait.is_zero() => {
-            let detail =
-                "wait is only supported for a single job; use the event stream for an array";
-            Err(Problem::invalid_parameter(detail))
+            let message =
+                "is only supported for a single job; use the event stream for an array".to_owned();
+            Err(Problem::invalid_parameters(std::iter::once(("wait".to_owned(), message))))
         }
         Some(b'[') => {
             key.must_be_absent(

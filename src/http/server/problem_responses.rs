@@ -26,6 +26,10 @@ pub struct ProblemResponses<S> {
     stream: S,
     /// Whether all written bytes have been flushed; a response can begin only then.
     is_flushed: bool,
+    /// Whether the next bytes are those of a new request.
+    is_new_request: bool,
+    /// Whether the request declares a body whose length hyper cannot count.
+    is_body_too_long: bool,
     /// The response to write instead of hyper's.
     replacement: Option<Replacement>,
     access_log: AccessLog,
@@ -45,7 +49,16 @@ struct Replacement {
 impl<S> ProblemResponses<S> {
     /// Wraps a connection of a client.
     pub fn new(stream: S, access_log: AccessLog, client: IpAddr, unread: UnreadRequest) -> Self {
-        ProblemResponses { stream, is_flushed: true, replacement: None, access_log, client, unread }
+        ProblemResponses {
+            stream,
+            is_flushed: true,
+            is_new_request: true,
+            is_body_too_long: false,
+            replacement: None,
+            access_log,
+            client,
+            unread,
+        }
     }
 
     /// Returns the connection.
@@ -60,6 +73,8 @@ impl<S: AsyncWrite + Unpin> ProblemResponses<S> {
         if std::mem::take(&mut self.is_flushed)
             && let Some(status) = status_of_generated(bytes)
         {
+            let is_of_length = self.is_body_too_long && status != StatusCode::URI_TOO_LONG;
+            let status = if is_of_length { StatusCode::PAYLOAD_TOO_LARGE } else { status };
             let RawResponse { bytes: response, body_length } = RawResponse::new(problem(status));
             self.access_log.unreadable(self.client, status, body_length);
             self.unread.set_unlimited();
@@ -98,10 +113,40 @@ fn status_of_generated(bytes: &[u8]) -> Option<StatusCode> {
         .find(|known| known.as_u16() == status)
 }
 
+/// Whether a head declares a `Content-Length` with so many digits that hyper refuses the head, as if it were itself too long
+/// or malformed. Only every twentieth byte is looked at, unless it is a digit.
+fn declares_uncountable_length(head: &[u8]) -> bool {
+    /// The number of digits of the largest length that hyper cannot count is at least this.
+    const DIGITS: usize = 20;
+    let mut at = DIGITS - 1;
+    while let Some(byte) = head.get(at) {
+        if byte.is_ascii_digit() {
+            let is_no_digit = |byte: &u8| !byte.is_ascii_digit();
+            let begin = head[..at].iter().rposition(is_no_digit).map_or(0, |before| before + 1);
+            let end = head[at..].iter().position(is_no_digit).map_or(head.len(), |n| at + n);
+            let name = head[..begin].trim_ascii_end();
+            let name = name.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+            if end - begin >= DIGITS
+                && head[begin] != b'0'
+                && name.eq_ignore_ascii_case(b"content-length:")
+                && head[end..].trim_ascii_start().len() < head[end..].len()
+            {
+                return true;
+            }
+            at = end;
+        }
+        at += DIGITS;
+    }
+    false
+}
+
 /// The problem of a request head that hyper refused with this status.
 fn problem(status: StatusCode) -> Problem {
     let (code, detail) = match status {
         StatusCode::URI_TOO_LONG => ("uri_too_long", "the URL of the request is too long"),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ("body_too_large", "the body is longer than the server accepts")
+        }
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
             "head_too_large",
             "the URL and headers of a request may have at most 64 KiB and 100 headers",
@@ -146,7 +191,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for ProblemResponses<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if std::mem::take(&mut self.is_new_request) {
+            self.is_body_too_long = declares_uncountable_length(&buffer.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -185,6 +235,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ProblemResponses<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.is_flushed = true;
+        self.is_new_request = true;
         Poll::Ready(Ok(()))
     }
 

@@ -3,7 +3,6 @@
 
 use axum::http::StatusCode;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::engine::Batch;
 use crate::http::Problem;
@@ -11,7 +10,7 @@ use crate::http::api::query::{EVENT_FILTER, add_to_filter, filter_values};
 use crate::http::view::{self, Displayed};
 use crate::job::fields::{REPEATED, unknown};
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
-use crate::job::{Cursor, Event, FieldErrors, Fields, Filter};
+use crate::job::{Cursor, Event, FieldErrors, Fields, Filter, parse_value};
 
 /// The name of the subprotocol, which the server selects when a client offers it.
 pub const SUBPROTOCOL: &str = "cortado.v1+json";
@@ -119,10 +118,7 @@ impl ClientMessage {
     pub fn parse(text: &str) -> Result<ClientMessage, Problem> {
         let malformed =
             |detail: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_message", detail);
-        let json = serde_json::from_str::<&RawValue>(text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            malformed(format!("the message is not valid JSON: see line {line}, column {column}"))
-        })?;
+        let json = parse_value("the message", text).map_err(malformed)?;
         let (mut errors, mut of_filter) = (FieldErrors::default(), FieldErrors::default());
         let message = Fields::read("", json.get(), &mut errors).and_then(|mut fields| {
             let message = message(&mut fields, &mut errors, &mut of_filter);
@@ -187,8 +183,8 @@ fn event_filter(fields: Fields<'_>, errors: &mut FieldErrors) -> Filter {
             errors.add(path, REPEATED);
         } else {
             for value in filter_values(&path, value, errors) {
-                if let Err(problem) = add_to_filter(&mut filter, &name, &value) {
-                    errors.add(path.clone(), problem.detail());
+                if let Err(wrong) = add_to_filter(&mut filter, &name, &value) {
+                    errors.add(path.clone(), wrong);
                 }
             }
             seen.push(name.into_owned());

@@ -19,11 +19,15 @@ pub fn start_after(headers: &HeaderMap, query: Option<Cursor>) -> Result<Option<
     let mut lines = headers.get_all(LAST_EVENT_ID).iter();
     let Some(line) = lines.next() else { return Ok(query) };
     if lines.next().is_some() {
-        return Err(Problem::invalid_parameter(format!("last-event-id: {REPEATED}")));
+        return Err(invalid(REPEATED.to_owned()));
     }
     let text = String::from_utf8_lossy(line.as_bytes());
     if text.is_empty() {
         return Ok(query); // an `EventSource` that has received no id yet
     }
-    text.parse().map(Some).map_err(|error: String| Problem::invalid_parameter(error))
+    text.parse().map(Some).map_err(invalid)
+}
+
+fn invalid(message: String) -> Problem {
+    Problem::invalid_parameters(std::iter::once(("last-event-id".to_owned(), message)))
 }

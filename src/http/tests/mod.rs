@@ -19,6 +19,7 @@ mod insight;
 mod large;
 mod log;
 mod metrics;
+mod payloads;
 mod poll;
 mod raw;
 mod refusals;

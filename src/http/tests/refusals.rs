@@ -169,6 +169,11 @@ async fn heads_that_are_refused_are_problems_whatever_follows_them() {
         (format!("{head}content-length: -1{end}"), 400, "malformed_request"),
         (format!("{head}content-length: 1\r\ncontent-length: 2{end}"), 400, "malformed_request"),
         (format!("{head}transfer-encoding: gzip{end}"), 400, "malformed_request"),
+        (format!("{head}content-length: 18446744073709551615{end}"), 413, "body_too_large"),
+        (format!("{head}Content-Length:18446744073709551616{end}"), 413, "body_too_large"),
+        (format!("{head}content-length: {}{end}", "9".repeat(300)), 413, "body_too_large"),
+        (format!("{head}content-length: {}x{end}", "9".repeat(30)), 400, "malformed_request"),
+        (format!("{head}{many}x: {}\r\n\r\n", "9".repeat(50)), 431, "head_too_large"),
         (head.to_owned(), 408, "request_timeout"),
         ("G".to_owned(), 408, "request_timeout"),
     ] {

@@ -116,6 +116,23 @@ impl fmt::Debug for Json {
     }
 }
 
+/// Checks that a text is one JSON value. `what` is the text in the error, such as `the body`.
+///
+/// # Errors
+/// Where the text is not valid, in the same words at every interface.
+pub fn parse_value<'t>(what: &str, text: &'t str) -> Result<&'t RawValue, String> {
+    serde_json::from_str(text).map_err(|error| {
+        if text.trim().is_empty() {
+            return format!("{what} is empty");
+        }
+        if error.is_eof() {
+            return format!("{what} ends before its JSON is complete");
+        }
+        let (line, column) = (error.line(), error.column());
+        format!("{what} is not valid JSON: see line {line}, column {column}")
+    })
+}
+
 /// Why a value cannot be written as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritable {

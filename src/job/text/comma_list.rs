@@ -69,7 +69,11 @@ pub fn add_names<T: PartialEq, Values: IntoIterator<Item = T>>(
                         continue;
                     }
                     if list.len() >= MAX_NAMES {
-                        wrong.push(Invalid::new(what, text, "use at most 100 names in one field"));
+                        wrong.push(Invalid::new(
+                            what,
+                            "more than 100 names",
+                            "use at most 100 names in one field",
+                        ));
                         return Err(wrong);
                     }
                     list.push(value);
