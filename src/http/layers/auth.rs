@@ -21,16 +21,19 @@ pub fn check_token(
     client: IpAddr,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
+    let mut detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
     if let Some(value) = headers.get(AUTHORIZATION) {
         let given = value.to_str().ok().and_then(given_token);
         let is_right = || given.is_some_and(|given| session.accepts(&given));
         match logins.attempt(client, is_right) {
             Ok(()) => return Ok(()),
             Err(LoginFailure::TooMany(failures)) => return Err(failures.into()),
-            Err(LoginFailure::Wrong) => {}
+            Err(LoginFailure::Wrong) => {
+                detail = "the credentials in `Authorization` are not accepted: the token is wrong, or it was not sent as \
+                     `Bearer` or as the password of HTTP Basic";
+            }
         }
     }
-    let detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
     let challenge = HeaderValue::from_static("Basic realm=\"cortado\", charset=\"UTF-8\"");
     Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge))
 }
