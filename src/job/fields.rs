@@ -74,6 +74,10 @@ impl FieldErrors {
 pub const REQUIRED: &str = "is required";
 /// The words for a member that occurs twice.
 pub const REPEATED: &str = "occurs more than once";
+/// The words for a string with half of a surrogate pair.
+pub const NOT_A_CHARACTER: &str = "must be a string, but has an escape that is not a character";
+/// The words for an object with such a name.
+pub const NAME_IS_NO_TEXT: &str = "has a member whose name is not valid text";
 
 /// A JSON object that is being read. `null` counts as a missing member, except where a method says otherwise.
 #[derive(Debug)]
@@ -101,7 +105,7 @@ impl<'j> Fields<'j> {
             return None;
         }
         let Some(members) = members(json) else {
-            errors.add(path.to_owned(), "has a member whose name is not valid text");
+            errors.add(path.to_owned(), NAME_IS_NO_TEXT);
             return None;
         };
         let members = members.into_iter().map(|(name, value)| NamedValue { name, value }).collect();
@@ -219,6 +223,9 @@ impl<'j> Fields<'j> {
 
 /// The words for a name that is not known.
 pub fn unknown(known: &[&str]) -> String {
+    if known.is_empty() {
+        return "is not known; this address takes no fields".to_owned();
+    }
     format!("is not known; expected one of {}", first_few(known.iter(), MAX_ERRORS, ", "))
 }
 
@@ -230,9 +237,9 @@ pub fn text(value: &str) -> Result<Cow<'_, str>, String> {
     let refused = || format!("must be a string, but is {}", describe(value));
     match value.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
-        Some(_) => serde_json::from_str(value)
-            .map(Cow::Owned)
-            .map_err(|_| "must be a string, but has an escape that is not a character".to_owned()),
+        Some(_) => {
+            serde_json::from_str(value).map(Cow::Owned).map_err(|_| NOT_A_CHARACTER.to_owned())
+        }
         None => Err(refused()),
     }
 }

@@ -32,7 +32,9 @@ pub use event::{
 };
 pub use fields::{FieldError, FieldErrors, Fields};
 pub use id::{JobId, fresh_uuid};
-pub use json::{Json, JsonLimits, Scan, TooComplex, Unwritable, elements, same, text_length};
+pub use json::{
+    Json, JsonLimits, Scan, TooComplex, Unwritable, ambiguities, elements, same, text_length,
+};
 pub use labels::Labels;
 pub use log_scale::LogScale;
 pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};

@@ -6,11 +6,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::extract::{JsonBody, NoQuery, PathBulkRun, read_fields};
+use super::extract::{JsonBody, NoBody, NoQuery, PathBulkRun, read_fields};
 use super::idempotency::NoIdempotencyKey;
 use super::query::{JOB_FILTER, filter_values, narrow};
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_LISTED, Refusals, Target};
 use crate::engine::submission::PRIORITY;
+use crate::http::layers::base_path::Address;
 use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
 use crate::job::fields::{REPEATED, REQUIRED, texts, unknown};
@@ -135,13 +136,14 @@ fn job_query(filter: Fields<'_>, errors: &mut FieldErrors, now: Time) -> JobQuer
 /// Begins a run. Answers 202 with its report; `Location` is its address.
 pub async fn begin(
     State(api): State<Api>,
+    address: Address,
     _: NoQuery,
     _: NoIdempotencyKey,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let (action, target) = read_request(&body, api.engine.now())?;
     let report = api.engine.bulk(action, target).await?;
-    let location = [(header::LOCATION, format!("/api/v1/bulk/{}", report.id))];
+    let location = [(header::LOCATION, address.url(&format!("api/v1/bulk/{}", report.id)))];
     Ok((StatusCode::ACCEPTED, location, json(&BulkView::of(&report))).into_response())
 }
 
@@ -180,6 +182,7 @@ pub async fn stop(
     State(api): State<Api>,
     _: NoQuery,
     PathBulkRun(id): PathBulkRun,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let Some(found) = parse_id(&id) else { return Err(no_such_run(&id)) };
     let report = api.engine.bulk_stop(found).await;

@@ -3,8 +3,9 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -24,24 +25,49 @@ impl FromRequest<Api> for JsonBody {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         check_content_type(request.headers())?;
-        let (within, limit) = (api.limits.body_timeout, api.limits.max_body);
-        match tokio::time::timeout(within, Bytes::from_request(request, api)).await {
-            Ok(Ok(bytes)) => {
-                let checked = run_blocking(bytes.len(), || api.limits.json.check_body(&bytes));
-                checked.map_err(|(at, why)| Problem::too_complex(at, why))?;
-                Ok(JsonBody(bytes))
-            }
-            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(too_long(limit))
-            }
-            Ok(Err(_)) => {
-                let detail = "the body ended early, or its chunks are malformed";
-                Err(Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail))
-            }
-            Err(_) => {
-                let detail = format!("the request body did not arrive within {within:?}");
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
-            }
+        let bytes = read_body(request, api).await?;
+        let checked = run_blocking(bytes.len(), || api.limits.json.check_body(&bytes));
+        checked.map_err(|(at, why)| Problem::too_complex(at, why))?;
+        Ok(JsonBody(bytes))
+    }
+}
+
+/// Refuses a body at an address that has no fields, because the client expects it to have an effect. An empty object, which
+/// some clients always send, is accepted. Like every body, it must arrive completely.
+pub struct NoBody;
+
+impl FromRequest<Api> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(NoBody);
+        }
+        let bytes = read_body(request, api).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(NoBody);
+        }
+        let checked = run_blocking(bytes.len(), || api.limits.json.check_body(&bytes));
+        checked.map_err(|(at, why)| Problem::too_complex(at, why))?;
+        read_fields(&bytes, |_, _| NoBody)
+    }
+}
+
+/// Reads the whole body of a request.
+async fn read_body(request: Request, api: &Api) -> Result<Bytes, Problem> {
+    let (within, limit) = (api.limits.body_timeout, api.limits.max_body);
+    match tokio::time::timeout(within, Bytes::from_request(request, api)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(too_long(limit))
+        }
+        Ok(Err(_)) => {
+            let detail = "the body ended early, or its chunks are malformed";
+            Err(Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail))
+        }
+        Err(_) => {
+            let detail = format!("the request body did not arrive within {within:?}");
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
         }
     }
 }
@@ -84,10 +110,13 @@ pub fn read_fields<T>(
     }
 }
 
+/// Refuses a body that is not declared as JSON, or as text in another encoding than UTF-8 (RFC 8259 §8.1).
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    let mut parts = given.unwrap_or_default().split(';').map(str::trim);
+    let is_json =
+        parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    if is_json && parts.all(is_utf8_or_no_charset) {
         return Ok(());
     }
     let detail = match given {
@@ -95,6 +124,17 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         None => "expected content-type application/json".to_owned(),
     };
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail))
+}
+
+/// Whether a parameter of a media type declares UTF-8, or declares no encoding.
+fn is_utf8_or_no_charset(parameter: &str) -> bool {
+    match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            let value = value.trim().trim_matches('"');
+            value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("us-ascii")
+        }
+        Some(_) | None => true,
+    }
 }
 
 /// The job id in the path. A malformed id is answered with 404, as there is no such job.
@@ -167,6 +207,18 @@ impl<S: Sync> FromRequestParts<S> for NoQuery {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         query::no_query(parts.uri.query()).map(|()| NoQuery)
+    }
+}
+
+/// How long to wait for the end of a job; zero without a query. It is read before the body, so that a client is not asked
+/// for the body of a request that is refused.
+pub struct WaitQuery(pub Duration);
+
+impl<S: Sync> FromRequestParts<S> for WaitQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        query::wait_query(parts.uri.query()).map(WaitQuery)
     }
 }
 

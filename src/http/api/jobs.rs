@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::extract::{JsonBody, NoQuery, PathId, read_fields};
+use super::extract::{JsonBody, NoBody, NoQuery, PathId, read_fields};
 use super::query;
 use crate::engine::JobActionError;
 use crate::engine::submission::PRIORITY;
@@ -43,6 +43,7 @@ pub async fn retry(
     State(api): State<Api>,
     _: NoQuery,
     PathId(id): PathId,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     status_response(id, api.engine.retry(id).await)
 }
@@ -53,6 +54,7 @@ pub async fn cancel(
     State(api): State<Api>,
     _: NoQuery,
     PathId(id): PathId,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     status_response(id, api.engine.cancel(id).await)
 }
@@ -93,6 +95,7 @@ pub async fn delete(
     State(api): State<Api>,
     _: NoQuery,
     PathId(id): PathId,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     status_response(id, api.engine.delete(id).await).map(|_| StatusCode::NO_CONTENT)
 }

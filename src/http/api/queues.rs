@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::extract::{JsonBody, NoQuery, PathQueue, read_fields};
+use super::extract::{JsonBody, NoBody, NoQuery, PathQueue, read_fields};
 use crate::http::view::{Displayed, QueueStatsView, queue_views};
 use crate::http::{Api, Problem, json};
 use crate::job::fields::text;
@@ -31,6 +31,7 @@ pub async fn pause(
     State(api): State<Api>,
     _: NoQuery,
     PathQueue(queue): PathQueue,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     api.engine.pause(queue).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -41,6 +42,7 @@ pub async fn resume(
     State(api): State<Api>,
     _: NoQuery,
     PathQueue(queue): PathQueue,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     api.engine.resume(queue).await?;
     Ok(StatusCode::NO_CONTENT)

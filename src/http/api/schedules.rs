@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::extract::{JsonBody, NoQuery, PathSchedule, json_text, read_fields};
+use super::extract::{JsonBody, NoBody, NoQuery, PathSchedule, json_text, read_fields};
 use super::idempotency::NoIdempotencyKey;
 use crate::engine::{ScheduleSubmission, run_blocking};
 use crate::http::view::{Displayed, JobTemplate};
@@ -138,6 +138,7 @@ pub async fn delete(
     State(api): State<Api>,
     _: NoQuery,
     PathSchedule(name): PathSchedule,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     api.engine.delete_schedule(name).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -148,6 +149,7 @@ pub async fn pause(
     State(api): State<Api>,
     _: NoQuery,
     PathSchedule(name): PathSchedule,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     Ok(schedule_response(&api, &api.engine.pause_schedule(name).await?))
 }
@@ -157,6 +159,7 @@ pub async fn resume(
     State(api): State<Api>,
     _: NoQuery,
     PathSchedule(name): PathSchedule,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     Ok(schedule_response(&api, &api.engine.resume_schedule(name).await?))
 }
@@ -167,6 +170,7 @@ pub async fn run(
     _: NoQuery,
     _: NoIdempotencyKey,
     PathSchedule(name): PathSchedule,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     Ok(schedule_response(&api, &api.engine.fire_schedule(name).await?))
 }

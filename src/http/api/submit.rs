@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::extract::{JsonBody, json_text};
+use super::extract::{JsonBody, WaitQuery, json_text};
 use super::idempotency::HeaderKey;
-use super::query;
 use super::wait::until_final;
 use crate::engine::{Enqueued, Submission, run_blocking};
 use crate::http::layers::base_path::Address;
@@ -27,11 +26,10 @@ use crate::job::{NewJob, elements};
 pub async fn submit(
     State(api): State<Api>,
     address: Address,
-    RawQuery(text): RawQuery,
+    WaitQuery(wait): WaitQuery,
     key: HeaderKey,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let wait = query::wait_query(text.as_deref())?;
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') if !wait.is_zero() => {
             let detail =

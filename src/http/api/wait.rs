@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::extract::PathId;
-use super::query;
+use super::extract::{PathId, WaitQuery};
 use crate::engine::run_blocking;
 use crate::http::view::JobView;
 use crate::http::{Api, Problem, json};
@@ -19,9 +18,8 @@ use crate::job::{Cursor, Job, JobId};
 pub async fn get(
     State(api): State<Api>,
     PathId(id): PathId,
-    RawQuery(text): RawQuery,
+    WaitQuery(wait): WaitQuery,
 ) -> Result<Response, Problem> {
-    let wait = query::wait_query(text.as_deref())?;
     let (job, cursor) = until_final(&api, id, wait).await?;
     let is_complete = wait.is_zero() || job.status.state.is_final();
     let status = if is_complete { StatusCode::OK } else { StatusCode::ACCEPTED };

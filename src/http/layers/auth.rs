@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::header_list::{Repeated, at_most_one};
 use super::login_limiter::{LoginFailure, LoginLimiter};
 use super::session::Session;
 use crate::http::Problem;
@@ -22,8 +23,10 @@ pub fn check_token(
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
     let mut detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
-    if let Some(value) = headers.get(AUTHORIZATION) {
-        let given = value.to_str().ok().and_then(given_token);
+    if headers.contains_key(AUTHORIZATION) {
+        // Repeated credentials are wrong, even if one of them is right.
+        let value = at_most_one(headers, AUTHORIZATION).ok().flatten();
+        let given = value.and_then(|value| value.to_str().ok()).and_then(given_token);
         let is_right = || given.is_some_and(|given| session.accepts(&given));
         match logins.attempt(client, is_right) {
             Ok(()) => return Ok(()),
@@ -91,8 +94,11 @@ pub fn check_host(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> Result<(), P
 /// Refuses a WebSocket opened by a page of another site. The upgrade is a GET, so the layers against cross-site
 /// requests do not see it; browsers always send `Origin` with it.
 pub fn check_origin(trusted: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let origin = origin.to_str().unwrap_or_default();
+    let origin = match at_most_one(headers, ORIGIN) {
+        Ok(None) => return Ok(()),
+        Ok(Some(origin)) => origin.to_str().unwrap_or_default(),
+        Err(Repeated) => "", // no origin
+    };
     let same = origin
         .split_once("://")
         .zip(authority(uri, headers))

@@ -2,41 +2,56 @@
 //! the server. Browsers send where a request comes from and what it is for (Fetch Metadata, W3C).
 
 use axum::http::header::{ORIGIN, UPGRADE};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use super::header_list::{Repeated, at_most_one};
 use crate::http::Problem;
 
+/// Where a request comes from.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The detail of the refusal.
 const DETAIL: &str = "requests from pages of other sites are refused; links to this URL work";
 
 /// Refuses a safe request from a page of another site (or another port of this host), unless the user followed a link.
-/// Requests of programs do not have these headers. Unsafe requests and WebSockets are checked elsewhere.
+/// Requests of programs do not have these headers. Unsafe requests and WebSockets are checked elsewhere, but no request may
+/// repeat the headers that the checks depend on.
 pub fn check_cross_site(
     trusted: &[String],
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    let value = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let is_ours = match value("sec-fetch-site") {
+    let refuse = |detail| Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
+    let is_upgrade = headers.contains_key(UPGRADE);
+    let (site, origin) = match (at_most_one(headers, SITE), at_most_one(headers, ORIGIN)) {
+        (Ok(site), Ok(origin)) => (site, origin),
+        (Ok(site), Err(Repeated)) if is_upgrade => (site, None), // `check_origin` refuses it
+        (Err(Repeated), _) | (_, Err(Repeated)) => {
+            return refuse("`origin` and `sec-fetch-site` can be sent only once");
+        }
+    };
+    let is_ours = match site.map(text) {
         None | Some("same-origin" | "none") => true,
         Some(_) => false,
     };
-    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = origin.and_then(|origin| origin.to_str().ok());
     let is_trusted = origin.is_some_and(|origin| trusted.iter().any(|known| known == origin));
-    if is_ours || is_trusted || !method.is_safe() || headers.contains_key(UPGRADE) {
+    if is_ours || is_trusted || !method.is_safe() || is_upgrade {
         return Ok(());
     }
     // Frames and prefetches also have the mode "navigate".
-    let is_link = value("sec-fetch-mode") == Some("navigate")
-        && matches!(value("sec-fetch-dest"), None | Some("document"))
-        && value("sec-purpose").is_none();
-    if is_link { Ok(()) } else { Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", DETAIL)) }
+    let value = |name: &str| at_most_one(headers, name).map(|value| value.map(text));
+    let is_link = value("sec-fetch-mode") == Ok(Some("navigate"))
+        && matches!(value("sec-fetch-dest"), Ok(None | Some("document")))
+        && !headers.contains_key("sec-purpose");
+    if is_link { Ok(()) } else { refuse(DETAIL) }
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or("?")
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
-
     use super::*;
 
     fn check(method: &Method, headers: &[(&'static str, &'static str)]) -> bool {

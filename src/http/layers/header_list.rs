@@ -1,6 +1,24 @@
-//! Reads headers whose value is a comma-separated list, possibly over several lines (RFC 9110, 5.6.1).
+//! Reads headers whose value is a comma-separated list, possibly over several lines (RFC 9110, 5.6.1), and those that may
+//! be sent only once.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::header::AsHeaderName;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+/// A header that may be sent only once was repeated. Which line counts would be a guess, and a proxy may guess differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated;
+
+/// The value of a header that may be sent only once; `None` if it is missing.
+pub fn at_most_one(
+    headers: &HeaderMap,
+    name: impl AsHeaderName,
+) -> Result<Option<&HeaderValue>, Repeated> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (line, None) => Ok(line),
+        (_, Some(_)) => Err(Repeated),
+    }
+}
 
 /// The elements of a header's list, over all its lines, without surrounding whitespace. A line that is not text counts
 /// as one element, `?`, so that later elements keep their positions.

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Frame, SizeHint};
 
 use super::compression::simplify_accepted;
-use super::header_list::elements;
+use super::header_list::{Repeated, at_most_one, elements};
 use crate::http::Problem;
 
 /// Chunks are joined until they have this many bytes in total.
@@ -31,7 +31,9 @@ pub async fn bound(longest: usize, mut request: Request, next: Next) -> Response
     if length == Some(0) {
         return next.run(request).await;
     }
-    if let Err(problem) = check_encoding(request.headers()) {
+    let headers = request.headers();
+    let checked = check_encoding(headers).and_then(|()| check_transfer_encoding(headers));
+    if let Err(problem) = checked.and_then(|()| check_one_content_type(headers)) {
         return problem.into_response();
     }
     let joined = |body| Body::new(Joined { body, waiting: BytesMut::new(), ended: false });
@@ -50,6 +52,32 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
         "a body with the content encoding {encoding:?} cannot be read; send it without one"
     );
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_encoding", detail))
+}
+
+/// Refuses a body that is sent with anything but plain chunks. hyper reads the chunks and ignores the other codings, so the
+/// endpoints would get compressed bytes (RFC 9112 §6.1).
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = elements(headers, &header::TRANSFER_ENCODING);
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(()),
+        (Some(_), _) => Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "wrong_transfer_encoding",
+            "the only transfer encoding of a body that can be read is `chunked`, once",
+        )),
+    }
+}
+
+/// Refuses a body that declares more than one type: each reader would have to guess which one counts.
+fn check_one_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    at_most_one(headers, header::CONTENT_TYPE).map(drop).map_err(|Repeated| {
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "wrong_content_type",
+            "`content-type` can be sent only once",
+        )
+    })
 }
 
 /// The response to a body that is too long.

@@ -9,7 +9,7 @@ use crate::engine::Batch;
 use crate::http::Problem;
 use crate::http::api::query::{EVENT_FILTER, add_to_filter, filter_values};
 use crate::http::view::{self, Displayed};
-use crate::job::fields::unknown;
+use crate::job::fields::{REPEATED, unknown};
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
 use crate::job::{Cursor, Event, FieldErrors, Fields, Filter};
 
@@ -178,16 +178,20 @@ fn message(
 /// Reads a filter on events: its fields are those of a query string, each a string or an array of strings.
 fn event_filter(fields: Fields<'_>, errors: &mut FieldErrors) -> Filter {
     let mut filter = Filter::default();
+    let mut seen: Vec<String> = Vec::new();
     for (name, value) in fields.into_members() {
         let path = format!("filter.{}", shorten(&name, MAX_NAME));
         if !EVENT_FILTER.contains(&name.as_ref()) {
             errors.add(path, unknown(&EVENT_FILTER));
-            continue;
-        }
-        for value in filter_values(&path, value, errors) {
-            if let Err(problem) = add_to_filter(&mut filter, &name, &value) {
-                errors.add(path.clone(), problem.detail());
+        } else if seen.iter().any(|seen| *seen == name) {
+            errors.add(path, REPEATED);
+        } else {
+            for value in filter_values(&path, value, errors) {
+                if let Err(problem) = add_to_filter(&mut filter, &name, &value) {
+                    errors.add(path.clone(), problem.detail());
+                }
             }
+            seen.push(name.into_owned());
         }
         if errors.len() > MAX_ERRORS {
             break; // the answer lists fewer

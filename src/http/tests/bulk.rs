@@ -201,3 +201,34 @@ async fn a_bulk_run_that_is_not_understood_is_refused() {
     }
     assert_eq!(server.get("/api/v1/bulk").await.json(), json!({"runs":[]}));
 }
+
+#[tokio::test]
+async fn every_location_has_the_base_path_and_leads_to_the_resource() {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use tower::ServiceExt;
+
+    let server = Server::start().await;
+    let base = "/tools/cortado";
+    let routes = crate::http::router(server.engine.clone(), crate::http::HttpLimits::default());
+    let routes = crate::http::mount(routes, &base.parse().unwrap());
+    let job = r#"{"kind":"echo","idempotency_key":"k"}"#;
+    let bulk = r#"{"action":"cancel","filter":{"kind":"none"}}"#;
+    for (path, body, location) in [
+        ("/api/v1/jobs", job, "/tools/cortado/api/v1/jobs/"),
+        ("/api/v1/jobs", job, "/tools/cortado/api/v1/jobs/"),
+        ("/api/v1/jobs?wait=1ms", job, "/tools/cortado/api/v1/jobs/"),
+        ("/api/v1/bulk", bulk, "/tools/cortado/api/v1/bulk/"),
+    ] {
+        for asked in [path.to_owned(), format!("{base}{path}")] {
+            let request = Request::post(&asked).header(header::CONTENT_TYPE, "application/json");
+            let request = request.body(Body::from(body)).unwrap();
+            let answer = routes.clone().oneshot(request).await.unwrap();
+            let given = answer.headers()[header::LOCATION].to_str().unwrap();
+            assert!(given.starts_with(location), "{asked}: {given}");
+            let request = Request::get(given).body(Body::empty()).unwrap();
+            let found = routes.clone().oneshot(request).await.unwrap();
+            assert_eq!(found.status(), 200, "{asked}: {given}");
+        }
+    }
+}

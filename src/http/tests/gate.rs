@@ -140,6 +140,31 @@ async fn a_body_whose_content_length_is_too_large_is_refused_before_it_is_sent()
 }
 
 #[tokio::test]
+async fn the_body_of_a_request_that_is_refused_already_is_not_asked_for() {
+    let server = Server::start().await;
+    let json = "content-type: application/json\r\n";
+    for (line, headers, status) in [
+        ("POST /api/v1/jobs?wait=x", json, 400),
+        ("POST /api/v1/jobs?bogus=1", json, 400),
+        ("POST /api/v1/jobs", "", 415),
+        ("POST /api/v1/jobs", "content-type: application/json\r\nidempotency-key: \"\r\n", 400),
+        ("POST /api/v1/bulk?x=1", json, 400),
+        ("POST /api/v1/bulk", "content-type: application/json\r\nidempotency-key: k\r\n", 400),
+        ("POST /api/v1/queues/a%20b/concurrency", json, 400),
+        ("POST /api/v1/queues/q/pause?x=1", json, 400),
+        ("POST /api/v1/jobs/x/move", json, 404),
+        ("PUT /api/v1/schedules/a%20b", json, 400),
+    ] {
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: 2\r\n\
+             expect: 100-continue\r\nconnection: close\r\n\r\n"
+        );
+        let answer = said(&server, head.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_in_chunks_of_one_byte_is_read() {
     let server = Server::start().await;
     let chunked = |body: &str| {

@@ -338,6 +338,22 @@ async fn a_subscription_is_checked_like_a_query() {
             "malformed_message",
             "type: is not known; expected one of ping, subscribe, unsubscribe",
         ),
+        (
+            r#"{"type":"subscribe","id":"x","filter":{"queue":"a","queue":"b"}}"#,
+            "invalid_parameter",
+            "filter.queue: occurs more than once",
+        ),
+        (
+            r#"{"type":"subscribe","id":"x","filter":{},"filter":{}}"#,
+            "malformed_message",
+            "filter: occurs more than once",
+        ),
+        (r#"{"type":"ping","type":"ping"}"#, "malformed_message", "type: occurs more than once"),
+        (
+            r#"{"type":"unsubscribe","id":"x","id":"x"}"#,
+            "malformed_message",
+            "id: occurs more than once",
+        ),
         ("{", "malformed_message", "is not valid JSON"),
         ("7", "malformed_message", "must be an object, but is 7"),
     ] {
@@ -441,4 +457,33 @@ async fn a_queue_that_an_older_version_named_like_a_path_can_be_managed_and_no_n
         let body = r#"{"cron":"@daily","kind":"echo"}"#;
         server.send("PUT", &path, &JSON, body).await.is_problem(400, "invalid_parameter");
     }
+}
+
+#[tokio::test]
+async fn a_payload_that_readers_would_understand_differently_matches_no_schema() {
+    let server = Server::start().await;
+    let character = "must be a string, but has an escape that is not a character";
+    for (payload, error) in [
+        (r#"{"to":"a","to":"b"}"#, "payload.to: occurs more than once".to_owned()),
+        (r#"{"to":"a","\u0074o":"b"}"#, "payload.to: occurs more than once".to_owned()),
+        (
+            r#"{"to":"a","headers":[{"x":1,"x":1}]}"#,
+            "payload.headers[0].x: occurs more than once".to_owned(),
+        ),
+        (r#"{"to":"\ud800"}"#, format!("payload.to: {character}")),
+        (r#"{"to":"a","more":["\ud800\u0041"]}"#, format!("payload.more[0]: {character}")),
+    ] {
+        let job = format!(r#"{{"kind":"mail","payload":{payload}}}"#);
+        let problem = server.post("/api/v1/jobs", &job).await.is_problem(422, "invalid_payload");
+        assert_eq!(errors(&problem), [error.as_str()]);
+        let batch = format!("[{job}]");
+        let problem = server.post("/api/v1/jobs", &batch).await.is_problem(422, "invalid_payload");
+        assert_eq!(errors(&problem), [format!("[0].{error}")]);
+        let schedule = format!(r#"{{"cron":"@daily","kind":"mail","payload":{payload}}}"#);
+        let answer = server.send("PUT", "/api/v1/schedules/s", &JSON, &schedule).await;
+        assert_eq!(errors(&answer.is_problem(422, "invalid_payload")), [error.as_str()]);
+    }
+    // Bytes are kept as they were sent for kinds that do not say what they accept.
+    let job = r#"{"kind":"echo","payload":{"a":1,"a":2}}"#;
+    assert_eq!(server.post("/api/v1/jobs", job).await.status, 202);
 }

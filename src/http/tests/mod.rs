@@ -2,6 +2,7 @@
 
 mod api;
 mod autobahn;
+mod bodies_and_headers;
 mod bulk;
 mod closing;
 mod connections;

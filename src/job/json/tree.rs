@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::job::fields::{NAME_IS_NO_TEXT, NOT_A_CHARACTER, REPEATED};
+
 /// One value of a text. Children come before their parents, which refer to them by index.
 #[derive(Debug, PartialEq, Eq)]
 enum Node<'a> {
@@ -78,6 +80,87 @@ fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
     Some(nodes).filter(|nodes| open.is_empty() && !nodes.is_empty())
 }
 
+/// An array or object whose end has not been reached, and the place in it.
+enum OpenPath<'a> {
+    /// The index of the element.
+    Array(usize),
+    /// The names so far, of which the last one is the current member's if it is named.
+    Object { names: Vec<Cow<'a, str>>, is_named: bool },
+}
+
+/// What a valid JSON text has that its readers would understand differently: the paths of the first members that occur more
+/// than once, and of strings with an escape that is not a character, each with what is wrong.
+pub fn ambiguities(text: &str, max: usize) -> Vec<(String, &'static str)> {
+    let mut open: Vec<OpenPath> = Vec::new();
+    let mut found: Vec<(String, &'static str)> = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.bytes().next()
+        && found.len() < max
+    {
+        let length = match first {
+            b'"' => text_length(rest),
+            b'{' | b'[' | b'}' | b']' | b',' | b':' => 1,
+            _ => rest.find(is_end_of_word).unwrap_or(rest.len()).max(1),
+        };
+        let Some((token, after)) = rest.split_at_checked(length) else { break };
+        rest = after.trim_start();
+        match first {
+            b'[' => open.push(OpenPath::Array(0)),
+            b'{' => open.push(OpenPath::Object { names: Vec::new(), is_named: false }),
+            b',' => match open.last_mut() {
+                Some(OpenPath::Array(index)) => *index += 1,
+                Some(OpenPath::Object { is_named, .. }) => *is_named = false,
+                None => {}
+            },
+            b'"' => {
+                let text = plain(token);
+                match (open.last_mut(), text) {
+                    (Some(OpenPath::Object { names, is_named: is_named @ false }), Some(name)) => {
+                        names.push(name);
+                        *is_named = true;
+                    }
+                    (Some(OpenPath::Object { is_named: is_named @ false, names }), None) => {
+                        names.push(Cow::Borrowed(token));
+                        *is_named = true;
+                        found.push((path(&open[..open.len() - 1]), NAME_IS_NO_TEXT));
+                    }
+                    (_, Some(_)) => {}
+                    (_, None) => found.push((path(&open), NOT_A_CHARACTER)),
+                }
+            }
+            b']' | b'}' => {
+                if let Some(OpenPath::Object { mut names, .. }) = open.pop() {
+                    names.sort_unstable();
+                    for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+                        let at = path(&open);
+                        let dot = if at.is_empty() { "" } else { "." };
+                        found.push((format!("{at}{dot}{}", pair[0]), REPEATED));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found.dedup();
+    found.truncate(max);
+    found
+}
+
+/// The path to the current value of nested arrays and objects, such as `items[2].name`.
+fn path(open: &[OpenPath]) -> String {
+    let mut path = String::new();
+    for part in open {
+        match part {
+            OpenPath::Array(index) => path.push_str(&format!("[{index}]")),
+            OpenPath::Object { names, .. } => {
+                path.push_str(if path.is_empty() { "" } else { "." });
+                path.push_str(names.last().map_or("", |name| name));
+            }
+        }
+    }
+    path
+}
+
 /// Whether two JSON texts are equal apart from white space, escapes and the order of properties. Numbers are equal when
 /// they are written in the same way; an object with a duplicate key equals no other.
 pub fn same(a: &str, b: &str) -> bool {
@@ -149,6 +232,34 @@ mod tests {
         let down: Vec<String> = (0..100_000).rev().map(key).collect();
         let [up, down] = [up, down].map(|keys| format!("{{{}}}", keys.join(",")));
         assert!(same(&up, &down) && !same(&up, &down.replacen(":9", ":8", 1)));
+    }
+
+    #[test]
+    fn members_that_occur_twice_and_escapes_that_are_no_characters_are_found_with_their_paths() {
+        for (text, expected) in [
+            (r#"{"ms":1,"ms":2}"#, &[("ms", REPEATED)][..]),
+            (r#"{"ms":1,"\u006ds":1}"#, &[("ms", REPEATED)]),
+            (r#"{"a":1,"a":1,"a":1}"#, &[("a", REPEATED)]),
+            (r#"{"url":"x","headers":{"b":"1","a":"2","b":"1"}}"#, &[("headers.b", REPEATED)]),
+            (r#"[1,{"a":[{},{"x":{},"x":[]}]}]"#, &[("[1].a[1].x", REPEATED)]),
+            (r#"{"":1,"":2}"#, &[("", REPEATED)]),
+            (r#"{"a":"\ud800"}"#, &[("a", NOT_A_CHARACTER)]),
+            (r#"["x","\udc00\ud800"]"#, &[("[1]", NOT_A_CHARACTER)]),
+            (r#"{"a":{"\ud800":1}}"#, &[("a", NAME_IS_NO_TEXT)]),
+            (r#"{"a":{"a":"a"},"b":["a","a"],"c":"\ud83d\ude00"}"#, &[]),
+            ("1", &[]),
+            ("{", &[]),
+            ("", &[]),
+        ] {
+            let found = ambiguities(text, 20);
+            let found: Vec<_> = found.iter().map(|(at, what)| (at.as_str(), *what)).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+        let many = format!("{{{}}}", vec!["\"a\":{\"b\":1,\"b\":2}"; 1_000].join(","));
+        assert_eq!(ambiguities(&many, 20).len(), 1, "the path is the same");
+        let many = format!("[{}]", vec!["{\"b\":1,\"b\":2}"; 1_000].join(","));
+        assert_eq!(ambiguities(&many, 20).len(), 20);
+        assert!(ambiguities(&"[".repeat(200_000), 20).is_empty());
     }
 
     #[test]

@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::job::Json;
+use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
+use crate::job::{Json, ambiguities};
 use check::Check;
 
 pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Violation};
@@ -78,8 +79,18 @@ impl Schema {
         &self.0.unknown
     }
 
-    /// Returns the violations of a payload, in the order of the properties. A long list is cut and ends with a count.
+    /// Returns the violations of a payload, in the order of the properties. A long list is cut and ends with a count. A
+    /// payload that readers would understand differently, because a member occurs twice, matches no schema.
     pub fn check(&self, payload: &Json) -> Vec<Violation> {
+        let ambiguous = ambiguities(payload.as_str(), MAX_ERRORS).into_iter();
+        let ambiguous = ambiguous.map(|(field, message)| Violation {
+            field: shorten(&field, MAX_NAME),
+            message: message.to_owned(),
+        });
+        let ambiguous: Vec<Violation> = ambiguous.collect();
+        if !ambiguous.is_empty() {
+            return ambiguous;
+        }
         let check = self.0.check.as_ref();
         check.map(|check| check.check(self.source().as_str(), payload)).unwrap_or_default()
     }

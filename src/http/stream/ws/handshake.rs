@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::Problem;
-use crate::http::layers::header_list::elements;
+use crate::http::layers::header_list::{Repeated, at_most_one, elements};
 use crate::http::stream::protocol::SUBPROTOCOL;
 
 /// Returns the response that switches the connection to the WebSocket protocol.
@@ -87,11 +87,10 @@ enum NotOnce {
 
 /// The value of a header that must come exactly once.
 fn only(headers: &HeaderMap, name: HeaderName) -> Result<&str, NotOnce> {
-    let mut lines = headers.get_all(name).into_iter();
-    match (lines.next(), lines.next()) {
-        (Some(line), None) => Ok(line.to_str().unwrap_or("?")),
-        (None, _) => Err(NotOnce::Missing),
-        (Some(_), Some(_)) => Err(NotOnce::Repeated),
+    match at_most_one(headers, name) {
+        Ok(Some(line)) => Ok(line.to_str().unwrap_or("?")),
+        Ok(None) => Err(NotOnce::Missing),
+        Err(Repeated) => Err(NotOnce::Repeated),
     }
 }
 
