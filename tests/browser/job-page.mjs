@@ -44,6 +44,21 @@ async function retriedJob(idleMs) {
 const segments = (page) =>
   page.locator(".lifetime-bar rect").evaluateAll((rects) => rects.map((rect) => ({ name: rect.classList[0], ms: Number(rect.dataset.ms), width: Number(rect.getAttribute("width")), pixels: rect.getBoundingClientRect().width, title: rect.textContent })));
 
+test("the list of attempts fits into every width", async () => {
+  const job = await server.submit({ kind: "fail", payload: { times: 3, message: "connection refused" }, max_attempts: 3, backoff: { base_ms: 1, cap_ms: 1 } });
+  await server.until(job.id, "discarded");
+  await withPage(browser, off, async (page) => {
+    await page.goto(address(job));
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ width, height: 900 });
+      // The arrow at the end of a line belongs to it, so a line that is too narrow for it overflows.
+      const lines = await page.locator(".attempt-line").evaluateAll((lines) => lines.map((line) => [line.scrollWidth, line.clientWidth]));
+      assert.equal(lines.length, 3);
+      for (const [needed, given] of lines) assert.ok(needed <= given, `${width} px: a line needs ${needed} of ${given} px`);
+    }
+  });
+});
+
 describe("the lifetime bar", () => {
   test("segments are as long as their time, a short wait is a thin line, and idle time is a break", async () => {
     const job = await retriedJob(2_000);
