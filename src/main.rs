@@ -1,5 +1,6 @@
 //! The binary: arguments → configuration → runtime → exit code.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,12 +9,13 @@ use anyhow::Context;
 use clap::Parser;
 use cortado::Cortado;
 use cortado::internal::app::Signals;
-use cortado::internal::cli::output::{Output, RawOutput, reader_gone};
+use cortado::internal::cli::output::{Output, RawOutput, escaped, reader_gone, say};
 use cortado::internal::config::{Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat};
 use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
 use cortado::internal::{admin, cli, logging};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
@@ -29,10 +31,25 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     hold_back_signals();
-    let command = Cli::parse().into_command();
+    let command = match arguments() {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
     // The TLS library and the store's libraries panic if the clock is before 1970.
     if let Err(why) = cortado::internal::clock::check_system() {
         return fail(&anyhow::Error::msg(why));
+    }
+    match &command {
+        CliCommand::Backup(_) | CliCommand::Import(_) | CliCommand::Restore(_) => {
+            create_private_files();
+        }
+        CliCommand::Serve(_)
+        | CliCommand::Watch(_)
+        | CliCommand::Submit(_)
+        | CliCommand::Resume(_)
+        | CliCommand::Stats(_)
+        | CliCommand::Export(_)
+        | CliCommand::Verify(_) => {}
     }
     match command {
         CliCommand::Serve(args) => match Config::load(&args) {
@@ -75,6 +92,26 @@ fn main() -> ExitCode {
         }
         CliCommand::Verify(args) => offline(admin::verify(&args, &mut Output::default())),
     }
+}
+
+/// Parses the command line. A message about it shows arguments with their control characters escaped.
+fn arguments() -> Result<CliCommand, ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let error = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => return Ok(cli.into_command()),
+        Err(error) if error.use_stderr() => error,
+        Err(help) => help.exit(),
+    };
+    let harmless = arguments.iter().map(|text| escaped(&text.to_string_lossy()));
+    let same = Cli::try_parse_from(harmless).err().filter(clap::Error::use_stderr);
+    say(same.unwrap_or(error).render().to_string().trim_end());
+    Err(ExitCode::from(FAILED))
+}
+
+/// Keeps other users from reading the files that this process creates, also those that a library creates. A server
+/// does not do this, because the programs that it runs inherit it.
+fn create_private_files() {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }
 
 /// Blocks SIGXFSZ and SIGTTOU. A file that has reached its size limit (`LimitFSIZE=`), or a terminal that refuses

@@ -77,10 +77,14 @@ pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
 /// is no store in the directory, and a server refuses to start in it.
 pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
     let imported = if args.file == Path::new("-") {
-        read_in(&mut io::stdin().lock(), &args.data_dir)?
+        read_in(&mut io::stdin().lock(), &args.data_dir)
+            .map_err(|why| why.after("nothing was imported from standard input"))?
     } else {
         let cannot = |error| format!("cannot read {}: {error}", args.file.display());
         let file = File::open(&args.file).map_err(cannot)?;
+        if file.metadata().map_err(cannot)?.is_dir() {
+            return Err(cannot(io::Error::other("it is a directory")).into());
+        }
         let nothing = format!("nothing was imported from {}", args.file.display());
         read_in(&mut BufReader::new(file), &args.data_dir).map_err(|why| why.after(&nothing))?
     };
@@ -99,9 +103,7 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
 /// When the backup cannot be read, the directory is not empty, or the result is not sound. Then there is no store in the
 /// directory, and a server refuses to start in it.
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
-    if !args.backup.is_dir() {
-        return Err(format!("there is no directory {}", args.backup.display()).into());
-    }
+    data_dir::check_store(&args.backup)?;
     let mut builder = DataDirBuilder::create(&args.data_dir)?;
     let nothing = format!("nothing was restored from {}", args.backup.display());
     data_dir::read_all_pieces::<StoreError>(&args.backup, |piece| builder.push(piece))

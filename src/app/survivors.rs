@@ -17,7 +17,11 @@ pub(super) async fn end_lost(store: &Arc<dyn Store>, register: Option<&Path>, gr
     let mut found = spawn_blocking(find).await.unwrap_or_default();
     if let Some(dir) = register {
         match register::open(dir) {
-            Ok(entries) => found.extend(entries),
+            Ok(entries) => {
+                let new: Vec<Survivor> =
+                    entries.into_iter().filter(|entry| !found.contains(entry)).collect();
+                found.extend(new);
+            }
             Err(error) => {
                 tracing::warn!(%error, dir = %dir.display(), "cannot read the register of commands");
             }

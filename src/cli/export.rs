@@ -1,5 +1,5 @@
-//! `cortado export` of a running server: prints the lines as they arrive and verifies their checksums.
-//! An export is complete only if its last line is the end.
+//! `cortado export` of a running server: verifies each line and prints it. An export is complete only if its last line
+//! is the end.
 
 use std::future::Future;
 use std::io::Write;
@@ -25,8 +25,8 @@ pub async fn run(
         let mut check = ExportCheck::default();
         let unusable = |why: &dyn std::fmt::Display| format!("the export cannot be used: {why}");
         while let Some(bytes) = response.chunk().await.map_err(|error| broken_off(&error))? {
-            out.write_all(&bytes).map_err(|error| format!("cannot write: {error}"))?;
-            check.bytes(&bytes).map_err(|why| unusable(&why))?;
+            let lines = check.lines(&bytes).map_err(|why| unusable(&why))?;
+            out.write_all(&lines).map_err(|error| format!("cannot write: {error}"))?;
         }
         out.flush().map_err(|error| format!("cannot write: {error}"))?;
         if !check.finish().map_err(|why| unusable(&why))? {

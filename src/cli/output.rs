@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::job::hidden::{printable_json, printable_lines};
+use crate::job::hidden::{printable, printable_json, printable_lines};
 
 /// How often it is checked whether the reader has closed standard output.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,6 +62,11 @@ fn notice(error: &io::Error) {
 /// server or a file says in it cannot control the terminal.
 pub fn say(text: &str) {
     let _unread = io::stderr().write_all(format!("{}\n", printable_lines(text)).as_bytes());
+}
+
+/// A text with its line feeds and everything else that could control a terminal escaped.
+pub fn escaped(text: &str) -> String {
+    printable(text).into_owned()
 }
 
 /// Output of bytes that may not be changed, such as those of an export. On a terminal, where no program reads them,

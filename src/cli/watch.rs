@@ -10,6 +10,7 @@ use super::line::human;
 use super::output::say;
 use super::stream::{EventSubscription, StreamItem};
 use crate::config::WatchArgs;
+use crate::job::Cursor;
 use crate::job::hidden::printable_json;
 
 /// Prints events until `stop` resolves (Ctrl-C) or the reader of `out` has gone.
@@ -37,9 +38,7 @@ pub async fn run(
             }
             StreamItem::Event(event) => writeln!(out, "{}", human(event.get())),
             StreamItem::Gap { from, to } => {
-                say(&format!(
-                    "cortado: the log does not reach back far enough; events from {from} to {to} are missing"
-                ));
+                say(&format!("cortado: {}", gap(from, to)));
                 Ok(())
             }
             StreamItem::Lost { why, delay } => {
@@ -52,6 +51,19 @@ pub async fn run(
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(format!("cannot write: {error}")),
         }
+    }
+}
+
+/// Why events are missing between two cursors.
+fn gap(from: Cursor, to: Cursor) -> String {
+    if from.epoch != to.epoch {
+        format!(
+            "the cursor {from} is of another log, such as the one before a restore; this one is read from {to}"
+        )
+    } else if from.seq > to.seq {
+        format!("the cursor {from} is ahead of the log, which ends at {to} and is read from there")
+    } else {
+        format!("the log does not reach back far enough; events from {from} to {to} are missing")
     }
 }
 
@@ -68,4 +80,22 @@ fn filter(args: &WatchArgs) -> Vec<(&'static str, String)> {
         values.iter().map(move |value| (name, value.clone())).collect::<Vec<_>>()
     };
     fields.into_iter().flat_map(pairs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_says_why_events_are_missing() {
+        for (from, to, says) in [
+            ("00000001:3", "00000001:9", "does not reach back far enough"),
+            ("00000001:9", "00000001:3", "ahead of the log, which ends at 00000001:3"),
+            ("00000002:3", "00000001:9", "of another log"),
+            ("00000002:9", "00000001:3", "of another log"),
+        ] {
+            let said = gap(from.parse().unwrap(), to.parse().unwrap());
+            assert!(said.contains(says) && said.contains(from), "{said}");
+        }
+    }
 }

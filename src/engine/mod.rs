@@ -36,7 +36,7 @@ mod blocking;
 mod config;
 mod error;
 mod jobs;
-mod schedule_zones;
+mod schedule_warnings;
 mod stages;
 mod start;
 mod stop;

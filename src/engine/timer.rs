@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::attempts::dispatchers::Dispatchers;
-use super::schedule_zones::ZoneWarnings;
+use super::schedule_warnings::ScheduleWarnings;
 use super::submission::declared_schedules::DeclaredSchedules;
 use crate::clock::{Clock, ClockJump};
 use crate::logging::RetryLog;
@@ -44,14 +44,14 @@ impl Timer {
         }
         self.declared.store().await;
         self.ensure_dispatchers().await;
-        let mut zones = ZoneWarnings::default();
+        let mut warnings = ScheduleWarnings::default();
         while !self.end.is_cancelled() {
             pass(Part::Timer);
             let wait = match self.store.tick().await {
                 Ok(ticked) => {
                     retry.worked();
                     log_tick(&ticked);
-                    zones.check(&*self.store).await;
+                    warnings.check(&*self.store).await;
                     if ticked.fired > 0 {
                         self.ensure_dispatchers().await;
                     }

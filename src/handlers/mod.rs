@@ -111,6 +111,14 @@ mod testing {
         Context::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
     }
 
+    /// The context of the next attempt of the same job.
+    pub fn next_attempt(context: &Context) -> Context {
+        let mut job = context.job().clone();
+        job.status.attempt += 1;
+        let timeout = Duration::from_secs(60);
+        Context::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
+    }
+
     /// Runs a handler as the registry does, with a timeout, so that a hang becomes a failure.
     pub async fn run<P, H>(handler: &H, context: &Context) -> Outcome
     where

@@ -42,6 +42,14 @@ pub(super) fn open_tuned(
     Ok(store)
 }
 
+/// Checks that a directory holds the files of a store, which may be damaged or in use.
+///
+/// # Errors
+/// When there is no such directory, it cannot be read, or there is no store in it.
+pub fn check_store(dir: &Path) -> Result<(), StoreError> {
+    sled::check_store(dir)
+}
+
 /// Checks a directory that no server uses; see [`log_store::verify`]. Nothing in it is changed.
 pub fn verify(dir: &Path) -> Report {
     log_store::verify(dir, |dir| SledLog::read_only(dir).map(boxed))

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use crc32fast::Hasher;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::Piece;
 use super::formats::{EXPORT, Unreadable};
@@ -89,12 +90,14 @@ impl ExportReader {
         Ok(piece)
     }
 
-    /// Checks the next line without parsing its content.
+    /// Checks the next line, which must be JSON, without interpreting its content.
     ///
     /// # Errors
     /// As [`ExportReader::piece`].
     pub fn check(&mut self, line: &[u8]) -> Result<(), Unreadable> {
         self.text(line)?;
+        serde_json::from_slice::<IgnoredAny>(line)
+            .map_err(|error| self.at(format!("it is not JSON: {error}")))?;
         self.ended = line.starts_with(END_LINE) && line.ends_with(b"\n");
         Ok(())
     }
@@ -231,19 +234,20 @@ pub struct ExportCheck {
 }
 
 impl ExportCheck {
-    /// Checks the next bytes.
+    /// Checks the lines that the next bytes complete, and returns them.
     ///
     /// # Errors
     /// As [`ExportReader::piece`].
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.open.extend_from_slice(part);
-            if part.ends_with(b"\n") {
-                self.reader.check(&self.open)?;
-                self.open.clear();
-            }
+    pub fn lines(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+        let last = bytes.iter().rposition(|byte| *byte == b'\n');
+        let end = last.map_or(0, |last| self.open.len() + last + 1);
+        self.open.extend_from_slice(bytes);
+        let rest = self.open.split_off(end);
+        let lines = std::mem::replace(&mut self.open, rest);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            self.reader.check(line)?;
         }
-        Ok(())
+        Ok(lines)
     }
 
     /// Checks that the export is complete. Returns whether it has checksums.

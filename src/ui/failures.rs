@@ -14,6 +14,7 @@ use crate::engine::{Engine, FailureGroup};
 use crate::job::{Job, Time};
 
 use super::layout::error::{UiError, sentence};
+use super::layout::form_fields::{NoFields, PostedForm};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::chart::bars;
@@ -207,12 +208,20 @@ pub async fn show(
 }
 
 /// `POST /failures/{id}/retry`
-pub async fn retry(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<SeeOther, UiError> {
+pub async fn retry(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    _: PostedForm<NoFields>,
+) -> Result<SeeOther, UiError> {
     act(&engine, &id, Action::Retry, "retried").await
 }
 
 /// `POST /failures/{id}/delete`
-pub async fn delete(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<SeeOther, UiError> {
+pub async fn delete(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    _: PostedForm<NoFields>,
+) -> Result<SeeOther, UiError> {
     act(&engine, &id, Action::Delete, "deleted").await
 }
 

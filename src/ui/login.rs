@@ -2,7 +2,6 @@
 //! they wanted.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Extension, Query};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +11,7 @@ use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::{LoginFailure, LoginGate};
 use crate::http::layers::session::BrowserScheme;
 
+use super::layout::form_fields::{Accepts, NoFields, PostedForm};
 use super::layout::page::{Layout, Section, page, see_other};
 use super::layout::visit::Visit;
 
@@ -27,12 +27,18 @@ struct LoginPage {
     is_signed_in: bool,
 }
 
-/// The fields of the form, and the query of the page.
+/// The query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct LoginForm {
-    token: String,
+pub struct LoginQuery {
     next: String,
+}
+
+/// The form, which sends the token and the page to open afterwards.
+pub struct LoginForm;
+
+impl Accepts for LoginForm {
+    const ONCE: &'static [&'static str] = &["token", "next"];
 }
 
 /// The longest page address that is returned to, in bytes.
@@ -56,9 +62,9 @@ pub async fn show(
     login: Option<Extension<LoginGate>>,
     visit: Visit,
     headers: HeaderMap,
-    Query(form): Query<LoginForm>,
+    Query(query): Query<LoginQuery>,
 ) -> Response {
-    let next = own_page(&form.next);
+    let next = own_page(&query.next);
     match login {
         None => see_other(next).into_response(),
         Some(Extension(login)) => {
@@ -75,13 +81,13 @@ pub async fn sign_in(
     login: Option<Extension<LoginGate>>,
     address: Address,
     headers: HeaderMap,
-    Form(form): Form<LoginForm>,
+    form: PostedForm<LoginForm>,
 ) -> Response {
-    let next = own_page(&form.next);
+    let next = own_page(form.value("next"));
     let Some(Extension(login)) = login else { return see_other(next).into_response() };
     let LoginGate { session, limiter, client } = login;
     let refused = |status, wrong: &str| login_page(status, &address, next, "", wrong.to_owned());
-    let token = form.token.trim();
+    let token = form.value("token").trim();
     if token.is_empty() {
         return refused(StatusCode::UNAUTHORIZED, "Enter the token.");
     }
@@ -107,6 +113,7 @@ pub async fn sign_out(
     login: Option<Extension<LoginGate>>,
     address: Address,
     headers: HeaderMap,
+    _: PostedForm<NoFields>,
 ) -> Response {
     let Some(Extension(login)) = login else { return see_other("").into_response() };
     let cookie = login.session.closing(&cookie_path(&address), BrowserScheme::of(&headers));

@@ -1,11 +1,9 @@
 //! The page of one queue, and the actions that pause, resume and limit it.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, State as Has};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
 use crate::http::api::extract::without_escape;
@@ -14,6 +12,7 @@ use crate::job::{Concurrency, JobQuery, QueueName, RateRule};
 
 use super::layout::error::UiError;
 use super::layout::flash::Done;
+use super::layout::form_fields::{Accepts, OnlyFrom, PostedForm};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
@@ -46,20 +45,20 @@ struct InvalidLimit {
     message: String,
 }
 
-/// The page on which a button was pressed, which the response redirects back to: `queue`, or the list of queues with
-/// its filter; everything else is the home page.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct ReturnTo {
-    from: String,
+/// The form that sets the concurrency.
+pub struct ConcurrencyForm;
+
+impl Accepts for ConcurrencyForm {
+    const ONCE: &'static [&'static str] = &["concurrency"];
+    const REQUIRED: &'static [&'static str] = Self::ONCE;
 }
 
-/// The body of the forms that set limits.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct LimitForm {
-    concurrency: String,
-    rate_limit: String,
+/// The form that sets the rate limit.
+pub struct RateLimitForm;
+
+impl Accepts for RateLimitForm {
+    const ONCE: &'static [&'static str] = &["rate_limit"];
+    const REQUIRED: &'static [&'static str] = Self::ONCE;
 }
 
 /// `GET /queues/{name}`
@@ -75,24 +74,24 @@ pub async fn show(
 pub async fn pause(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(return_to): Form<ReturnTo>,
+    form: PostedForm<OnlyFrom>,
 ) -> Result<SeeOther, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     let name = queue.to_string();
     engine.pause(queue).await?;
-    Ok(return_to.redirect(&name).with(Done::QueuePaused, name))
+    Ok(return_to(form.value("from"), &name).with(Done::QueuePaused, name))
 }
 
 /// `POST /queues/{name}/resume`
 pub async fn resume(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(return_to): Form<ReturnTo>,
+    form: PostedForm<OnlyFrom>,
 ) -> Result<SeeOther, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
     let name = queue.to_string();
     engine.resume(queue).await?;
-    Ok(return_to.redirect(&name).with(Done::QueueResumed, name))
+    Ok(return_to(form.value("from"), &name).with(Done::QueueResumed, name))
 }
 
 /// `POST /queues/{name}/concurrency`; an empty value restores the configured one.
@@ -100,10 +99,10 @@ pub async fn set_concurrency(
     Has(engine): Has<Engine>,
     visit: Visit,
     Path(name): Path<String>,
-    Form(form): Form<LimitForm>,
+    form: PostedForm<ConcurrencyForm>,
 ) -> Result<Response, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
-    let typed = form.concurrency.trim();
+    let typed = form.value("concurrency").trim();
     let name = queue.to_string();
     match Some(typed).filter(|typed| !typed.is_empty()).map(str::parse::<Concurrency>).transpose() {
         Ok(concurrency) => engine.set_concurrency(queue, concurrency).await?,
@@ -120,10 +119,10 @@ pub async fn set_rate_limit(
     Has(engine): Has<Engine>,
     visit: Visit,
     Path(name): Path<String>,
-    Form(form): Form<LimitForm>,
+    form: PostedForm<RateLimitForm>,
 ) -> Result<Response, UiError> {
     let (queue, _) = known_queue(&engine, &name).await?;
-    let typed = form.rate_limit.trim();
+    let typed = form.value("rate_limit").trim();
     let name = queue.to_string();
     match Some(typed).filter(|typed| !typed.is_empty()).map(str::parse::<RateRule>).transpose() {
         Ok(rule) => engine.set_rate_limit(queue, rule).await?,
@@ -187,13 +186,13 @@ impl QueuePage {
     }
 }
 
-impl ReturnTo {
-    fn redirect(&self, name: &str) -> SeeOther {
-        match self.from.split_once('?').unwrap_or((&self.from, "")) {
-            ("queue", _) => see_other(&page_url(name)),
-            ("queues", query) => see_other(&QueueFilter::parse(query).here()),
-            _ => see_other("#queues"),
-        }
+/// Redirects to the page on which a button was pressed: `queue`, or the list of queues with its filter; everything
+/// else is the home page.
+fn return_to(from: &str, name: &str) -> SeeOther {
+    match from.split_once('?').unwrap_or((from, "")) {
+        ("queue", _) => see_other(&page_url(name)),
+        ("queues", query) => see_other(&QueueFilter::parse(query).here()),
+        _ => see_other("#queues"),
     }
 }
 
@@ -205,11 +204,14 @@ fn page_url(name: &str) -> String {
 /// Looks up a queue that exists, so that a mistyped URL does not create one.
 async fn known_queue(engine: &Engine, name: &str) -> Result<(QueueName, Stats), UiError> {
     let stats = engine.stats().await?;
-    let known =
-        QueueName::stored(without_escape(name)).ok().filter(|name| stats.queues.contains_key(name));
-    let missing = || UiError {
-        advice: "Check the address, or find the queue in the list of queues.",
-        ..UiError::not_found("Queue not found")
+    let name = without_escape(name);
+    let known = QueueName::stored(name).ok().filter(|name| stats.queues.contains_key(name));
+    let missing = || match QueueName::parse(name) {
+        Ok(_) => UiError {
+            advice: "Check the address, or find the queue in the list of queues.",
+            ..UiError::not_found("Queue not found")
+        },
+        Err(invalid) => UiError::invalid_name(&invalid),
     };
     known.map(|name| (name, stats)).ok_or_else(missing)
 }

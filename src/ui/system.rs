@@ -17,6 +17,7 @@ use crate::job::Time;
 
 use super::layout::error::UiError;
 use super::layout::flash::Done;
+use super::layout::form_fields::{NoFields, PostedForm};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::filters::{bytes, count, rate};
@@ -61,7 +62,7 @@ pub async fn show(
 }
 
 /// `POST /system/resume`
-pub async fn resume(Has(engine): Has<Engine>) -> SeeOther {
+pub async fn resume(Has(engine): Has<Engine>, _: PostedForm<NoFields>) -> SeeOther {
     engine.resume_server();
     see_other("system").with(Done::ServerResumed, "server")
 }

@@ -26,7 +26,7 @@ const WIDTHS = [320, 360, 768, 1024, 1440, 2560];
 const address = (job) => `${server.origin}/jobs/${job.id}`;
 const badge = (page, state) => page.locator(`#head .badge.s-${state}`);
 const off = { javaScriptEnabled: false };
-const FAILS_60 = { kind: "fail", payload: { times: 60, message: "connection refused\n".repeat(40) }, max_attempts: 60, backoff: { base_ms: 1, cap_ms: 1 } };
+const FAILS_60 = { kind: "fail", payload: { times: 60, message: "connection refused\n".repeat(40) }, max_attempts: 60, backoff: { base_ms: 10, cap_ms: 10 } };
 
 /** Runs a job, retries it after a while, and waits for its second end. */
 async function retriedJob(idleMs) {

@@ -119,7 +119,7 @@ export class LoadGenerator {
 }
 
 function anyJob(random) {
-  const job = { queue: ["mail", "web", "other"][random(3)], max_attempts: 5, backoff: { base_ms: 1, cap_ms: 50 } };
+  const job = { queue: ["mail", "web", "other"][random(3)], max_attempts: 5, backoff: { base_ms: 10, cap_ms: 50 } };
   switch (random(5)) {
     case 0:
       return { ...job, kind: "sleep", payload: { ms: 1 + random(200), progress: random(2) === 0 } };

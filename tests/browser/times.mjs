@@ -15,7 +15,7 @@ before(async () => {
   server = await Server.start();
   browser = await launch();
   const queue = "times";
-  const failed = await server.submit({ kind: "fail", payload: { times: 9 }, max_attempts: 2, backoff: { base_ms: 1, cap_ms: 1 } });
+  const failed = await server.submit({ kind: "fail", payload: { times: 9 }, max_attempts: 2, backoff: { base_ms: 10, cap_ms: 10 } });
   const logged = await server.submit({ kind: "sleep", payload: { ms: 50, progress: true } });
   const later = await server.submit({ kind: "echo", payload: 1, delay_ms: 7 * 3_600_000, queue });
   await fetch(`${server.origin}/schedules`, { method: "POST", redirect: "manual", body: new URLSearchParams({ name: "nightly", cron: "30 2 * * *", zone: "Europe/Zurich", kind: "echo" }) });

@@ -120,6 +120,16 @@ fn runs(pid: i32) -> bool {
     !matches!(state, None | Some('Z' | 'X'))
 }
 
+/// How many processes have the variable with the id of this job.
+fn processes_of(job: &str) -> usize {
+    let variable = format!("CORTADO_JOB_ID={job}");
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let environments = entries.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
+    environments
+        .filter(|all| all.split(|byte| *byte == 0).any(|it| it == variable.as_bytes()))
+        .count()
+}
+
 /// The ids of processes that scripts have written to a file.
 fn pids(file: &std::path::Path) -> Vec<i32> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -169,6 +179,7 @@ async fn when_the_server_was_killed_no_program_of_it_runs_beside_the_next_attemp
     let daemon = eventually("the process that stays", || async { pids(&left).pop() }).await;
     server.kill().await;
     assert!(all.iter().all(|pid| runs(*pid)), "they outlive the server");
+    let marked = jobs.iter().map(|(id, ..)| processes_of(id)).sum::<usize>();
 
     let server = Server::start(&dir, &["--config", &config]).await;
     for (id, ..) in &jobs {
@@ -181,7 +192,53 @@ async fn when_the_server_was_killed_no_program_of_it_runs_beside_the_next_attemp
     assert!(runs(daemon), "it belongs to no job that was lost");
     kill(Pid::from_raw(daemon), Signal::SIGKILL).unwrap();
     let said = server.stop().await.join("\n");
-    assert!(said.contains("outlived the server"), "{said}");
+    let line = said.lines().find(|line| line.contains("outlived the server")).unwrap();
+    let count: usize = line.rsplit("processes=").next().unwrap().parse().unwrap();
+    // The shell that runs `sleep 1` again and again may have one child or none.
+    assert!(count.abs_diff(marked + 1) <= 1, "{marked} with variables, one without: {line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_an_attempt_is_ended_no_process_of_it_runs_any_more() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = Dir::new();
+    let config = dir.config(CONFIG);
+    let scripts = [
+        "setsid --wait sh -c 'echo $$ >> $0; exec sleep 1000' $1",
+        "setsid sh -c 'echo $$ >> $0; exec sleep 1000' $1 >/dev/null 2>&1 & echo $$ >> $1; exec sleep 1000",
+        "setsid sh -c 'trap \"\" TERM; echo $$ >> $0; while :; do sleep 0.1; done' $1; sleep 1000",
+        "sleep 1000 & echo $! >> $1; wait",
+    ];
+    for (end, state) in [("cancel", "cancelled"), ("timeout", "discarded"), ("stop", "available")] {
+        let server = Server::start(&dir, &["--config", &config]).await;
+        let mut jobs = Vec::new();
+        for (n, script) in scripts.iter().enumerate() {
+            let file = place.path().join(format!("{end}-{n}"));
+            let mut job = job(script, file.to_str().unwrap());
+            job["max_attempts"] = json!(1);
+            if end == "timeout" {
+                job["timeout_ms"] = json!(1_500);
+            }
+            jobs.push((server.client.submit(&job).await, file));
+        }
+        let mut all = Vec::new();
+        for (_, file) in &jobs {
+            let started = || async { Some(pids(file)).filter(|pids| !pids.is_empty()) };
+            all.extend(eventually("the processes of a command", started).await);
+        }
+        if end == "stop" {
+            server.stop().await;
+        } else {
+            for (id, _) in &jobs {
+                if end == "cancel" {
+                    server.client.post(&format!("/api/v1/jobs/{id}/cancel"), None).await;
+                }
+                server.client.job_in(id, state).await;
+            }
+        }
+        let left: Vec<&i32> = all.iter().filter(|pid| runs(**pid)).collect();
+        assert!(left.is_empty(), "{end}: {left:?} of {all:?} still run");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

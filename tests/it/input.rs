@@ -49,7 +49,7 @@ fn table() -> Vec<InvalidInput> {
             |job| job.delay_ms = Some(315_532_800_001), false, "must be an integer from 0 to 315532800000, but is 315532800001"),
         row("backoff.base_ms", r#"{"base_ms":604800001}"#, ("backoff_base", "604800001ms"), None,
             |job| job.backoff = Some(cortado::BackoffFields { base_ms: Some(604_800_001), cap_ms: None }),
-            true, "must be an integer from 0 to 604800000, but is 604800001"),
+            true, "must be an integer from 10 to 604800000, but is 604800001"),
         row("queue", "\"..\"", ("queue", ".."), Some(("--queue", "..")),
             |job| job.queue = Some("..".into()), true, NAME),
         row("queue", "\".mail\"", ("queue", ".mail"), Some(("--queue", ".mail")),

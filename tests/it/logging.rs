@@ -289,7 +289,7 @@ async fn client_commands_end_quietly_when_nobody_reads_them() {
 async fn the_log_announces_no_retry_after_the_last_attempt() {
     let dir = Dir::new();
     let server = Server::start(&dir, &[]).await;
-    let backoff = json!({ "base_ms": 1, "cap_ms": 1 });
+    let backoff = json!({ "base_ms": 10, "cap_ms": 10 });
     let fail =
         json!({ "kind": "fail", "payload": { "times": 9 }, "max_attempts": 3, "backoff": backoff });
     let failed = server.client.submit(&fail).await;

@@ -53,6 +53,29 @@ async fn a_backup_that_can_only_be_read_is_verified_exported_and_restored() {
     let before = fs::read_dir(&backup).unwrap().count();
     let (from, to) = (backup.to_str().unwrap(), place.path().join("restored"));
 
+    // Neither a directory that cannot be read nor one with a log that cannot be read is empty.
+    let locked = place.path().join("locked");
+    fs::create_dir(&locked).unwrap();
+    let (hidden, other) = (locked.to_str().unwrap(), place.path().join("other"));
+    for (of_dir, has_log) in [(0o000, false), (0o000, true), (0o755, true)] {
+        mode(&locked, 0o755);
+        if has_log {
+            fs::write(locked.join("db"), "x").unwrap();
+            mode(&locked.join("db"), 0o000);
+        }
+        mode(&locked, of_dir);
+        for args in [
+            &["verify", "--data-dir", hidden][..],
+            &["export", "--data-dir", hidden],
+            &["restore", hidden, "--data-dir", other.to_str().unwrap()],
+        ] {
+            let (code, said) = run_as_user(&binary, args).await;
+            assert_eq!(code, Some(2), "{args:?}: {said}");
+            let says = format!("cannot read {hidden}: Permission denied");
+            assert!(said.contains(&says), "{args:?} of a directory {of_dir:o}: {said}");
+        }
+    }
+
     let (code, said) = run_as_user(&binary, &["verify", "--data-dir", from]).await;
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = run_as_user(&binary, &["export", "--data-dir", from]).await;

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
-use crate::support::{Command, Dir, Server};
+use crate::support::{Command, Dir, Server, eventually};
 
 /// Runs `cortado` from a shell with this umask.
 fn run(umask: &str, args: &[&str]) -> Command {
@@ -76,6 +77,38 @@ async fn every_file_of_a_session_is_private_whatever_the_umask() {
             assert!(count > 3, "{created} has {count} files");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_in_which_an_import_runs_is_private_and_in_use() {
+    let dir = Dir::new();
+    let path = |name: &str| dir.data().with_file_name(name).to_str().unwrap().to_owned();
+    let server = Server::start(&dir, &[]).await;
+    server.client.submit(&json!({ "kind": "echo" })).await;
+    server.stop().await;
+    let lines = succeeds("022", &["export", "--data-dir", dir.data().to_str().unwrap()]).await;
+    let (pipe, new) = (path("pipe"), path("new"));
+    nix::unistd::mkfifo(pipe.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut import = run("000", &["import", &pipe, "--data-dir", &new]);
+    let options = tokio::net::unix::pipe::OpenOptions::new();
+    let reader = || async { options.open_sender(&pipe).ok() };
+    let mut writer = eventually("a reader of the pipe", reader).await;
+    let (last, first) = lines.split_last().unwrap();
+    writer.write_all((first.join("\n") + "\n").as_bytes()).await.unwrap();
+    let log = Path::new(&new).join("incomplete/db");
+    eventually("the first file", || async { log.exists().then_some(()) }).await;
+    for args in [["verify", "--data-dir", &new], ["export", "--data-dir", &new]] {
+        let mut command = run("022", &args);
+        assert_eq!(command.exit().await.code(), Some(2), "{args:?}");
+        let said = [command.out.so_far(), command.err.so_far()].concat().join("\n");
+        assert!(said.contains("in use by another process"), "{args:?}: {said}");
+        assert!(!said.contains("unfinished") && !said.contains("chmod"), "{args:?}: {said}");
+    }
+    assert!(all_private(Path::new(&new)) > 3, "while it runs");
+    writer.write_all((last.clone() + "\n").as_bytes()).await.unwrap();
+    drop(writer);
+    assert!(import.exit().await.success(), "{:?}", import.err.so_far());
+    assert!(all_private(Path::new(&new)) > 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

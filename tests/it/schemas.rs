@@ -98,7 +98,7 @@ async fn the_form_has_inputs_and_shows_an_error_at_the_property_that_holds_it() 
     };
     let (status, page) = post(r#"{"street": "High St"}"#).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(page.contains("-error\">Zip: a value is required."), "{page}");
+    assert!(page.contains("-error\">zip: a value is required."), "{page}");
     let (status, page) = post(r#"{"street": "High St", "zip": 1}"#).await;
     assert_eq!(status, StatusCode::OK, "the page of the job: {page}");
     let jobs = server.engine().stats().await.unwrap();

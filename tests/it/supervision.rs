@@ -115,7 +115,7 @@ async fn what_serves_one_request_attempt_or_bulk_run_takes_only_that_along() {
         match part {
             Part::Request => assert_one_request_fails(client).await,
             Part::Handler => {
-                let job = json!({ "kind": "echo", "backoff": { "base_ms": 1 } });
+                let job = json!({ "kind": "echo", "backoff": { "base_ms": 10 } });
                 let id = client.submit(&job).await;
                 let job = client.job_in(&id, "completed").await;
                 assert_eq!(job["attempt"], 2, "{job}");

@@ -87,6 +87,25 @@ async fn what_a_server_answers_cannot_control_the_terminal() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_prints_no_line_that_was_not_checked() {
+    let head = r#"{"head":{"cortado_export":1,"epoch":"00000001","at":"2026-11-23T08:00:00.000Z","oldest":0,"head":0}}"#;
+    for body in [
+        EVIL.to_owned(),
+        format!("{EVIL}\n"),
+        format!("{head}\n{EVIL}\n"),
+        format!("{head}\n{EVIL}"),
+        format!("{}\n{EVIL}\n", head.replace(":1,", ":2,")),
+    ] {
+        let url = answers(200, "application/x-ndjson", body.clone()).await;
+        let mut command = Command::run(&["export", "--server", &url]);
+        assert_eq!(command.exit().await.code(), Some(2), "{body:?}");
+        assert_harmless(&body, &command.err.so_far());
+        let out = command.out.so_far();
+        assert!(out.iter().all(|line| line == head), "{body:?}: {out:?}");
+    }
+}
+
 const CONFIG: &str = "[commands.evil]\nprogram = 'sh'\nargs = ['-c', '{script}']\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,6 +177,15 @@ async fn what_a_job_or_a_file_says_cannot_control_the_terminal_or_forge_the_log(
         &["verify", "--data-dir", "no\u{1b}[2J\u{202e}where"],
         &["export", "--data-dir", "no\u{1b}[2J\u{202e}where"],
         &["serve", "--config", "no\u{1b}[2J\u{202e}where"],
+        // Mistakes on the command line.
+        &[EVIL],
+        &["serve", EVIL],
+        &["serve", &format!("--{EVIL}")],
+        &["serve", &format!("--{EVIL}=x")],
+        &["serve", "--listen", EVIL],
+        &["submit", EVIL, "--queue", EVIL],
+        &["stats", "--server", EVIL],
+        &["watch", "--after", EVIL],
     ] {
         let mut command = Command::run(args);
         assert_eq!(command.exit().await.code(), Some(2), "{args:?}");

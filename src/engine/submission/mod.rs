@@ -69,8 +69,8 @@ pub const ATTEMPTS: IntegerRange = IntegerRange::new(1, MAX_ATTEMPTS as i64);
 pub const DELAY_MS: IntegerRange = IntegerRange::new(0, MAX_DELAY_MS as i64);
 /// The accepted timeouts of an attempt, in milliseconds.
 pub const TIMEOUT_MS: IntegerRange = IntegerRange::new(1, MAX_WAIT_MS as i64);
-/// The accepted bounds of a backoff, in milliseconds.
-pub const BACKOFF_MS: IntegerRange = IntegerRange::new(0, MAX_WAIT_MS as i64);
+/// The accepted bounds of a backoff, in milliseconds. Retries never follow at once.
+pub const BACKOFF_MS: IntegerRange = IntegerRange::new(10, MAX_WAIT_MS as i64);
 
 impl Submission {
     /// Reads a submission from JSON and creates the job with a new id.
@@ -258,8 +258,8 @@ mod tests {
         assert_eq!(retry(r#"{"kind":"mail"}"#), usual);
         let three = RetryPolicy { max_attempts: 3, ..usual };
         assert_eq!(retry(r#"{"kind":"http","max_attempts":3}"#), three);
-        let backoff = Backoff { base_ms: 7, ..usual.backoff };
-        let given = retry(r#"{"kind":"http","backoff":{"base_ms":7}}"#);
+        let backoff = Backoff { base_ms: 70, ..usual.backoff };
+        let given = retry(r#"{"kind":"http","backoff":{"base_ms":70}}"#);
         assert_eq!(given, RetryPolicy { backoff, ..usual });
         let backoff = Backoff { base_ms: 90_000, cap_ms: 90_000 };
         let given = retry(r#"{"kind":"echo","backoff":{"base_ms":90000}}"#);
@@ -270,14 +270,14 @@ mod tests {
     fn every_field_arrives() {
         let job = parse(
             r#"{"kind":"mail","payload":{"b": 1.0,"a":12345678901234567890},"queue":"out",
-                "priority":-7,"delay_ms":1500,"max_attempts":3,"backoff":{"base_ms":5,"cap_ms":50},
+                "priority":-7,"delay_ms":1500,"max_attempts":3,"backoff":{"base_ms":15,"cap_ms":50},
                 "timeout_ms":900,"idempotency_key":"k 1","tags":["x","y","x"]}"#,
         )
         .unwrap();
         assert_eq!(job.spec.payload.as_str(), r#"{"b": 1.0,"a":12345678901234567890}"#);
         assert_eq!((job.labels.queue.as_str(), job.spec.priority), ("out", -7));
         assert_eq!(job.start, Start::After(Duration::from_millis(1_500)));
-        let backoff = Backoff { base_ms: 5, cap_ms: 50 };
+        let backoff = Backoff { base_ms: 15, cap_ms: 50 };
         assert_eq!(job.spec.retry, RetryPolicy { max_attempts: 3, backoff });
         assert_eq!(job.spec.timeout_ms, Some(900));
         assert_eq!(job.spec.idempotency_key.as_ref().unwrap().as_str(), "k 1");
@@ -289,7 +289,7 @@ mod tests {
     fn every_wrong_field_is_named_at_once() {
         let wrong = fields(
             r#"{"kind":"no spaces","queue":"a/b","priority":40000,"delay_ms":1,"run_at":"soon",
-                "max_attempts":0,"backoff":{"base_ms":9,"cap_ms":8},"timeout_ms":0,
+                "max_attempts":0,"backoff":{"base_ms":90,"cap_ms":80},"timeout_ms":0,
                 "idempotency_key":"","tags":["a,b"]}"#,
         );
         assert_eq!(
@@ -319,7 +319,10 @@ mod tests {
             (r#""delay_ms":315532800000"#, r#""delay_ms":315532800001"#),
             (r#""delay_ms":0"#, r#""delay_ms":18446744073709551615"#),
             (r#""timeout_ms":1"#, r#""timeout_ms":18446744073709551615"#),
-            (r#""backoff":{"base_ms":0}"#, r#""backoff":{"cap_ms":18446744073709551615}"#),
+            (r#""backoff":{"base_ms":10}"#, r#""backoff":{"cap_ms":18446744073709551615}"#),
+            (r#""backoff":{"base_ms":10}"#, r#""backoff":{"base_ms":9}"#),
+            (r#""backoff":{"cap_ms":10}"#, r#""backoff":{"cap_ms":9}"#),
+            (r#""backoff":{"base_ms":10,"cap_ms":10}"#, r#""backoff":{"base_ms":0,"cap_ms":10}"#),
             (r#""run_at":"0000-01-01T00:00:00Z""#, r#""run_at":"-000001-12-31T23:59:59Z""#),
             (r#""run_at":"9999-12-30T22:00:00Z""#, r#""run_at":"9999-12-31T23:59:59Z""#),
             (r#""run_at":"1969-12-31T23:59:59Z""#, r#""run_at":"10000-01-01T00:00:00Z""#),

@@ -17,6 +17,7 @@ use crate::job::{Json, Outcome};
 
 mod arguments;
 pub(crate) mod children;
+mod descendants;
 mod output;
 mod prerequisites;
 mod process;

@@ -6,19 +6,19 @@ use std::process::{ExitStatus, Stdio};
 
 use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
+use nix::sys::signal::Signal;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::time::timeout;
 
 use super::children::{Owned, StartingProcess};
+use super::descendants::Descendants;
 use super::output::Transcript;
 use super::register::RegisterEntry;
 use super::{CommandSettings, LINGER, Program, Stdin, survivors};
 use crate::engine::Context;
 use crate::job::Stream;
-
-const SIGTERM: i32 = 15;
 
 /// The variables that are inherited from the server's environment; the others could contain secrets.
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
@@ -44,9 +44,9 @@ pub(super) enum RunError {
     Wait(io::Error),
 }
 
-/// Runs a program to its end. When this returns, the main process is reaped and its group is killed; when
-/// the future is dropped, the group is killed, too. Only a child that moved to another group or session
-/// survives.
+/// Runs a program to its end. When this returns, the main process is reaped and its group is killed. If the attempt had
+/// to end, what it has started in other groups and sessions is killed as well; if the program has exited by itself, that
+/// keeps running. When the future is dropped, everything is killed.
 ///
 /// # Errors
 /// The program cannot be started or waited for.
@@ -58,6 +58,7 @@ pub(super) async fn run(
 ) -> Result<ProcessEnd, RunError> {
     let register = settings.register.as_deref();
     let mut group = Group::start(program, args, context, register).map_err(RunError::Start)?;
+    let mut descendants = Descendants::of(context, group.child.id());
     let transcript = Transcript::new(context, program.max_output_lines, settings.max_line);
     let (stdin, stdout, stderr) = group.pipes();
     let talk = async {
@@ -92,15 +93,22 @@ pub(super) async fn run(
     };
     match exited {
         // Children that outlive the process may write a little longer.
-        Some(_) => drop(timeout(LINGER, until_over(&mut talk)).await),
+        Some(_) => {
+            descendants.keep();
+            drop(timeout(LINGER, until_over(&mut talk)).await);
+        }
         None => {
             group.terminate();
-            let end = async { tokio::join!(group.exited(), until_over(&mut talk)).0 };
-            // After the grace period the group is killed below, whatever it does.
+            let others = descendants.signal_until_gone(Signal::SIGTERM);
+            let end = async { tokio::join!(group.exited(), until_over(&mut talk), others).0 };
+            // After the grace period everything is killed below, whatever it does.
             let _ = timeout(settings.kill_grace, end).await;
         }
     }
     group.kill();
+    if exited.is_none() {
+        kill_all(&mut descendants, context).await;
+    }
     let status = group.exited().await.map_err(RunError::Wait)?;
     // Everything that the group has written is in the pipes by now.
     transcript.process_ended(LINGER);
@@ -111,6 +119,17 @@ pub(super) async fn run(
         Some(_) => ProcessEnd::Exited { status, last_error },
         None => ProcessEnd::Stopped,
     })
+}
+
+/// Kills what an attempt has started outside of its group.
+async fn kill_all(descendants: &mut Descendants, context: &Context) {
+    if timeout(LINGER, descendants.signal_until_gone(Signal::SIGKILL)).await.is_err() {
+        tracing::error!(
+            job.id = %context.id(), attempt = context.attempt(), processes = descendants.running(),
+            "processes of a command cannot be ended; the next attempt may run beside them"
+        );
+    }
+    descendants.keep();
 }
 
 /// A process and its group, which is killed when this is dropped.
@@ -187,7 +206,7 @@ impl Group {
 
     fn terminate(&self) {
         // An error means that the group is gone.
-        let _ = self.child.signal(SIGTERM);
+        let _ = self.child.signal(Signal::SIGTERM as i32);
     }
 
     fn kill(&mut self) {

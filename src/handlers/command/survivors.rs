@@ -2,8 +2,9 @@
 //! to run again, so the next start ends these processes first.
 //!
 //! Every command has a variable that names the process of its server, and its children inherit it, even those in a
-//! session of their own. The first process of a command has an entry in the [register](super::register) besides. A process is ended only if its job and attempt are those of an attempt that was lost, and if
-//! the process of its server does not exist any more: another server with a copy of the same data keeps its commands.
+//! session of their own. The first process of a command has an entry in the [register](super::register) besides. A
+//! process is ended only if its job and attempt are those of an attempt that was lost, and if the process of its server
+//! does not exist any more: another server with a copy of the same data keeps its commands.
 //! This needs `/proc`; on systems without it, nothing is found.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,12 +27,12 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process {
     pub pid: i32,
-    group: i32,
+    pub group: i32,
     /// In ticks since the system was started. With it, an id that was reused is not taken for the same process.
     pub started: u64,
 }
 
-/// A process that a command of a killed server has left.
+/// A process of a command. If its server does not exist any more, it has outlived it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survivor {
     /// The job.
@@ -54,7 +55,23 @@ pub(super) fn mark() -> Option<(&'static str, String)> {
 
 /// The processes whose server does not exist any more.
 pub fn find() -> Vec<Survivor> {
-    pids().into_iter().filter_map(survivor).collect()
+    let started = pids().into_iter().filter_map(read_variables);
+    let survivors = started.filter(|found| !Process::is_running(found.server.0, found.server.1));
+    survivors.map(|found| found.survivor).collect()
+}
+
+/// The processes of a running attempt of this server.
+pub(super) fn of_attempt(job: JobId, attempt: u16) -> Vec<Survivor> {
+    let Some(own) = Process::own() else { return Vec::new() };
+    let started = pids().into_iter().filter_map(read_variables);
+    let of_this = started.filter(|found| found.server == (own.pid, own.started));
+    of_this.map(|found| found.survivor).filter(|it| it.key() == (job, attempt)).collect()
+}
+
+/// Sends a signal to a process.
+pub(super) fn send(pid: i32, signal: Signal) {
+    // An error means that it has ended, or belongs to another user.
+    let _ = kill(Pid::from_raw(pid), signal);
 }
 
 /// Ends processes and everything in their groups: SIGTERM first, and SIGKILL after the grace. Returns how many are still
@@ -74,8 +91,7 @@ pub fn end(survivors: &[Survivor], grace: Duration) -> usize {
             add_with_groups(&found, &mut groups, &mut all);
             all.retain(|_, process: &mut Process| process.runs());
             for pid in all.keys().filter(|pid| signalled.insert(**pid)) {
-                // An error means that it has ended, or belongs to another user.
-                let _ = kill(Pid::from_raw(*pid), signal);
+                send(*pid, signal);
             }
             if all.is_empty() || begun.elapsed() >= limit {
                 break;
@@ -88,7 +104,7 @@ pub fn end(survivors: &[Survivor], grace: Duration) -> usize {
 
 /// Adds processes and those in their groups, which may have removed the variable from their environment. The group of a
 /// command has the id of its first process; a group whose leader runs without the variable is another one.
-fn add_with_groups(
+pub(super) fn add_with_groups(
     found: &[Survivor],
     groups: &mut BTreeSet<i32>,
     all: &mut BTreeMap<i32, Process>,
@@ -111,7 +127,15 @@ fn pids() -> Vec<i32> {
     names.filter(|pid| Some(*pid) != own).collect()
 }
 
-fn survivor(pid: i32) -> Option<Survivor> {
+/// A process that a command of some server has started.
+struct Started {
+    /// The process of the server: its id and the time of its start.
+    server: (i32, u64),
+    survivor: Survivor,
+}
+
+/// Reads the variables that a command passes on to its children.
+fn read_variables(pid: i32) -> Option<Started> {
     let process = Process::read(pid)?;
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let value = |name: &str| {
@@ -129,7 +153,7 @@ fn survivor(pid: i32) -> Option<Survivor> {
     if namespace(&pid.to_string()) != namespace("self") {
         return None;
     }
-    (!Process::is_running(server, started)).then_some(Survivor { job, attempt, process })
+    Some(Started { server: (server, started), survivor: Survivor { job, attempt, process } })
 }
 
 impl Process {
@@ -162,7 +186,7 @@ impl Process {
     }
 
     /// Whether the same process still runs.
-    fn runs(&self) -> bool {
+    pub fn runs(&self) -> bool {
         Process::is_running(self.pid, self.started)
     }
 }

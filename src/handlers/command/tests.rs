@@ -4,8 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::*;
-use crate::handlers::testing::{context, discarded, result, retried, run};
+use crate::handlers::testing::{context, discarded, next_attempt, result, retried, run};
 use crate::job::Stream;
 
 /// Settings that declare one program, `it`.
@@ -186,20 +189,48 @@ async fn a_program_that_does_not_read_its_input_succeeds() {
     result(run(&CommandHandler::new(settings), &context(&payload, 1)).await);
 }
 
+/// Scripts that log the id of one process that they have started, and wait for it.
+const WITH_CHILD: [&str; 4] = [
+    "sleep 1000 & echo $!; wait",
+    "setsid --wait sh -c 'echo $$; exec sleep 1000'",
+    "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.05; done'; sleep 1000",
+    "setsid sh -c 'env -i sleep 1000 & echo $!; wait' & wait",
+];
+
 #[tokio::test]
-async fn a_cancel_ends_the_whole_group() {
-    // The grandchild's id goes to the log, then both wait.
-    let handler = CommandHandler::new(script("sleep 1000 & echo $!; wait"));
-    let context = context(r#"{"name":"it"}"#, 1);
+async fn a_cancel_ends_everything_that_the_program_has_started() {
+    for script in WITH_CHILD {
+        let kill_grace = Duration::from_millis(200);
+        let settings = CommandSettings { kill_grace, ..self::script(script) };
+        let handler = CommandHandler::new(settings);
+        let context = context(r#"{"name":"it"}"#, 1);
+        let cancel = async {
+            let pid = first_line(&context).await;
+            assert!(runs(&pid), "the child of {script} should run");
+            context.cancellation().cancel();
+            pid
+        };
+        let (outcome, pid) = tokio::join!(run(&handler, &context), cancel);
+        assert_eq!(outcome, Outcome::Cancel);
+        assert!(!runs(&pid), "the child of {script} has outlived the attempt");
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_left_the_group_survives_an_exit_and_attempts_of_other_numbers() {
+    let handler = CommandHandler::new(script("setsid sh -c 'echo $$; exec sleep 1000' & exit 3"));
+    let first = context(r#"{"name":"it"}"#, 1);
+    retried(run(&handler, &first).await);
+    let pid = lines(&first).remove(0).1;
+    let handler = CommandHandler::new(script("echo ready; exec sleep 1000"));
+    let second = next_attempt(&first);
     let cancel = async {
-        let pid = first_line(&context).await;
-        assert!(runs(&pid), "the grandchild should run");
-        context.cancellation().cancel();
-        pid
+        first_line(&second).await;
+        second.cancellation().cancel();
     };
-    let (outcome, pid) = tokio::join!(run(&handler, &context), cancel);
-    assert_eq!(outcome, Outcome::Cancel);
-    gone(&pid).await;
+    assert_eq!(tokio::join!(run(&handler, &second), cancel).0, Outcome::Cancel);
+    assert!(runs(&pid), "it belongs to the first attempt");
+    kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
 }
 
 #[tokio::test]
@@ -254,13 +285,15 @@ async fn a_child_that_left_the_group_does_not_hold_the_attempt_either() {
 
 #[tokio::test]
 async fn a_dropped_attempt_leaves_no_process_behind() {
-    let handler = CommandHandler::new(script("sleep 1000 & echo $!; wait"));
-    let context = context(r#"{"name":"it"}"#, 1);
-    let pid = tokio::select! {
-        outcome = run(&handler, &context) => panic!("it should still run, not {outcome:?}"),
-        pid = first_line(&context) => pid,
-    };
-    gone(&pid).await;
+    for script in WITH_CHILD {
+        let handler = CommandHandler::new(self::script(script));
+        let context = context(r#"{"name":"it"}"#, 1);
+        let pid = tokio::select! {
+            outcome = run(&handler, &context) => panic!("it should still run, not {outcome:?}"),
+            pid = first_line(&context) => pid,
+        };
+        gone(&pid).await;
+    }
 }
 
 #[tokio::test]

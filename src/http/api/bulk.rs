@@ -19,7 +19,8 @@ use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
 use crate::job::{FieldErrors, Fields, JobId, JobQuery, QueueName, Time};
 
 /// The actions by name.
-const ACTIONS: [&str; 5] = ["retry", "cancel", "delete", "move", "reprioritise"];
+/// The names of the actions.
+pub const ACTIONS: [&str; 5] = ["retry", "cancel", "delete", "move", "reprioritise"];
 
 /// Reads a body: `{"action":"retry","filter":{"state":"discarded"}}`, with `"ids"` instead of `"filter"` for listed jobs.
 /// `move` takes a `"queue"` and `reprioritise` a `"priority"`. The fields of a filter are those of `GET /api/v1/jobs`,

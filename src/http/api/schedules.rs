@@ -50,7 +50,7 @@ struct ScheduleView<'a> {
 
 #[derive(Serialize)]
 struct ProblemView {
-    /// `unknown_zone` or `never_due`.
+    /// `unknown_zone`, `never_due` or `invalid_pattern`.
     code: &'static str,
     message: String,
 }

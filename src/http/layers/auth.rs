@@ -22,6 +22,7 @@ pub fn check_token(
     client: IpAddr,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
+    let mut detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
     if headers.contains_key(AUTHORIZATION) {
         // Repeated credentials are wrong, even if one of them is right.
         let value = at_most_one(headers, AUTHORIZATION).ok().flatten();
@@ -30,10 +31,12 @@ pub fn check_token(
         match logins.attempt(client, is_right) {
             Ok(()) => return Ok(()),
             Err(LoginFailure::TooMany(failures)) => return Err(failures.into()),
-            Err(LoginFailure::Wrong) => {}
+            Err(LoginFailure::Wrong) => {
+                detail = "the credentials in `Authorization` are not accepted: the token is wrong, or it was not sent as \
+                     `Bearer` or as the password of HTTP Basic";
+            }
         }
     }
-    let detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
     let challenge = HeaderValue::from_static("Basic realm=\"cortado\", charset=\"UTF-8\"");
     Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge))
 }

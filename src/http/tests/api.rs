@@ -271,7 +271,7 @@ async fn an_export_is_one_line_a_piece_from_head_to_end() {
     let end = json!({"jobs": 700, "events": 701, "queues": 1, "schedules": 0});
     assert_eq!((lines.len(), &lines[lines.len() - 1]["end"]), (2 + 701 + 700 + 1, &end));
     let mut check = ExportCheck::default();
-    check.bytes(answer.body.as_bytes()).unwrap();
+    check.lines(answer.body.as_bytes()).unwrap();
     assert_eq!(check.finish(), Ok(true), "every line and the whole have their checksums");
 }
 

@@ -42,7 +42,7 @@ async fn a_key_stands_for_one_submission_whether_it_is_in_the_header_or_in_the_b
         (r#"{"kind":"echo","payload":{"n":1,"m":2},"max_attempts":1}"#, "max_attempts"),
         (r#"{"kind":"echo","payload":{"n":1,"m":2},"timeout_ms":9}"#, "timeout_ms"),
         (r#"{"kind":"echo","payload":{"n":1,"m":2},"tags":["x"]}"#, "tags"),
-        (r#"{"kind":"echo","payload":{"n":1,"m":2},"backoff":{"cap_ms":9}}"#, "backoff"),
+        (r#"{"kind":"echo","payload":{"n":1,"m":2},"backoff":{"cap_ms":90}}"#, "backoff"),
     ] {
         let problem = send("k 1", other).await.is_problem(422, "idempotency_key_reused");
         let all = errors(&problem);

@@ -100,7 +100,7 @@ async fn every_member_of_the_wrong_type_is_named_with_its_element() {
         "queue: must be a string, but is an empty array",
         "priority: must be an integer from -32768 to 32767, but is a string",
         "max_attempts: must be an integer from 1 to 1000, but is 0",
-        "backoff.base_ms: must be an integer from 0 to 604800000, but is a string",
+        "backoff.base_ms: must be an integer from 10 to 604800000, but is a string",
         "backoff.cap: is not known; expected one of base_ms, cap_ms",
         "timeout_ms: must be an integer from 1 to 604800000, but is 1.5",
         "tags[1]: must be a string, but is 1",

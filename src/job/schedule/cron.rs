@@ -105,6 +105,11 @@ impl Cron {
         time_zone(&self.zone).is_some()
     }
 
+    /// Whether the pattern can be parsed. A stored one may come from another version.
+    pub(super) fn parses(&self) -> Result<(), String> {
+        self.meaning().map(drop)
+    }
+
     /// Describes the pattern in words: "At 02:30, Mon–Fri". A pattern that never matches is returned as it is.
     pub fn in_words(&self) -> String {
         let words = match self.meaning() {

@@ -94,6 +94,8 @@ pub enum ScheduleProblem {
     UnknownZone(Box<str>),
     /// Its pattern matches no time. Older versions accepted such patterns.
     NeverDue,
+    /// Its pattern cannot be parsed, for this reason. An older or a newer version accepted it.
+    InvalidPattern(String),
 }
 
 impl ScheduleProblem {
@@ -102,6 +104,7 @@ impl ScheduleProblem {
         match self {
             ScheduleProblem::UnknownZone(_) => "unknown_zone",
             ScheduleProblem::NeverDue => "never_due",
+            ScheduleProblem::InvalidPattern(_) => "invalid_pattern",
         }
     }
 }
@@ -116,6 +119,9 @@ impl fmt::Display for ScheduleProblem {
             ),
             ScheduleProblem::NeverDue => {
                 f.write_str("the pattern matches no time in the next 40 years")
+            }
+            ScheduleProblem::InvalidPattern(why) => {
+                write!(f, "the pattern is invalid, so that the schedule does not run: {why}")
             }
         }
     }
@@ -165,10 +171,11 @@ impl Schedule {
     pub fn problem(&self) -> Option<ScheduleProblem> {
         if !self.spec.cron.is_zone_known() {
             Some(ScheduleProblem::UnknownZone(self.spec.cron.zone().into()))
-        } else if self.next_at.is_none() {
-            Some(ScheduleProblem::NeverDue)
-        } else {
+        } else if self.next_at.is_some() {
             None
+        } else {
+            let never_due = |()| ScheduleProblem::NeverDue;
+            Some(self.spec.cron.parses().map_or_else(ScheduleProblem::InvalidPattern, never_due))
         }
     }
 

@@ -63,9 +63,12 @@ fn read(lines: &[Vec<u8>]) -> Result<(), String> {
 /// The same as a client reads it that only prints the lines, in parts of a length.
 fn print(bytes: &[u8], part: usize) -> Result<bool, String> {
     let mut check = ExportCheck::default();
+    let mut printed = Vec::new();
     for part in bytes.chunks(part) {
-        check.bytes(part).map_err(|error| error.to_string())?;
+        printed.extend(check.lines(part).map_err(|error| error.to_string())?);
     }
+    let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    assert_eq!(printed, bytes[..complete]);
     check.finish().map_err(|error| error.to_string())
 }
 

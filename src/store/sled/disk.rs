@@ -6,6 +6,7 @@
 //! stored in pieces.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use super::files::{OpenFiles, cannot_open, config, guard, sled_error, write};
 use super::open_copy::{self, CopyFailure, OpenCopy};
 use super::pieces::{PIECE_BYTES, Pieces, piece_key};
 use crate::store::log::WriteBatch;
-use crate::store::{Storage, StoreError};
+use crate::store::{Storage, StoreError, permissions};
 
 /// The size of the blocks in which the log is rewritten after a failure.
 const REWRITE_BLOCK_BYTES: usize = 1_024 * 1_024;
@@ -75,6 +76,7 @@ impl Disk {
     pub fn create(dir: &Path) -> Result<Disk, StoreError> {
         durable::create_dir_all(dir).map_err(|error| cannot_open(dir, error))?;
         let open = OpenFiles::at(dir, dir, &config(dir))?;
+        permissions::make_private(dir).map_err(|error| cannot_open(dir, error))?;
         Ok(Disk::of(dir, open, Faults::default(), None))
     }
 
@@ -112,6 +114,12 @@ impl Disk {
     /// Opens the original files, which must hold the same as their copy. sled takes a part that it cannot read for the
     /// end of the log and overwrites the rest. Then the copy is written back, and the original is opened once more.
     fn open_original(&self, copy: &OpenCopy, expected: u32) -> Result<(), StoreError> {
+        // Without permission to write, nothing was changed, so nothing has to be restored.
+        if let Err(error) = OpenOptions::new().write(true).open(self.dir.join("db"))
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return Err(cannot_open(&self.dir, error));
+        }
         let mut opened = self.try_original(expected);
         for _ in 0..2 {
             let Err(error) = &opened else { return Ok(()) };

@@ -15,4 +15,5 @@ mod tests;
 
 pub use faults::Faults;
 pub use log::SledLog;
+pub use open_copy::check_store;
 pub use start::{NewStore, open};

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::dir::durable;
-use super::dir::lock::LogLock;
+use super::dir::lock::{DirLock, LogLock};
 use super::dir::staging;
 use crate::store::{StoreError, permissions};
 
@@ -71,20 +71,8 @@ impl OpenCopy {
     /// When there is no store, another process has it, its files cannot be read, or there is no room for
     /// the copy.
     pub fn of_store(dir: &Path) -> Result<OpenCopy, StoreError> {
-        if !dir.is_dir() {
-            return Err(StoreError::Unavailable(format!(
-                "there is no directory {}",
-                dir.display()
-            )));
-        }
-        staging::refuse_incomplete(dir)?;
-        if !dir.join("db").is_file() {
-            let dir = dir.display();
-            return Err(StoreError::Unavailable(format!("there is no store in {dir}")));
-        }
-        let fail = |error: io::Error| {
-            StoreError::Unavailable(format!("cannot read {}: {error}", dir.display()))
-        };
+        check_store(dir)?;
+        let fail = |error: io::Error| cannot_read(dir, error);
         let _lock = LogLock::take(dir).map_err(fail)?;
         // Readers that were killed leave their copies. Where one cannot be removed, it stays.
         let _ = clear_readers(dir);
@@ -147,6 +135,39 @@ impl OpenCopy {
         }
         Ok(copy)
     }
+}
+
+/// Checks that a directory holds the files of a store, which may be damaged or in use.
+///
+/// # Errors
+/// When there is no such directory, it cannot be read, or there is no store in it.
+pub fn check_store(dir: &Path) -> Result<(), StoreError> {
+    let shown = dir.display();
+    let metadata = |path: &Path| match fs::metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_read(dir, error)),
+    };
+    match metadata(dir)? {
+        None => return Err(StoreError::Unavailable(format!("there is no directory {shown}"))),
+        Some(found) if !found.is_dir() => {
+            return Err(StoreError::Unavailable(format!("{shown} is not a directory")));
+        }
+        Some(_) => {}
+    }
+    if staging::refuse_incomplete(dir).is_err() {
+        // A command that still runs has locked the directory.
+        drop(DirLock::take(dir).map_err(|error| cannot_read(dir, error))?);
+        staging::refuse_incomplete(dir)?;
+    }
+    match metadata(&dir.join("db"))? {
+        Some(log) if log.is_file() => Ok(()),
+        Some(_) | None => Err(StoreError::Unavailable(format!("there is no store in {shown}"))),
+    }
+}
+
+fn cannot_read(dir: &Path, error: io::Error) -> StoreError {
+    StoreError::Unavailable(format!("cannot read {}: {error}", dir.display()))
 }
 
 /// Checks for the space that the next groups will need, so that reopening fails at once and not after everything was

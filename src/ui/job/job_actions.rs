@@ -10,6 +10,7 @@ use crate::job::{Job, JobId, State, Status};
 use super::{Notice, ShownAs, Tone, parse_id, render};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
+use crate::ui::layout::form_fields::{NoFields, PostedForm};
 use crate::ui::layout::page::see_other;
 use crate::ui::layout::visit::Visit;
 use crate::ui::parts::visible_text::Escapes;
@@ -20,6 +21,7 @@ pub async fn retry(
     visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,
+    _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let (before, _) = engine.job(id).await?;
@@ -44,6 +46,7 @@ pub async fn cancel(
     visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,
+    _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let answer = engine.cancel(id).await;
@@ -65,6 +68,7 @@ pub async fn delete(
     visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,
+    _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {
     let id = parse_id(&id)?;
     let (before, _) = engine.job(id).await?;

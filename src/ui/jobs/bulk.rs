@@ -8,13 +8,16 @@ use axum::response::{IntoResponse, Response};
 use crate::engine::Engine;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
 use crate::engine::submission::PRIORITY;
+use crate::http::Problem;
+use crate::http::api::bulk::ACTIONS;
 use crate::http::api::query::EMPTY;
-use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
-use crate::job::{Invalid, JobId, JobQuery, Time};
+use crate::job::shorten::MAX_ERRORS;
+use crate::job::{FieldErrors, Invalid, JobId, JobQuery, Time};
 
-use super::job_filter::{Chip, JobFilter, NAMES};
+use super::job_filter::{Chip, JobFilter};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
+use crate::ui::layout::form_fields::{Accepts, Choices, NoFields, PostedForm};
 use crate::ui::layout::page::{Layout, Section, SeeOther, page, see_other};
 use crate::ui::layout::visit::Visit;
 use crate::ui::parts::filters;
@@ -33,6 +36,17 @@ struct Form {
     queue: String,
     priority: String,
     filter: JobFilter,
+}
+
+/// The fields of that form.
+pub struct BulkForm;
+
+impl Accepts for BulkForm {
+    const ONCE: &'static [&'static str] =
+        &["action", "scope", "to_queue", "to_priority", "since", "until"];
+    const LISTS: &'static [&'static str] = &["id", "q", "state", "queue", "kind", "tag"];
+    const REQUIRED: &'static [&'static str] = &["action"];
+    const CHOICES: &'static [Choices] = &[("scope", &["selected", "matching"])];
 }
 
 /// Which jobs the action applies to.
@@ -118,9 +132,12 @@ fn words(action: &str) -> Option<ActionText> {
 pub async fn ask(
     Has(engine): Has<Engine>,
     visit: Visit,
-    body: String,
+    posted: PostedForm<BulkForm>,
 ) -> Result<Response, UiError> {
-    let form = Form::read(&body, &engine);
+    let form = match Form::read(&posted, &engine) {
+        Ok(form) => form,
+        Err(problem) => return Ok(problem.into_response()),
+    };
     confirm(&engine, &visit, form, None, StatusCode::OK).await
 }
 
@@ -128,9 +145,12 @@ pub async fn ask(
 pub async fn run(
     Has(engine): Has<Engine>,
     visit: Visit,
-    body: String,
+    posted: PostedForm<BulkForm>,
 ) -> Result<Response, UiError> {
-    let form = Form::read(&body, &engine);
+    let form = match Form::read(&posted, &engine) {
+        Ok(form) => form,
+        Err(problem) => return Ok(problem.into_response()),
+    };
     let action = match form.action() {
         Ok(action) => action,
         Err(problem) => {
@@ -202,21 +222,22 @@ async fn confirm(
 }
 
 impl Form {
-    fn read(body: &str, engine: &Engine) -> Form {
+    fn read(posted: &PostedForm<BulkForm>, engine: &Engine) -> Result<Form, Problem> {
+        let body = String::from_utf8_lossy(&posted.encoded);
         let mut form = Form {
             action: String::new(),
             scope: Scope::Selected,
             ids: Vec::new(),
             queue: String::new(),
             priority: String::new(),
-            filter: JobFilter::read(body, engine.now()),
+            filter: JobFilter::read(&body, engine.now()),
         };
         form.filter.query = form.filter.query.from_the_start();
         // An empty or misspelled condition would select more jobs than meant.
         let mut wrong = Vec::new();
-        for (name, value) in url::form_urlencoded::parse(body.as_bytes()) {
-            match &*name {
-                "action" => form.action = value.into_owned(),
+        for (name, value) in &posted.pairs {
+            match name.as_str() {
+                "action" => form.action.clone_from(value),
                 "scope" if value == "matching" => form.scope = Scope::Matching,
                 "scope" => {}
                 "id" => match value.parse::<JobId>() {
@@ -225,12 +246,8 @@ impl Form {
                 },
                 "to_queue" => form.queue = value.trim().to_owned(),
                 "to_priority" => form.priority = value.trim().to_owned(),
-                name if !NAMES.contains(&name) => {
-                    let name = shorten(name, MAX_NAME);
-                    wrong.push(format!("The form has an unknown field “{name}”."));
-                }
                 name if value.trim().is_empty() => {
-                    wrong.push(sentence(&format!("{name} {EMPTY}")));
+                    wrong.push(sentence(&format!("{name}: {EMPTY}")));
                 }
                 _ => {}
             }
@@ -240,7 +257,18 @@ impl Form {
         }
         form.filter.problems.append(&mut wrong);
         cut([&mut form.action, &mut form.queue, &mut form.priority]);
-        form
+        let mut errors = FieldErrors::default();
+        if words(&form.action).is_none() {
+            let (other, known) = (&form.action, ACTIONS.join(", "));
+            errors.add("action", format!("unknown action {other:?}; expected one of {known}"));
+        }
+        if !form.queue.is_empty() && form.action != "move" {
+            errors.add("to_queue", "is only allowed with move");
+        }
+        if !form.priority.is_empty() && form.action != "reprioritise" {
+            errors.add("to_priority", "is only allowed with reprioritise");
+        }
+        errors.finish(form).map_err(Problem::invalid_fields)
     }
 
     fn is_empty(&self) -> bool {
@@ -420,7 +448,11 @@ pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Response {
 }
 
 /// `POST /jobs/bulk/{id}/stop`
-pub async fn stop(Has(engine): Has<Engine>, Path(id): Path<String>) -> Result<SeeOther, UiError> {
+pub async fn stop(
+    Has(engine): Has<Engine>,
+    Path(id): Path<String>,
+    _: PostedForm<NoFields>,
+) -> Result<SeeOther, UiError> {
     let Ok(found) = id.parse::<BulkId>() else { return Err(forgotten()) };
     let stopped = engine.bulk_stop(found).await;
     stopped

@@ -104,8 +104,7 @@ pub async fn show(
         SearchProgress { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
     let rows: Vec<JobCells> = jobs.iter().map(|job| JobCells::of(job, now)).collect();
-    let status =
-        if filter.problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if filter.problems.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let runs = engine.bulk_reports();
     let list = Jobs {
         heading,

@@ -9,6 +9,7 @@ use crate::engine::{
     ScheduleError, StoreError, TooManyQueues,
 };
 use crate::http::layers::base_path::Address;
+use crate::job::Invalid;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
 use super::page::{Layout, Section, page};
@@ -55,6 +56,16 @@ impl UiError {
                     .into(),
             advice: "Look for it in the list of jobs.",
         }
+    }
+
+    /// The error for an address with a name that nothing can have.
+    pub fn invalid_name(invalid: &Invalid) -> Self {
+        UiError::of(
+            invalid,
+            StatusCode::BAD_REQUEST,
+            "Invalid name",
+            "Nothing was changed. Check the address.",
+        )
     }
 
     /// The error page of a verb that failed, with the text of its error as the message.
@@ -249,12 +260,17 @@ impl UiError {
     }
 }
 
-/// Formats the text of an error as a sentence, with a capital letter and a full stop. A text that repeats much of
-/// the request is shortened.
+/// Formats the text of an error as a sentence, with a capital letter and a full stop. The name of a field at its start
+/// stays as it is. A text that repeats much of the request is shortened.
 pub fn sentence(text: &str) -> String {
     let text = &shorten(text, MAX_MESSAGE);
+    let word = text.split(' ').next().unwrap_or_default();
+    let is_name = word.ends_with(':') || word.contains('_');
     let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let first = chars
+        .next()
+        .map(|first| if is_name { first.to_string() } else { first.to_uppercase().to_string() });
+    let first = first.unwrap_or_default();
     let stop = if text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     format!("{first}{}{stop}", chars.as_str())
 }
@@ -288,6 +304,9 @@ mod tests {
     fn an_error_text_becomes_a_sentence() {
         assert_eq!(sentence("a running job cannot be deleted"), "A running job cannot be deleted.");
         assert_eq!(sentence("done."), "Done.");
+        for name in ["timeout_ms: expected 1 to 9.", "url: is required.", "max_attempts is 0."] {
+            assert_eq!(sentence(name), name);
+        }
         assert!(sentence(&"x".repeat(1_000_000)).len() < 1_000);
     }
 }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod finish;
 pub mod flash;
 pub mod form_body;
+pub mod form_fields;
 pub mod page;
 pub mod static_files;
 pub mod visit;

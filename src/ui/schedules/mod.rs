@@ -5,28 +5,28 @@ mod form_part;
 mod schedule_form;
 
 use askama::Template;
-use axum::Form;
-use axum::extract::{Path, RawForm, RawQuery, State as Has};
+use axum::extract::{Path, RawQuery, State as Has};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
 use crate::engine::{Engine, ScheduleError, SetScheduleError, run_blocking};
+use crate::http::Problem;
 use crate::http::api::extract::without_escape;
 use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleProblem, State};
 
 use super::layout::error::{UiError, sentence};
 use super::layout::flash::Done;
-use super::layout::page::{Layout, Section, SeeOther, page, see_other};
+use super::layout::form_fields::{NoFields, OnlyFrom, PostedForm, value};
+use super::layout::page::{Layout, Section, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::time_format::TimeText;
-use super::submit::form_value::{Errors, pairs};
+use super::submit::form_value::{Errors, Pairs, pairs};
 use super::submit::job_fields::{self, find};
-use super::submit::new_job::value;
 use super::submit::payload_form::schema_of;
 use super::submit::payload_input::InputControl;
+use super::submit::posted::{NewScheduleForm, ScheduleRedrawForm, ScheduleSaveForm, check_inputs};
 use super::submit::submit_form::SubmitForm;
 use form_part::{Draft, FormPart, UPCOMING};
 use schedule_form::ScheduleForm;
@@ -162,22 +162,22 @@ pub async fn blank(
 pub async fn redraw(
     Has(engine): Has<Engine>,
     visit: Visit,
-    RawForm(encoded): RawForm,
+    posted: PostedForm<NewScheduleForm>,
 ) -> Result<Response, UiError> {
-    let pairs = pairs(&encoded)?;
-    let form = ScheduleForm::of(&pairs);
-    new_page(&engine, &visit, Draft::previewed(&engine, form, value(&pairs, "to"))).await
+    let form = ScheduleForm::of(&posted.pairs);
+    new_page(&engine, &visit, Draft::previewed(&engine, form, posted.value("to"))).await
 }
 
 /// `POST /schedules`
 pub async fn create(
     Has(engine): Has<Engine>,
     visit: Visit,
-    RawForm(encoded): RawForm,
+    posted: PostedForm<ScheduleSaveForm>,
 ) -> Result<Response, UiError> {
-    match save(&engine, ScheduleForm::of(&pairs(&encoded)?), New::Only).await {
+    match save(&engine, ScheduleForm::of(&posted.pairs), &posted.pairs, New::Only).await {
         Ok(saved) => Ok(saved),
-        Err(draft) => new_page(&engine, &visit, draft).await,
+        Err(Unsaved::Form(draft)) => new_page(&engine, &visit, *draft).await,
+        Err(Unsaved::Fields(problem)) => Ok(problem.into_response()),
     }
 }
 
@@ -198,14 +198,17 @@ pub async fn change(
     Has(engine): Has<Engine>,
     visit: Visit,
     Path(name): Path<String>,
-    RawForm(encoded): RawForm,
+    posted: PostedForm<ScheduleSaveForm>,
 ) -> Result<Response, UiError> {
     let stored = find_schedule(&engine, &name).await?;
-    let name = stored.0.name.to_string();
-    let form = ScheduleForm { name, ..ScheduleForm::of(&pairs(&encoded)?) };
-    match save(&engine, form, New::OrChanged).await {
+    let form = match of_stored(&stored.0, &posted.pairs) {
+        Ok(form) => form,
+        Err(problem) => return Ok(problem.into_response()),
+    };
+    match save(&engine, form, &posted.pairs, New::OrChanged).await {
         Ok(saved) => Ok(saved),
-        Err(draft) => one_page(&engine, &visit, stored, draft).await,
+        Err(Unsaved::Form(draft)) => one_page(&engine, &visit, stored, *draft).await,
+        Err(Unsaved::Fields(problem)) => Ok(problem.into_response()),
     }
 }
 
@@ -214,71 +217,87 @@ pub async fn redraw_stored(
     Has(engine): Has<Engine>,
     visit: Visit,
     Path(name): Path<String>,
-    RawForm(encoded): RawForm,
+    posted: PostedForm<ScheduleRedrawForm>,
 ) -> Result<Response, UiError> {
     let stored = find_schedule(&engine, &name).await?;
-    let pairs = pairs(&encoded)?;
-    let name = stored.0.name.to_string();
-    let form = ScheduleForm { name, ..ScheduleForm::of(&pairs) };
-    let draft = Draft::previewed(&engine, form, value(&pairs, "to"));
+    let form = match of_stored(&stored.0, &posted.pairs) {
+        Ok(form) => form,
+        Err(problem) => return Ok(problem.into_response()),
+    };
+    let draft = Draft::previewed(&engine, form, posted.value("to"));
     one_page(&engine, &visit, stored, draft).await
 }
 
-/// The page on which a button was pressed, which the response redirects back to.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct From {
-    from: String,
-}
-
-impl From {
-    fn back(&self, schedule: &Schedule) -> SeeOther {
-        match self.from.as_str() {
-            "schedules" => see_other("schedules"),
-            _ => see_other(&page_url(schedule.name.as_str())),
-        }
+/// The form of a stored schedule, whose name cannot be changed.
+fn of_stored(schedule: &Schedule, pairs: &Pairs) -> Result<ScheduleForm, Problem> {
+    let name = schedule.name.to_string();
+    let form = ScheduleForm::of(pairs);
+    if !form.name.is_empty() && form.name != name {
+        return Err(Problem::invalid_field("name", format!("cannot be changed; it is {name}")));
     }
+    Ok(ScheduleForm { name, ..form })
 }
 
-/// Redirects to the page on which the button was pressed, which says what was done.
-fn acted(schedule: &Schedule, from: &From, done: Done) -> Response {
-    from.back(schedule).with(done, schedule.name.as_str()).into_response()
+/// Redirects to the page on which the button was pressed, the list or else the page of the schedule, which says what was
+/// done.
+fn acted(schedule: &Schedule, from: &str, done: Done) -> Response {
+    let page = match from {
+        "schedules" => see_other("schedules"),
+        _ => see_other(&page_url(schedule.name.as_str())),
+    };
+    page.with(done, schedule.name.as_str()).into_response()
 }
 
 /// `POST /schedules/of/{name}/pause`
 pub async fn pause(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(from): Form<From>,
+    form: PostedForm<OnlyFrom>,
 ) -> Result<Response, UiError> {
-    Ok(acted(&engine.pause_schedule(parse(&name)?).await?, &from, Done::SchedulePaused))
+    Ok(acted(
+        &engine.pause_schedule(known_name(&engine, &name).await?).await?,
+        form.value("from"),
+        Done::SchedulePaused,
+    ))
 }
 
 /// `POST /schedules/of/{name}/resume`
 pub async fn resume(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(from): Form<From>,
+    form: PostedForm<OnlyFrom>,
 ) -> Result<Response, UiError> {
-    Ok(acted(&engine.resume_schedule(parse(&name)?).await?, &from, Done::ScheduleResumed))
+    Ok(acted(
+        &engine.resume_schedule(known_name(&engine, &name).await?).await?,
+        form.value("from"),
+        Done::ScheduleResumed,
+    ))
 }
 
 /// `POST /schedules/of/{name}/run`: submits a job now.
 pub async fn run(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
-    Form(from): Form<From>,
+    form: PostedForm<OnlyFrom>,
 ) -> Result<Response, UiError> {
-    Ok(acted(&engine.fire_schedule(parse(&name)?).await?, &from, Done::ScheduleRun))
+    Ok(acted(
+        &engine.fire_schedule(known_name(&engine, &name).await?).await?,
+        form.value("from"),
+        Done::ScheduleRun,
+    ))
 }
 
 /// `POST /schedules/of/{name}/delete`
 pub async fn delete(
     Has(engine): Has<Engine>,
     Path(name): Path<String>,
+    _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {
-    let from = From { from: "schedules".into() };
-    Ok(acted(&engine.delete_schedule(parse(&name)?).await?, &from, Done::ScheduleDeleted))
+    Ok(acted(
+        &engine.delete_schedule(known_name(&engine, &name).await?).await?,
+        "schedules",
+        Done::ScheduleDeleted,
+    ))
 }
 
 /// Whether a schedule of this name may exist already.
@@ -288,8 +307,27 @@ enum New {
     OrChanged,
 }
 
-/// Stores the schedule and redirects to its page, or returns the form with its errors.
-async fn save(engine: &Engine, form: ScheduleForm, new: New) -> Result<Response, Draft> {
+/// What is shown when a schedule was not stored.
+enum Unsaved {
+    /// The form with its errors.
+    Form(Box<Draft>),
+    /// The fields that are none of the form.
+    Fields(Problem),
+}
+
+impl From<Draft> for Unsaved {
+    fn from(draft: Draft) -> Self {
+        Unsaved::Form(Box::new(draft))
+    }
+}
+
+/// Stores the schedule and redirects to its page.
+async fn save(
+    engine: &Engine,
+    form: ScheduleForm,
+    pairs: &Pairs,
+    new: New,
+) -> Result<Response, Unsaved> {
     let job = form.job.clone().within(engine.config().json);
     let form = ScheduleForm { job, ..form };
     let kinds = engine.kinds();
@@ -299,8 +337,9 @@ async fn save(engine: &Engine, form: ScheduleForm, new: New) -> Result<Response,
         let mut draft = rejected((StatusCode::UNPROCESSABLE_ENTITY, Errors::new()));
         draft.note =
             "Nothing has been saved yet: these are the fields of the selected kind.".into();
-        return Err(draft);
+        return Err(draft.into());
     }
+    check_inputs(&form.job, schema, pairs).map_err(Unsaved::Fields)?;
     let parse_name = match new {
         New::Only => ScheduleName::parse,
         New::OrChanged => ScheduleName::stored,
@@ -308,21 +347,23 @@ async fn save(engine: &Engine, form: ScheduleForm, new: New) -> Result<Response,
     let spec = run_blocking(form.job.size(), || form.spec(parse_name, schema, engine.now()));
     let (name, spec) = match spec {
         Ok(valid) => valid,
-        Err(errors) => return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors))),
+        Err(errors) => return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)).into()),
     };
     if new == New::Only && find_schedule(engine, name.as_str()).await.is_ok() {
         let error = format!("a schedule named {name} already exists");
         let errors = Errors::from([("name".to_owned(), error)]);
-        return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)));
+        return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)).into());
     }
     match engine.set_schedule(name, spec).await {
         Ok(schedule) => {
             let name = schedule.name.as_str();
             Ok(see_other(&page_url(name)).with(Done::ScheduleSaved, name).into_response())
         }
-        Err(SetScheduleError::Schedule(error)) => Err(rejected(job_fields::refused(error.into()))),
+        Err(SetScheduleError::Schedule(error)) => {
+            Err(rejected(job_fields::refused(error.into())).into())
+        }
         Err(SetScheduleError::Payload(error)) => {
-            Err(rejected(job_fields::refused_payload(error, &form.job, schema)))
+            Err(rejected(job_fields::refused_payload(error, &form.job, schema)).into())
         }
     }
 }
@@ -366,13 +407,25 @@ fn page_url(name: &str) -> String {
     format!("schedules/of/{}", filters::segment(name))
 }
 
-fn parse(name: &str) -> Result<ScheduleName, UiError> {
-    ScheduleName::stored(without_escape(name)).map_err(|_| ScheduleError::NotFound.into())
+/// The name in an address. Names that older versions accepted are known only if there is such a schedule.
+async fn known_name(engine: &Engine, name: &str) -> Result<ScheduleName, UiError> {
+    match ScheduleName::parse(without_escape(name)) {
+        Ok(name) => Ok(name),
+        Err(_) => find_schedule(engine, name).await.map(|(schedule, _)| schedule.name),
+    }
+}
+
+/// The error for a schedule that does not exist, and perhaps cannot.
+fn missing(name: &str) -> UiError {
+    match ScheduleName::parse(name) {
+        Ok(_) => ScheduleError::NotFound.into(),
+        Err(invalid) => UiError::invalid_name(&invalid),
+    }
 }
 
 async fn find_schedule(engine: &Engine, name: &str) -> Result<(Schedule, Cursor), UiError> {
     let (schedules, cursor) = engine.schedules().await?;
     let name = without_escape(name);
     let found = schedules.into_iter().find(|schedule| schedule.name.as_str() == name);
-    found.map(|one| (one, cursor)).ok_or_else(|| ScheduleError::NotFound.into())
+    found.map(|one| (one, cursor)).ok_or_else(|| missing(name))
 }

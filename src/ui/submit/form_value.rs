@@ -121,7 +121,8 @@ pub fn written(ms: u64) -> String {
 /// Parses a payload within the limits; `None` when the field is empty or invalid.
 pub fn json(text: &str, limits: JsonLimits, errors: &mut Errors) -> Option<Box<RawValue>> {
     // Browsers send line breaks as CR LF. A JSON string can contain neither.
-    let text = filled(text)?.replace("\r\n", "\n");
+    let typed = &text.replace("\r\n", "\n");
+    let text = filled(typed)?;
     if let Err(why) = limits.check(&text) {
         errors.insert("payload".into(), why.to_string());
         return None;
@@ -129,8 +130,40 @@ pub fn json(text: &str, limits: JsonLimits, errors: &mut Errors) -> Option<Box<R
     match serde_json::from_str(&text) {
         Ok(raw) => Some(raw),
         Err(error) => {
-            errors.insert("payload".into(), format!("this is not valid JSON: {error}"));
+            errors.insert("payload".into(), json_fault(typed, "this is not valid JSON", &error));
             None
+        }
+    }
+}
+
+/// The words for a typed text that is not JSON, where `invalid` says so. The parser has read the text without the white
+/// space around it.
+pub fn json_fault(typed: &str, invalid: &str, error: &serde_json::Error) -> String {
+    let blank = &typed[..typed.len() - typed.trim_start().len()];
+    let (line, column) = (error.line() + blank.matches('\n').count(), error.column());
+    let before = if error.line() == 1 { blank.rsplit('\n').next().unwrap_or_default() } else { "" };
+    let column = column + before.len();
+    let what = if error.is_eof() { "this ends before its JSON is complete" } else { invalid };
+    format!("{what}: see line {line}, column {column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_that_is_no_json_has_the_position_of_its_fault() {
+        for (typed, words) in [
+            ("{", "this ends before its JSON is complete: see line 1, column 1"),
+            ("\n\n  {", "this ends before its JSON is complete: see line 3, column 3"),
+            ("{\r\n\"a\": [1,", "this ends before its JSON is complete: see line 2, column 8"),
+            ("{'a': 1}", "this is not valid JSON: see line 1, column 2"),
+            (" [1,]", "this is not valid JSON: see line 1, column 5"),
+            ("1 2", "this is not valid JSON: see line 1, column 3"),
+        ] {
+            let mut errors = Errors::new();
+            assert!(json(typed, JsonLimits::default(), &mut errors).is_none());
+            assert_eq!(errors["payload"], words, "{typed:?}");
         }
     }
 }

@@ -7,5 +7,6 @@ pub mod job_fields;
 pub mod new_job;
 pub mod payload_form;
 pub mod payload_input;
+pub mod posted;
 pub mod start_at;
 pub mod submit_form;

@@ -2,7 +2,7 @@
 //! form is prefilled from the query string, the example of the kind, or an earlier job.
 
 use askama::Template;
-use axum::extract::{RawForm, RawQuery, State as Has};
+use axum::extract::{RawQuery, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -10,13 +10,15 @@ use crate::engine::{Engine, EnqueueError, Enqueued, KindInfo, SubmitError, run_b
 use crate::job::Time;
 
 use super::form_switch::{SwitchedForm, View};
-use super::form_value::{Errors, Pairs, pairs};
+use super::form_value::{Errors, pairs};
 use super::job_fields::{JobFields, find, first, refused, refused_payload};
 use super::payload_form::schema_of;
 use super::payload_input::InputControl;
+use super::posted::{JobForm, JobRedrawForm, check_inputs};
 use super::start_at::{self, StartChoice};
 use super::submit_form::{PAYLOAD_PREFIX, SubmitForm};
 use crate::ui::layout::error::{UiError, sentence};
+use crate::ui::layout::form_fields::{PostedForm, value};
 use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::layout::visit::Visit;
 use crate::ui::parts::curl::SubmitEndpoint;
@@ -65,14 +67,13 @@ pub async fn redraw(
     Has(engine): Has<Engine>,
     visit: Visit,
     headers: HeaderMap,
-    RawForm(encoded): RawForm,
+    posted: PostedForm<JobRedrawForm>,
 ) -> Result<Response, UiError> {
-    let pairs = pairs(&encoded)?;
-    let form = SubmitForm::of(&pairs).within(engine.config().json);
+    let form = SubmitForm::of(&posted.pairs).within(engine.config().json);
     let kinds = engine.kinds();
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let switched =
-        run_blocking(form.size(), || form.switched(old, new, View::parse(value(&pairs, "to"))));
+        run_blocking(form.size(), || form.switched(old, new, View::parse(posted.value("to"))));
     form_page(&engine, &visit, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -81,10 +82,9 @@ pub async fn submit(
     Has(engine): Has<Engine>,
     visit: Visit,
     headers: HeaderMap,
-    RawForm(encoded): RawForm,
+    posted: PostedForm<JobForm>,
 ) -> Result<Response, UiError> {
-    let pairs = pairs(&encoded)?;
-    let form = SubmitForm::of(&pairs).within(engine.config().json);
+    let form = SubmitForm::of(&posted.pairs).within(engine.config().json);
     let kinds = engine.kinds();
     let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
     let schema = schema_of(new);
@@ -94,6 +94,9 @@ pub async fn submit(
             "Nothing has been submitted yet: these are the fields of the selected kind.".into();
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return form_page(&engine, &visit, switched, Errors::new(), status, &headers).await;
+    }
+    if let Err(problem) = check_inputs(&form, schema, &posted.pairs) {
+        return Ok(problem.into_response());
     }
     let job = match run_blocking(form.size(), || form.new_job(schema)) {
         Ok(job) => job,
@@ -118,11 +121,6 @@ pub async fn submit(
             form_page(&engine, &visit, switched, errors, status, &headers).await
         }
     }
-}
-
-/// The value of a field of a form or a query.
-pub fn value<'a>(pairs: &'a Pairs, name: &str) -> &'a str {
-    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
 }
 
 fn to_the_job(answers: Vec<Enqueued>) -> Response {
@@ -159,9 +157,16 @@ fn refusal(errors: &Errors) -> String {
     let one = |(field, message): (&String, &String)| match field.strip_prefix(PAYLOAD_PREFIX) {
         Some(property) => format!("{property}: {message}"),
         None if field.is_empty() => message.clone(),
-        None => format!("{}: {message}", field.replace('_', " ")),
+        None => format!("{}: {message}", label(field)),
     };
     sentence(&errors.iter().map(one).collect::<Vec<String>>().join("; "))
+}
+
+/// The name of a field as people read it: `max_attempts` is `Max attempts`.
+fn label(field: &str) -> String {
+    let words = field.replace('_', " ");
+    let mut chars = words.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// The chosen start in words, around its time. All parts are empty when it is invalid.

@@ -9,6 +9,7 @@ use crate::engine::KindInfo;
 use crate::job::schema::{Field, Shape, Violation, entries};
 use crate::job::{Json, Schema, same};
 
+use super::form_value::json_fault;
 use crate::ui::parts::json_text;
 
 /// The typed texts by property. Properties with an empty or missing text are left out of the payload.
@@ -195,7 +196,8 @@ fn read(shape: &Shape, text: &str) -> Result<Option<String>, String> {
         Shape::Any | Shape::Texts { .. } => match serde_json::from_str::<&RawValue>(trimmed) {
             Ok(raw) => Some(raw.get().to_owned()),
             Err(error) => {
-                return Err(format!("this is not valid JSON (a string needs quotes): {error}"));
+                let invalid = "this is not valid JSON (a string needs quotes)";
+                return Err(json_fault(text, invalid, &error));
             }
         },
     })

@@ -34,7 +34,7 @@ async fn a_search_finds_values_of_payloads_and_keeps_what_was_typed() {
 #[tokio::test]
 async fn a_search_that_means_nothing_says_what_would() {
     let answer = Desk::open().get("/jobs?q=colour%3Ared").await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     answer.assert_has("value=\"colour:red\"");
     answer.assert_has("payload.NAME");
     answer.assert_has("id=\"none\" hidden");
@@ -165,7 +165,7 @@ async fn nothing_is_done_when_nothing_is_selected_or_understood() {
         let answer = desk.post(path, &misread).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
         let unknown = [("action", "explode"), ("scope", "matching")];
-        assert!(desk.post(path, &unknown).await.status.is_client_error(), "{path}");
+        assert_eq!(desk.post(path, &unknown).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     }
     assert!(desk.engine.bulk_reports().is_empty());
     assert_eq!(desk.get("/jobs/bulk/42").await.status, StatusCode::NOT_FOUND);
@@ -178,13 +178,11 @@ async fn a_form_with_an_empty_or_misspelled_condition_changes_nothing() {
     desk.echoes(2).await;
     for path in ["/jobs/bulk", "/jobs/bulk/run"] {
         for (field, words) in [
-            (("state", ""), "State must not be empty"),
-            (("queue", " "), "Queue must not be empty"),
-            (("q", ""), "Q must not be empty"),
-            (("since", ""), "Since must not be empty"),
+            (("state", ""), "state: must not be empty"),
+            (("queue", " "), "queue: must not be empty"),
+            (("q", ""), "q: must not be empty"),
+            (("since", ""), "since: must not be empty"),
             (("queue", ","), "at least one name"),
-            (("stat", "running"), "unknown field “stat”"),
-            (("Queue", "mail"), "unknown field “Queue”"),
             (("id", "x"), "expected a UUID"),
         ] {
             let form = [("action", "delete"), ("scope", "matching"), field];

@@ -65,7 +65,7 @@ async fn tabs_count_under_the_filter_and_keep_it() {
 async fn a_filter_that_cannot_be_read_is_explained_and_kept() {
     let desk = Desk::open();
     let answer = desk.get("/jobs?queue=two+words&state=done").await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     answer.assert_has("value=\"two words\"");
     answer.assert_has("one of scheduled, available");
 }

@@ -19,6 +19,7 @@ mod access;
 mod actions;
 mod bulk;
 mod failures;
+mod forms;
 mod lists;
 mod new_job;
 mod one_job;

@@ -50,7 +50,7 @@ async fn a_schedule_is_made_by_form_run_paused_changed_and_deleted() {
     desk.post("/schedules/of/nightly/resume", &[]).await;
     desk.get("/schedules").await.assert_has("Pause</button>");
 
-    let changed = with(&[("cron", "every 10m"), ("name", "ignored"), ("overlap", "skip")]);
+    let changed = with(&[("cron", "every 10m"), ("overlap", "skip")]);
     let changed = desk.post("/schedules/of/nightly", &changed).await;
     assert_eq!(changed.location, "/schedules/of/nightly");
     let page = desk.get("/schedules/of/nightly").await;
@@ -130,7 +130,8 @@ async fn a_declared_schedule_is_shown_and_cannot_be_changed() {
     page.assert_has("from the configuration");
     page.assert_lacks("Save</button>");
     page.assert_lacks("Delete…");
-    let refused = desk.post("/schedules/of/fixed", &with(&[("kind", "echo")])).await;
+    let refused =
+        desk.post("/schedules/of/fixed", &with(&[("name", "fixed"), ("kind", "echo")])).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
     refused.assert_has("can only be changed there");
     assert_eq!(desk.post("/schedules/of/fixed/delete", &[]).await.status, StatusCode::CONFLICT);

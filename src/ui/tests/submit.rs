@@ -76,7 +76,7 @@ async fn what_was_typed_stays_with_the_reason_beside_it() {
     answer.assert_sound();
     answer.assert_has("\n{&#34;ms&#34;: 1,}</textarea>");
     answer.assert_has("<option value=\"sleep\" selected>");
-    answer.assert_has("id=\"payload-error\">This is not valid JSON: key must be a string");
+    answer.assert_has("id=\"payload-error\">This is not valid JSON: see line 1, column 10");
     answer.assert_has("name=\"delay\" value=\"soon\"");
     answer.assert_has("id=\"delay-error\">&#34;soon&#34; is not a duration");
     answer.assert_has("value=\"kept\"");

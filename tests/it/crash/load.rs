@@ -130,6 +130,6 @@ pub fn job(kind: &str, payload: Value, key: &str) -> Value {
         "payload": payload,
         "idempotency_key": key,
         "max_attempts": 1_000,
-        "backoff": { "base_ms": 1, "cap_ms": 20 },
+        "backoff": { "base_ms": 10, "cap_ms": 20 },
     })
 }

@@ -248,6 +248,6 @@ fn any_job(random: &mut Rng) -> Value {
     };
     json!({
         "kind": kind, "queue": queue, "tags": tags, "payload": payload, "max_attempts": attempts,
-        "backoff": { "base_ms": 1, "cap_ms": 50 },
+        "backoff": { "base_ms": 10, "cap_ms": 50 },
     })
 }

@@ -35,6 +35,8 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
+/// The most days that each month has.
+const MONTH_LENGTHS: [u16; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 /// Up to this many times of day are listed.
 const LISTED: usize = 6;
 
@@ -54,6 +56,7 @@ pub fn describe(cron: &Cron) -> Option<String> {
     let at_fixed_times = time.starts_with("At ") && !time.contains(" of every ");
     Some(match day.as_str() {
         "" if at_fixed_times => format!("{time} every day"),
+        month if at_fixed_times && month.starts_with("in ") => format!("{time} every day {month}"),
         "" => time,
         _ if time.contains(',') || !day.starts_with(['o', 'i']) => format!("{time}, {day}"),
         _ => format!("{time} {day}"),
@@ -184,36 +187,68 @@ fn days(cron: &Cron) -> Option<String> {
     let words = match (any_date || either_is_any, any_weekday || either_is_any) {
         (true, true) if month.is_empty() => return Some(String::new()),
         (true, true) => format!("in {month}"),
-        (false, true) => dates(cron, &month)?,
+        (false, true) => dates(cron, &months)?,
         (true, false) => weekdays(cron, &month)?,
         (false, false) if both => {
-            format!("{}, but only {}", dates(cron, &month)?, weekdays(cron, "")?)
+            format!("{}, but only {}", dates(cron, &months)?, weekdays(cron, "")?)
         }
-        (false, false) => format!("{} or {}", dates(cron, &month)?, weekdays(cron, &month)?),
+        (false, false) => match (dates(cron, &months), weekdays(cron, &month)) {
+            (Some(dates), Some(weekdays)) => format!("{dates} or {weekdays}"),
+            (dates, weekdays) => dates.or(weekdays)?,
+        },
     };
     Some(words)
 }
 
-/// "on day 1 of the month", "on 1 January", "on the last day of the month".
-fn dates(cron: &Cron, month: &str) -> Option<String> {
+/// "on day 1 of the month", "on 1 January", "on the last day of the month". Only days that a month has are named.
+fn dates(cron: &Cron, months: &[u16]) -> Option<String> {
     let days = &cron.pattern.days;
-    let values = days.values();
-    let of = if month.is_empty() { "the month" } else { month };
     let mut words = Vec::new();
-    if let ([day], false) = (values.as_slice(), month.is_empty() || month.contains([' ', '–'])) {
-        words.push(format!("on {day} {month}"));
-    } else if !values.is_empty() {
-        let days = if values.len() == 1 { "day" } else { "days" };
-        words.push(format!("on {days} {} of {of}", and(series(&values))));
+    for (days, months) in by_days(&days.values(), months) {
+        match (days.as_slice(), months.as_slice()) {
+            ([day], [month]) => words.push(format!("on {day} {}", month_names(&[*month]))),
+            ([day], months) => words.push(format!("on day {day} of {}", of_months(months))),
+            (days, months) => {
+                words.push(format!("on days {} of {}", and(series(days)), of_months(months)));
+            }
+        }
     }
     for day in days.get_set_values(NEAREST) {
-        words.push(format!("on the weekday nearest to day {day} of {of}"));
+        for (_, months) in by_days(&[day], months) {
+            let of = of_months(&months);
+            words.push(format!("on the weekday nearest to day {day} of {of}"));
+        }
     }
     if days.is_feature_enabled(LAST) {
         let day = if days.is_feature_enabled(NEAREST) { "weekday" } else { "day" };
-        words.push(format!("on the last {day} of {of}"));
+        words.push(format!("on the last {day} of {}", of_months(months)));
     }
     (!words.is_empty()).then(|| and(words))
+}
+
+/// The months that have the same of these days, with those days. All twelve months together are not divided: "day 31 of
+/// the month" names no month.
+fn by_days(days: &[u16], months: &[u16]) -> Vec<(Vec<u16>, Vec<u16>)> {
+    if months.len() == 12 {
+        let all = (days.to_vec(), months.to_vec());
+        return if days.is_empty() { Vec::new() } else { vec![all] };
+    }
+    let mut groups: Vec<(Vec<u16>, Vec<u16>)> = Vec::new();
+    for month in months {
+        let length = MONTH_LENGTHS[usize::from(*month).clamp(1, 12) - 1];
+        let days: Vec<u16> = days.iter().copied().filter(|day| *day <= length).collect();
+        match groups.iter_mut().find(|(same, _)| *same == days) {
+            Some((_, months)) => months.push(*month),
+            None if days.is_empty() => {}
+            None => groups.push((days, vec![*month])),
+        }
+    }
+    groups
+}
+
+/// The months, or "the month" for all of them.
+fn of_months(months: &[u16]) -> String {
+    if months.len() == 12 { "the month".to_owned() } else { month_names(months) }
 }
 
 /// "on Mondays", "Mon–Fri", "on the first Monday of the month".

@@ -81,7 +81,8 @@ impl Report {
             more_problems: 0,
             is_newer: false,
             unchecked: None,
-            access: WideAccess::of(dir),
+            // Without a store in it, the directory may be anything.
+            access: WideAccess::of(dir).filter(|_| dir.join("db").exists()),
         }
     }
 

@@ -35,6 +35,10 @@ pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
+    if dir.exists() {
+        let why = format!("{} is not a directory", dir.display());
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
+    }
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         create_dir_all(parent)?;
     }
@@ -99,6 +103,6 @@ mod tests {
         assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
         fs::write(base.path().join("file"), "x").unwrap();
         let error = create_dir_all(&base.path().join("file/below")).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
     }
 }

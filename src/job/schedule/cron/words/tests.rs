@@ -77,7 +77,18 @@ fn a_pattern_is_described_as_people_would_say_it() {
         ("@yearly", "At 00:00 on 1 January"),
         ("0 0 29 2 *", "At 00:00 on 29 February"),
         ("0 0 1 jan,apr,jul,oct *", "At 00:00 on day 1 of Jan, Apr, Jul and Oct"),
-        ("0 6 * 6-8 *", "At 06:00 in Jun–Aug"),
+        ("0 6 * 6-8 *", "At 06:00 every day in Jun–Aug"),
+        ("0 6 * 1 *", "At 06:00 every day in January"),
+        ("0 6,18 1-31 1 *", "At 06:00 and 18:00 every day in January"),
+        ("*/5 * * 1 *", "Every 5 minutes in January"),
+        // Days that some months do not have
+        ("0 0 31 9,10 *", "At 00:00 on 31 October"),
+        ("0 0 31 9-12 *", "At 00:00 on day 31 of Oct and Dec"),
+        ("0 0 30,31 2,4,5 *", "At 00:00 on 30 April and on days 30 and 31 of May"),
+        ("0 0 28-31 2 *", "At 00:00 on days 28 and 29 of February"),
+        ("0 0 31W 9,10 *", "At 00:00 on the weekday nearest to day 31 of October"),
+        ("0 0 30 2 mon", "At 00:00 on Mondays in February"),
+        ("0 0 31 * *", "At 00:00 on day 31 of the month"),
         ("0 6 * dec mon-fri", "At 06:00, Mon–Fri in December"),
         ("0 6 * 5 mon#2", "At 06:00 on the second Monday of May"),
         ("*/30 8-9 * * *", "At 08:00, 08:30, 09:00 and 09:30 every day"),
@@ -115,7 +126,9 @@ fn an_interval_is_described_in_its_largest_units() {
 
 #[test]
 fn a_pattern_that_never_matches_has_no_description() {
-    for pattern in [", * * * * *", "* , * * * *", "0 0 , * *", "0 0 * * L"] {
+    for pattern in
+        [", * * * * *", "* , * * * *", "0 0 , * *", "0 0 * * L", "0 0 31 9 *", "0 0 30 2 *"]
+    {
         assert_eq!(describe(&read(pattern).unwrap()), None, "{pattern}");
     }
 }

@@ -1,6 +1,7 @@
-//! Warns about schedules whose time zone this machine does not know, because they are not due until it does.
+//! Warns about schedules that are not due: the machine does not know their time zone, or their pattern matches no time or
+//! cannot be parsed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,25 +10,25 @@ use tracing::{info, warn};
 use crate::job::{Schedule, ScheduleName, ScheduleProblem};
 use crate::store::Store;
 
-/// How often the time zones of all schedules are looked up.
+/// How often all schedules are examined.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The schedules about which the log has a warning.
 #[derive(Debug, Default)]
-pub(super) struct ZoneWarnings {
-    unknown: BTreeSet<ScheduleName>,
+pub(super) struct ScheduleWarnings {
+    reported: BTreeMap<ScheduleName, ScheduleProblem>,
     next: Option<Instant>,
 }
 
 /// What has changed since the last look.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Changes {
-    unknown: Vec<(ScheduleName, String)>,
+    problems: Vec<(ScheduleName, ScheduleProblem)>,
     known_again: Vec<ScheduleName>,
 }
 
-impl ZoneWarnings {
-    /// Looks up the time zones of all schedules, at most once in [`INTERVAL`], and logs what has changed.
+impl ScheduleWarnings {
+    /// Examines all schedules, at most once in [`INTERVAL`], and logs what has changed.
     pub(super) async fn check(&mut self, store: &dyn Store) {
         let now = Instant::now();
         if self.next.is_some_and(|next| now < next) {
@@ -36,8 +37,8 @@ impl ZoneWarnings {
         // If the store cannot answer now, the next tick asks it again.
         let Ok((schedules, _)) = store.schedules().await else { return };
         self.next = Some(now + INTERVAL);
-        let Changes { unknown, known_again } = self.update(&schedules);
-        for (schedule, problem) in unknown {
+        let Changes { problems, known_again } = self.update(&schedules);
+        for (schedule, problem) in problems {
             warn!(%schedule, "{problem}");
         }
         for schedule in known_again {
@@ -50,20 +51,23 @@ impl ZoneWarnings {
         let mut stored = BTreeSet::new();
         for schedule in schedules {
             stored.insert(&schedule.name);
-            match schedule.problem() {
-                Some(problem @ ScheduleProblem::UnknownZone(_)) => {
-                    if self.unknown.insert(schedule.name.clone()) {
-                        changes.unknown.push((schedule.name.clone(), problem.to_string()));
-                    }
+            let problem = schedule.problem();
+            let before = match &problem {
+                Some(problem) => self.reported.insert(schedule.name.clone(), problem.clone()),
+                None => self.reported.remove(&schedule.name),
+            };
+            match (before, problem) {
+                (before, Some(problem)) if before.as_ref() != Some(&problem) => {
+                    changes.problems.push((schedule.name.clone(), problem));
                 }
-                Some(ScheduleProblem::NeverDue) | None => {
-                    if self.unknown.remove(&schedule.name) {
-                        changes.known_again.push(schedule.name.clone());
-                    }
+                (Some(ScheduleProblem::UnknownZone(_)), None) => {
+                    changes.known_again.push(schedule.name.clone());
                 }
+                // The others end only when the schedule is set.
+                (_, Some(_)) | (_, None) => {}
             }
         }
-        self.unknown.retain(|name| stored.contains(name));
+        self.reported.retain(|name, _| stored.contains(name));
         changes
     }
 }
@@ -85,13 +89,13 @@ mod tests {
 
     #[test]
     fn a_time_zone_that_becomes_unknown_is_reported_once_and_again_when_it_is_known() {
-        let mut warnings = ZoneWarnings::default();
+        let mut warnings = ScheduleWarnings::default();
         let name = |text: &str| ScheduleName::parse(text).unwrap();
         let good = schedule("good", "UTC");
         let changes = warnings.update(&[schedule("bad", "Mars/Olympus"), good.clone()]);
-        assert_eq!(changes.unknown.len(), 1);
-        assert_eq!(changes.unknown[0].0, name("bad"));
-        assert!(changes.unknown[0].1.contains("Mars/Olympus"), "{}", changes.unknown[0].1);
+        assert_eq!(changes.problems.len(), 1);
+        assert_eq!(changes.problems[0].0, name("bad"));
+        assert!(changes.problems[0].1.to_string().contains("Mars/Olympus"));
         let same = warnings.update(&[schedule("bad", "Mars/Olympus"), good.clone()]);
         assert_eq!(same, Changes::default());
         let changes = warnings.update(&[schedule("bad", "UTC"), good.clone()]);
@@ -99,6 +103,6 @@ mod tests {
         warnings.update(&[schedule("bad", "Mars/Olympus")]);
         warnings.update(&[]);
         let changes = warnings.update(&[schedule("bad", "Mars/Olympus")]);
-        assert_eq!(changes.unknown.len(), 1, "a new schedule of the same name");
+        assert_eq!(changes.problems.len(), 1, "a new schedule of the same name");
     }
 }

@@ -1,0 +1,129 @@
+//! The processes that an attempt has started outside of its process group, in a session of their own. They inherit the
+//! variables that name the server, the job and the attempt, and are found by them in `/proc`. When the attempt has to
+//! end, they end with it, so that they do not run beside the next attempt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::survivors::{Process, add_with_groups, of_attempt, send};
+use crate::engine::Context;
+use crate::job::JobId;
+
+/// How soon after the first search the processes are looked for again. Each interval is twice as long as the one before.
+const FIRST_INTERVAL: Duration = Duration::from_millis(10);
+/// The longest time between two searches.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(160);
+
+/// The processes of a running attempt outside of its group. When this is dropped before [`Descendants::keep`], they are
+/// killed.
+pub(super) struct Descendants {
+    search: Search,
+    on_drop: OnDrop,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum OnDrop {
+    Kill,
+    Keep,
+}
+
+/// A search for the processes, and what it has found so far.
+#[derive(Clone)]
+struct Search {
+    job: JobId,
+    attempt: u16,
+    /// The group of the first process, which is signalled as a whole.
+    own_group: Option<i32>,
+    groups: BTreeSet<i32>,
+    running: BTreeMap<i32, Process>,
+    signalled: BTreeSet<(i32, i32)>,
+}
+
+impl Descendants {
+    /// The processes of an attempt whose first process was just started.
+    pub fn of(context: &Context, first: Option<u32>) -> Descendants {
+        let search = Search {
+            job: context.id(),
+            attempt: context.attempt(),
+            own_group: first.and_then(|pid| i32::try_from(pid).ok()),
+            groups: BTreeSet::new(),
+            running: BTreeMap::new(),
+            signalled: BTreeSet::new(),
+        };
+        Descendants { search, on_drop: OnDrop::Kill }
+    }
+
+    /// Leaves the processes alone, because the attempt has ended by itself or none is left.
+    pub fn keep(&mut self) {
+        self.on_drop = OnDrop::Keep;
+    }
+
+    /// Signals every process once, and resolves when none runs. A process may start others until it has ended.
+    pub async fn signal_until_gone(&mut self, signal: Signal) {
+        let mut interval = FIRST_INTERVAL;
+        loop {
+            let mut search = self.search.clone();
+            let step = spawn_blocking(move || {
+                search.signal(signal);
+                search
+            });
+            // It fails only when the runtime shuts down.
+            let Ok(search) = step.await else { return };
+            self.search = search;
+            if self.search.running.is_empty() {
+                return;
+            }
+            sleep(interval).await;
+            interval = LONGEST_INTERVAL.min(interval * 2);
+        }
+    }
+
+    /// How many processes ran at the last search.
+    pub fn running(&self) -> usize {
+        self.search.running.len()
+    }
+}
+
+impl Drop for Descendants {
+    fn drop(&mut self) {
+        if self.on_drop == OnDrop::Keep {
+            return;
+        }
+        let mut search = self.search.clone();
+        // The process table is too long to be read on a thread of the runtime. Without a thread, they keep running.
+        let thread = std::thread::Builder::new().name("cortado-command".to_owned());
+        let _ = thread.spawn(move || search.kill());
+    }
+}
+
+impl Search {
+    /// Looks for the processes, and signals those that have not had the signal.
+    fn signal(&mut self, signal: Signal) {
+        let found = of_attempt(self.job, self.attempt);
+        add_with_groups(&found, &mut self.groups, &mut self.running);
+        let own_group = self.own_group;
+        self.running.retain(|_, process| Some(process.group) != own_group && process.runs());
+        for pid in self.running.keys() {
+            if self.signalled.insert((*pid, signal as i32)) {
+                send(*pid, signal);
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        let mut interval = FIRST_INTERVAL;
+        loop {
+            self.signal(Signal::SIGKILL);
+            // A killed process that waits for a device ends later by itself.
+            if self.running.is_empty() || interval > LONGEST_INTERVAL {
+                return;
+            }
+            std::thread::sleep(interval);
+            interval *= 2;
+        }
+    }
+}
