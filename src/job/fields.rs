@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+pub use crate::job::json::{NAME_IS_NO_TEXT, NOT_A_CHARACTER, REPEATED};
 use crate::job::number::IntegerRange;
 pub use crate::job::number::describe;
 use crate::job::schema::members;
@@ -72,14 +73,8 @@ impl FieldErrors {
 
 /// The words for a member that is missing.
 pub const REQUIRED: &str = "is required";
-/// The words for a member that occurs twice.
-pub const REPEATED: &str = "occurs more than once";
 /// The words for a value that is empty, which is not the same as one that is left out.
 pub const EMPTY: &str = "must not be empty: give it a value, or leave it out";
-/// The words for a string with half of a surrogate pair.
-pub const NOT_A_CHARACTER: &str = "must be a string, but has an escape that is not a character";
-/// The words for an object with such a name.
-pub const NAME_IS_NO_TEXT: &str = "has a member whose name is not valid text";
 
 /// A JSON object that is being read. `null` counts as a missing member, except where a method says otherwise.
 #[derive(Debug)]

@@ -1,8 +1,14 @@
-//! Comparison of two JSON texts by their meaning, in one pass over each and without recursion.
+//! Comparison of two JSON texts by their meaning, and what readers of a text could understand differently; in one pass
+//! over each and without recursion.
 
 use std::borrow::Cow;
 
-use crate::job::fields::{NAME_IS_NO_TEXT, NOT_A_CHARACTER, REPEATED};
+/// The words for a member that occurs twice.
+pub const REPEATED: &str = "occurs more than once";
+/// The words for a string with half of a surrogate pair.
+pub const NOT_A_CHARACTER: &str = "must be a string, but has an escape that is not a character";
+/// The words for an object with such a name.
+pub const NAME_IS_NO_TEXT: &str = "has a member whose name is not valid text";
 
 /// One value of a text. Children come before their parents, which refer to them by index.
 #[derive(Debug, PartialEq, Eq)]
