@@ -99,13 +99,18 @@ fn arguments() -> Result<CliCommand, ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let error = match Cli::try_parse_from(&arguments) {
         Ok(cli) => return Ok(cli.into_command()),
-        Err(error) if error.use_stderr() => error,
+        Err(error) if is_mistake(&error) => error,
         Err(help) => help.exit(),
     };
     let harmless = arguments.iter().map(|text| escaped(&text.to_string_lossy()));
-    let same = Cli::try_parse_from(harmless).err().filter(clap::Error::use_stderr);
+    let same = Cli::try_parse_from(harmless).err().filter(is_mistake);
     say(same.unwrap_or(error).render().to_string().trim_end());
     Err(ExitCode::from(FAILED))
+}
+
+/// Whether it is a mistake and not a request for help or for the version.
+fn is_mistake(error: &clap::Error) -> bool {
+    error.exit_code() != 0
 }
 
 /// Keeps other users from reading the files that this process creates, also those that a library creates. A server

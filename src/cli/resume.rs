@@ -11,7 +11,7 @@ use crate::config::ResumeArgs;
 /// # Errors
 /// When the server refuses the request or the output cannot be written.
 pub async fn run(args: ResumeArgs, out: &mut (impl Write + Send)) -> Result<(), CliError> {
-    ApiClient::new(&args.client)?.post("/api/v1/resume", &()).await?;
+    ApiClient::new(&args.client)?.post("/api/v1/resume", &serde_json::json!({})).await?;
     writeln!(out, "the server is not paused; jobs and schedules start")
         .map_err(|error| format!("cannot write: {error}"))
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -21,7 +22,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_millis(160);
 /// The processes of a running attempt outside of its group. When this is dropped before [`Descendants::keep`], they are
 /// killed.
 pub(super) struct Descendants {
-    search: Search,
+    search: DescendantSearch,
     on_drop: OnDrop,
 }
 
@@ -33,7 +34,7 @@ enum OnDrop {
 
 /// A search for the processes, and what it has found so far.
 #[derive(Clone)]
-struct Search {
+struct DescendantSearch {
     job: JobId,
     attempt: u16,
     /// The group of the first process, which is signalled as a whole.
@@ -46,7 +47,7 @@ struct Search {
 impl Descendants {
     /// The processes of an attempt whose first process was just started.
     pub fn of(context: &Context, first: Option<u32>) -> Descendants {
-        let search = Search {
+        let search = DescendantSearch {
             job: context.id(),
             attempt: context.attempt(),
             own_group: first.and_then(|pid| i32::try_from(pid).ok()),
@@ -94,13 +95,15 @@ impl Drop for Descendants {
             return;
         }
         let mut search = self.search.clone();
-        // The process table is too long to be read on a thread of the runtime. Without a thread, they keep running.
-        let thread = std::thread::Builder::new().name("cortado-command".to_owned());
-        let _ = thread.spawn(move || search.kill());
+        // The process table is too long to be read on a thread of the runtime. When the runtime shuts down, the next start
+        // finds the processes.
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn_blocking(move || search.kill()));
+        }
     }
 }
 
-impl Search {
+impl DescendantSearch {
     /// Looks for the processes, and signals those that have not had the signal.
     fn signal(&mut self, signal: Signal) {
         let found = of_attempt(self.job, self.attempt);
