@@ -45,7 +45,7 @@ const segments = (page) =>
   page.locator(".lifetime-bar rect").evaluateAll((rects) => rects.map((rect) => ({ name: rect.classList[0], ms: Number(rect.dataset.ms), width: Number(rect.getAttribute("width")), pixels: rect.getBoundingClientRect().width, title: rect.textContent })));
 
 test("the list of attempts fits into every width", async () => {
-  const job = await server.submit({ kind: "fail", payload: { times: 3, message: "connection refused" }, max_attempts: 3, backoff: { base_ms: 1, cap_ms: 1 } });
+  const job = await server.submit({ kind: "fail", payload: { times: 3, message: "connection refused" }, max_attempts: 3, backoff: { base_ms: 10, cap_ms: 10 } });
   await server.until(job.id, "discarded");
   await withPage(browser, off, async (page) => {
     await page.goto(address(job));

@@ -12,7 +12,7 @@ use crate::job::fields::{REPEATED, describe, text, texts, unknown};
 use crate::job::shorten::{MAX_NAME, shorten};
 use crate::job::{
     Cursor, EventType, FieldErrors, Filter, FilterValue, Invalid, JobQuery, QueueName, Time,
-    add_names, moment, parse_duration,
+    add_names, has_empty_name, moment, parse_duration,
 };
 
 /// The name and the value of a parameter.
@@ -189,7 +189,7 @@ fn names<T: FilterValue>(list: &mut Vec<T>, text: &str) -> Result<(), Vec<Invali
 
 /// Refuses a list with an empty element, such as `a,,b`. A program that builds one has lost a name.
 fn check_elements(text: &str) -> Result<(), Vec<Invalid>> {
-    if text.split(',').any(|name| name.trim().is_empty()) {
+    if has_empty_name(text) {
         let accepted = "every name between the commas must not be empty";
         return Err(vec![Invalid::new("list", text, accepted)]);
     }

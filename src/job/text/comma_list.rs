@@ -45,6 +45,11 @@ impl FilterValue for Tag {
     }
 }
 
+/// Whether one of the names in a list is empty, as in `a,,b`.
+pub fn has_empty_name(text: &str) -> bool {
+    text.split(',').any(|name| name.trim().is_empty())
+}
+
 /// Adds the values that the names of a list stand for, each once; `read` maps a name to its values. Blanks around a
 /// name and empty names beside others are ignored. `what` is the name of the list in the API.
 ///
