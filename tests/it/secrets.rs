@@ -76,7 +76,7 @@ async fn no_page_answer_or_log_line_shows_a_secret() {
     let dir = Dir::new();
     let args = ["--config", &dir.config(CONFIG), "--log", "debug"];
     let server = Server::start(&dir, &args).await;
-    let (_, scheduled) = post(&server, "/api/v1/schedules/nightly/run", &Value::Null).await;
+    let (_, scheduled) = post(&server, "/api/v1/schedules/nightly/run", &json!({})).await;
     let command = json!({"kind": "command", "payload": {"name": "report", "args": {"input": "x"}},
                          "max_attempts": 1});
     let (_, ran) = post(&server, "/api/v1/jobs?wait=60s", &command).await;
