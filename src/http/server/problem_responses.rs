@@ -113,34 +113,23 @@ fn status_of_generated(bytes: &[u8]) -> Option<StatusCode> {
         .find(|known| known.as_u16() == status)
 }
 
-/// Whether a head declares a `Content-Length` with so many digits that hyper refuses the head, as if it were itself too long
-/// or malformed. Only every twentieth byte is looked at, unless it is a digit.
-fn declares_uncountable_length(head: &[u8]) -> bool {
+/// Whether the head at the beginning of the bytes declares a `Content-Length` with so many digits that hyper refuses the
+/// head, as if it were itself too long or malformed.
+fn declares_uncountable_length(bytes: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length:";
     /// The number of digits of the largest length that hyper cannot count is at least this.
-    const DIGITS: usize = 20;
-    /// The name of the header with the blanks that clients put around it.
-    const MAX_NAME: usize = 40;
-    let mut at = DIGITS - 1;
-    while let Some(byte) = head.get(at) {
-        if byte.is_ascii_digit() {
-            let is_no_digit = |byte: &u8| !byte.is_ascii_digit();
-            let begin = head[..at].iter().rposition(is_no_digit).map_or(0, |before| before + 1);
-            let end = head[at..].iter().position(is_no_digit).map_or(head.len(), |n| at + n);
-            // The name of the header is short, so a body with many digits is not looked through again and again.
-            let name = head[begin.saturating_sub(MAX_NAME)..begin].trim_ascii_end();
-            let name = name.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-            if end - begin >= DIGITS
-                && head[begin] != b'0'
-                && name.eq_ignore_ascii_case(b"content-length:")
-                && head[end..].trim_ascii_start().len() < head[end..].len()
-            {
-                return true;
-            }
-            at = end;
-        }
-        at += DIGITS;
-    }
-    false
+    const MIN_DIGITS: usize = 20;
+    // hyper accepts empty lines before a head; the next empty line ends it.
+    let lines = bytes.trim_ascii_start().split_inclusive(|byte| *byte == b'\n');
+    lines.take_while(|line| !line.trim_ascii().is_empty()).any(|line| {
+        let Some((name, value)) = line.split_at_checked(NAME.len()) else { return false };
+        let value = value.trim_ascii_start();
+        let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        name.eq_ignore_ascii_case(NAME)
+            && digits >= MIN_DIGITS
+            && value[0] != b'0'
+            && value.get(digits).is_some_and(u8::is_ascii_whitespace)
+    })
 }
 
 /// The problem of a request head that hyper refused with this status.
@@ -265,6 +254,24 @@ mod tests {
             "",
         ] {
             assert_eq!(status_of_generated(others.as_bytes()), None, "{others}");
+        }
+    }
+
+    #[test]
+    fn only_a_head_declares_a_length() {
+        let long = "18446744073709551615";
+        for (bytes, expected) in [
+            (format!("POST /jobs HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: {long}\r\n\r\n"), true),
+            (format!("\r\nPOST / HTTP/1.1\r\nContent-Length:{long}{long} \r\n"), true),
+            (format!("POST / HTTP/1.1\nContent-Length: {long}\n\n"), true),
+            ("POST / HTTP/1.1\r\nContent-Length: 1844674407370955161\r\n\r\n".into(), false),
+            (format!("POST / HTTP/1.1\r\nContent-Length: 0{long}\r\n\r\n"), false),
+            (format!("POST / HTTP/1.1\r\nContent-Length: {long}"), false),
+            (format!("POST / HTTP/1.1\r\nX-Content-Length: {long}\r\n\r\n"), false),
+            (format!("POST / HTTP/1.1\r\n\r\nContent-Length: {long}\r\n"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(declares_uncountable_length(bytes.as_bytes()), expected, "{bytes:?}");
         }
     }
 
