@@ -28,11 +28,12 @@ enum OpenContainer<'a> {
     Object(Vec<(Cow<'a, str>, usize)>, Option<Cow<'a, str>>),
 }
 
-/// The values of a valid JSON text, the root last. `None` when an object has a duplicate key or the text is invalid.
-fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
-    let (mut nodes, mut open): (Vec<Node>, Vec<OpenContainer>) = (Vec::new(), Vec::new());
+/// The tokens of a JSON text, each with its first byte: strings, numbers and literals as they are written, and single
+/// characters.
+fn tokens(text: &str) -> impl Iterator<Item = (u8, &str)> {
     let mut rest = text.trim_start();
-    while let Some(first) = rest.bytes().next() {
+    std::iter::from_fn(move || {
+        let first = rest.bytes().next()?;
         let length = match first {
             b'"' => text_length(rest),
             b'{' | b'[' | b'}' | b']' | b',' | b':' => 1,
@@ -40,6 +41,14 @@ fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
         };
         let (token, after) = rest.split_at_checked(length)?;
         rest = after.trim_start();
+        Some((first, token))
+    })
+}
+
+/// The values of a valid JSON text, the root last. `None` when an object has a duplicate key or the text is invalid.
+fn nodes(text: &str) -> Option<Vec<Node<'_>>> {
+    let (mut nodes, mut open): (Vec<Node>, Vec<OpenContainer>) = (Vec::new(), Vec::new());
+    for (first, token) in tokens(text) {
         let node = match first {
             b'[' => {
                 open.push(OpenContainer::Array(Vec::new()));
@@ -99,17 +108,10 @@ enum OpenPath<'a> {
 pub fn ambiguities(text: &str, max: usize) -> Vec<(String, &'static str)> {
     let mut open: Vec<OpenPath> = Vec::new();
     let mut found: Vec<(String, &'static str)> = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.bytes().next()
-        && found.len() < max
-    {
-        let length = match first {
-            b'"' => text_length(rest),
-            b'{' | b'[' | b'}' | b']' | b',' | b':' => 1,
-            _ => rest.find(is_end_of_word).unwrap_or(rest.len()).max(1),
-        };
-        let Some((token, after)) = rest.split_at_checked(length) else { break };
-        rest = after.trim_start();
+    for (first, token) in tokens(text) {
+        if found.len() >= max {
+            break;
+        }
         match first {
             b'[' => open.push(OpenPath::Array(0)),
             b'{' => open.push(OpenPath::Object { names: Vec::new(), is_named: false }),
