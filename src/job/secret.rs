@@ -6,11 +6,12 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use url::Url;
 
+use super::schema::members;
 use super::{Json, Kind};
 
 /// The text in place of a secret.
@@ -122,13 +123,13 @@ pub fn without_secrets<'a>(kind: &Kind, payload: &'a Json) -> Cow<'a, Json> {
     if kind.as_str() != "http" || !text.starts_with('{') {
         return Cow::Borrowed(payload);
     }
-    let Ok(MemberList(members)) = serde_json::from_str(text) else {
+    let Some(members) = members(text) else {
         // A key that is not a text: such a job cannot run, and where its headers are is unknown.
         return Cow::Owned(Json::of(NOT_SHOWN).unwrap_or_else(|_| Json::null()));
     };
     let mut secrets: Vec<(Range<usize>, Cow<'_, str>)> = Vec::new();
     for (name, value) in members {
-        match name.as_str() {
+        match name.as_ref() {
             "headers" => secrets.extend(headers(text, value)),
             "url" => secrets.extend(url(text, value)),
             _ => {}
@@ -149,7 +150,7 @@ pub fn without_secrets<'a>(kind: &Kind, payload: &'a Json) -> Cow<'a, Json> {
 
 /// The places of the values of secret headers.
 fn headers<'a>(text: &str, value: &'a RawValue) -> Vec<(Range<usize>, Cow<'a, str>)> {
-    let Ok(MemberList(members)) = serde_json::from_str(value.get()) else { return Vec::new() };
+    let members = members(value.get()).unwrap_or_default();
     let secret = members.into_iter().filter(|(name, _)| is_secret_header(name));
     secret.map(|(_, value)| (range(text, value), Cow::Borrowed(NOT_SHOWN))).collect()
 }
@@ -175,33 +176,6 @@ fn is_secret_header(name: &str) -> bool {
 fn range(text: &str, value: &RawValue) -> Range<usize> {
     let start = value.get().as_ptr().addr() - text.as_ptr().addr();
     start..start + value.get().len()
-}
-
-/// All members of an object in their order, also those whose name occurs twice.
-struct MemberList<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for MemberList<'de> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct MemberReader;
-
-        impl<'de> Visitor<'de> for MemberReader {
-            type Value = MemberList<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<MemberList<'de>, M::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(MemberList(members))
-            }
-        }
-
-        input.deserialize_map(MemberReader)
-    }
 }
 
 #[cfg(test)]
