@@ -21,7 +21,7 @@ pub use args::{
 };
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
-pub use parts::{AuthSettings, Config, LogConfig, StopSettings, needs_token};
+pub use parts::{AuthSettings, Config, LogConfig, StopSettings, is_reachable_by_others};
 pub use settings::Setting;
 
 impl Config {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, bail};
 use url::Url;
 
-use crate::config::{AuthSettings, Config, needs_token};
+use crate::config::{AuthSettings, Config, is_reachable_by_others};
 use crate::http::Access;
 use crate::http::layers::auth::Hosts;
 
@@ -63,7 +63,8 @@ impl TokenChoice {
             (None, None) => variable.map(|token| AuthSettings::parse(&token)),
         };
         let auth = given.transpose().map_err(|why| anyhow::anyhow!("the token: {why}"))?;
-        if auth.is_none() && needs_token(listen) && self.missing == MissingToken::Refused {
+        if auth.is_none() && is_reachable_by_others(listen) && self.missing == MissingToken::Refused
+        {
             bail!(
                 "other machines can reach {listen}, which requires a token: set {TOKEN_VARIABLE} or call \
                  `Builder::auth_token`, listen on a loopback address such as 127.0.0.1:8080, or call \
@@ -78,10 +79,10 @@ impl TokenChoice {
 pub fn conditions(config: &Config) -> Access {
     let base = config.base_url.as_ref();
     let host = base.and_then(Url::host_str).map(str::to_owned);
-    let hosts = if config.listen.ip().to_canonical().is_loopback() {
-        Hosts::Loopback { also: host.into_iter().collect() }
-    } else {
+    let hosts = if is_reachable_by_others(config.listen) {
         Hosts::Any
+    } else {
+        Hosts::Loopback { also: host.into_iter().collect() }
     };
     let origin = base.map(|url| url.origin().ascii_serialization());
     let token = config.auth.as_ref().map(|auth| auth.token.clone());

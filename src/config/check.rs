@@ -15,7 +15,7 @@ use super::file::{
 };
 use super::{
     AuthSettings, Config, ConfigError, FileConfig, InvalidSetting, LogConfig, StopSettings,
-    needs_token,
+    is_reachable_by_others,
 };
 use super::{schedules, settings};
 use crate::clock::{Clock as _, SystemClock};
@@ -38,7 +38,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     let token = file.auth.token.as_ref();
     let auth =
         token.and_then(|token| problems.take("auth.token", AuthSettings::parse(token.expose())));
-    if token.is_none() && needs_token(file.listen) {
+    if token.is_none() && is_reachable_by_others(file.listen) {
         problems.add(
             "listen",
             format!(

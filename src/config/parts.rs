@@ -96,7 +96,7 @@ impl AuthSettings {
     }
 }
 
-/// Whether a server on this address requires a token, because other machines can reach it.
-pub fn needs_token(listen: SocketAddr) -> bool {
+/// Whether other machines can reach a server on this address, so that it requires a token.
+pub fn is_reachable_by_others(listen: SocketAddr) -> bool {
     !listen.ip().to_canonical().is_loopback()
 }
