@@ -47,6 +47,21 @@ const MAX_TAGS: usize = super::MAX_TAGS - 1;
 const LATE_MS: IntegerRange = IntegerRange::new(1_000, super::MAX_DELAY_MS as i64);
 
 impl ScheduleSubmission {
+    /// A schedule without a time that submits such jobs.
+    pub fn of_jobs(job: Submission) -> Self {
+        ScheduleSubmission {
+            kind: job.kind,
+            payload: job.payload,
+            queue: job.queue,
+            priority: job.priority,
+            max_attempts: job.max_attempts,
+            backoff: job.backoff,
+            timeout_ms: job.timeout_ms,
+            tags: job.tags,
+            ..ScheduleSubmission::default()
+        }
+    }
+
     /// Reads a schedule from JSON.
     ///
     /// # Errors
@@ -69,16 +84,9 @@ impl ScheduleSubmission {
         let submission = ScheduleSubmission {
             cron: fields.required_text("cron", &mut errors).unwrap_or_default().into(),
             zone: fields.text("zone", &mut errors).map(Into::into),
-            kind: job.kind,
-            payload: job.payload,
-            queue: job.queue,
-            priority: job.priority,
-            max_attempts: job.max_attempts,
-            backoff: job.backoff,
-            timeout_ms: job.timeout_ms,
-            tags: job.tags,
             overlap: overlap.unwrap_or_default(),
             max_late_ms: super::milliseconds(max_late),
+            ..ScheduleSubmission::of_jobs(job)
         };
         if submission.zone.as_ref().is_some_and(|zone| zone.trim().is_empty()) {
             errors.add("zone", EMPTY);

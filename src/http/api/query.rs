@@ -68,7 +68,9 @@ impl Parameters {
     ) -> Result<(), Problem> {
         let mut errors = FieldErrors::default();
         for (name, value) in self.read(query, &mut errors) {
-            errors.take(name.clone().into_owned(), read(&name, &value));
+            if let Err(message) = read(&name, &value) {
+                errors.add(name.into_owned(), message);
+            }
         }
         if errors.is_empty() {
             return Ok(());

@@ -92,16 +92,9 @@ impl ScheduleForm {
         let submission = ScheduleSubmission {
             cron: self.cron.clone(),
             zone: filled(&self.zone),
-            kind: job.kind,
-            payload: job.payload,
-            queue: job.queue,
-            priority: job.priority,
-            max_attempts: job.max_attempts,
-            backoff: job.backoff,
-            timeout_ms: job.timeout_ms,
-            tags: Some(job.tags.unwrap_or_default()),
             overlap: if self.skips() { Overlap::Skip } else { Overlap::Allow },
             max_late_ms: duration("max_late", &self.max_late, &mut errors),
+            ..ScheduleSubmission::of_jobs(job)
         };
         match (name, submission.into_spec(Origin::Api, now)) {
             (Some(name), Ok(spec)) if errors.is_empty() => Ok((name, spec)),
