@@ -2,7 +2,6 @@
 //! texts in which they are written as escapes. Pages, the client commands and the log of the server use it.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 /// Whether a character cannot be seen or changes the direction of others: the categories Cc and Cf of Unicode, line and
 /// paragraph separators, and the letters without a shape among the default ignorable code points.
@@ -62,33 +61,35 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 /// A text of JSON for a terminal or a program. It has the same value, because such characters occur in JSON only within
 /// strings, except for white space.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
-    if !json.contains(|char| char != '\n' && is_unsafe_on_terminal(char)) {
-        return Cow::Borrowed(json);
-    }
-    let mut safe = String::with_capacity(json.len() + 16);
-    for char in json.chars() {
-        match char {
-            '\n' => safe.push(char),
-            '\t' | '\r' => safe.push(' '),
-            _ if is_unsafe_on_terminal(char) => safe.push_str(&json_escape(char)),
-            _ => safe.push(char),
-        }
-    }
-    Cow::Owned(safe)
+    let is_unsafe = |char| char != '\n' && is_unsafe_on_terminal(char);
+    replaced(json, is_unsafe, |char, safe| match char {
+        '\t' | '\r' => safe.push(' '),
+        _ => safe.push_str(&json_escape(char)),
+    })
+}
+
+/// A text of JSON in which the characters that could not be seen are escaped. It has the same value, as above.
+pub fn visible_json(json: &str) -> Cow<'_, str> {
+    let is_invisible = |char| is_hidden(char) && !matches!(char, '\n' | '\t' | '\r');
+    replaced(json, is_invisible, |char, safe| safe.push_str(&json_escape(char)))
 }
 
 fn escaped(text: &str, must_be_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&must_be_escaped) {
+    replaced(text, must_be_escaped, |char, safe| safe.extend(char.escape_default()))
+}
+
+/// A text in which `write` replaces the characters that must be replaced.
+fn replaced(
+    text: &str,
+    must_be_replaced: impl Fn(char) -> bool,
+    write: impl Fn(char, &mut String),
+) -> Cow<'_, str> {
+    if !text.contains(&must_be_replaced) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
     for char in text.chars() {
-        if must_be_escaped(char) {
-            // Writing into a String cannot fail.
-            let _ = write!(safe, "{}", char.escape_default());
-        } else {
-            safe.push(char);
-        }
+        if must_be_replaced(char) { write(char, &mut safe) } else { safe.push(char) }
     }
     Cow::Owned(safe)
 }

@@ -4,8 +4,7 @@ use axum::http::{HeaderMap, header};
 
 use crate::http::layers::base_path::Address;
 use crate::http::layers::session::has_cookie;
-
-use super::visible_text::escape_hidden;
+use crate::job::hidden::visible_json;
 
 /// The longest JSON that a command contains, in bytes.
 pub const MAX_BODY: usize = 16 * 1_024;
@@ -44,7 +43,7 @@ impl SubmitEndpoint {
             command += " \\\n  -H \"authorization: Bearer $CORTADO_AUTH_TOKEN\"";
         }
         match body.len() {
-            0..=MAX_BODY => command + &format!(" \\\n  -d {}", quoted(&escape_hidden(body))),
+            0..=MAX_BODY => command + &format!(" \\\n  -d {}", quoted(&visible_json(body))),
             _ => format!("# {}\n{command} \\\n  -d @job.json", TOO_LONG),
         }
     }

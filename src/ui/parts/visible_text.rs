@@ -115,17 +115,6 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A JSON text in which the characters that could not be seen are escaped. Its value stays the same, because such
-/// characters occur in JSON only within strings.
-pub fn escape_hidden(json: &str) -> Cow<'_, str> {
-    let must_be_escaped = |char: char| is_hidden(char) && !matches!(char, '\n' | '\t' | '\r');
-    if !json.contains(must_be_escaped) {
-        return Cow::Borrowed(json);
-    }
-    let escaped = |char| if must_be_escaped(char) { json_escape(char) } else { String::from(char) };
-    Cow::Owned(json.chars().map(escaped).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
