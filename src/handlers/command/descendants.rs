@@ -2,7 +2,6 @@
 //! variables that name the server, the job and the attempt, and are found by them in `/proc`. When the attempt has to
 //! end, they end with it, so that they do not run beside the next attempt.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -10,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::survivors::{Process, add_with_groups, of_attempt, send};
+use super::survivors::{SignalledProcesses, of_attempt};
 use crate::engine::Context;
 use crate::job::JobId;
 
@@ -39,9 +38,7 @@ struct DescendantSearch {
     attempt: u16,
     /// The group of the first process, which is signalled as a whole.
     own_group: Option<i32>,
-    groups: BTreeSet<i32>,
-    running: BTreeMap<i32, Process>,
-    signalled: BTreeSet<(i32, i32)>,
+    processes: SignalledProcesses,
 }
 
 impl Descendants {
@@ -51,9 +48,7 @@ impl Descendants {
             job: context.id(),
             attempt: context.attempt(),
             own_group: first.and_then(|pid| i32::try_from(pid).ok()),
-            groups: BTreeSet::new(),
-            running: BTreeMap::new(),
-            signalled: BTreeSet::new(),
+            processes: SignalledProcesses::default(),
         };
         Descendants { search, on_drop: OnDrop::Kill }
     }
@@ -75,7 +70,7 @@ impl Descendants {
             // It fails only when the runtime shuts down.
             let Ok(search) = step.await else { return };
             self.search = search;
-            if self.search.running.is_empty() {
+            if self.running() == 0 {
                 return;
             }
             sleep(interval).await;
@@ -85,7 +80,7 @@ impl Descendants {
 
     /// How many processes ran at the last search.
     pub fn running(&self) -> usize {
-        self.search.running.len()
+        self.search.processes.running()
     }
 }
 
@@ -107,14 +102,7 @@ impl DescendantSearch {
     /// Looks for the processes, and signals those that have not had the signal.
     fn signal(&mut self, signal: Signal) {
         let found = of_attempt(self.job, self.attempt);
-        add_with_groups(&found, &mut self.groups, &mut self.running);
-        let own_group = self.own_group;
-        self.running.retain(|_, process| Some(process.group) != own_group && process.runs());
-        for pid in self.running.keys() {
-            if self.signalled.insert((*pid, signal as i32)) {
-                send(*pid, signal);
-            }
-        }
+        self.processes.signal(&found, self.own_group, signal);
     }
 
     fn kill(&mut self) {
@@ -122,7 +110,7 @@ impl DescendantSearch {
         loop {
             self.signal(Signal::SIGKILL);
             // A killed process that waits for a device ends later by itself.
-            if self.running.is_empty() || interval > LONGEST_INTERVAL {
+            if self.processes.running() == 0 || interval > LONGEST_INTERVAL {
                 return;
             }
             std::thread::sleep(interval);

@@ -68,56 +68,68 @@ pub(super) fn of_attempt(job: JobId, attempt: u16) -> Vec<Survivor> {
     of_this.map(|found| found.survivor).filter(|it| it.key() == (job, attempt)).collect()
 }
 
-/// Sends a signal to a process.
-pub(super) fn send(pid: i32, signal: Signal) {
-    // An error means that it has ended, or belongs to another user.
-    let _ = kill(Pid::from_raw(pid), signal);
-}
-
 /// Ends processes and everything in their groups: SIGTERM first, and SIGKILL after the grace. Returns how many are still
 /// running, which cannot be ended.
 pub fn end(survivors: &[Survivor], grace: Duration) -> usize {
     let lost: BTreeSet<(JobId, u16)> = survivors.iter().map(Survivor::key).collect();
-    let mut all = BTreeMap::new();
-    let mut groups = BTreeSet::new();
+    let mut all = SignalledProcesses::default();
     for (signal, limit) in [(Signal::SIGTERM, grace), (Signal::SIGKILL, KILL_TIMEOUT)] {
         let begun = Instant::now();
-        let mut signalled = BTreeSet::new();
         loop {
             // A process may start others until it has ended.
             let newest = find().into_iter().filter(|it| lost.contains(&it.key()));
             let known = survivors.iter().filter(|survivor| survivor.process.runs());
             let found: Vec<Survivor> = newest.chain(known.cloned()).collect();
-            add_with_groups(&found, &mut groups, &mut all);
-            all.retain(|_, process: &mut Process| process.runs());
-            for pid in all.keys().filter(|pid| signalled.insert(**pid)) {
-                send(*pid, signal);
-            }
-            if all.is_empty() || begun.elapsed() >= limit {
+            all.signal(&found, None, signal);
+            if all.running() == 0 || begun.elapsed() >= limit {
                 break;
             }
             std::thread::sleep(POLL_INTERVAL);
         }
     }
-    all.len()
+    all.running()
 }
 
-/// Adds processes and those in their groups, which may have removed the variable from their environment. The group of a
-/// command has the id of its first process; a group whose leader runs without the variable is another one.
-pub(super) fn add_with_groups(
-    found: &[Survivor],
-    groups: &mut BTreeSet<i32>,
-    all: &mut BTreeMap<i32, Process>,
-) {
-    all.extend(found.iter().map(|survivor| (survivor.process.pid, survivor.process)));
-    for Survivor { process, .. } in found {
-        if all.contains_key(&process.group) || Process::read(process.group).is_none() {
-            groups.insert(process.group);
+/// Processes that are to end, and which signals they have had.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SignalledProcesses {
+    running: BTreeMap<i32, Process>,
+    groups: BTreeSet<i32>,
+    signalled: BTreeSet<(i32, i32)>,
+}
+
+impl SignalledProcesses {
+    /// Adds processes and their groups, and signals all that run and have not had the signal. The group that is spared
+    /// is signalled by others.
+    pub fn signal(&mut self, found: &[Survivor], spared_group: Option<i32>, signal: Signal) {
+        self.add_with_groups(found);
+        self.running.retain(|_, process| Some(process.group) != spared_group && process.runs());
+        for pid in self.running.keys() {
+            if self.signalled.insert((*pid, signal as i32)) {
+                // An error means that it has ended, or belongs to another user.
+                let _ = kill(Pid::from_raw(*pid), signal);
+            }
         }
     }
-    let processes = pids().into_iter().filter_map(Process::read);
-    let members = processes.filter(|process| groups.contains(&process.group));
-    all.extend(members.map(|process| (process.pid, process)));
+
+    /// How many of them ran when they were signalled last.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Adds processes and those in their groups, which may have removed the variable from their environment. The group of
+    /// a command has the id of its first process; a group whose leader runs without the variable is another one.
+    fn add_with_groups(&mut self, found: &[Survivor]) {
+        self.running.extend(found.iter().map(|survivor| (survivor.process.pid, survivor.process)));
+        for Survivor { process, .. } in found {
+            if self.running.contains_key(&process.group) || Process::read(process.group).is_none() {
+                self.groups.insert(process.group);
+            }
+        }
+        let processes = pids().into_iter().filter_map(Process::read);
+        let members = processes.filter(|process| self.groups.contains(&process.group));
+        self.running.extend(members.map(|process| (process.pid, process)));
+    }
 }
 
 fn pids() -> Vec<i32> {
@@ -225,11 +237,11 @@ mod tests {
         assert!(found.iter().all(|survivor| survivor.job != kept), "{found:?}");
         let lost: Vec<_> = found.into_iter().filter(|survivor| survivor.job == lost).collect();
         assert!(lost.len() >= 2 && lost.iter().all(|survivor| survivor.attempt == 3), "{lost:?}");
-        let (mut groups, mut all) = (BTreeSet::new(), BTreeMap::new());
-        add_with_groups(&lost, &mut groups, &mut all);
-        assert_eq!(all.len(), lost.len() + 1, "the one without the variable is in the group");
+        let mut all = SignalledProcesses::default();
+        all.add_with_groups(&lost);
+        assert_eq!(all.running(), lost.len() + 1, "the one without the variable is in the group");
         assert_eq!(end(&lost, Duration::ZERO), 0);
-        assert!(all.values().all(|process| !process.runs()));
+        assert!(all.running.values().all(|process| !process.runs()));
         assert!(!of_earlier.wait().unwrap().success());
 
         let group = i32::try_from(of_this.id()).unwrap();
