@@ -55,6 +55,12 @@ test("the list of attempts fits into every width", async () => {
       const lines = await page.locator(".attempt-line").evaluateAll((lines) => lines.map((line) => [line.scrollWidth, line.clientWidth]));
       assert.equal(lines.length, 3);
       for (const [needed, given] of lines) assert.ok(needed <= given, `${width} px: a line needs ${needed} of ${given} px`);
+      // The longest outcome leaves room before the duration.
+      const room = await page.locator(".attempt-line").first().evaluate((line) => {
+        line.querySelector(".badge").textContent = "interrupted";
+        return line.querySelector(".attempt-took").getBoundingClientRect().left - line.querySelector(".badge").getBoundingClientRect().right;
+      });
+      assert.ok(room >= 4, `${width} px: ${room} px between outcome and duration`);
     }
   });
 });
