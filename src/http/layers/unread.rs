@@ -136,6 +136,12 @@ impl HttpBody for CountedBody {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::http::Method;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
     use super::*;
 
     #[test]
@@ -170,6 +176,33 @@ mod tests {
         assert!(unread.check(client("192.0.2.2:1")).is_ok());
         drop(two);
         assert!(unread.check(client("192.0.2.1:1")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_change_is_answered_in_full_beside_a_response_that_nobody_reads() {
+        let unread =
+            Arc::new(Unread::new(&HttpLimits { max_unread: 400_000, ..HttpLimits::default() }));
+        let routes = Router::new()
+            .route("/", get(|| async { vec![b'x'; 70_000] }).post(|| async { vec![b'x'; 200_000] }))
+            .layer(from_fn(move |request, next| count(unread.clone(), request, next)));
+        let send = |method: Method| {
+            let mut request = Request::builder().method(method).body(Body::empty()).unwrap();
+            let client: SocketAddr = "192.0.2.1:1".parse().unwrap();
+            request.extensions_mut().insert(ConnectInfo(client));
+            routes.clone().oneshot(request)
+        };
+        let held = send(Method::GET).await.unwrap();
+        assert_eq!(held.status(), StatusCode::OK);
+        let refused = send(Method::GET).await.unwrap();
+        assert_eq!(
+            refused.status(),
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a second one exceeds the share"
+        );
+        let changed = send(Method::POST).await.unwrap();
+        assert_eq!(changed.status(), StatusCode::OK);
+        assert_eq!(changed.into_body().size_hint().exact(), Some(200_000));
+        drop(held);
     }
 
     #[tokio::test]
