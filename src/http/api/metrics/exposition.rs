@@ -163,7 +163,7 @@ fn media_range(element: &str) -> (String, Option<&str>, u32) {
     (name, version, weight)
 }
 
-/// LabelText in braces, or nothing if there are none.
+/// Labels in braces, or nothing if there are none.
 struct LabelText<'a>(&'a LabelSet);
 
 impl fmt::Display for LabelText<'_> {
