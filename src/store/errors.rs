@@ -1,6 +1,7 @@
 //! The errors of the verbs of a store.
 
 use super::reused_key::ReusedKey;
+use crate::access::AccessRefusal;
 use crate::job::Refused;
 
 /// Why a store could not do its work, whatever it was asked to do. A verb that can also refuse a request has an error
@@ -76,6 +77,17 @@ pub enum ControlError {
     /// The control needs a new queue, and there would be too many.
     #[error(transparent)]
     TooManyQueues(#[from] TooManyQueues),
+    /// The store could not do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why users, tokens, sessions or share links were not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// The rules refuse it.
+    #[error(transparent)]
+    Refused(#[from] AccessRefusal),
     /// The store could not do its work.
     #[error(transparent)]
     Store(#[from] StoreError),

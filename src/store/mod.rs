@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
+use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::ClockJump;
 use crate::job::{
-    Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueChange,
+    Actor, Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueChange,
     QueueName, Schedule, Status, Time, Verdict, WorkerName,
 };
 use crate::supervise::PartFailures;
 
+mod access_row;
 mod clock_changes;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -36,7 +38,8 @@ pub mod snapshot;
 mod stats;
 
 pub use errors::{
-    ControlError, EnqueueError, JobControlError, SettleError, StoreError, TooManyQueues,
+    AccessError, ControlError, EnqueueError, JobControlError, SettleError, StoreError,
+    TooManyQueues,
 };
 pub use export::{ExportCheck, ExportReader, ExportWriter};
 pub use limits::{Keep, Retention, StoreLimits};
@@ -130,6 +133,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every schedule by name, and the cursor at which they were read.
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError>;
+
+    /// Changes users, tokens, sessions or share links, in the name of an actor; [`AccessTable::apply`] has the rules.
+    /// Nothing of them is ever in a list, an export or the log but what their events say, which hold no secret.
+    async fn access(
+        &self,
+        command: AccessCommand,
+        by: Option<Actor>,
+    ) -> Result<AccessApplied, AccessError>;
+
+    /// The table of users, tokens, sessions and share links as of the newest durable change, and its later versions. It
+    /// is cheap and never waits. Every table has a signing key, which stays the same over restarts.
+    fn access_table(&self) -> watch::Receiver<Arc<AccessTable>>;
 
     /// Does what is due, in this order: due schedules enqueue their jobs (by time, then name; see [`Schedule::due`]),
     /// due jobs become available (by `run_at`, then id), jobs whose lease has expired are rescued (by the end of the
