@@ -1,19 +1,23 @@
-//! The login page. A person enters the server's token, and the response opens a session and leads back to the page that
-//! they wanted.
+//! The login page. A person enters a name and a password, or a token, and the response opens a session and leads back to
+//! the page that they wanted.
 
 use askama::Template;
-use axum::extract::{Extension, Query};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::Query;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use crate::http::access::sessions::{BrowserVisit, LogInError};
 use crate::http::layers::base_path::Address;
-use crate::http::layers::login_limiter::{LoginFailure, LoginGate};
-use crate::http::layers::session::BrowserScheme;
+use crate::http::layers::login_limiter::LoginFailure;
+use crate::job::Secret;
 
+use super::layout::error::UiError;
 use super::layout::form_fields::{Accepts, NoFields, PostedForm};
 use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::viewer::Viewer;
 use super::layout::visit::Visit;
+use super::submit::form_value::cut;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -22,9 +26,12 @@ struct LoginPage {
     /// The page to open afterwards, relative to the base path.
     next: String,
     note: &'static str,
-    /// The error of the field; empty when nothing was entered yet.
+    /// The name as it was typed.
+    name: String,
+    /// Why the last login failed; empty when nothing was entered yet.
     wrong: String,
-    is_signed_in: bool,
+    /// Who is logged in already.
+    logged_in: Option<String>,
 }
 
 /// The query of the page.
@@ -34,11 +41,11 @@ pub struct LoginQuery {
     next: String,
 }
 
-/// The form, which sends the token and the page to open afterwards.
+/// The form, which sends the name, the password or a token in its place, and the page to open afterwards.
 pub struct LoginForm;
 
 impl Accepts for LoginForm {
-    const ONCE: &'static [&'static str] = &["token", "next"];
+    const ONCE: &'static [&'static str] = &["name", "password", "next"];
 }
 
 /// The longest page address that is returned to, in bytes.
@@ -54,23 +61,21 @@ pub fn required(address: &Address) -> Response {
             "Your last action was not carried out because you were not logged in. Log in and repeat it.",
         )
     };
-    login_page(StatusCode::UNAUTHORIZED, address, next, note, String::new())
+    page(StatusCode::UNAUTHORIZED, &LoginPage { note, ..LoginPage::of(address, next) })
 }
 
 /// `GET /login`
-pub async fn show(
-    login: Option<Extension<LoginGate>>,
-    visit: Visit,
-    headers: HeaderMap,
-    Query(query): Query<LoginQuery>,
-) -> Response {
+pub async fn show(visit: Visit, Query(query): Query<LoginQuery>) -> Response {
     let next = own_page(&query.next);
-    match login {
-        None => see_other(next).into_response(),
-        Some(Extension(login)) => {
-            let mut view = LoginPage::of(&visit, next, "", String::new());
-            view.is_signed_in = login.session.is_open(&headers);
-            view.layout = view.layout.with_notices(&visit);
+    match (visit.authenticator(), visit.principal()) {
+        (Some(authenticator), None) if !authenticator.is_required() => {
+            see_other(next).into_response()
+        }
+        (None, _) => see_other(next).into_response(),
+        (Some(_), principal) => {
+            let mut view = LoginPage::of(&visit, next);
+            view.logged_in = principal.map(|known| known.actor.name().to_owned());
+            view.layout = Layout { viewer: Viewer::Unknown, ..view.layout.with_notices(&visit) };
             page(StatusCode::OK, &view)
         }
     }
@@ -78,70 +83,93 @@ pub async fn show(
 
 /// `POST /login`
 pub async fn sign_in(
-    login: Option<Extension<LoginGate>>,
-    address: Address,
-    headers: HeaderMap,
+    visit: Visit,
+    browser: BrowserVisit,
     form: PostedForm<LoginForm>,
-) -> Response {
+) -> Result<Response, UiError> {
     let next = own_page(form.value("next"));
-    let Some(Extension(login)) = login else { return see_other(next).into_response() };
-    let LoginGate { session, limiter, client } = login;
-    let refused = |status, wrong: &str| login_page(status, &address, next, "", wrong.to_owned());
-    let token = form.value("token").trim();
-    if token.is_empty() {
-        return refused(StatusCode::UNAUTHORIZED, "Enter the token.");
+    let Some(authenticator) = visit.authenticator().filter(|known| known.is_required()) else {
+        return Ok(see_other(next).into_response());
+    };
+    let (name, password) = (form.value("name").trim(), form.value("password"));
+    let refused = |status, wrong: String| {
+        let mut view = LoginPage { wrong, name: name.to_owned(), ..LoginPage::of(&visit, next) };
+        cut([&mut view.name]);
+        page(status, &view)
+    };
+    if password.is_empty() {
+        let wrong = if name.is_empty() {
+            "Enter a name and a password, or a token."
+        } else {
+            "Enter the password."
+        };
+        return Ok(refused(StatusCode::UNAUTHORIZED, wrong.to_owned()));
     }
-    match limiter.attempt(client, || session.accepts(token)) {
-        Ok(()) => {}
-        Err(LoginFailure::Wrong) => {
-            return refused(StatusCode::UNAUTHORIZED, "This token is not correct.");
+    // A token that was copied may have spaces around it; a password may begin with one.
+    let secret = if name.is_empty() { password.trim() } else { password };
+    let wrong = if name.is_empty() {
+        "This token is not correct."
+    } else {
+        "The name or the password is not correct."
+    };
+    match authenticator.log_in(&browser, name, Secret::new(secret.to_owned())).await {
+        Ok(cookie) => Ok(([(header::SET_COOKIE, cookie)], see_other(next)).into_response()),
+        Err(LogInError::NotStored(error)) => Err(error.into()),
+        Err(LogInError::Failed(failure)) => {
+            let (status, wrong) = login_failure(failure, wrong);
+            let page = refused(status, wrong);
+            Ok(match failure {
+                LoginFailure::TooMany(failures) => {
+                    ([(header::RETRY_AFTER, failures.seconds().to_string())], page).into_response()
+                }
+                LoginFailure::Wrong | LoginFailure::Busy(_) => page,
+            })
         }
-        Err(LoginFailure::TooMany(failures)) => {
+    }
+}
+
+/// The status and the words for credentials that were not accepted.
+pub fn login_failure(failure: LoginFailure, wrong: &str) -> (StatusCode, String) {
+    match failure {
+        LoginFailure::Wrong => (StatusCode::UNAUTHORIZED, wrong.to_owned()),
+        LoginFailure::TooMany(failures) => {
             let seconds = failures.seconds();
             let unit = if seconds == 1 { "second" } else { "seconds" };
             let wrong = format!("Too many failed logins. Try again in {seconds} {unit}.");
-            let page = refused(StatusCode::TOO_MANY_REQUESTS, &wrong);
-            return ([(header::RETRY_AFTER, seconds.to_string())], page).into_response();
+            (StatusCode::TOO_MANY_REQUESTS, wrong)
+        }
+        LoginFailure::Busy(_) => {
+            let wrong = "Too many people are logging in. Try again in a few seconds.";
+            (StatusCode::SERVICE_UNAVAILABLE, wrong.to_owned())
         }
     }
-    let cookie = session.opening(&cookie_path(&address), BrowserScheme::of(&headers));
-    ([(header::SET_COOKIE, cookie)], see_other(next)).into_response()
 }
 
 /// `POST /logout`
 pub async fn sign_out(
-    login: Option<Extension<LoginGate>>,
-    address: Address,
-    headers: HeaderMap,
+    visit: Visit,
+    browser: BrowserVisit,
     _: PostedForm<NoFields>,
-) -> Response {
-    let Some(Extension(login)) = login else { return see_other("").into_response() };
-    let cookie = login.session.closing(&cookie_path(&address), BrowserScheme::of(&headers));
-    ([(header::SET_COOKIE, cookie)], see_other("login")).into_response()
-}
-
-fn login_page(
-    status: StatusCode,
-    address: &Address,
-    next: &str,
-    note: &'static str,
-    wrong: String,
-) -> Response {
-    page(status, &LoginPage::of(address, next, note, wrong))
+) -> Result<Response, UiError> {
+    let Some(authenticator) = visit.authenticator() else {
+        return Ok(see_other("").into_response());
+    };
+    let cookie = authenticator.log_out(&browser, visit.principal()).await?;
+    Ok(([(header::SET_COOKIE, cookie)], see_other("login")).into_response())
 }
 
 impl LoginPage {
-    fn of(address: &Address, next: &str, note: &'static str, wrong: String) -> LoginPage {
+    fn of(address: &Address, next: &str) -> LoginPage {
         let layout = Layout { section: Section::Login, ..Layout::error(address, "Log in") };
-        LoginPage { layout, next: next.to_owned(), note, wrong, is_signed_in: false }
+        LoginPage {
+            layout,
+            next: next.to_owned(),
+            note: "",
+            name: String::new(),
+            wrong: String::new(),
+            logged_in: None,
+        }
     }
-}
-
-/// The base path without its final slash, so that the cookie also covers the base path itself.
-fn cookie_path(address: &Address) -> String {
-    let base = address.url("");
-    let path = base.trim_end_matches('/');
-    if path.is_empty() { "/".into() } else { path.into() }
 }
 
 /// The page to return to, or the home page if the address could lead to another server or out of the base path.

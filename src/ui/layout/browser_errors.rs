@@ -5,11 +5,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::http::Problem;
+use crate::http::access::Principal;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;
 use crate::ui::login;
 
 use super::error::{UiError, sentence};
+use super::viewer::Viewer;
 
 /// Browsers ask for a user and a password themselves when a response has a `Basic` challenge. This one they ignore, so
 /// the person sees the login page.
@@ -29,9 +31,13 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
         login::required(address)
     } else {
         let error = explain(status, problem.as_ref().map(Problem::detail));
-        let is_login = problem.is_some_and(|problem| problem.code() == "too_many_failed_logins");
-        let error = if is_login { slowed_down(error) } else { error };
-        error.page(address)
+        let error = match problem.as_ref().map(Problem::code) {
+            Some("too_many_failed_logins") => slowed_down(error),
+            Some("forbidden") => not_allowed(error),
+            Some(_) | None => error,
+        };
+        let reader = response.extensions_mut().remove::<Principal>();
+        error.page(address, reader.map_or(Viewer::Unknown, |known| Viewer::of(Some(&known))))
     };
     replace(response, page)
 }
@@ -61,6 +67,12 @@ pub fn replace(response: Response, page: Response) -> Response {
 fn slowed_down(error: UiError) -> UiError {
     let title = "Too many failed logins".into();
     UiError { title, advice: "Wait, and log in with the right token.", ..error }
+}
+
+/// The page of somebody whose role does not allow what the address is for.
+fn not_allowed(error: UiError) -> UiError {
+    let title = "Not allowed".into();
+    UiError { title, advice: "Nothing was changed. Ask an admin if you need this.", ..error }
 }
 
 /// The page of an error that did not come from a page. `detail` is what a program would be told.
