@@ -56,7 +56,7 @@ pub async fn show(
     let mut groups =
         vec![process(&engine, now), store(&storage), log(&stats, &engine), work(&engine)];
     groups.extend(connections.map(|Extension(connections)| clients(&connections)));
-    groups.extend(logins.map(|Extension(logins)| access(&logins)));
+    groups.extend(auth.filter(|auth| auth.is_required()).map(|auth| access(&auth.limiter)));
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
     let started = engine.starts().last().map(|at| TimeText::new(*at, now));
     Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, started, groups }))

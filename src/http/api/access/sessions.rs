@@ -36,6 +36,21 @@ struct SessionView<'a> {
     current: bool,
 }
 
+impl<'a> SessionView<'a> {
+    fn of(session: &'a Session, caller: Option<&Principal>) -> SessionView<'a> {
+        SessionView {
+            id: session.id.as_str(),
+            of: session.who.actor(),
+            created_at: Displayed(session.created_at),
+            last_used_at: Displayed(session.last_used_at),
+            expires_at: Displayed(session.expires_at),
+            client: &session.client,
+            browser: &session.browser,
+            current: is_current(caller, session),
+        }
+    }
+}
+
 /// Lists the open sessions, the last used first.
 pub async fn list(State(api): State<Api>, Caller(caller): Caller, _: NoQuery) -> Response {
     let (table, now) = (api.engine.access_table().borrow().clone(), api.engine.now());
@@ -44,17 +59,8 @@ pub async fn list(State(api): State<Api>, Caller(caller): Caller, _: NoQuery) ->
         may_see(caller.as_ref(), session) && table.scope_of(session, now, limits).is_some()
     };
     let sessions = table.sessions().into_iter().map(|session| &**session).filter(is_open);
-    let view = |session: &'_ Session| SessionView {
-        id: session.id.as_str(),
-        of: session.who.actor(),
-        created_at: Displayed(session.created_at),
-        last_used_at: Displayed(session.last_used_at),
-        expires_at: Displayed(session.expires_at),
-        client: &session.client,
-        browser: &session.browser,
-        current: is_current(caller.as_ref(), session),
-    };
-    json(&SessionsView { sessions: sessions.map(view).collect() })
+    let sessions = sessions.map(|session| SessionView::of(session, caller.as_ref()));
+    json(&SessionsView { sessions: sessions.collect() })
 }
 
 /// Ends a session. Answers 204.
