@@ -49,7 +49,9 @@ impl ActsFor for Engine {
 
 impl ActsFor for Api {
     fn acting_for(&self, actor: Option<Actor>) -> Self {
-        Api { engine: self.engine.by(actor), ..self.clone() }
+        let mut api = self.clone();
+        api.engine = self.engine.by(actor);
+        api
     }
 }
 

@@ -63,6 +63,7 @@ impl PasswordChecks {
     }
 
     /// The number of passwords that were checked.
+    #[cfg(test)]
     pub fn checked(&self) -> u64 {
         self.checked.load(Ordering::Relaxed)
     }

