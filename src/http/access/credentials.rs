@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::Instant;
 
 use super::authenticator::{Authenticator, same};
 use super::principal::{Credential, Principal};
@@ -142,7 +143,7 @@ impl Authenticator {
         let known = known.and_then(|name| self.table().user(&name).cloned());
         let user = known.clone().filter(|user| !user.disabled);
         if let (Some(cache), Some(key), Some(user)) = (&self.remembered, &key, &user)
-            && cache.is_right(key, &user.name, &user.password)
+            && cache.is_right(key, &user.name, &user.password, Instant::now())
         {
             attempt.succeed();
             return Ok(user.clone());
@@ -159,7 +160,8 @@ impl Authenticator {
             Some(user) => {
                 attempt.succeed();
                 if let (Some(cache), Some(key)) = (&self.remembered, key) {
-                    cache.remember(key, user.name.clone(), user.password.clone());
+                    let (name, hash) = (user.name.clone(), user.password.clone());
+                    cache.remember(key, name, hash, Instant::now());
                 }
                 Ok(user)
             }

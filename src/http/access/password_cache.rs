@@ -56,16 +56,21 @@ impl PasswordCache {
     }
 
     /// Whether this password of a user was right a short while ago, with the hash that the user has now.
-    pub fn is_right(&self, key: &BasicKey, user: &UserName, hash: &PasswordHash) -> bool {
+    pub fn is_right(
+        &self,
+        key: &BasicKey,
+        user: &UserName,
+        hash: &PasswordHash,
+        now: Instant,
+    ) -> bool {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.get(key).is_some_and(|known| {
-            known.user == *user && known.against == *hash && known.until > Instant::now()
+            known.user == *user && known.against == *hash && known.until > now
         })
     }
 
     /// Remembers that a password is right.
-    pub fn remember(&self, key: BasicKey, user: UserName, against: PasswordHash) {
-        let now = Instant::now();
+    pub fn remember(&self, key: BasicKey, user: UserName, against: PasswordHash, now: Instant) {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= MAX_REMEMBERED {
             remembered.retain(|_, known| known.until > now);
@@ -102,22 +107,23 @@ mod tests {
         PasswordHash::of(&"another password".into(), &AccessLimits::default()).unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn only_the_same_password_of_the_same_user_with_the_same_hash_is_right() {
-        let cache = PasswordCache::new().unwrap();
+    #[test]
+    fn only_the_same_password_of_the_same_user_with_the_same_hash_is_right() {
+        let (cache, now) = (PasswordCache::new().unwrap(), Instant::now());
         let user = |name: &str| UserName::parse(name).unwrap();
         let (hash, changed) = (PasswordHash::of_nobody(), another_hash());
         let key = cache.key("anna", "a long password");
-        assert!(!cache.is_right(&key, &user("anna"), &hash));
-        cache.remember(key, user("anna"), hash.clone());
-        assert!(cache.is_right(&key, &user("anna"), &hash));
-        assert!(!cache.is_right(&key, &user("bert"), &hash));
-        assert!(!cache.is_right(&key, &user("anna"), &changed));
+        assert!(!cache.is_right(&key, &user("anna"), &hash, now));
+        cache.remember(key, user("anna"), hash.clone(), now);
+        assert!(cache.is_right(&key, &user("anna"), &hash, now));
+        assert!(!cache.is_right(&key, &user("bert"), &hash, now));
+        assert!(!cache.is_right(&key, &user("anna"), &changed, now));
         for (name, password) in [("anna", "a long passwor"), ("ann", "aa long password")] {
-            assert!(!cache.is_right(&cache.key(name, password), &user("anna"), &hash), "{name}");
+            let other = cache.key(name, password);
+            assert!(!cache.is_right(&other, &user("anna"), &hash, now), "{name}");
         }
-        tokio::time::advance(KEPT_FOR).await;
-        assert!(!cache.is_right(&key, &user("anna"), &hash), "it is checked again");
+        let later = now + KEPT_FOR;
+        assert!(!cache.is_right(&key, &user("anna"), &hash, later), "it is checked again");
     }
 
     #[test]
@@ -127,7 +133,7 @@ mod tests {
         for n in 0..3 * MAX_REMEMBERED {
             let key = cache.key("anna", &n.to_string());
             drop(cache.lock_of(&key));
-            cache.remember(key, user.clone(), hash.clone());
+            cache.remember(key, user.clone(), hash.clone(), Instant::now());
         }
         assert!(cache.remembered.lock().unwrap().len() <= MAX_REMEMBERED);
         assert!(cache.checks.lock().unwrap().len() <= MAX_REMEMBERED);
