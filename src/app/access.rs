@@ -127,7 +127,7 @@ pub async fn first_admin(engine: &Engine, access: &Access) -> anyhow::Result<Opt
     let (password, shown) = match first {
         FirstPassword::Given(password) => (password, None),
         FirstPassword::Generated => {
-            let password = generate_password();
+            let password = generate_password()?;
             (password.clone(), Some(password))
         }
     };

@@ -64,9 +64,9 @@ impl PasswordCache {
         now: Instant,
     ) -> bool {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.get(key).is_some_and(|known| {
-            known.user == *user && known.against == *hash && known.until > now
-        })
+        remembered
+            .get(key)
+            .is_some_and(|known| known.user == *user && known.against == *hash && known.until > now)
     }
 
     /// Remembers that a password is right.

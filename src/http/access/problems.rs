@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use crate::access::{AccessRefusal, PasswordProblem};
+use crate::access::{AccessRefusal, NoRandomness, PasswordProblem};
 use crate::engine::AccessError;
 use crate::http::Problem;
 
@@ -48,5 +48,11 @@ impl From<PasswordProblem> for Problem {
                 Problem::new(status, "unavailable", problem.to_string()).retry_after(1)
             }
         }
+    }
+}
+
+impl From<NoRandomness> for Problem {
+    fn from(error: NoRandomness) -> Problem {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
     }
 }

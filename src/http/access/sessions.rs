@@ -11,7 +11,7 @@ use super::authenticator::Authenticator;
 use super::credentials::cookie_path;
 use super::principal::{Credential, Principal};
 use super::session_cookie::CookiePlace;
-use crate::access::{AccessCommand, NewSession, SecretHash, SessionOwner};
+use crate::access::{AccessCommand, NewSession, NoRandomness, SecretHash, SessionOwner};
 use crate::engine::{AccessError, StoreError};
 use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::LoginFailure;
@@ -106,8 +106,7 @@ impl Authenticator {
         let actor = owner.actor();
         let client = visit.client.to_canonical().to_string();
         let new = NewSession::generate(owner, credential, &client, &visit.browser);
-        let (session, secret) =
-            new.map_err(|invalid| AccessError::Store(StoreError::Corrupt(invalid.to_string())))?;
+        let (session, secret) = new.map_err(no_session)?;
         let engine = self.engine.0.by(Some(actor));
         engine.access(AccessCommand::OpenSession(session)).await?;
         let max_age = self.limits().session_lifetime.as_secs();
@@ -147,4 +146,9 @@ impl Authenticator {
             Credential::Session(_) | Credential::Password { .. } => None,
         }
     }
+}
+
+/// Without random bytes, nobody can be logged in.
+fn no_session(error: NoRandomness) -> AccessError {
+    AccessError::Store(StoreError::Unavailable(error.to_string()))
 }

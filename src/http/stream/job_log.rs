@@ -249,10 +249,7 @@ impl Follower {
                         return out + &self.end(state.as_str());
                     }
                 }
-                Fact::Job { .. }
-                | Fact::Queue { .. }
-                | Fact::Schedule { .. }
-                | Fact::Access { .. } => {}
+                Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => {}
             }
         }
         out

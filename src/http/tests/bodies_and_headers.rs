@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::raw::Raw;
 use super::support::{Server, Setup, errors};
-use crate::http::{Access, Anonymous};
 use crate::http::layers::auth::Hosts;
+use crate::http::{Access, Anonymous};
 
 const JOB: &str = r#"{"kind":"echo","delay_ms":3600000}"#;
 const JSON: &str = "content-type: application/json\r\n";

@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::support::{Server, Setup, within};
-use crate::http::{Access, Anonymous, HttpLimits};
 use crate::http::layers::auth::Hosts;
 use crate::http::limits::Loopback;
+use crate::http::{Access, Anonymous, HttpLimits};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 

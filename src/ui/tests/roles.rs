@@ -31,7 +31,9 @@ fn routes_of_the_routers() -> BTreeSet<(String, String)> {
             ] {
                 let is_called = handlers.match_indices(call).any(|(at, _)| {
                     let before = handlers[..at].chars().next_back();
-                    before.is_none_or(|before| !before.is_alphanumeric() && before != '_' && before != ':')
+                    before.is_none_or(|before| {
+                        !before.is_alphanumeric() && before != '_' && before != ':'
+                    })
                 });
                 if is_called {
                     routes.insert((method.to_owned(), path.to_owned()));
@@ -142,7 +144,11 @@ impl Who {
 async fn every_route_is_open_to_exactly_the_roles_of_the_table() {
     let desk = Desk::open();
     let engine = desk.engine.clone();
-    let limits = HttpLimits { login_failures: 100_000, login_failures_total: 100_000, ..HttpLimits::default() };
+    let limits = HttpLimits {
+        login_failures: 100_000,
+        login_failures_total: 100_000,
+        ..HttpLimits::default()
+    };
     let limits = HttpLimits { login_failures_per_user: 100_000, ..limits };
     let access = Access {
         token: None,
@@ -197,12 +203,18 @@ async fn every_route_is_open_to_exactly_the_roles_of_the_table() {
     for rule in rules() {
         let methods = if rule.method == "*" { vec!["GET", "POST"] } else { vec![rule.method] };
         let methods = methods.into_iter().chain((rule.method == "GET").then_some("HEAD"));
-        let path: String = rule
-            .path
-            .split('/')
-            .map(|part| if part.starts_with('{') { "019ab001-7c3e-7d10-8a55-0242ac120002" } else { part })
-            .collect::<Vec<_>>()
-            .join("/");
+        let path: String =
+            rule.path
+                .split('/')
+                .map(|part| {
+                    if part.starts_with('{') {
+                        "019ab001-7c3e-7d10-8a55-0242ac120002"
+                    } else {
+                        part
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join("/");
         for method in methods {
             for (who, credentials) in &people {
                 // Each of these costs the hash of a password.

@@ -81,10 +81,12 @@ pub async fn create(
         let queues = names("queues", QueueName::parse, fields, errors);
         let kinds = names("kinds", Kind::parse, fields, errors);
         let expires_at = expiry(fields, errors, now);
-        let (new, text) = errors.take("name", NewToken::generate(name?, role?))?;
-        Some((NewToken { queues, kinds, expires_at, ..new }, text))
+        Some((name?, role?, queues, kinds, expires_at))
     })?;
-    let (new, text) = new.ok_or_else(|| Problem::invalid_field("name", REQUIRED))?;
+    let (name, role, queues, kinds, expires_at) =
+        new.ok_or_else(|| Problem::invalid_field("name", REQUIRED))?;
+    let (new, text) = NewToken::generate(name, role)?;
+    let new = NewToken { queues, kinds, expires_at, ..new };
     let applied = api.engine.access(AccessCommand::AddToken(new)).await?;
     let AccessApplied::Token(token) = applied else { return Err(no_such_token()) };
     let view = TokenView { token: Some(text.expose()), ..TokenView::of(&token) };

@@ -75,7 +75,8 @@ async fn users_are_added_changed_and_deleted_and_their_passwords_shown_nowhere()
         refused.is_problem(409, "last_admin");
     }
     assert_eq!(send(&server, "DELETE", bert, Value::Null).await.status, 204);
-    for (method, body) in [("GET", Value::Null), ("PUT", json!({"role": "viewer"})), ("DELETE", Value::Null)]
+    for (method, body) in
+        [("GET", Value::Null), ("PUT", json!({"role": "viewer"})), ("DELETE", Value::Null)]
     {
         send(&server, method, bert, body).await.is_problem(404, "no_such_user");
     }
@@ -88,7 +89,9 @@ async fn users_are_added_changed_and_deleted_and_their_passwords_shown_nowhere()
     let all = events.json();
     let types: Vec<&str> =
         all["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
-    for name in ["user.added", "user.role_set", "user.password_set", "user.disabled", "user.deleted"] {
+    for name in
+        ["user.added", "user.role_set", "user.password_set", "user.disabled", "user.deleted"]
+    {
         assert!(types.contains(&name), "{name}: {types:?}");
     }
     let paused = all["events"].as_array().unwrap().iter().find(|e| e["type"] == "queue.paused");
@@ -198,12 +201,22 @@ async fn every_invalid_field_of_a_user_or_a_token_is_named() {
     add_user(&server.engine, "anna", Role::Admin).await;
     let long = "x".repeat(1_025);
     for (method, path, body, wrong) in [
-        ("POST", "/api/v1/users", json!({}), &["name: is required", "password: is required", "role: is required"][..]),
+        (
+            "POST",
+            "/api/v1/users",
+            json!({}),
+            &["name: is required", "password: is required", "role: is required"][..],
+        ),
         (
             "POST",
             "/api/v1/users",
             json!({"name": "a:b", "password": 123_456, "role": "root", "colour": 1}),
-            &["name: user \"a:b\" is not valid", "password: must be a string", "role: role \"root\" is not valid", "colour: is not known"],
+            &[
+                "name: user \"a:b\" is not valid",
+                "password: must be a string",
+                "role: role \"root\" is not valid",
+                "colour: is not known",
+            ],
         ),
         (
             "POST",
@@ -217,17 +230,41 @@ async fn every_invalid_field_of_a_user_or_a_token_is_named() {
             json!({"name": "b", "password": long, "role": "viewer"}),
             &["password: the password is too long: use at most 1024 bytes"],
         ),
-        ("PUT", "/api/v1/users/anna", json!({}), &[": expected at least one of role, password, disabled"]),
-        ("PUT", "/api/v1/users/anna", json!({"disabled": "yes"}), &["disabled: must be true or false"]),
+        (
+            "PUT",
+            "/api/v1/users/anna",
+            json!({}),
+            &[": expected at least one of role, password, disabled"],
+        ),
+        (
+            "PUT",
+            "/api/v1/users/anna",
+            json!({"disabled": "yes"}),
+            &["disabled: must be true or false"],
+        ),
         ("PUT", "/api/v1/users/anna", json!({"role": 7}), &["role: must be a string, but is 7"]),
-        ("POST", "/api/v1/tokens", json!({"name": "a b"}), &["name: token \"a b\" is not valid", "role: is required"]),
+        (
+            "POST",
+            "/api/v1/tokens",
+            json!({"name": "a b"}),
+            &["name: token \"a b\" is not valid", "role: is required"],
+        ),
         (
             "POST",
             "/api/v1/tokens",
             json!({"name": "t", "role": "viewer", "queues": [], "kinds": ["a", "b c"], "expires_at": "2001-01-01T00:00:00Z"}),
-            &["queues: must have at least one name", "kinds[1]: kind \"b c\" is not valid", "expires_at: must be in the future"],
+            &[
+                "queues: must have at least one name",
+                "kinds[1]: kind \"b c\" is not valid",
+                "expires_at: must be in the future",
+            ],
         ),
-        ("POST", "/api/v1/tokens", json!({"name": "t", "role": "viewer", "expires_at": "soon"}), &["expires_at: \"soon\" is not an RFC 3339 time"]),
+        (
+            "POST",
+            "/api/v1/tokens",
+            json!({"name": "t", "role": "viewer", "expires_at": "soon"}),
+            &["expires_at: \"soon\" is not an RFC 3339 time"],
+        ),
     ] {
         let answer = send(&server, method, path, body.clone()).await;
         let found = errors(&answer.is_problem(422, "invalid_fields"));

@@ -26,11 +26,8 @@ fn authenticator(server: &Server, token: Option<&str>) -> Authenticator {
         trusted_origins: Vec::new(),
     };
     let limits = HttpLimits { login_failures: 1_000, ..HttpLimits::default() };
-    let limits = HttpLimits {
-        login_failures_per_user: 1_000,
-        login_failures_total: 10_000,
-        ..limits
-    };
+    let limits =
+        HttpLimits { login_failures_per_user: 1_000, login_failures_total: 10_000, ..limits };
     Authenticator::new(server.engine.clone(), &limits, &access)
 }
 
@@ -51,12 +48,9 @@ async fn the_token_of_the_configuration_is_an_admin_in_every_form() {
         found.map(|found| found.map(|who| (who.to_string(), who.role())))
     };
     let environment = Some(("token environment".to_owned(), Role::Admin));
-    for good in [
-        bearer(TOKEN),
-        format!("bearer  {TOKEN}"),
-        basic("anybody", TOKEN),
-        basic("", TOKEN),
-    ] {
+    for good in
+        [bearer(TOKEN), format!("bearer  {TOKEN}"), basic("anybody", TOKEN), basic("", TOKEN)]
+    {
         assert_eq!(who(&good).await.unwrap(), environment, "{good}");
     }
     for bad in [
@@ -114,7 +108,8 @@ async fn many_logins_at_once_are_checked_two_at_a_time_and_the_rest_is_told_to_w
     add_user(&server.engine, "anna", Role::Admin).await;
     let auth = authenticator(&server, None);
     let wrong: Vec<String> = (0..100).map(|n| format!("wrong password {n}")).collect();
-    let checks = wrong.iter().map(|wrong| auth.check_password(CLIENT, "anna", wrong.as_str().into()));
+    let checks =
+        wrong.iter().map(|wrong| auth.check_password(CLIENT, "anna", wrong.as_str().into()));
     let failures = futures_util::future::join_all(checks).await;
     let busy = failures.iter().filter(|failure| matches!(failure, Err(LoginFailure::Busy(_))));
     let busy = busy.count() as u64;

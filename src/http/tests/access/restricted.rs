@@ -49,7 +49,8 @@ impl Restricted {
 #[tokio::test]
 async fn a_submission_outside_of_the_scope_is_forbidden() {
     let it = Restricted::start().await;
-    let job = |queue: &str, kind: &str| json!({"kind": kind, "queue": queue, "delay_ms": 3_600_000});
+    let job =
+        |queue: &str, kind: &str| json!({"kind": kind, "queue": queue, "delay_ms": 3_600_000});
     let submit = async |body: Value| it.send("POST", "/api/v1/jobs", &body.to_string()).await;
     assert_eq!(submit(job("mail", "echo")).await.status, 202);
     assert_eq!(submit(json!([job("mail", "echo")])).await.status, 202);

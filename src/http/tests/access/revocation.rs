@@ -24,15 +24,15 @@ struct Open {
 
 impl Open {
     async fn with(server: &Server, job: &str, authorization: &str) -> Open {
-        let mut request =
-            format!("ws://{}/api/v1/ws?type=job.deleted", server.address).into_client_request().unwrap();
+        let mut request = format!("ws://{}/api/v1/ws?type=job.deleted", server.address)
+            .into_client_request()
+            .unwrap();
         let mut headers = vec![];
         if !authorization.is_empty() {
             request.headers_mut().insert("authorization", authorization.parse().unwrap());
             headers.push(("authorization", authorization));
         }
-        let mut socket =
-            Socket(within(tokio_tungstenite::connect_async(request)).await.unwrap().0);
+        let mut socket = Socket(within(tokio_tungstenite::connect_async(request)).await.unwrap().0);
         socket.next_of("hello").await;
         let stream = [&headers[..], &[("accept", "text/event-stream")]].concat();
         let mut events = server.open("/api/v1/events?type=job.deleted", &stream).await;
