@@ -22,6 +22,7 @@ mod failures;
 mod forms;
 mod lists;
 mod new_job;
+mod offered;
 mod one_job;
 mod roles;
 mod schedules;

@@ -1,6 +1,6 @@
 //! The pages of users, tokens, the account and the audit log.
 
-use super::roles::principal;
+use super::offered::principal;
 use super::*;
 use crate::job::{Actor, Role, ScheduleName, TokenName};
 
