@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use crate::access::{PasswordHash, PasswordProblem, generate_password};
+use crate::access::{NoRandomness, PasswordHash, PasswordProblem, generate_password};
 use crate::engine::Engine;
 use crate::job::Secret;
 use crate::ui::layout::error::{UiError, sentence};
@@ -29,7 +29,8 @@ impl NewPassword {
     /// # Errors
     /// [`PasswordError`] says what the page shows.
     pub async fn read(typed: &str, engine: &Engine) -> Result<NewPassword, PasswordError> {
-        let generated = typed.is_empty().then(generate_password);
+        let generated = typed.is_empty().then(generate_password).transpose();
+        let generated = generated.map_err(|error| PasswordError::Busy(no_randomness(&error)))?;
         let password = generated.clone().unwrap_or_else(|| Secret::new(typed.to_owned()));
         let hash = engine.hash_password(password).await.map_err(refused)?;
         Ok(NewPassword { hash, generated: generated.map(|secret| secret.expose().clone()) })
@@ -48,6 +49,16 @@ impl NewPassword {
         let least = engine.config().access.min_password;
         format!("At least {least} characters. Leave it empty to generate one.")
     }
+}
+
+/// The error page of a secret that cannot be generated.
+pub fn no_randomness(error: &NoRandomness) -> UiError {
+    UiError::of(
+        error,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "No random numbers",
+        "Nothing was changed. See the server log, and the state of the machine.",
+    )
 }
 
 fn refused(problem: PasswordProblem) -> PasswordError {

@@ -7,8 +7,9 @@ use axum::extract::State as Has;
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use super::new_password::no_randomness;
 use super::parts::{NewSecret, OnlyId, RoleChoice, role_choices};
-use crate::access::{AccessCommand, AccessRefusal, NewToken, Token};
+use crate::access::{AccessCommand, AccessRefusal, NewToken, NoRandomness, Token};
 use crate::engine::{AccessError, Engine};
 use crate::http::access::Acting;
 use crate::job::{Invalid, Kind, QueueName, Role, Secret, Time, TokenId, TokenName};
@@ -151,6 +152,7 @@ pub async fn create(
 ) -> Result<Response, UiError> {
     let mut errors = Errors::new();
     let generated = read(&form, engine.now(), &mut errors);
+    let generated = generated.transpose().map_err(|error| no_randomness(&error))?;
     let mut problem = String::new();
     if let Some((token, text)) = generated {
         let name = token.name.clone();
@@ -190,7 +192,7 @@ fn read(
     form: &PostedForm<CreateTokenForm>,
     now: Time,
     errors: &mut Errors,
-) -> Option<(NewToken, Secret)> {
+) -> Option<Result<(NewToken, Secret), NoRandomness>> {
     let name = TokenName::parse(form.value("name").trim());
     let role = form.value("role").parse::<Role>();
     let queues = names::<QueueName>(form.value("queues"));
@@ -204,10 +206,10 @@ fn read(
     note("kinds", kinds.as_ref().err());
     let expires = EXPIRIES.into_iter().find(|(value, _, _)| *value == form.value("expires"));
     let (_, _, lifetime) = expires?;
-    let (token, text) = NewToken::generate(name.ok()?, role.ok()?).ok()?;
-    let (queues, kinds) = (queues.ok()?, kinds.ok()?);
+    let (name, role, queues, kinds) = (name.ok()?, role.ok()?, queues.ok()?, kinds.ok()?);
     let expires_at = lifetime.map(|lifetime| now.after(lifetime));
-    Some((NewToken { queues, kinds, expires_at, ..token }, text))
+    let generated = NewToken::generate(name, role);
+    Some(generated.map(|(token, text)| (NewToken { queues, kinds, expires_at, ..token }, text)))
 }
 
 /// The names of a list with commas; `None` when there are none.
