@@ -96,7 +96,7 @@ test("a role sees the buttons that it may use, and the server refuses the rest",
       for (const path of ["/users", "/tokens", "/users/anna"]) {
         const answer = await page.goto(server.origin + path);
         assert.equal(answer.status(), administer ? 200 : 403, `${name} opens ${path}`);
-        if (!administer) await page.locator("h1", { hasText: "Not allowed" }).waitFor();
+        if (!administer) await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
       }
     });
   }

@@ -63,16 +63,18 @@ pub fn replace(response: Response, page: Response) -> Response {
     Response::from_parts(head, body)
 }
 
-/// The page of a browser that sends wrong tokens by itself.
+/// The page of a browser that sends wrong passwords or tokens by itself.
 fn slowed_down(error: UiError) -> UiError {
     let title = "Too many failed logins".into();
-    UiError { title, advice: "Wait, and log in with the right token.", ..error }
+    UiError { title, advice: "Wait, and log in with the right password or token.", ..error }
 }
 
-/// The page of somebody whose role does not allow what the address is for.
+/// The page of somebody whose role does not allow what they tried.
 fn not_allowed(error: UiError) -> UiError {
-    let title = "Not allowed".into();
-    UiError { title, advice: "Nothing was changed. Ask an admin if you need this.", ..error }
+    let title = "This is not allowed".into();
+    let advice =
+        "Nothing was changed. Ask an admin for another role, or log in as somebody who has it.";
+    UiError { title, advice, ..error }
 }
 
 /// The page of an error that did not come from a page. `detail` is what a program would be told.
