@@ -40,10 +40,10 @@ pub const USER_ROLES: [Role; 4] = [Role::Viewer, Role::Submitter, Role::Operator
 pub fn meaning(role: Role) -> &'static str {
     match role {
         Role::Viewer => "sees everything",
-        Role::Submitter => "also submits jobs",
-        Role::Worker => "only runs jobs",
-        Role::Operator => "also acts on jobs, queues and schedules",
-        Role::Admin => "also manages users and tokens",
+        Role::Submitter => "sees everything and submits jobs",
+        Role::Worker => "runs jobs and sees nothing else",
+        Role::Operator => "acts on jobs, queues and schedules",
+        Role::Admin => "does everything and manages users and tokens",
     }
 }
 
