@@ -82,6 +82,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/account/password", post(access::account::change_password).get(page_above))
         .route("/account/log_out_others", post(access::account::log_out_others).get(page_above))
         .route("/account/revoke", post(access::account::revoke).get(page_above))
+        .route("/audit", get(access::audit::show))
         .route("/login", get(login::show).post(login::sign_in))
         .route("/logout", post(login::sign_out).get(page_above))
         .route("/system/resume", post(system::resume).get(page_above))

@@ -74,7 +74,7 @@ test("a role sees the buttons that it may use, and the server refuses the rest",
         await page.goto(server.origin + path);
         for (const [selector, isExpected] of Object.entries(expected)) assert.equal((await page.locator(selector).count()) > 0, isExpected, `${name} on ${path}: ${selector}`);
       };
-      await shown("/", { ".right a[href='jobs/new']": submit, "#pause-mail": operate, ".foot a[href=system]": operate, ".foot a[href=users]": administer });
+      await shown("/", { ".right a[href='jobs/new']": submit, "#pause-mail": operate, ".foot a[href=system]": operate, ".foot a[href=users]": administer, ".foot a[href=audit]": administer });
       await live(page);
       await shown("/jobs", { "#bulk": operate, "#pick-all": operate });
       await live(page);
@@ -93,7 +93,7 @@ test("a role sees the buttons that it may use, and the server refuses the rest",
         const status = await post(page, path, { nothing: "" });
         assert.equal(status === 403, !(isAllowed || (path.endsWith("cancel") && operate)), `${name} posts to ${path}: ${status}`);
       }
-      for (const path of ["/users", "/tokens", "/users/anna"]) {
+      for (const path of ["/users", "/tokens", "/audit", "/users/anna"]) {
         const answer = await page.goto(server.origin + path);
         assert.equal(answer.status(), administer ? 200 : 403, `${name} opens ${path}`);
         if (!administer) await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
@@ -163,6 +163,34 @@ test("a session that is revoked in one browser ends the page and its connection 
     assert.ok(closed, "the connection is open");
   }));
 
+test("the audit log shows who did what, as it happens and by person", async () => {
+  await asUser("anna", async (page) => {
+    await page.goto(`${server.origin}/audit?by=user:oscar`);
+    await live(page);
+    await page.evaluate(() => (window.stillHere = true));
+    await asUser("oscar", async (other) => {
+      await other.goto(`${server.origin}/queues/mail`);
+      await other.locator("#pause").click();
+      await other.locator("#resume").waitFor();
+    });
+    const row = page.locator("#events tr", { hasText: "Paused queue" }).first();
+    await row.waitFor();
+    assert.equal(await row.locator("a").first().getAttribute("href"), "queues/mail");
+    assert.match(await row.textContent(), /oscar.*user.*queue\.paused/s);
+    assert.equal(await page.evaluate(() => window.stillHere), true, "the page was reloaded");
+    await page.goto(`${server.origin}/audit?by=user:sam&type=queue.*`);
+    await page.getByText("No events match this filter.").waitFor();
+  });
+  await asUser("anna", async (page) => {
+    await page.goto(`${server.origin}/audit`);
+    await page.locator("input[name=by]").fill("user:anna");
+    await page.locator("form.filter button").click();
+    await page.locator("#events tr", { hasText: "Added user" }).first().waitFor();
+    await page.locator("#events a", { hasText: "vera" }).first().click();
+    await page.waitForURL(`${server.origin}/users/vera`);
+  }, { javaScriptEnabled: false });
+});
+
 test("an admin adds a user with a generated password, changes the role, and ends what the user may do", () =>
   asUser("anna", async (page) => {
     await page.goto(`${server.origin}/users`);
@@ -218,7 +246,7 @@ for (const colorScheme of ["light", "dark"]) {
   for (const [size, viewport] of [["desk", { width: 1280, height: 900 }], ["phone", { width: 390, height: 844 }]]) {
     test(`the pages about access are open to everybody: ${colorScheme}, ${size}`, () =>
       asUser("anna", async (page) => {
-        for (const path of ["/users", "/users/vera", "/tokens", "/account", "/login", "/"]) {
+        for (const path of ["/users", "/users/vera", "/tokens", "/account", "/audit", "/audit?by=wrong", "/login", "/"]) {
           await page.goto(server.origin + path);
           if (path === "/") await page.locator("#who > summary").click();
           await until(page, () => document.readyState === "complete");

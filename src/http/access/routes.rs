@@ -181,6 +181,7 @@ pub const ROUTES: &[RouteRule] = &[
     rule("POST", "/account/log_out_others", AnyRole, Refused),
     rule("GET", "/account/revoke", AnyRole, Refused),
     rule("POST", "/account/revoke", AnyRole, Refused),
+    rule("GET", "/audit", Needs(Admin), Refused),
     rule("GET", "/workers", Needs(Viewer), Refused),
     rule("GET", "/system", Needs(Operator), Refused),
     rule("GET", "/system/resume", Needs(Operator), Refused),

@@ -127,6 +127,7 @@ async fn a_page_offers_exactly_what_the_role_of_its_reader_allows() {
         "/users/anna",
         "/tokens",
         "/account",
+        "/audit",
     ]
     .map(str::to_owned)
     .into();
@@ -186,7 +187,7 @@ async fn a_page_offers_exactly_what_the_role_of_its_reader_allows() {
 async fn a_server_that_asks_nobody_offers_everything_and_knows_no_account() {
     let desk = Desk::open();
     let home = desk.get("/").await;
-    for link in ["href=\"users\"", "href=\"tokens\"", "href=\"jobs/new\""] {
+    for link in ["href=\"users\"", "href=\"tokens\"", "href=\"audit\"", "href=\"jobs/new\""] {
         home.assert_has(link);
     }
     home.assert_lacks("action=\"logout\"");

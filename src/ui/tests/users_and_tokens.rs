@@ -1,6 +1,8 @@
 //! The pages of users, tokens, the account and the audit log.
 
+use super::offered::principal;
 use super::*;
+use crate::job::{Actor, Role, ScheduleName, TokenName};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -55,7 +57,7 @@ async fn a_generated_password_is_on_one_page_only_and_is_right() {
     assert_ne!(first, second);
     assert!(desk.engine.check_password(&anna, first.as_str().into()).await.is_none());
     assert!(desk.engine.check_password(&anna, second.as_str().into()).await.is_some());
-    for path in ["/users", "/users/anna", "/users/anna/password"] {
+    for path in ["/users", "/users/anna", "/audit", "/users/anna/password"] {
         let page = desk.get(path).await;
         page.assert_lacks(&first);
         page.assert_lacks(&second);
@@ -103,7 +105,7 @@ async fn the_text_of_a_token_is_on_one_page_only() {
     let token = table.live_token(&hash, desk.engine.now()).unwrap();
     let list = desk.get("/tokens").await;
     list.assert_has("mail, web <span class=\"hint\">queues</span>");
-    for page in [list, desk.post("/tokens", &fields).await] {
+    for page in [list, desk.get("/audit").await, desk.post("/tokens", &fields).await] {
         page.assert_lacks(&text);
         page.assert_sound();
     }
@@ -116,4 +118,65 @@ async fn the_text_of_a_token_is_on_one_page_only() {
     desk.get("/tokens").await.assert_lacks(">ci</span>");
     let again = desk.post("/tokens/revoke", &[("id", token.id.as_str())]).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_audit_log_has_what_somebody_did_newest_first_in_pages_that_miss_nothing() {
+    let desk = Desk::open();
+    let anna = principal("anna", Role::Admin);
+    let nobody = desk.get("/audit").await;
+    nobody.assert_has("<strong>Nothing yet.</strong>");
+    for n in 0..70 {
+        // Events of nobody are between those of anna.
+        desk.submit(echo("1")).await;
+        let queue = format!("queue-{n}");
+        let job = Submission { queue: Some(queue.clone()), ..echo("1") }.into_new_job().unwrap();
+        let token = TokenName::parse("ci").unwrap();
+        let engine = desk.engine.by(Some(Actor::Token(token)));
+        engine.enqueue(vec![job]).await.unwrap();
+        let path = format!("/queues/{queue}/pause");
+        assert_eq!(desk.post_as(&anna, &path, &[]).await.status, StatusCode::SEE_OTHER);
+    }
+    let first = desk.get_as(&anna, "/audit").await;
+    first.assert_sound();
+    first.assert_has("The log reaches back to");
+    assert!(first.text.find("queue-69").unwrap() < first.text.find("queue-68").unwrap());
+    let mut paused = Vec::new();
+    let mut next = Some("audit?by=user:anna&type=queue.*".to_owned());
+    let mut pages = 0;
+    while let Some(path) = next {
+        let page = desk.get_as(&anna, &path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        paused.extend(page.values("href").into_iter().filter(|link| link.starts_with("queues/")));
+        next = page.values("href").into_iter().find(|link| link.contains("before="));
+        pages += 1;
+    }
+    let expected: Vec<String> = (0..70).rev().map(|n| format!("queues/queue-{n}")).collect();
+    assert_eq!((paused, pages), (expected, 2));
+    let token = desk.get_as(&anna, "/audit?by=token:ci").await;
+    token.assert_has("Submitted job");
+    token.assert_lacks("Paused queue");
+    for wrong in ["/audit?by=anna", "/audit?type=queue.stopped"] {
+        let refused = desk.get_as(&anna, wrong).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+        refused.assert_has("id=\"problems\"");
+        refused.assert_lacks("queue-69");
+    }
+    desk.get_as(&anna, "/audit?who=anna").await.assert_has("unknown parameter “who”");
+}
+
+#[tokio::test]
+async fn a_job_of_a_schedule_is_attributed_to_it_or_to_who_ran_it() {
+    let desk = Desk::open();
+    let anna = principal("anna", Role::Operator);
+    let fields = [("name", "often"), ("cron", "every 2h"), ("kind", "echo")];
+    assert_eq!(desk.post_as(&anna, "/schedules", &fields).await.status, StatusCode::SEE_OTHER);
+    desk.post_as(&anna, "/schedules/of/often/run", &[]).await;
+    let page = desk.get("/audit").await;
+    for says in ["Saved schedule", "Ran schedule", "href=\"schedules/of/often\""] {
+        page.assert_has(says);
+    }
+    let schedule = Actor::Schedule(ScheduleName::parse("often").unwrap());
+    let own = desk.get(&format!("/audit?by={schedule}")).await;
+    own.assert_lacks("Ran schedule");
 }

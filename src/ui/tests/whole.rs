@@ -22,6 +22,7 @@ async fn every_page_renders_with_none_one_and_many_jobs() {
             "/workers",
             "/users",
             "/tokens",
+            "/audit",
             "/?span=hours",
         ] {
             let answer = desk.get(path).await;
@@ -60,6 +61,7 @@ async fn every_page_tells_the_time_by_the_clock_of_the_engine() {
         ("/workers", ""),
         ("/users", ""),
         ("/tokens", ""),
+        ("/audit", ""),
         ("/jobs/bulk", ""),
         ("/system", ""),
     ] {
