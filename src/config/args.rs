@@ -2,7 +2,6 @@
 //! and exports. Every flag of the server can also be set by an environment variable; flags win.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,12 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
+use crate::http::server::listen_address::ListenAddress;
 use crate::job::secret::without_credentials;
 use crate::job::{
     Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
     RetryPolicy, Secret, Tag, Time, add_names,
 };
-use crate::units::{parse_duration, parse_listen};
+use crate::units::parse_duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,9 +84,9 @@ pub enum CliCommand {
 /// The flags of the server. Each one overrides the configuration file.
 #[derive(Debug, Default, Clone, Args)]
 pub struct ServeArgs {
-    /// Address to serve on [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "CORTADO_LISTEN", value_parser = parse_listen)]
-    pub listen: Option<SocketAddr>,
+    /// Address to serve on, or several with commas in between; unix:/PATH is a Unix socket [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "CORTADO_LISTEN", value_delimiter = ',')]
+    pub listen: Vec<ListenAddress>,
     /// Path to serve under when a proxy shares its host, such as /cortado [default: /]
     #[arg(long, value_name = "PATH", env = "CORTADO_BASE_PATH")]
     pub base_path: Option<String>,
@@ -135,7 +135,7 @@ pub enum LogFormat {
 /// The server that a client command talks to.
 #[derive(Clone, Args)]
 pub struct ClientArgs {
-    /// The server's address
+    /// The server's address; unix:/PATH is its Unix socket
     #[arg(
         long,
         value_name = "URL",
@@ -361,9 +361,14 @@ fn parse_attempts(text: &str) -> Result<u16, String> {
 
 fn parse_server(text: &str) -> Result<Url, String> {
     let shown = without_credentials(text);
-    let refused = || format!("{shown:?} is not a server address such as http://127.0.0.1:8080");
+    let refused = || {
+        format!(
+            "{shown:?} is not a server address such as http://127.0.0.1:8080 or unix:/run/cortado.sock"
+        )
+    };
     let url = Url::parse(text).map_err(|_| refused())?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+    let is_socket = url.scheme() == "unix" && !url.has_host() && url.path().len() > 1;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() || is_socket {
         Ok(url)
     } else {
         Err(refused())
@@ -392,7 +397,7 @@ mod tests {
             panic!("serve was expected");
         };
         assert!(args.demo);
-        assert_eq!(args.listen.unwrap().to_string(), "127.0.0.1:9000");
+        assert_eq!(args.listen[0].to_string(), "127.0.0.1:9000");
         assert_eq!(args.grace, Some(Duration::from_secs(5)));
         assert!(
             matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(Concurrency::clamped(3)))
