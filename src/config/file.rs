@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::args::LogFormat;
 use super::error::ConfigError;
 use super::schedules::ScheduleSection;
+use crate::access::AccessLimits;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
@@ -47,6 +48,8 @@ pub struct FileConfig {
     pub auth: AuthSection,
     /// The certificate of the server.
     pub tls: TlsSection,
+    /// The limits of users, tokens, sessions and share links.
+    pub access: AccessSection,
     /// How long a stop may take.
     pub stop: StopSection,
     /// How jobs run.
@@ -131,6 +134,23 @@ pub struct TlsSection {
     #[serde(deserialize_with = "duration")]
     pub handshake_timeout: Duration,
     pub max_handshakes: usize,
+}
+
+/// `[access]`
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct AccessSection {
+    pub max_users: usize,
+    pub max_tokens: usize,
+    pub max_sessions: usize,
+    pub sessions_per_user: usize,
+    pub max_links: usize,
+    pub min_password: usize,
+    #[serde(deserialize_with = "duration")]
+    pub session_lifetime: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub session_idle: Duration,
 }
 
 /// `[stop]`
@@ -315,6 +335,7 @@ impl Default for FileConfig {
             log: LogSection::default(),
             auth: AuthSection::default(),
             tls: TlsSection::default(),
+            access: AccessSection::default(),
             stop: StopSection::default(),
             engine: EngineSection::default(),
             queues: BTreeMap::new(),
@@ -349,6 +370,22 @@ impl Default for TlsSection {
             reload: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             max_handshakes: 1_000,
+        }
+    }
+}
+
+impl Default for AccessSection {
+    fn default() -> Self {
+        let limits = AccessLimits::default();
+        AccessSection {
+            max_users: limits.max_users,
+            max_tokens: limits.max_tokens,
+            max_sessions: limits.max_sessions,
+            sessions_per_user: limits.sessions_per_user,
+            max_links: limits.max_links,
+            min_password: limits.min_password,
+            session_lifetime: limits.session_lifetime,
+            session_idle: limits.session_idle,
         }
     }
 }
