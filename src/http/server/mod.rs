@@ -12,6 +12,7 @@ pub mod in_flight;
 pub mod lingering_close;
 pub mod problem_responses;
 pub mod request_id;
+pub mod request_target;
 pub mod throttled_warning;
 pub mod unread_request;
 pub mod write_rate;
