@@ -10,14 +10,15 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::file::{
-    CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection, RetentionSection,
-    StoreSection,
+    AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
+    RetentionSection, StoreSection,
 };
 use super::{
     AuthSettings, Config, FileConfig, InvalidSetting, LogConfig, StopSettings,
     is_reachable_by_others,
 };
 use super::{ranges, schedules, settings};
+use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
@@ -82,8 +83,10 @@ pub(super) fn split(
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
     }
     engine.paused = file.paused;
+    let access = problems.access(&file.access);
+    engine.access = access;
     problems.http(http, file.engine.max_payload);
-    let limits = problems.store(store, retention);
+    let limits = store::StoreLimits { access, ..problems.store(store, retention) };
     let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
     if !problems.0.is_empty() {
         return Err(problems.0);
@@ -132,6 +135,7 @@ impl InvalidSettings {
     /// Checks a number by the range of its setting.
     fn integer(&mut self, key: &str, value: impl TryInto<i64>) {
         let value = value.try_into().unwrap_or(i64::MAX);
+        debug_assert!(ranges::of(key).is_some(), "{key} is missing in the list of ranges");
         if let Some(range) = ranges::of(key) {
             self.take(key, range.check(value));
         }
@@ -219,7 +223,29 @@ impl InvalidSettings {
             queue_histories: section.queue_histories,
             handler_grace: section.handler_grace,
             paused: default.paused,
+            access: default.access,
             schedules: Vec::new(),
+        }
+    }
+
+    fn access(&mut self, section: &AccessSection) -> AccessLimits {
+        self.integer("access.max_users", section.max_users);
+        self.integer("access.max_tokens", section.max_tokens);
+        self.integer("access.max_sessions", section.max_sessions);
+        self.integer("access.sessions_per_user", section.sessions_per_user);
+        self.integer("access.max_links", section.max_links);
+        self.integer("access.min_password", section.min_password);
+        self.lasts("access.session_lifetime", section.session_lifetime);
+        self.lasts("access.session_idle", section.session_idle);
+        AccessLimits {
+            max_users: section.max_users,
+            max_tokens: section.max_tokens,
+            max_sessions: section.max_sessions,
+            sessions_per_user: section.sessions_per_user,
+            max_links: section.max_links,
+            min_password: section.min_password,
+            session_lifetime: section.session_lifetime,
+            session_idle: section.session_idle,
         }
     }
 
@@ -318,6 +344,7 @@ impl InvalidSettings {
             search_readers: section.search_readers,
             read_bytes: section.read_bytes,
             log_readers: section.log_readers,
+            access: AccessLimits::default(),
             group_access: section.group_access,
         }
     }

@@ -1,6 +1,7 @@
 //! The integers that settings accept. The check of the merged settings and the errors about values of the wrong type both
 //! use this list, so that they say the same.
 
+use crate::access::AccessLimits;
 use crate::job::limits::{ATTEMPTS, PRIORITY};
 use crate::job::{Concurrency, IntegerRange, JsonLimits};
 
@@ -10,7 +11,7 @@ const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
-const RANGES: [(&str, IntegerRange); 32] = [
+const RANGES: [(&str, IntegerRange); 38] = [
     ("engine.max_running", POSITIVE),
     ("engine.concurrency", Concurrency::RANGE),
     ("engine.weight", SMALL),
@@ -30,6 +31,12 @@ const RANGES: [(&str, IntegerRange); 32] = [
     ("store.search_readers", POSITIVE),
     ("store.log_readers", POSITIVE),
     ("retention.events.count", POSITIVE),
+    ("access.max_users", POSITIVE),
+    ("access.max_tokens", POSITIVE),
+    ("access.max_sessions", POSITIVE),
+    ("access.sessions_per_user", POSITIVE),
+    ("access.max_links", POSITIVE),
+    ("access.min_password", IntegerRange::new(8, AccessLimits::MAX_PASSWORD_BYTES as i64)),
     ("http.max_batch", POSITIVE),
     ("http.max_connections", IntegerRange::at_least(2)),
     ("http.connections_per_address", POSITIVE),
