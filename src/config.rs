@@ -19,6 +19,8 @@ mod tests;
 mod toml_file;
 pub mod variables;
 
+pub use crate::handlers::http::read_authorities;
+pub use crate::http::server::listen_address::ListenAddresses;
 pub(crate) use crate::units;
 pub use access_args::{
     AccessTarget, PasswordSource, SessionArgs, SessionCommand, TokenArgs, TokenCommand, UserArgs,
@@ -31,14 +33,14 @@ pub use args::{
 pub use client_args::ClientArgs;
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
-pub use parts::{AuthSettings, Config, LogConfig, StopSettings, is_reachable_by_others};
+pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
 pub use settings::Setting;
 
 impl InvalidSetting {
     /// Adds where the value comes from, if not from the file.
     fn name_source(&mut self, args: &ServeArgs) {
         let source = match self.key.as_str() {
-            "listen" if args.listen.is_some() => "--listen or CORTADO_LISTEN",
+            "listen" if !args.listen.is_empty() => "--listen or CORTADO_LISTEN",
             "data_dir" if args.data_dir.is_some() => "--data-dir or CORTADO_DATA_DIR",
             "base_path" if args.base_path.is_some() => "--base-path or CORTADO_BASE_PATH",
             "auth.token" if args.auth_token.is_some() => "--auth-token or CORTADO_AUTH_TOKEN",
@@ -76,10 +78,15 @@ impl Config {
     /// Merges settings with the arguments. `wrong` are the settings of the file that were not accepted.
     fn merge(
         mut file: FileConfig,
-        wrong: Vec<InvalidSetting>,
+        mut wrong: Vec<InvalidSetting>,
         args: &ServeArgs,
     ) -> Result<Config, Vec<InvalidSetting>> {
-        file.listen = args.listen.unwrap_or(file.listen);
+        if !args.listen.is_empty() {
+            match ListenAddresses::new(args.listen.clone()) {
+                Ok(listen) => file.listen = listen,
+                Err(message) => wrong.push(InvalidSetting { key: "listen".to_owned(), message }),
+            }
+        }
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
         file.base_path = args.base_path.clone().unwrap_or(file.base_path);
         file.demo |= args.demo;

@@ -75,11 +75,6 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, 
     parsed(input, "a duration such as \"25s\" or \"1m 30s\"", parse_duration)
 }
 
-/// An address in a TOML file.
-pub(crate) fn listen<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
-    parsed(input, "an address with a port such as \"127.0.0.1:8080\"", parse_listen)
-}
-
 /// A size in a TOML file: a number of bytes, or a text with a unit.
 pub(crate) fn size<'de, D, N>(input: D) -> Result<N, D::Error>
 where

@@ -11,12 +11,9 @@ use url::Url;
 
 use super::file::{
     AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
-    RetentionSection, StoreSection,
+    RetentionSection, StoreSection, TlsSection,
 };
-use super::{
-    AuthSettings, Config, FileConfig, InvalidSetting, LogConfig, StopSettings,
-    is_reachable_by_others,
-};
+use super::{AuthSettings, Config, FileConfig, InvalidSetting, LogConfig, StopSettings};
 use super::{ranges, schedules, settings};
 use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
@@ -24,6 +21,8 @@ use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
 use crate::http::server::access_log::AccessLog;
+use crate::http::server::listen_address::ListenAddresses;
+use crate::http::server::tls::{CertificateFiles, TlsSettings};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{
     Concurrency, Invalid, JsonLimits, Kind, LogCaps, QueueName, Secret, UrlText, WorkerName,
@@ -45,16 +44,19 @@ pub(super) fn split(
     let auth =
         token.and_then(|token| problems.take("auth.token", AuthSettings::parse(token.expose())));
     let is_wrong = problems.0.iter().any(|wrong| wrong.key == "auth.token");
-    if token.is_none() && !is_wrong && is_reachable_by_others(file.listen) {
+    if token.is_none()
+        && !is_wrong
+        && let Some(address) = file.listen.reachable_by_others()
+    {
         problems.add(
             "listen",
             format!(
-                "other machines can reach {}, which requires a token: set CORTADO_AUTH_TOKEN \
-                 (or auth.token), or listen on a loopback address such as 127.0.0.1:8080",
-                file.listen
+                "other machines can reach {address}, which requires a token: set CORTADO_AUTH_TOKEN \
+                 (or auth.token), or listen on a loopback address such as 127.0.0.1:8080"
             ),
         );
     }
+    let tls = problems.tls(&file.tls, &file.listen);
     if file.data_dir.as_os_str().is_empty() {
         problems.add("data_dir", "must be a directory, but is empty");
     }
@@ -98,6 +100,8 @@ pub(super) fn split(
     Ok(Config {
         settings: settings::in_force(&file),
         listen: file.listen,
+        socket_mode: file.socket_mode,
+        tls,
         data_dir: file.data_dir,
         base_url,
         base_path: base_path.unwrap_or_default(),
@@ -171,6 +175,39 @@ impl InvalidSettings {
             is_removed.then_some(url)
         });
         self.take("base_url", url.ok_or_else(|| format!("{text:?} is not accepted: {expected}")))
+    }
+
+    fn tls(&mut self, section: &TlsSection, listen: &ListenAddresses) -> Option<TlsSettings> {
+        self.lasts("tls.reload", section.reload);
+        self.lasts("tls.handshake_timeout", section.handshake_timeout);
+        self.integer("tls.max_handshakes", section.max_handshakes);
+        let files = match (&section.cert, &section.key) {
+            (Some(cert), Some(key)) => CertificateFiles { cert: cert.clone(), key: key.clone() },
+            (Some(_), None) => {
+                self.add("tls.key", "the file of the certificate's private key is expected");
+                return None;
+            }
+            (None, Some(_)) => {
+                self.add("tls.cert", "the file of the key's certificate is expected");
+                return None;
+            }
+            (None, None) => {
+                let needed = listen.iter().find(|address| address.needs_certificate());
+                if let Some(address) = needed {
+                    self.add(
+                        "listen",
+                        format!("{address} needs a certificate: set tls.cert and tls.key"),
+                    );
+                }
+                return None;
+            }
+        };
+        Some(TlsSettings {
+            files,
+            reload: section.reload,
+            handshake_timeout: section.handshake_timeout,
+            max_handshakes: section.max_handshakes,
+        })
     }
 
     fn engine(
@@ -395,6 +432,8 @@ impl InvalidSettings {
                 max_retry_after: http.max_retry_after,
                 signer,
                 allow,
+                ca_files: http.ca_files.clone(),
+                system_authorities: http.system_authorities,
             },
             command: command::CommandSettings {
                 kill_grace: command.kill_grace,

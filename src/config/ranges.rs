@@ -11,7 +11,7 @@ const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
-const RANGES: [(&str, IntegerRange); 38] = [
+const RANGES: [(&str, IntegerRange); 39] = [
     ("engine.max_running", POSITIVE),
     ("engine.concurrency", Concurrency::RANGE),
     ("engine.weight", SMALL),
@@ -37,6 +37,7 @@ const RANGES: [(&str, IntegerRange); 38] = [
     ("access.sessions_per_user", POSITIVE),
     ("access.max_links", POSITIVE),
     ("access.min_password", IntegerRange::new(8, AccessLimits::MAX_PASSWORD_BYTES as i64)),
+    ("tls.max_handshakes", POSITIVE),
     ("http.max_batch", POSITIVE),
     ("http.max_connections", IntegerRange::at_least(2)),
     ("http.connections_per_address", POSITIVE),

@@ -20,7 +20,7 @@ fn a_bare_cortado_serves() {
         panic!("serve was expected");
     };
     assert!(args.demo);
-    assert_eq!(args.listen.unwrap().to_string(), "127.0.0.1:9000");
+    assert_eq!(args.listen[0].to_string(), "127.0.0.1:9000");
     assert_eq!(args.grace, Some(Duration::from_secs(5)));
     assert!(
         matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(Concurrency::clamped(3)))

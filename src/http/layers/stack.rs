@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -31,6 +31,7 @@ use super::{compression, request_body, url_encoding};
 use crate::http::api::query::asks_to_wait;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
+use crate::http::server::host_header::ReplacedHost;
 use crate::http::server::{date, request_id, request_target};
 use crate::http::{HttpLimits, Problem};
 use crate::job::Secret;
@@ -131,6 +132,10 @@ impl Gate {
             return Ok(());
         }
         check_host(&self.access.hosts, uri, headers)?;
+        if let Some(ReplacedHost(host)) = request.extensions().get() {
+            let headers = HeaderMap::from_iter([(header::HOST, host.clone())]);
+            check_host(&self.access.hosts, uri, &headers)?;
+        }
         if let Some(session) = &self.session
             && !needs_no_token(uri.path())
             && !session.is_open(headers)
