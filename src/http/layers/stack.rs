@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -35,7 +35,8 @@ use crate::http::access::{Authenticator, Principal};
 use crate::http::api::query::asks_to_wait;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
-use crate::http::server::{date, request_id};
+use crate::http::server::host_header::ReplacedHost;
+use crate::http::server::{date, request_id, request_target};
 use crate::http::{HttpLimits, Problem};
 use crate::job::Secret;
 use crate::supervise::{Part, panic_text, pass};
@@ -155,6 +156,10 @@ impl Gate {
             return Ok(None);
         }
         check_host(&self.access.hosts, uri, headers).map_err(refuse)?;
+        if let Some(ReplacedHost(host)) = parts.extensions.get() {
+            let headers = HeaderMap::from_iter([(header::HOST, host.clone())]);
+            check_host(&self.access.hosts, uri, &headers).map_err(refuse)?;
+        }
         let principal = self.authorize(parts).await?;
         if headers.contains_key(header::UPGRADE) {
             check_origin(&self.access.trusted_origins, uri, headers).map_err(refuse)?;
@@ -213,7 +218,11 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     let mut response = match gate.admit(&mut parts).await {
         Ok(()) => {
             let request = Request::from_parts(parts, body);
-            answer(gate.time_limit(&request), request, next).await
+            if request_target::is_of_whole_server(&request) {
+                whole_server()
+            } else {
+                answer(gate.time_limit(&request), request, next).await
+            }
         }
         Err(refusal) => refusal,
     };
@@ -233,6 +242,13 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// The answer to `OPTIONS *`: the methods that some address of the server supports.
+fn whole_server() -> Response {
+    let allow =
+        [(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"))];
+    (StatusCode::NO_CONTENT, allow).into_response()
 }
 
 /// The address of the client. Requests that come through no listener of ours have none, and count as one client.
