@@ -16,7 +16,7 @@ use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
 use crate::job::hidden::{printable, printable_lines};
 use crate::store::data_dir::{self, DataDirBuilder};
 use crate::store::snapshot::Totals;
-use crate::store::{ExportReader, ExportWriter, StoreError, WideAccess};
+use crate::store::{ExportReader, ExportWriter, Piece, StoreError, WideAccess};
 
 /// Why reading or writing pieces failed.
 enum Broken {
@@ -77,7 +77,7 @@ pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
 /// is no store in the directory, and a server refuses to start in it.
 pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
     let imported = if args.file == Path::new("-") {
-        read_in(&mut io::stdin().lock(), &args.data_dir)
+        read_in(&mut io::stdin().lock(), &args.data_dir, Source::Export)
             .map_err(|why| why.after("nothing was imported from standard input"))?
     } else {
         let cannot = |error| format!("cannot read {}: {error}", args.file.display());
@@ -86,7 +86,8 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
             return Err(cannot(io::Error::other("it is a directory")).into());
         }
         let nothing = format!("nothing was imported from {}", args.file.display());
-        read_in(&mut BufReader::new(file), &args.data_dir).map_err(|why| why.after(&nothing))?
+        read_in(&mut BufReader::new(file), &args.data_dir, Source::Export)
+            .map_err(|why| why.after(&nothing))?
     };
     if !imported.has_checksums {
         say(
@@ -119,9 +120,18 @@ struct Imported {
     has_checksums: bool,
 }
 
+/// Where lines come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A file, which anybody may have written: it must not bring users and tokens with it.
+    Export,
+    /// A running server, which says everything.
+    Backup,
+}
+
 /// Builds a directory from lines. An error names the line; the directory holds no store then, however early the lines
 /// break off, and a server refuses to start in it.
-fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
+fn read_in(lines: &mut impl BufRead, dir: &Path, source: Source) -> Result<Imported, Failed> {
     let mut builder = DataDirBuilder::create(dir)?;
     let mut reader = ExportReader::default();
     let mut line = Vec::new();
@@ -134,6 +144,10 @@ fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
             break;
         }
         let piece = reader.piece(&line)?;
+        if source == Source::Export && matches!(piece, Piece::Access(_)) {
+            let number = reader.line_number();
+            return Err(format!("line {number}: an export has no users and tokens").into());
+        }
         builder.push(piece).map_err(|error| {
             Failed::from(error).after(&format!("line {}", reader.line_number()))
         })?;

@@ -13,8 +13,8 @@ use url::Url;
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::job::secret::without_credentials;
 use crate::job::{
-    Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
-    RetryPolicy, Secret, Tag, Time, add_names,
+    Actor, Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind,
+    QueueName, RetryPolicy, Secret, Tag, Time, add_names,
 };
 use crate::units::{parse_duration, parse_listen};
 
@@ -185,6 +185,9 @@ pub struct WatchArgs {
     /// Only events of jobs with this tag, or with one of several with commas in between (repeatable)
     #[arg(long, value_name = "TAG", value_parser = names::<Tag>)]
     pub tag: Vec<String>,
+    /// Only events that this actor caused, such as user:anna or token:ci, or one of several with commas in between (repeatable)
+    #[arg(long, value_name = "ACTOR", value_parser = names::<Actor>)]
+    pub by: Vec<String>,
     /// Only events of this type, such as job.completed, or of types that fit a pattern, such as job.* (repeatable)
     #[arg(long = "type", value_name = "TYPE", value_parser = event_types)]
     pub types: Vec<String>,

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use self::exported::{ExportedPiece, ExportedTotals};
 pub use self::head::Head;
-use super::StoreError;
 use super::formats::EXPORT;
+use super::{StoreError, access_row};
+use crate::access::AccessRecord;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{
-    Change, Event, Fact, IdempotencyKey, Job, Json, JsonLimits, Kind, Labels, QueueName,
-    QueueSettings, Scan, Schedule, ScheduleName, Spec, Tag, Time, WorkerName, parse_value,
+    AccessChange, AccessSubject, Actor, Change, Event, Fact, IdempotencyKey, Job, Json, JsonLimits,
+    Kind, Labels, LinkSubject, QueueName, QueueSettings, Scan, Schedule, ScheduleName, SessionId,
+    Spec, Tag, Time, TokenId, WorkerName, parse_value,
 };
 
 /// The format of exports that this version writes, and the newest that it reads.
@@ -25,7 +27,7 @@ pub const FORMAT: u32 = EXPORT.newest as u32;
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the queues with settings by name, the schedules by
-    /// name, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
+    /// name, the users, tokens, sessions and share links, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
     /// Nothing after the end.
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError>;
 }
@@ -52,6 +54,8 @@ pub enum Piece {
     End(Totals),
     /// A schedule.
     Schedule(Box<Schedule>),
+    /// A user, token, session or share link, or the key that signs share links. Only backups have these.
+    Access(#[serde(serialize_with = "access_row::serialize")] AccessRecord),
 }
 
 /// The numbers of pieces.
@@ -65,6 +69,13 @@ pub struct Totals {
     pub queues: u64,
     /// The number of schedules.
     pub schedules: u64,
+    /// The number of users, tokens, sessions and share links. An export has none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub access: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Totals {
@@ -75,6 +86,7 @@ impl Totals {
             Piece::Event(_) => self.events += 1,
             Piece::Queue { .. } => self.queues += 1,
             Piece::Schedule(_) => self.schedules += 1,
+            Piece::Access(_) => self.access += 1,
             Piece::Head(_) | Piece::End(_) => {}
         }
     }
@@ -87,6 +99,7 @@ impl From<ExportedPiece> for Piece {
             ExportedPiece::Head(head) => Piece::Head(head),
             ExportedPiece::Queue { name, settings } => Piece::Queue { name, settings },
             ExportedPiece::Schedule(schedule) => Piece::Schedule(schedule),
+            ExportedPiece::Access(record) => Piece::Access(record),
             ExportedPiece::Event(event) => Piece::Event(event),
             ExportedPiece::Job(job) => Piece::Job(job),
             ExportedPiece::End(totals) => Piece::End(totals.into()),
@@ -107,10 +120,10 @@ impl From<ExportedPiece> for Piece {
 
 impl From<ExportedTotals> for Totals {
     fn from(counts: ExportedTotals) -> Totals {
-        let ExportedTotals { jobs, events, queues, schedules, paused, concurrency, rate_limits } =
-            counts;
+        let ExportedTotals { jobs, events, queues, schedules, access, .. } = counts;
+        let ExportedTotals { paused, concurrency, rate_limits, .. } = counts;
         let older = paused.saturating_add(concurrency).saturating_add(rate_limits);
-        Totals { jobs, events, queues: queues.saturating_add(older), schedules }
+        Totals { jobs, events, queues: queues.saturating_add(older), schedules, access }
     }
 }
 
@@ -147,7 +160,8 @@ impl Piece {
                 EXPORT.check(head.cortado_export.into()).map_err(|why| why.to_string())?;
                 check_time(head.at)
             }
-            Piece::End(_) => Ok(()),
+            // The bytes of a record were checked when they were read.
+            Piece::End(_) | Piece::Access(_) => Ok(()),
             Piece::Queue { name, .. } => check_queue(name),
             Piece::Schedule(schedule) => {
                 check_schedule(&schedule.name)?;
@@ -166,14 +180,17 @@ impl Piece {
                 }
                 check_spec(&schedule.spec.spec)
             }
-            Piece::Event(Event { at, fact, .. }) => {
+            Piece::Event(Event { at, by, fact, .. }) => {
                 check_time(*at)?;
+                by.as_ref().map_or(Ok(()), check_actor)?;
                 check_fact(fact, *at)
             }
             Piece::Job(job) => {
                 check_time(job.enqueued_at)?;
                 check_time(job.run_at)?;
                 job.history.iter().try_for_each(|moment| check_time(moment.at))?;
+                let actors = job.history.iter().filter_map(|moment| moment.by.as_ref());
+                actors.chain(&job.enqueued_by).try_for_each(check_actor)?;
                 check_labels(&job.labels)?;
                 check_spec(&job.spec)?;
                 job.history.iter().try_for_each(|moment| check_change(&moment.change))
@@ -202,6 +219,10 @@ fn check_fact(fact: &Fact, at: Time) -> Result<(), String> {
     match fact {
         Fact::Queue { queue, .. } => check_queue(queue),
         Fact::Schedule { schedule, .. } => check_schedule(schedule),
+        Fact::Access { subject, change } => {
+            check_access_change(*change)?;
+            check_subject(subject)
+        }
         Fact::Job { labels, change, .. } => {
             change.run_at(at).map_or(Ok(()), check_time)?;
             check_labels(labels)?;
@@ -221,6 +242,48 @@ fn check_queue(queue: &QueueName) -> Result<(), String> {
 
 fn check_schedule(name: &ScheduleName) -> Result<(), String> {
     ScheduleName::stored(name.as_str()).map(drop).map_err(|error| error.to_string())
+}
+
+fn check_actor(actor: &Actor) -> Result<(), String> {
+    actor.to_string().parse::<Actor>().map(drop).map_err(|error| error.to_string())
+}
+
+fn check_subject(subject: &AccessSubject) -> Result<(), String> {
+    match subject {
+        AccessSubject::User(name) => check_actor(&Actor::User(name.clone())),
+        AccessSubject::Token { id, name } => {
+            TokenId::stored(id.as_str()).map_err(|error| error.to_string())?;
+            check_actor(&Actor::Token(name.clone()))
+        }
+        AccessSubject::Session { id, of } => {
+            SessionId::stored(id.as_str()).map_err(|error| error.to_string())?;
+            check_actor(of)
+        }
+        AccessSubject::Link { id, to } => {
+            check_actor(&Actor::Link(id.clone()))?;
+            match to {
+                LinkSubject::Job(_) => Ok(()),
+                LinkSubject::Queue(queue) => check_queue(queue),
+            }
+        }
+    }
+}
+
+fn check_access_change(change: AccessChange) -> Result<(), String> {
+    match change {
+        AccessChange::TokenAdded { expires_at, .. } => expires_at.map_or(Ok(()), check_time),
+        AccessChange::LinkAdded { expires_at } => check_time(expires_at),
+        AccessChange::UserAdded { .. }
+        | AccessChange::UserRoleSet { .. }
+        | AccessChange::UserPasswordSet
+        | AccessChange::UserDisabled
+        | AccessChange::UserEnabled
+        | AccessChange::UserDeleted
+        | AccessChange::TokenRevoked
+        | AccessChange::SessionOpened
+        | AccessChange::SessionClosed
+        | AccessChange::LinkRevoked => Ok(()),
+    }
 }
 
 fn check_labels(labels: &Labels) -> Result<(), String> {
@@ -303,8 +366,8 @@ mod tests {
                 assert!(error.contains(&words), "{line}: {error}");
             }
         }
-        let head = r#"{"head":{"cortado_export":4,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
-        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 3"));
+        let head = r#"{"head":{"cortado_export":5,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
+        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 4"));
         for at in [i64::MIN, i64::MAX, 253_402_207_201_000, -377_705_116_800_001] {
             let event = format!(
                 r#"{{"event":{{"seq":1,"at":{at},"fact":{{"queue":{{"queue":"q","change":"paused"}}}}}}}}"#
@@ -348,7 +411,8 @@ mod tests {
             attempt: 1,
             change: Change::Completed { result },
         };
-        let piece = Piece::Event(Event { seq: u64::MAX, at: Time::from_millis(-1), fact });
+        let piece =
+            Piece::Event(Event { seq: u64::MAX, at: Time::from_millis(-1), by: None, fact });
         let line = piece.to_line().unwrap();
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert_eq!(Piece::from_line(&line).unwrap(), piece);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    Actor, JobId, LinkId, QueueName, Role, SessionId, Time, TokenId, TokenName, UserName,
+    Actor, EventType, JobId, LinkId, QueueName, Role, SessionId, Time, TokenId, TokenName, UserName,
 };
 
 /// The user, token, session or share link that an event is about.
@@ -88,4 +88,24 @@ pub enum AccessChange {
     },
     /// Somebody revoked the share link.
     LinkRevoked,
+}
+
+impl AccessChange {
+    /// The type of the event that carries this change.
+    pub fn event_type(self) -> EventType {
+        match self {
+            AccessChange::UserAdded { .. } => EventType::UserAdded,
+            AccessChange::UserRoleSet { .. } => EventType::UserRoleSet,
+            AccessChange::UserPasswordSet => EventType::UserPasswordSet,
+            AccessChange::UserDisabled => EventType::UserDisabled,
+            AccessChange::UserEnabled => EventType::UserEnabled,
+            AccessChange::UserDeleted => EventType::UserDeleted,
+            AccessChange::TokenAdded { .. } => EventType::TokenAdded,
+            AccessChange::TokenRevoked => EventType::TokenRevoked,
+            AccessChange::SessionOpened => EventType::SessionOpened,
+            AccessChange::SessionClosed => EventType::SessionClosed,
+            AccessChange::LinkAdded { .. } => EventType::LinkAdded,
+            AccessChange::LinkRevoked => EventType::LinkRevoked,
+        }
+    }
 }
