@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
 use cortado::Cortado;
-use cortado::internal::app::Signals;
+use cortado::internal::app::{InheritedSockets, Served, Signals};
 use cortado::internal::cli::output::{Output, RawOutput, escaped, reader_gone, say};
+use cortado::internal::config::variables::{self, UnknownVariable};
 use cortado::internal::config::{Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat};
 use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
@@ -50,12 +50,24 @@ fn main() -> ExitCode {
         | CliCommand::Stats(_)
         | CliCommand::Export(_)
         | CliCommand::Verify(_) => {}
+        CliCommand::User(_) | CliCommand::Token(_) | CliCommand::Session(_) => {
+            create_private_files();
+        }
+    }
+    let unknown = variables::unknown(std::env::vars_os().map(|(name, _)| name));
+    if !matches!(command, CliCommand::Serve(_)) {
+        unknown.iter().for_each(|variable| say(&format!("cortado: warning: {variable}")));
     }
     match command {
-        CliCommand::Serve(args) => match Config::load(&args) {
-            Ok(config) => serve(config),
-            Err(error) => fail(&error.into()),
-        },
+        CliCommand::Serve(args) => {
+            // Before there is any other thread, because this changes the environment.
+            let inherited = InheritedSockets::take();
+            match (Config::load(&args), inherited) {
+                (Ok(config), Ok(inherited)) => serve(config, inherited, &unknown),
+                (Err(error), _) => fail(&error.into()),
+                (_, Err(error)) => fail(&error.into()),
+            }
+        }
         CliCommand::Watch(args) => client(|stop| async {
             // `cortado watch | head -1` must end after the first line instead of waiting for the next one.
             let stop = async {
@@ -91,20 +103,31 @@ fn main() -> ExitCode {
             offline(admin::restore(&args, &mut Output::default()).map(|()| 0))
         }
         CliCommand::Verify(args) => offline(admin::verify(&args, &mut Output::default())),
+        CliCommand::User(args) => client(|_| async {
+            admin::access::run_user(args.command, &mut Output::default()).await.map(|()| 0)
+        }),
+        CliCommand::Token(args) => client(|_| async {
+            admin::access::run_token(args.command, &mut Output::default()).await.map(|()| 0)
+        }),
+        CliCommand::Session(args) => client(|_| async {
+            admin::access::run_session(args.command, &mut Output::default()).await.map(|()| 0)
+        }),
     }
 }
 
 /// Parses the command line. A message about it shows arguments with their control characters escaped.
 fn arguments() -> Result<CliCommand, ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let error = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => return Ok(cli.into_command()),
+    let error = match Cli::read(&arguments) {
+        Ok(command) => return Ok(command),
         Err(error) if is_mistake(&error) => error,
         Err(help) => help.exit(),
     };
     let harmless = arguments.iter().map(|text| escaped(&text.to_string_lossy()));
-    let same = Cli::try_parse_from(harmless).err().filter(is_mistake);
-    say(same.unwrap_or(error).render().to_string().trim_end());
+    let same = Cli::read(harmless).err().filter(is_mistake);
+    let mut error = same.unwrap_or(error);
+    variables::blame_variable(&mut error, &arguments);
+    say(error.render().to_string().trim_end());
     Err(ExitCode::from(FAILED))
 }
 
@@ -130,22 +153,31 @@ fn hold_back_signals() {
     let _ = signals.thread_block();
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(config: Config, inherited: InheritedSockets, unknown: &[UnknownVariable]) -> ExitCode {
     let flush = config.log.flush;
-    let code = match log(&config.log).context("cannot set up the log").and_then(|()| run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let logging = log(&config.log).context("cannot set up the log");
+    if logging.is_ok() {
+        unknown.iter().for_each(|variable| tracing::warn!("{variable}"));
+    }
+    let code = match logging.and_then(|()| run(config, inherited)) {
+        Ok(Served::Stopped(_)) => ExitCode::SUCCESS,
+        Ok(Served::Restarting(restart)) => {
+            logging::finish(flush);
+            fail(&anyhow::Error::new(restart.exec()).context("cannot start the program again"))
+        }
         Err(error) => fail(&error),
     };
     logging::finish(flush);
     code
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config, inherited: InheritedSockets) -> anyhow::Result<Served> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     // Safe, because only the `command` kind starts processes in this program.
-    let served = runtime.block_on(Cortado::builder().config(config).reap_orphans().serve());
+    let server = Cortado::builder().config(config).reap_orphans();
+    let served = runtime.block_on(server.serve_until_restart(inherited));
     runtime.shutdown_timeout(LEAVE_BEHIND_AFTER);
-    served.map(drop)
+    served
 }
 
 fn client<F, E>(

@@ -1,6 +1,7 @@
 //! L4: the commands that keep data safe. `verify`, `export`, `import` and `restore` work on directories that no
 //! server uses; `backup` reads from a running server. Only `main` and tests call them.
 
+pub mod access;
 pub mod backup;
 mod failed;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use self::failed::Failed;
 use crate::cli::output::say;
 use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
 use crate::job::hidden::{printable, printable_lines};
+use crate::job::{ScheduleName, ScheduleProblem};
 use crate::store::data_dir::{self, DataDirBuilder};
 use crate::store::snapshot::Totals;
 use crate::store::{ExportReader, ExportWriter, Piece, StoreError, WideAccess};
@@ -95,6 +97,9 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
              could not be noticed",
         );
     }
+    for (schedule, problem) in &imported.problems {
+        say(&format!("cortado: warning: schedule {schedule}: {problem}"));
+    }
     report(&args.data_dir, imported.totals, out)
 }
 
@@ -118,6 +123,8 @@ pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
 struct Imported {
     totals: Totals,
     has_checksums: bool,
+    /// The schedules that will not run here, and why.
+    problems: Vec<(ScheduleName, ScheduleProblem)>,
 }
 
 /// Where lines come from.
@@ -134,7 +141,7 @@ enum Source {
 fn read_in(lines: &mut impl BufRead, dir: &Path, source: Source) -> Result<Imported, Failed> {
     let mut builder = DataDirBuilder::create(dir)?;
     let mut reader = ExportReader::default();
-    let mut line = Vec::new();
+    let (mut line, mut problems) = (Vec::new(), Vec::new());
     loop {
         line.clear();
         let length = lines
@@ -148,13 +155,16 @@ fn read_in(lines: &mut impl BufRead, dir: &Path, source: Source) -> Result<Impor
             let number = reader.line_number();
             return Err(format!("line {number}: an export has no users and tokens").into());
         }
+        if let Piece::Schedule(schedule) = &piece {
+            problems.extend(schedule.problem().map(|problem| (schedule.name.clone(), problem)));
+        }
         builder.push(piece).map_err(|error| {
             Failed::from(error).after(&format!("line {}", reader.line_number()))
         })?;
     }
     reader.finish()?;
     let totals = builder.finish()?;
-    Ok(Imported { totals, has_checksums: reader.has_checksums() })
+    Ok(Imported { totals, has_checksums: reader.has_checksums(), problems })
 }
 
 /// Reports what is in a directory that was just built.

@@ -2,12 +2,11 @@
 //! server, and the host names and origins that requests may come with.
 
 use std::env::{self, VarError};
-use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use url::Url;
 
-use crate::config::{AuthSettings, Config, is_reachable_by_others};
+use crate::config::{AuthSettings, Config, ListenAddresses};
 use crate::http::Access;
 use crate::http::layers::auth::Hosts;
 
@@ -41,7 +40,7 @@ impl TokenChoice {
     pub fn resolve(
         self,
         configured: Option<AuthSettings>,
-        listen: SocketAddr,
+        listen: &ListenAddresses,
     ) -> anyhow::Result<Option<AuthSettings>> {
         let variable = match env::var(TOKEN_VARIABLE) {
             Ok(token) => Some(token),
@@ -55,7 +54,7 @@ impl TokenChoice {
         self,
         configured: Option<AuthSettings>,
         variable: Option<String>,
-        listen: SocketAddr,
+        listen: &ListenAddresses,
     ) -> anyhow::Result<Option<AuthSettings>> {
         let given = match (self.token, configured) {
             (Some(token), _) => Some(AuthSettings::parse(&token)),
@@ -63,10 +62,12 @@ impl TokenChoice {
             (None, None) => variable.map(|token| AuthSettings::parse(&token)),
         };
         let auth = given.transpose().map_err(|why| anyhow::anyhow!("the token: {why}"))?;
-        if auth.is_none() && is_reachable_by_others(listen) && self.missing == MissingToken::Refused
+        if auth.is_none()
+            && self.missing == MissingToken::Refused
+            && let Some(address) = listen.reachable_by_others()
         {
             bail!(
-                "other machines can reach {listen}, which requires a token: set {TOKEN_VARIABLE} or call \
+                "other machines can reach {address}, which requires a token: set {TOKEN_VARIABLE} or call \
                  `Builder::auth_token`, listen on a loopback address such as 127.0.0.1:8080, or call \
                  `Builder::allow_without_token`"
             );
@@ -79,7 +80,7 @@ impl TokenChoice {
 pub fn conditions(config: &Config) -> Access {
     let base = config.base_url.as_ref();
     let host = base.and_then(Url::host_str).map(str::to_owned);
-    let hosts = if is_reachable_by_others(config.listen) {
+    let hosts = if config.listen.reachable_by_others().is_some() {
         Hosts::Any
     } else {
         Hosts::Loopback { also: host.into_iter().collect() }
@@ -97,6 +98,11 @@ mod tests {
     const TOKEN: &str = "0123456789abcdef";
     const OTHER: &str = "fedcba9876543210";
 
+    fn parsed(addresses: &str) -> ListenAddresses {
+        let addresses = addresses.split(',').map(|address| address.parse().unwrap());
+        ListenAddresses::new(addresses.collect()).unwrap()
+    }
+
     #[test]
     fn a_program_needs_a_token_where_the_binary_needs_one() {
         for (listen, is_local) in [
@@ -111,11 +117,15 @@ mod tests {
             ("[::127.0.0.1]:0", false),
             ("[fe80::1%1]:0", false),
             ("192.0.2.1:0", false),
+            ("https://192.0.2.1:0", false),
+            ("unix:/run/cortado.sock", true),
+            ("unix:/run/cortado.sock,http://127.0.0.1:0", true),
+            ("127.0.0.1:0,0.0.0.0:0", false),
         ] {
-            let listen = listen.parse().unwrap();
+            let listen = parsed(listen);
             let token = |choice: TokenChoice, configured: Option<&str>, variable: Option<&str>| {
                 let configured = configured.map(|token| AuthSettings::parse(token).unwrap());
-                let auth = choice.resolve_with(configured, variable.map(Into::into), listen);
+                let auth = choice.resolve_with(configured, variable.map(Into::into), &listen);
                 auth.map(|auth| auth.map(|auth| auth.token.expose().clone()))
                     .map_err(|error| error.to_string())
             };
@@ -155,9 +165,11 @@ mod tests {
             ("[::ffff:127.0.0.1]:0", true),
             ("[::]:0", false),
             ("[::ffff:192.0.2.1]:0", false),
+            ("unix:/run/cortado.sock", true),
+            ("127.0.0.1:0,192.0.2.1:0", false),
         ] {
             let mut config = Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
-            config.listen = listen.parse().unwrap();
+            config.listen = parsed(listen);
             let is_guarded = matches!(conditions(&config).hosts, Hosts::Loopback { .. });
             assert_eq!(is_guarded, is_local, "{listen}");
         }

@@ -1,14 +1,14 @@
 //! The API of a server, as the client commands use it: its address, its token and the requests.
 //! A problem document becomes a readable message.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{
-    AUTHORIZATION, CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    AUTHORIZATION, CONNECTION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Upgraded};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Upgraded};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio_tungstenite::WebSocketStream;
@@ -19,7 +19,7 @@ use url::Url;
 
 use super::CliError;
 use super::output::say;
-use crate::config::ClientArgs;
+use crate::config::{ClientArgs, read_authorities};
 use crate::job::hidden::printable;
 
 /// Creates an HTTP client that trusts the certificate authorities of the system.
@@ -27,31 +27,29 @@ use crate::job::hidden::printable;
 /// # Errors
 /// When the TLS library cannot be set up.
 pub fn http_client() -> reqwest::Result<Client> {
-    client_trusting(&[])
+    client_trusting(&[], |builder| builder)
 }
 
 /// Creates an HTTP client that also trusts these certificate authorities. Where the system has none, it trusts only
 /// these; plain HTTP works in any case.
-fn client_trusting(authorities: &[Certificate]) -> reqwest::Result<Client> {
+fn client_trusting(
+    authorities: &[Certificate],
+    connecting: impl Fn(ClientBuilder) -> ClientBuilder,
+) -> reqwest::Result<Client> {
     // Only the first call in a process installs the provider; later ones find it installed.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let builder = || Client::builder().no_proxy();
+    let builder = || connecting(Client::builder().no_proxy());
     let own = || authorities.iter().cloned();
     builder().tls_certs_merge(own()).build().or_else(|_| builder().tls_certs_only(own()).build())
 }
 
-/// Reads the certificate authorities in a PEM file.
-fn authorities(path: &Path) -> Result<Vec<Certificate>, CliError> {
-    let shown = path.display();
-    let pem = std::fs::read(path)
-        .map_err(|error| format!("cannot read the certificate authorities in {shown}: {error}"))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| {
-        format!("cannot read the certificate authorities in {shown}: {}", causes(&error))
-    })?;
-    if found.is_empty() {
-        return Err(format!("there is no certificate in {shown}: a PEM file is expected"));
+/// The path of the Unix socket that an address such as `unix:/run/cortado.sock` names.
+fn socket_path(server: &Url) -> Option<PathBuf> {
+    if server.scheme() != "unix" {
+        return None;
     }
-    Ok(found)
+    // Only URLs of files can be read as paths.
+    Url::parse(&format!("file://{}", server.path())).ok()?.to_file_path().ok()
 }
 
 /// The delay between two attempts to read.
@@ -73,8 +71,13 @@ impl ApiClient {
     /// When the token contains characters that cannot be sent, the file of certificate authorities cannot be read, or
     /// the TLS library cannot be set up.
     pub fn new(args: &ClientArgs) -> Result<ApiClient, CliError> {
-        let trusted = args.ca_file.as_deref().map(authorities).transpose()?.unwrap_or_default();
-        let client = client_trusting(&trusted).map_err(|error| causes(&error))?;
+        let trusted = args.ca_file.as_deref().map(read_authorities).transpose()?;
+        let socket = socket_path(&args.server);
+        let client = client_trusting(&trusted.unwrap_or_default(), |builder| match &socket {
+            Some(path) => builder.unix_socket(path.clone()),
+            None => builder,
+        });
+        let client = client.map_err(|error| causes(&error))?;
         let authorization = match &args.auth_token {
             Some(token) => {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
@@ -86,7 +89,11 @@ impl ApiClient {
             }
             None => None,
         };
-        Ok(ApiClient { client, base: args.server.clone(), authorization })
+        let mut base = args.server.clone();
+        if socket.is_some() {
+            base = Url::parse("http://localhost/").map_err(|error| causes(&error))?;
+        }
+        Ok(ApiClient { client, base, authorization })
     }
 
     /// The address of an API path, below the path of the server's address.
@@ -97,24 +104,32 @@ impl ApiClient {
         url
     }
 
-    /// Reads one path as JSON. While the server is unreachable or answers with 5xx, it prints the reason and retries.
+    /// Reads one path as JSON. While the server is unreachable or answers with 429 or 5xx, it prints the reason and retries,
+    /// not before the server wants it to.
     ///
     /// # Errors
     /// When the server refuses the request.
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         loop {
+            let mut delay = RETRY_DELAY;
             let why = match self.authorized(self.client.get(self.url(path))).send().await {
                 Ok(response) if response.status().is_success() => match response.bytes().await {
                     Ok(body) => return serde_json::from_slice(&body).map_err(|e| causes(&e)),
                     Err(error) => causes(&error),
                 },
-                Ok(response) if response.status().is_server_error() => refused(response).await,
+                Ok(response)
+                    if response.status().is_server_error()
+                        || response.status() == StatusCode::TOO_MANY_REQUESTS =>
+                {
+                    delay = delay.max(retry_after(&response));
+                    refused(response).await
+                }
                 Ok(response) => return Err(refused(response).await),
                 Err(error) if is_untrusted(&error) => return Err(failed(&error)),
                 Err(error) => failed(&error),
             };
-            say(&format!("cortado: {why}; retrying in {:.1} s", RETRY_DELAY.as_secs_f64()));
-            tokio::time::sleep(RETRY_DELAY).await;
+            say(&format!("cortado: {why}; retrying in {:.1} s", delay.as_secs_f64()));
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -138,6 +153,26 @@ impl ApiClient {
         self.send(self.client.post(self.url(path)).json(body)).await
     }
 
+    /// Puts a JSON document.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn put<T: serde::Serialize>(
+        &self,
+        path: &str,
+        body: &T,
+    ) -> Result<Response, CliError> {
+        self.send(self.client.put(self.url(path)).json(body)).await
+    }
+
+    /// Deletes what is at one path.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn delete(&self, path: &str) -> Result<Response, CliError> {
+        self.send(self.client.delete(self.url(path))).await
+    }
+
     /// Opens a WebSocket with the same client as all other requests, so that it has the same TLS settings.
     ///
     /// # Errors
@@ -157,25 +192,26 @@ impl ApiClient {
         let response = match self.authorized(request).send().await {
             Ok(response) => response,
             Err(error) if is_untrusted(&error) => return Err(OpenError::Refused(failed(&error))),
-            Err(error) => return Err(OpenError::Failed(failed(&error))),
+            Err(error) => return Err(OpenError::failed(failed(&error))),
         };
         let status = response.status();
         if status != StatusCode::SWITCHING_PROTOCOLS {
             let is_permanent = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
+            let after = retry_after(&response);
             let why = refused(response).await;
             return Err(if is_permanent {
                 OpenError::Refused(why)
             } else {
-                OpenError::Failed(why)
+                OpenError::Failed { why, after }
             });
         }
         let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
         if accepted.is_none_or(|accepted| accepted != derive_accept_key(key.as_bytes()).as_str()) {
             let why = "the server answered the WebSocket handshake with a wrong key";
-            return Err(OpenError::Failed(why.to_owned()));
+            return Err(OpenError::failed(why.to_owned()));
         }
         let upgraded =
-            response.upgrade().await.map_err(|error| OpenError::Failed(failed(&error)))?;
+            response.upgrade().await.map_err(|error| OpenError::failed(failed(&error)))?;
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
     }
 
@@ -198,7 +234,29 @@ pub enum OpenError {
     /// Trying again is pointless: wrong token, invalid filter, no such path, a certificate that is not trusted.
     Refused(CliError),
     /// Trying again may help.
-    Failed(CliError),
+    Failed {
+        /// What happened.
+        why: CliError,
+        /// The shortest delay before the next attempt that the server asks for; zero if it asks for none.
+        after: Duration,
+    },
+}
+
+impl OpenError {
+    /// A failure after which the server asks for no delay.
+    fn failed(why: CliError) -> OpenError {
+        OpenError::Failed { why, after: Duration::ZERO }
+    }
+}
+
+/// The longest `Retry-After` that is obeyed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// The delay in seconds that a response asks for (RFC 9110 §10.2.3); zero without one.
+fn retry_after(response: &Response) -> Duration {
+    let value = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let seconds = value.and_then(|value| value.trim().parse().ok()).unwrap_or_default();
+    Duration::from_secs(seconds).min(MAX_RETRY_AFTER)
 }
 
 /// Whether the server's certificate was refused. The TLS library's error is inside an error of the operating system,

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
-use super::error::ConfigError;
 use super::schedules::ScheduleSection;
 use crate::access::AccessLimits;
 use crate::engine::EngineConfig;
@@ -17,18 +16,20 @@ use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
 use crate::http::HttpLimits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
-use crate::job::shorten::{MAX_MESSAGE, shorten};
+use crate::http::server::listen_address::ListenAddresses;
+use crate::http::server::unix_socket::SocketMode;
 use crate::job::{Concurrency, RateLimit, Secret, UrlText};
 use crate::store;
-use crate::units::{duration, listen, size};
+use crate::units::{duration, size};
 
 /// The whole file. Every setting is optional.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
-    /// The address to serve on.
-    #[serde(deserialize_with = "listen")]
-    pub listen: SocketAddr,
+    /// The addresses to serve on.
+    pub listen: ListenAddresses,
+    /// The permissions of Unix sockets.
+    pub socket_mode: SocketMode,
     /// The directory that holds the jobs.
     pub data_dir: PathBuf,
     /// The server's public URL, if it is behind a proxy.
@@ -43,6 +44,8 @@ pub struct FileConfig {
     pub log: LogSection,
     /// Who may use the server.
     pub auth: AuthSection,
+    /// The certificate of the server.
+    pub tls: TlsSection,
     /// The limits of users, tokens, sessions and share links.
     pub access: AccessSection,
     /// How long a stop may take.
@@ -63,35 +66,6 @@ pub struct FileConfig {
     pub commands: BTreeMap<String, CommandSection>,
     /// The schedules that the configuration declares.
     pub schedules: BTreeMap<String, ScheduleSection>,
-}
-
-impl FileConfig {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// The file cannot be read or parsed; the error has the file's name and, if known, the line.
-    pub fn read(path: &Path) -> Result<FileConfig, ConfigError> {
-        let path = path.to_owned();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                FileConfig::parse(&text).map_err(|message| ConfigError::Parse { path, message })
-            }
-            Err(source) => Err(ConfigError::Read { path, source }),
-        }
-    }
-
-    /// Reads TOML.
-    ///
-    /// # Errors
-    /// The text cannot be parsed; the error names the line and what is wrong with it.
-    pub fn parse(text: &str) -> Result<FileConfig, String> {
-        toml::from_str(text).map_err(|error| {
-            let whole = error.to_string();
-            // The text begins with the position. After that, it quotes the line, which may hold a secret.
-            let position = whole.lines().next().unwrap_or_default();
-            format!("{position}: {}", shorten(error.message().trim_end(), MAX_MESSAGE))
-        })
-    }
 }
 
 /// `[log]`
@@ -115,6 +89,20 @@ pub struct LogSection {
 #[allow(missing_docs)] // as above
 pub struct AuthSection {
     pub token: Option<Secret>,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct TlsSection {
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    #[serde(deserialize_with = "duration")]
+    pub reload: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub handshake_timeout: Duration,
+    pub max_handshakes: usize,
 }
 
 /// `[access]`
@@ -254,6 +242,8 @@ pub struct HttpKindSection {
     pub max_retry_after: Duration,
     pub signing_secret: Option<Secret>,
     pub allow: Vec<String>,
+    pub ca_files: Vec<PathBuf>,
+    pub system_authorities: http::SystemAuthorities,
 }
 
 /// `[handlers.command]`
@@ -304,7 +294,8 @@ fn max_output_lines() -> usize {
 impl Default for FileConfig {
     fn default() -> Self {
         FileConfig {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)).into(),
+            socket_mode: SocketMode::default(),
             data_dir: "data".into(),
             base_url: None,
             base_path: "/".into(),
@@ -312,6 +303,7 @@ impl Default for FileConfig {
             paused: false,
             log: LogSection::default(),
             auth: AuthSection::default(),
+            tls: TlsSection::default(),
             access: AccessSection::default(),
             stop: StopSection::default(),
             engine: EngineSection::default(),
@@ -335,6 +327,18 @@ impl Default for LogSection {
             flush: Duration::from_secs(1),
             access: AccessLevel::default(),
             access_format: AccessFormat::default(),
+        }
+    }
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        TlsSection {
+            cert: None,
+            key: None,
+            reload: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            max_handshakes: 1_000,
         }
     }
 }
@@ -429,6 +433,8 @@ impl Default for HttpKindSection {
             max_retry_after: http.max_retry_after,
             signing_secret: None,
             allow: Vec::new(),
+            ca_files: Vec::new(),
+            system_authorities: http.system_authorities,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Parser as _;
+
 use super::*;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{Dashes, Stdin};
@@ -83,7 +85,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.log.format, LogFormat::Json);
 
     let args = ServeArgs {
-        listen: Some("127.0.0.1:2".parse().unwrap()),
+        listen: vec!["127.0.0.1:2".parse().unwrap()],
         demo: true,
         grace: Some(Duration::ZERO),
         concurrency: Some(Concurrency::clamped(7)),
@@ -106,6 +108,79 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         rate_limit: None,
     };
     assert_eq!(queues, [("mail", queue(7, 3)), ("video", queue(2, 1))]);
+}
+
+#[test]
+fn several_addresses_are_one_list_in_a_file_and_in_arguments() {
+    let config = build(
+        "listen = ['127.0.0.1:1', 'http://localhost:2', 'unix:/run/cortado.sock']\nsocket_mode = '660'",
+    );
+    let config = config.unwrap();
+    let expected = "127.0.0.1:1, http://127.0.0.1:2, unix:/run/cortado.sock";
+    assert_eq!(
+        (config.listen.to_string().as_str(), config.socket_mode.to_string()),
+        (expected, "0660".into())
+    );
+    let line = ["cortado", "--listen", "127.0.0.1:3,unix:/a", "--listen", "[::1]:4"];
+    let CliCommand::Serve(args) = Cli::try_parse_from(line).unwrap().into_command() else {
+        panic!("serve was expected");
+    };
+    let config = Config::build(FileConfig::default(), &args).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3, unix:/a, [::1]:4");
+    for (bad, why) in [
+        ("listen = []", "at least one"),
+        ("listen = ['127.0.0.1:1', '127.0.0.1:1']", "twice"),
+        ("listen = ['unix:cortado.sock']", "absolute path"),
+        ("listen = 8080", "an address such as"),
+        ("socket_mode = '0888'", "octal"),
+        ("socket_mode = 600", "a string"),
+        ("http.trusted_proxies = ['proxy.local']", "\"unix\""),
+    ] {
+        let refused = FileConfig::parse(bad).unwrap_err();
+        assert!(refused.contains(why), "{bad}: {refused}");
+    }
+    let twice = ServeArgs { listen: vec!["unix:/a".parse().unwrap(); 2], ..ServeArgs::default() };
+    let refused = Config::build(FileConfig::default(), &twice).unwrap_err().to_string();
+    assert!(refused.contains("listen: unix:/a is listed twice"), "{refused}");
+}
+
+#[test]
+fn a_certificate_needs_both_files_and_its_limits_are_checked() {
+    for (bad, key) in [
+        ("[tls]\ncert = 'a'", "tls.key"),
+        ("[tls]\nkey = 'a'", "tls.cert"),
+        ("listen = 'https://127.0.0.1:1'", "listen"),
+        ("listen = ['127.0.0.1:1', 'https://127.0.0.1:2']", "listen"),
+        ("[tls]\nreload = '0s'", "tls.reload"),
+        ("[tls]\nhandshake_timeout = '0s'", "tls.handshake_timeout"),
+        ("[tls]\nmax_handshakes = 0", "tls.max_handshakes"),
+    ] {
+        let [problem] = &problems(bad)[..] else { panic!("one problem: {bad}") };
+        assert_eq!(problem.key, key, "{bad}: {problem:?}");
+    }
+    let tls = build("[tls]\ncert = 'a.crt'\nkey = 'a.key'").unwrap().tls.unwrap();
+    assert_eq!((tls.files.cert, tls.files.key), ("a.crt".into(), "a.key".into()));
+    // The files are checked when the server starts.
+    let dir = tempfile::tempdir().unwrap();
+    let [missing, empty] = ["missing", "empty"].map(|name| dir.path().join(name));
+    std::fs::write(&empty, "").unwrap();
+    for (cert, ca, key) in [
+        (Some(&missing), None, "tls.cert"),
+        (Some(&empty), None, "tls.cert"),
+        (None, Some(&missing), "handlers.http.ca_files"),
+        (None, Some(&empty), "handlers.http.ca_files"),
+    ] {
+        let mut file = FileConfig::default();
+        (file.tls.cert, file.tls.key) = (cert.cloned(), cert.map(|_| empty.clone()));
+        file.handlers.http.ca_files = ca.into_iter().cloned().collect();
+        let config = Config::build(file, &ServeArgs::default()).unwrap();
+        let Err(ConfigError::Invalid(wrong)) = config.check_environment() else {
+            panic!("{key} was to be refused");
+        };
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert_eq!(wrong[0].key, key, "{wrong:?}");
+        assert!(wrong[0].message.contains(dir.path().to_str().unwrap()), "{wrong:?}");
+    }
 }
 
 #[test]
@@ -132,7 +207,7 @@ fn every_problem_is_named_with_its_key() {
          [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsubscriber_mark = '0s'\nmax_subscribers = 20000\nconnections_per_address = 12000\nmin_rate_window = '0s'\n\
          [handlers.http]\nallow = ['10.0.0.0/8', 'everything']\nsigning_secret = 'secret'\n\
          [handlers.command]\nkill_grace = '1600ms'\n\
-         [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }",
+         [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }\ncwd = ''\ndiscard_codes = [0, 65, 256]",
     );
     let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
     for key in [
@@ -155,13 +230,17 @@ fn every_problem_is_named_with_its_key() {
         "handlers.http.signing_secret",
         "handlers.command.kill_grace",
         "commands.x.program",
-        "commands.x.args",
+        "commands.x.args[0]",
         "commands.x.env",
+        "commands.x.cwd",
+        "commands.x.discard_codes[0]",
+        "commands.x.discard_codes[2]",
     ] {
         assert_eq!(keys.iter().filter(|found| **found == key).count(), 1, "{key}: {problems:?}");
     }
-    assert_eq!(keys.len(), 21, "{problems:?}");
+    assert_eq!(keys.len(), 24, "{problems:?}");
     let text = ConfigError::Invalid(problems).to_string();
+    assert!(!text.contains("kind \""), "{text}");
     assert!(text.contains("\n  engine.concurrency: must be an integer from 1 to 1000000, but is 0; pause a queue to stop it"), "{text}");
     assert!(
         !text.contains("'secret'") && !text.contains("\"short\""),
@@ -186,7 +265,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
     let path = directory.path().join("cortado.toml");
     for (text, says) in [
         ("listen = '127.0.0.1:80'\n[stop]\ngrase = '5s'", ["line 3", "grase"]),
-        ("[stop]\ngrace = 25", ["line 2", "string"]),
+        ("[stop]\ngrace = 25", ["line 2", "stop.grace: must be a duration such as \"25s\""]),
         ("[stop]\ngrace = '25'", ["line 2", "25s"]),
         ("listen = 'localhost'", ["line 1", "127.0.0.1:8080"]),
         ("[http]\n\nmax_body = '2 TB'", ["line 3", "2MiB"]),
@@ -207,6 +286,90 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
     let args = ServeArgs { config: Some("/no/such/file.toml".into()), ..ServeArgs::default() };
     let error = Config::load(&args).unwrap_err();
     assert!(error.to_string().contains("/no/such/file.toml"), "{error}");
+}
+
+#[test]
+fn every_value_of_the_wrong_type_is_named_with_its_key_and_in_our_words() {
+    let text = "demo = 'yes'\nlisten = 80\ncolour = 'red'\nbase_path = []\n\
+         [log]\nformat = 'xml'\nqueue = -1\n\
+         [stop]\ngrace = 25\nclose = 2027-01-01\n\
+         [engine]\nmax_running = -1\nconcurrency = 'many'\nweight = 1.5\nmax_json_depth = true\nlease = ''\n\
+         [queues.mail]\nweight = -2\nconcurrency = 0\nrate_limit = 7\n\
+         [store]\nreaders = 'two'\ngroup_access = 1\n\
+         [retention]\nevents = { age = '1 day' }\ncompleted = { age = 1, count = -1 }\n\
+         [http]\nmax_batch = 0\nsocket_rate = 4294967296\ntrusted_proxies = ['10.0.0.0/8', 'x']\n\
+         [handlers.http]\nallow = 'all'\ntimeout = {}\n\
+         [commands.x]\nargs = []\n\
+         [commands.y]\nprogram = 'true'\ndiscard_codes = ['a']\nstdin = 'pipe'\n\
+         [schedules.s]\ncron = 5\nkind = 'echo'\npriority = 'high'\n\
+         [schedules.t]\ncron = '@daily'\nkind = 'echo'\nmax_attempts = -1\ntimeout = 5\n";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cortado.toml");
+    std::fs::write(&path, text).unwrap();
+    let args = ServeArgs { config: Some(path), ..ServeArgs::default() };
+    let error = Config::load(&args).unwrap_err().to_string();
+    for line in [
+        "demo: must be true or false, but is a string (line 1)",
+        "listen: must be an address such as \"127.0.0.1:8080\" or \"unix:/run/cortado.sock\", or a list of them, but is 80 (line 2)",
+        "colour: is not known; expected one of listen, data_dir, base_url",
+        "base_path: must be a string, but is an array (line 4)",
+        "log.format: must be text or json, but is \"xml\" (line 6)",
+        "log.queue: must be a size such as 4096, \"64kB\" or \"2MiB\", but is -1 (line 7)",
+        "stop.grace: must be a duration such as \"25s\" or \"1m 30s\", but is 25 (line 9)",
+        "stop.close: must be a duration such as \"25s\" or \"1m 30s\", but is a date or time (line 10)",
+        "engine.max_running: must be an integer of at least 1, but is -1 (line 12)",
+        "engine.concurrency: must be an integer from 1 to 1000000, but is a string (line 13)",
+        "engine.weight: must be an integer from 1 to 4294967295, but is 1.5 (line 14)",
+        "engine.max_json_depth: must be an integer from 1 to 128, but is true (line 15)",
+        "engine.lease: \"\" is not a duration",
+        "queues.mail.weight: must be an integer from 1 to 4294967295, but is -2 (line 18)",
+        "queues.mail.concurrency: must be an integer from 1 to 1000000, but is 0; pause a queue to stop it",
+        "queues.mail.rate_limit: must be a string, but is 7 (line 20)",
+        "store.readers: must be an integer of at least 1, but is a string (line 22)",
+        "store.group_access: ",
+        "retention.events.count: is required (line 25)",
+        "retention.completed.age: must be a duration",
+        "http.max_batch: must be an integer of at least 1, but is 0",
+        "http.socket_rate: must be an integer from 1 to 4294967295, but is 4294967296 (line 29)",
+        "http.trusted_proxies[1]: ",
+        "handlers.http.allow: must be an array, but is a string (line 32)",
+        "handlers.http.timeout: must be a duration such as \"25s\" or \"1m 30s\", but is a table (line 33)",
+        "commands.x.program: is required",
+        "commands.y.discard_codes[0]: must be an integer from 1 to 255, but is a string (line 38)",
+        "commands.y.stdin: must be ",
+        "schedules.s.cron: must be a string, but is 5 (line 41)",
+        "schedules.t.max_attempts: must be an integer from 1 to 1000, but is -1",
+        "schedules.t.timeout: must be a duration",
+    ] {
+        assert!(error.contains(&format!("\n  {line}")), "{line}\n{error}");
+    }
+    assert!(error.contains("cortado.toml"), "{error}");
+    for foreign in
+        ["invalid type", "invalid value", "missing field", "unknown field", "variant", "usize"]
+    {
+        assert!(!error.contains(foreign), "{foreign}: {error}");
+    }
+}
+
+#[test]
+fn a_value_that_comes_from_a_flag_or_a_variable_is_blamed_on_it() {
+    let args = ServeArgs {
+        data_dir: Some("".into()),
+        base_path: Some("x".into()),
+        auth_token: Some("short".into()),
+        log: Some("loud,,=x".into()),
+        ..ServeArgs::default()
+    };
+    let error = Config::build(FileConfig::default(), &args).unwrap_err().to_string();
+    for (key, source) in [
+        ("data_dir", "--data-dir or CORTADO_DATA_DIR"),
+        ("base_path", "--base-path or CORTADO_BASE_PATH"),
+        ("auth.token", "--auth-token or CORTADO_AUTH_TOKEN"),
+        ("log.filter", "--log or CORTADO_LOG"),
+    ] {
+        let line = error.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
+        assert!(line.ends_with(&format!("(set by {source})")), "{line}");
+    }
 }
 
 #[test]
@@ -232,15 +395,23 @@ fn an_error_in_the_configuration_quotes_no_secret() {
     for (text, says) in [
         ("auth.token = 's3cret'".into(), "auth.token"),
         ("auth.token = 's3cret".into(), "line 1, column 21"),
-        ("auth.token = ['s3cret']".into(), "wrong type"),
+        (
+            "auth.token = ['s3cret']".into(),
+            "auth.token: must be a string, but is a value of another",
+        ),
+        ("auth.token = 53".into(), "auth.token: must be a string, but is a value of another type"),
         ("handlers.http.signing_secret = 's3cret'".into(), "signing_secret"),
         ("base_url = 'ftp://me:s3cret@example.com'".into(), "base_url"),
         ("base_url = 'me:s3cret@example.com'".into(), "base_url"),
-        (command("args = ['ok', 's3cret{']"), "commands.x.args: argument 2"),
-        (command("args = 's3cret'"), "line 3, column 8: this value has the wrong type"),
+        (command("args = ['ok', 's3cret{']"), "commands.x.args[1]: "),
+        (
+            command("args = 's3cret'"),
+            "commands.x.args: must be an array, but is a value of another",
+        ),
+        (command("args = ['ok', { s3cret = 1 }]"), "commands.x.args[1]: must be a string"),
         (command("env = { KEY = 's3cret\\u0000' }").replace('\'', "\""), "commands.x.env"),
-        (command("env = { KEY = ['s3cret'] }"), "wrong type"),
-        ("[schedules.s]\npayload = 's3cret'".into(), "missing field"),
+        (command("env = { KEY = ['s3cret'] }"), "commands.x.env.KEY: must be a string"),
+        ("[schedules.s]\npayload = 's3cret'".into(), "schedules.s.cron: is required"),
         ("[schedules.s]\npayload = { a = 's3cret'".into(), "line 2"),
         (
             "[schedules.s]\ncron = '@daily'\nkind = 'a'\npayload = { s3cret = inf }".into(),
@@ -274,8 +445,8 @@ fn a_file_with_a_payload_that_is_too_complex_is_refused_in_a_few_words() {
         (format!("engine.max_json_depth = 9\n{}", payload(&nested("[", "]", 10))), "json_too_deep"),
         ("engine.max_json_depth = 129".into(), "1 to 128"),
         ("engine.max_json_values = 0".into(), "at least 1"),
-        (format!("{long} = 1"), "unknown field"),
-        (format!("[queues.{long}]\nweight = 0"), "at least 1"),
+        (format!("{long} = 1"), "is not known"),
+        (format!("[queues.{long}]\nweight = 0"), "from 1 to 4294967295"),
         (format!("base_path = '{long}'"), "base_path"),
         ((0..5_000).map(|n| format!("[queues.q{n}]\nweight = 0\n")).collect(), "4900 more"),
     ] {

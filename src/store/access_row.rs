@@ -81,6 +81,7 @@ fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
 
 /// The line of a record in a backup: its key, and its bytes in base64.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BackupLine {
     key: String,
     record: String,

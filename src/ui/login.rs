@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::{LoginFailure, LoginGate};
-use crate::http::layers::session::BrowserScheme;
 
 use super::layout::form_fields::{Accepts, NoFields, PostedForm};
 use super::layout::page::{Layout, Section, page, see_other};
@@ -80,7 +79,6 @@ pub async fn show(
 pub async fn sign_in(
     login: Option<Extension<LoginGate>>,
     address: Address,
-    headers: HeaderMap,
     form: PostedForm<LoginForm>,
 ) -> Response {
     let next = own_page(form.value("next"));
@@ -104,7 +102,7 @@ pub async fn sign_in(
             return ([(header::RETRY_AFTER, seconds.to_string())], page).into_response();
         }
     }
-    let cookie = session.opening(&cookie_path(&address), BrowserScheme::of(&headers));
+    let cookie = session.opening(&cookie_path(&address), address.scheme());
     ([(header::SET_COOKIE, cookie)], see_other(next)).into_response()
 }
 
@@ -112,11 +110,10 @@ pub async fn sign_in(
 pub async fn sign_out(
     login: Option<Extension<LoginGate>>,
     address: Address,
-    headers: HeaderMap,
     _: PostedForm<NoFields>,
 ) -> Response {
     let Some(Extension(login)) = login else { return see_other("").into_response() };
-    let cookie = login.session.closing(&cookie_path(&address), BrowserScheme::of(&headers));
+    let cookie = login.session.closing(&cookie_path(&address), address.scheme());
     ([(header::SET_COOKIE, cookie)], see_other("login")).into_response()
 }
 

@@ -6,6 +6,7 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 
 use super::cookies::cookies;
+use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::Secret;
 
 /// The prefix of the name of the cookie. The name also depends on the token, because cookies do not distinguish ports:
@@ -48,31 +49,14 @@ impl Session {
 
     /// The `Set-Cookie` header that opens the session until the browser is closed. `path` is the base path of the
     /// server; over HTTPS, the cookie is never sent without encryption.
-    pub fn opening(&self, path: &str, transport: BrowserScheme) -> String {
+    pub fn opening(&self, path: &str, transport: ConnectionScheme) -> String {
         let (name, value) = (&self.name, self.value.expose());
         format!("{name}={value}{}", attributes(path, transport))
     }
 
     /// The `Set-Cookie` header that ends the session.
-    pub fn closing(&self, path: &str, transport: BrowserScheme) -> String {
+    pub fn closing(&self, path: &str, transport: ConnectionScheme) -> String {
         format!("{}=; Max-Age=0{}", self.name, attributes(path, transport))
-    }
-}
-
-/// How the browser reaches the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BrowserScheme {
-    /// Through a proxy that encrypts.
-    Https,
-    /// Without encryption.
-    Http,
-}
-
-impl BrowserScheme {
-    /// Reads the scheme that a proxy reports. A client that lies about it affects only its own cookie.
-    pub fn of(headers: &HeaderMap) -> BrowserScheme {
-        let scheme = headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok());
-        if scheme == Some("https") { BrowserScheme::Https } else { BrowserScheme::Http }
     }
 }
 
@@ -82,10 +66,10 @@ pub fn has_cookie(headers: &HeaderMap) -> bool {
 }
 
 /// Scripts cannot read the cookie, and requests of other sites' pages do not carry it, except for links.
-fn attributes(path: &str, transport: BrowserScheme) -> String {
+fn attributes(path: &str, transport: ConnectionScheme) -> String {
     let secure = match transport {
-        BrowserScheme::Https => "; Secure",
-        BrowserScheme::Http => "",
+        ConnectionScheme::Https => "; Secure",
+        ConnectionScheme::Http => "",
     };
     format!("; Path={path}; HttpOnly; SameSite=Lax{secure}")
 }
@@ -108,14 +92,14 @@ mod tests {
     #[test]
     fn a_session_is_opened_by_its_cookie_and_by_no_other() {
         let session = Session::new("s3cret");
-        let opening = session.opening("/", BrowserScheme::Http);
+        let opening = session.opening("/", ConnectionScheme::Http);
         let (cookie, attributes) = opening.split_once("; ").unwrap();
         assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
         assert!(!opening.contains("s3cret"), "{opening}");
         assert!(
             session.is_open(&with(cookie)) && session.is_open(&with(&format!("a=b; {cookie}")))
         );
-        let other = Session::new("other").opening("/", BrowserScheme::Http);
+        let other = Session::new("other").opening("/", ConnectionScheme::Http);
         let (name, value) = cookie.split_once('=').unwrap();
         for bad in ["", "a=b", name, &format!("{name}="), &format!("x={value}"), &other] {
             assert!(!session.is_open(&with(bad)), "{bad}");
@@ -130,16 +114,10 @@ mod tests {
         let session = Session::new("s3cret");
         assert!(
             session
-                .opening("/x", BrowserScheme::Https)
+                .opening("/x", ConnectionScheme::Https)
                 .ends_with("Path=/x; HttpOnly; SameSite=Lax; Secure")
         );
-        assert!(session.closing("/x", BrowserScheme::Http).contains("=; Max-Age=0; Path=/x;"));
-        let proxied = HeaderMap::from_iter([(
-            "x-forwarded-proto".parse().unwrap(),
-            HeaderValue::from_static("https"),
-        )]);
-        assert_eq!(BrowserScheme::of(&proxied), BrowserScheme::Https);
-        assert_eq!(BrowserScheme::of(&HeaderMap::new()), BrowserScheme::Http);
+        assert!(session.closing("/x", ConnectionScheme::Http).contains("=; Max-Age=0; Path=/x;"));
     }
 
     #[test]

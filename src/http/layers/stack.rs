@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -31,7 +31,8 @@ use super::{compression, request_body, url_encoding};
 use crate::http::api::query::asks_to_wait;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
-use crate::http::server::{date, request_id};
+use crate::http::server::host_header::ReplacedHost;
+use crate::http::server::{date, request_id, request_target};
 use crate::http::{HttpLimits, Problem};
 use crate::job::Secret;
 use crate::supervise::{Part, panic_text, pass};
@@ -131,6 +132,10 @@ impl Gate {
             return Ok(());
         }
         check_host(&self.access.hosts, uri, headers)?;
+        if let Some(ReplacedHost(host)) = request.extensions().get() {
+            let headers = HeaderMap::from_iter([(header::HOST, host.clone())]);
+            check_host(&self.access.hosts, uri, &headers)?;
+        }
         if let Some(session) = &self.session
             && !needs_no_token(uri.path())
             && !session.is_open(headers)
@@ -156,6 +161,7 @@ async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
     }
     let (sender, address) = (Sender::of(&request), request.extensions().get::<Address>().cloned());
     let mut response = match gate.admit(&request) {
+        Ok(()) if request_target::is_of_whole_server(&request) => whole_server(),
         Ok(()) => answer(gate.time_limit(&request), request, next).await,
         Err(problem) => problem.into_response(),
     };
@@ -175,6 +181,13 @@ async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// The answer to `OPTIONS *`: the methods that some address of the server supports.
+fn whole_server() -> Response {
+    let allow =
+        [(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"))];
+    (StatusCode::NO_CONTENT, allow).into_response()
 }
 
 /// The address of the client. Requests that come through no listener of ours have none, and count as one client.

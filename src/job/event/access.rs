@@ -8,7 +8,7 @@ use crate::job::{
 
 /// The user, token, session or share link that an event is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AccessSubject {
     /// A user.
     User(UserName),
@@ -37,7 +37,7 @@ pub enum AccessSubject {
 
 /// What a share link shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum LinkSubject {
     /// One job.
     Job(JobId),
@@ -48,7 +48,7 @@ pub enum LinkSubject {
 /// What happened to a user, a token, a session or a share link. Stores write the position of a variant, so new ones are
 /// added at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AccessChange {
     /// Somebody added the user.
     UserAdded {
