@@ -17,6 +17,7 @@ mod idempotency;
 mod input;
 mod insight;
 mod large;
+mod listeners;
 mod log;
 mod metrics;
 mod payloads;
