@@ -144,8 +144,12 @@ async fn a_restart_obeys_the_current_configuration_and_a_stop_overrides_it() {
     client.job_in(&id, "running").await;
     // The restart waits for the job; a stop ends the wait for a restart, and another one the grace period.
     server.signal(Signal::SIGUSR2);
-    let logged = server.err.line_with("restarting: new connections wait").await;
-    assert!(logged.is_some());
+    eventually("the second restart", || async {
+        let log = server.err.so_far();
+        let begun = log.iter().filter(|line| line.contains("restarting: new connections wait"));
+        (begun.count() == 2).then_some(())
+    })
+    .await;
     server.signal(Signal::SIGTERM);
     assert!(server.err.line_with("not restarting").await.is_some());
     let refused = || async { tokio::net::TcpStream::connect(address_of(&now[0])).await.err() };
