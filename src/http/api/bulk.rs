@@ -11,6 +11,7 @@ use super::idempotency::NoIdempotencyKey;
 use super::query::{JOB_FILTER, filter_values, narrow};
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_LISTED, Refusals, Target};
 use crate::engine::submission::PRIORITY;
+use crate::http::access::Acting;
 use crate::http::layers::base_path::Address;
 use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
@@ -18,7 +19,6 @@ use crate::job::fields::{REPEATED, REQUIRED, texts, unknown};
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
 use crate::job::{FieldErrors, Fields, JobId, JobQuery, QueueName, Time};
 
-/// The actions by name.
 /// The names of the actions.
 pub const ACTIONS: [&str; 5] = ["retry", "cancel", "delete", "move", "reprioritise"];
 
@@ -119,10 +119,10 @@ fn job_query(filter: Fields<'_>, errors: &mut FieldErrors, now: Time) -> JobQuer
         } else if seen.iter().any(|seen| *seen == name) {
             errors.add(path, REPEATED);
         } else {
-            for value in filter_values(&path, value, errors) {
+            for (path, value) in filter_values(&path, value, errors) {
                 if let Err(wrong) = narrow(&mut query, &name, &value, now) {
                     let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-                    errors.add(path.clone(), wrong.join("; "));
+                    errors.add(path, wrong.join("; "));
                 }
             }
             seen.push(name.into_owned());
@@ -136,7 +136,7 @@ fn job_query(filter: Fields<'_>, errors: &mut FieldErrors, now: Time) -> JobQuer
 
 /// Begins a run. Answers 202 with its report; `Location` is its address.
 pub async fn begin(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     address: Address,
     _: NoQuery,
     _: NoIdempotencyKey,
@@ -180,7 +180,7 @@ pub async fn get(
 
 /// Stops a run after its current step, and returns its last report.
 pub async fn stop(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathBulkRun(id): PathBulkRun,
     _: NoBody,

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use crate::engine::Batch;
 use crate::http::Problem;
+use crate::http::access::job_scope::JobScope;
+use crate::http::access::messages::SocketMessage;
 use crate::http::api::query::{EVENT_FILTER, add_to_filter, filter_values};
 use crate::http::view::{self, Displayed};
 use crate::job::fields::{REPEATED, unknown};
@@ -110,6 +112,20 @@ pub struct Subscribe {
 }
 
 impl ClientMessage {
+    /// The message as the table of access has it.
+    pub fn access(&self) -> SocketMessage {
+        match self {
+            ClientMessage::Ping => SocketMessage::Ping,
+            ClientMessage::Subscribe(Subscribe { stats: true, .. }) => {
+                SocketMessage::SubscribeStats
+            }
+            ClientMessage::Subscribe(Subscribe { stats: false, .. }) => {
+                SocketMessage::SubscribeEvents
+            }
+            ClientMessage::Unsubscribe { .. } => SocketMessage::Unsubscribe,
+        }
+    }
+
     /// Reads a message.
     ///
     /// # Errors
@@ -182,9 +198,9 @@ fn event_filter(fields: Fields<'_>, errors: &mut FieldErrors) -> Filter {
         } else if seen.iter().any(|seen| *seen == name) {
             errors.add(path, REPEATED);
         } else {
-            for value in filter_values(&path, value, errors) {
+            for (path, value) in filter_values(&path, value, errors) {
                 if let Err(wrong) = add_to_filter(&mut filter, &name, &value) {
-                    errors.add(path.clone(), wrong);
+                    errors.add(path, wrong);
                 }
             }
             seen.push(name.into_owned());
@@ -200,6 +216,8 @@ fn event_filter(fields: Fields<'_>, errors: &mut FieldErrors) -> Filter {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subscriptions {
     named: Vec<Subscription>,
+    /// The events that the client may see, whatever it subscribes to.
+    scope: JobScope,
     /// The largest allowed number.
     max: usize,
 }
@@ -238,34 +256,43 @@ impl Subscriptions {
 
     /// Creates the subscriptions of a new connection: the filter of the query string, with the empty id.
     pub fn new(filter: Filter, max: usize) -> Self {
-        Subscriptions { named: vec![Subscription::new("", Topic::Events(filter))], max }
+        let named = vec![Subscription::new("", Topic::Events(filter))];
+        Subscriptions { named, scope: JobScope::Everything, max }
+    }
+
+    /// Restricts them to the events that a client may see.
+    #[must_use]
+    pub fn within(self, scope: JobScope) -> Self {
+        Subscriptions { scope, ..self }
     }
 
     /// Adds or replaces a subscription. `here` is the cursor of the connection.
     pub fn add(&mut self, request: &Subscribe, here: Cursor) -> Result<(), Problem> {
-        let refuse = |detail: String| Err(Problem::invalid_parameter(detail));
+        let refuse = |field, detail: String| Err(Problem::invalid_parameter(field, detail));
         let id = &request.id;
         Self::check_id(id)?;
         let after = request.after.as_deref().filter(|after| !after.is_empty());
         let after = after.map(str::parse).transpose();
         let after: Option<Cursor> =
-            after.map_err(|error: String| Problem::invalid_parameter(error))?;
+            after.map_err(|error: String| Problem::invalid_parameter("after", error))?;
         if let Some(after) = after.filter(|after| *after != here) {
-            return refuse(format!(
+            let detail = format!(
                 "this connection and all its subscriptions are at {here}; to read from {after}, open \
                  another connection"
-            ));
+            );
+            return refuse("after", detail);
         }
         let topic = match (request.stats, &request.filter) {
             (true, None) => Topic::Stats,
             (true, Some(_)) => {
-                return refuse("a subscription to stats cannot have a filter".to_owned());
+                return refuse("filter", "a subscription to stats cannot have a filter".to_owned());
             }
             (false, filter) => Topic::Events(filter.clone().unwrap_or_default()),
         };
         let known = self.named.iter().any(|known| known.id == *id);
         if !known && self.named.len() >= self.max {
-            return refuse(format!("a connection can have at most {} subscriptions", self.max));
+            let detail = format!("a connection can have at most {} subscriptions", self.max);
+            return refuse("id", detail);
         }
         self.named.retain(|known| known.id != *id);
         self.named.push(Subscription::new(id, topic));
@@ -281,7 +308,10 @@ impl Subscriptions {
 
     fn check_id(id: &str) -> Result<(), Problem> {
         let detail = || format!("an id can have at most {} bytes", Self::MAX_ID);
-        if id.len() > Self::MAX_ID { Err(Problem::invalid_parameter(detail())) } else { Ok(()) }
+        if id.len() <= Self::MAX_ID {
+            return Ok(());
+        }
+        Err(Problem::invalid_parameter("id", detail()))
     }
 
     /// Whether one of them is a subscription to stats.
@@ -321,7 +351,8 @@ impl EventsMessage {
                 break;
             }
             examined = event.seq;
-            if !subscriptions.named.iter().any(|known| known.wants(event)) {
+            let is_wanted = subscriptions.named.iter().any(|known| known.wants(event));
+            if !is_wanted || !subscriptions.scope.shows(event) {
                 continue;
             }
             // Encoded only when it is needed: a batch of which no event passes is never encoded.

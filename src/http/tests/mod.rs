@@ -1,5 +1,6 @@
 //! The HTTP interface as clients see it: a real server on a free port, and real clients.
 
+mod access;
 mod api;
 mod autobahn;
 mod bodies_and_headers;
@@ -9,6 +10,7 @@ mod connections;
 mod cursors;
 mod docs;
 mod embedding;
+mod every_fault;
 mod gate;
 mod handshake;
 mod hostile;
@@ -20,6 +22,7 @@ mod large;
 mod listeners;
 mod log;
 mod metrics;
+mod nulls;
 mod payloads;
 mod poll;
 mod raw;
@@ -29,5 +32,6 @@ mod sse;
 mod stats;
 mod stop;
 pub(crate) mod support;
+pub(crate) mod team;
 mod wait;
 mod ws;

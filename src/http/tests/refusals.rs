@@ -58,6 +58,16 @@ async fn a_request_names_one_host() {
         (get("1.0", "/api/v1/kinds", &["localhost"]), 200, ""),
         (get("1.0", "/api/v1/kinds", &["localhost", "localhost"]), 400, "invalid_host"),
         (get("1.0", "/api/v1/kinds", &["evil.test"]), 421, "unknown_host"),
+        // Targets that are none, whatever the host.
+        (get("1.1", "jobs", &["localhost"]), 400, "malformed_request"),
+        (get("1.1", "jobs", &["jobs"]), 400, "malformed_request"),
+        (get("1.1", "localhost:80", &["localhost"]), 400, "malformed_request"),
+        (get("1.0", "jobs", &[]), 400, "malformed_request"),
+        (get("1.1", "http://u:p@localhost/", &["localhost"]), 400, "malformed_request"),
+        (get("1.1", "http://u@localhost/", &["u@localhost"]), 400, "malformed_request"),
+        (get("1.1", "*", &["localhost"]), 400, "malformed_request"),
+        (get("1.1", "", &["localhost"]), 400, "malformed_request"),
+        (get("1.1", "/api/v1/jobs?q=\u{e9}", &["localhost"]), 200, ""),
     ] {
         let mut raw = Raw::connect(server.address).await;
         raw.send(request.as_bytes()).await;
@@ -70,10 +80,77 @@ async fn a_request_names_one_host() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_of_http_1_is_answered_clearly() {
+    let server = Server::start().await;
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    for (bytes, status, code) in [
+        (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], 505, "wrong_http_version"),
+        (&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], settings].concat(), 505, "wrong_http_version"),
+        (b"GET / HTTP/2.0\r\nhost: localhost\r\n\r\n", 400, "malformed_request"),
+        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n", 400, "malformed_request"),
+        (b"GET /api/v1/jobs?q=\xff HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "malformed_request"),
+        (
+            b"GET /api/\xff HTTP/1.1\r\nhost: localhost\r\naccept: text/html\r\n\r\n",
+            400,
+            "malformed_request",
+        ),
+    ] {
+        let mut raw = Raw::connect(server.address).await;
+        raw.send(bytes).await;
+        raw.response().await.is_problem(status, code);
+        assert_eq!(raw.end().await, Received::End, "{bytes:?}");
+    }
+    // A person gets a page.
+    for target in [&b"/jobs/\xff"[..], b"/jobs?q=\xff", b"/\xc3"] {
+        let mut raw = Raw::connect(server.address).await;
+        let rest = b" HTTP/1.1\r\nhost: localhost\r\naccept: text/html,*/*\r\n\r\n";
+        raw.send(&[b"GET ", target, rest].concat()).await;
+        let response = raw.response().await;
+        assert_eq!(response.status, 400, "{response:?}");
+        assert_eq!(response.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(response.header("content-security-policy").is_some(), "{response:?}");
+    }
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let response = raw.response().await;
+    assert_eq!(response.status, 204, "{response:?}");
+    assert_eq!(response.header("allow"), Some("get, head, post, put, delete, options"));
+}
+
+#[tokio::test]
+async fn every_parameter_that_is_refused_is_in_the_list_of_errors() {
+    let server = Server::start().await;
+    for (method, path, field) in [
+        ("POST", "/api/v1/queues/a%20b/pause", "queue"),
+        ("POST", "/api/v1/queues/a%20b/concurrency", "queue"),
+        ("GET", "/api/v1/schedules/a%20b", "schedule"),
+        ("POST", "/api/v1/schedules/.x/run", "schedule"),
+        ("GET", "/api/v1/ws?stats=true", "stats"),
+        ("GET", "/api/v1/jobs/%ff", "path"),
+        ("GET", "/api/v1/jobs?q=%zz", "query"),
+        ("GET", "/api/v1/jobs?limit=0", "limit"),
+    ] {
+        let upgrade = [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+            ("content-type", "application/json"),
+        ];
+        let headers = if path.contains("/ws") { &upgrade[..] } else { &upgrade[4..] };
+        let body = if path.ends_with("concurrency") { r#"{"concurrency":1}"# } else { "" };
+        let answer = server.send(method, path, headers, body).await;
+        let problem = answer.is_problem(400, "invalid_parameter");
+        assert_eq!(problem["errors"][0]["field"], field, "{path}: {problem}");
+        assert!(problem["errors"][0]["message"].is_string(), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_long_or_encoded_is_refused_while_it_is_sent() {
     let limits = HttpLimits { linger: Duration::from_secs(600), ..HttpLimits::default() };
     let longest = limits.max_body;
-    let more = Router::new().route("/form", post(async |body: String| body));
+    let more = Router::new().route("/test/form", post(async |body: String| body));
     let server = Server::with(Setup { limits, more, ..Setup::default() }).await;
     let head = |path: &str, headers: &str| {
         format!(
@@ -91,7 +168,7 @@ async fn a_body_that_is_too_long_or_encoded_is_refused_while_it_is_sent() {
         "/api/v1/queues/mail/pause".to_owned(),
         format!("/api/v1/jobs/{id}/move"),
         format!("/api/v1/jobs/{id}/retry"),
-        "/form".to_owned(),
+        "/test/form".to_owned(),
         "/nowhere".to_owned(),
     ];
     let too_long = format!("content-length: {}\r\n", longest + 1);
@@ -198,26 +275,26 @@ async fn no_text_of_the_framework_reaches_a_client() {
     }
     // Endpoints that reject requests with the extractors of axum, as one that was added carelessly would.
     let more = Router::new()
-        .route("/number/{n}", get(async |Path(_): Path<u32>| ()))
-        .route("/page", get(async |Query(_): Query<Page>| ()))
-        .route("/json", post(async |_: axum::Json<Page>| ()))
-        .route("/bare", get(async || StatusCode::IM_A_TEAPOT))
-        .route("/broken", get(async || (StatusCode::BAD_GATEWAY, "upstream said no")));
+        .route("/test/number/{n}", get(async |Path(_): Path<u32>| ()))
+        .route("/test/page", get(async |Query(_): Query<Page>| ()))
+        .route("/test/json", post(async |_: axum::Json<Page>| ()))
+        .route("/test/bare", get(async || StatusCode::IM_A_TEAPOT))
+        .route("/test/broken", get(async || (StatusCode::BAD_GATEWAY, "upstream said no")));
     let server = Server::with(Setup { more, ..Setup::default() }).await;
     let (parameter, any) = ("invalid_parameter", &[][..]);
     let json = &[("content-type", "application/json")][..];
     for (method, path, headers, body, status, code) in [
-        ("GET", "/number/x", any, "", 400, "invalid_request"),
-        ("GET", "/number/%ff", any, "", 400, parameter),
-        ("GET", "/page", any, "", 400, "invalid_request"),
-        ("GET", "/page?page=x", any, "", 400, "invalid_request"),
-        ("POST", "/json", any, "{}", 415, "wrong_content_type"),
-        ("POST", "/json", json, "{", 400, "invalid_request"),
-        ("POST", "/json", json, "{}", 422, "invalid_request"),
-        ("GET", "/bare", any, "", 418, "invalid_request"),
-        ("GET", "/broken", any, "", 502, "internal"),
+        ("GET", "/test/number/x", any, "", 400, "invalid_request"),
+        ("GET", "/test/number/%ff", any, "", 400, parameter),
+        ("GET", "/test/page", any, "", 400, "invalid_request"),
+        ("GET", "/test/page?page=x", any, "", 400, "invalid_request"),
+        ("POST", "/test/json", any, "{}", 415, "wrong_content_type"),
+        ("POST", "/test/json", json, "{", 400, "invalid_request"),
+        ("POST", "/test/json", json, "{}", 422, "invalid_request"),
+        ("GET", "/test/bare", any, "", 418, "invalid_request"),
+        ("GET", "/test/broken", any, "", 502, "internal"),
         ("GET", "/nowhere", any, "", 404, "no_such_path"),
-        ("DELETE", "/page", any, "", 405, "wrong_method"),
+        ("DELETE", "/test/page", any, "", 405, "wrong_method"),
         ("GET", "/api", any, "", 404, "no_such_path"),
         ("GET", "/api/", any, "", 404, "no_such_path"),
         ("GET", "/api/v2/jobs", any, "", 404, "no_such_path"),
