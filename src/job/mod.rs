@@ -32,7 +32,7 @@ pub use attempt::retry::{Backoff, RetryPolicy};
 pub use event::access::{AccessChange, AccessSubject, LinkSubject};
 pub use event::cursor::{Cursor, Epoch};
 pub use event::event_type::EventType;
-pub use event::filter::{AccessEvents, Filter};
+pub use event::filter::Filter;
 pub use event::{
     Change, Event, Fact, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
 };

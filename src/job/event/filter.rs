@@ -18,19 +18,6 @@ pub struct Filter {
     pub types: Vec<EventType>,
     /// The actors that caused the events. Events without an actor match only an empty list.
     pub by: Vec<Actor>,
-    /// Whether events about users, tokens, sessions and share links can match.
-    pub access: AccessEvents,
-}
-
-/// Whether a filter lets events about users, tokens, sessions and share links pass. Only admins may receive them, so a
-/// filter hides them unless its maker says otherwise.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum AccessEvents {
-    /// They do not match.
-    #[default]
-    Hidden,
-    /// They match like other events.
-    Shown,
 }
 
 impl Filter {
@@ -54,8 +41,7 @@ impl Filter {
                     && self.jobs.is_empty()
                     && self.tags.is_empty()
             }
-            Fact::Schedule { .. } => self.has_no_job_field(),
-            Fact::Access { .. } => self.access == AccessEvents::Shown && self.has_no_job_field(),
+            Fact::Schedule { .. } | Fact::Access { .. } => self.has_no_job_field(),
         }
     }
 
@@ -188,17 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn events_about_users_are_hidden_unless_they_are_asked_for() {
+    fn events_about_users_pass_unless_anything_of_a_job_is_asked_for() {
         let subject = AccessSubject::User(UserName::parse("anna").unwrap());
         let fact = Fact::Access { subject, change: AccessChange::UserPasswordSet };
         let event = Event { seq: 1, at: Time::default(), by: None, fact };
-        assert!(!Filter::default().matches(&event));
         let types = vec![EventType::UserPasswordSet];
-        assert!(!Filter { types: types.clone(), ..Filter::default() }.matches(&event));
-        let shown = Filter { access: AccessEvents::Shown, ..Filter::default() };
-        assert!(shown.matches(&event));
-        assert!(Filter { types, ..shown.clone() }.matches(&event));
-        assert!(!Filter { queues: vec![QueueName::default()], ..shown.clone() }.matches(&event));
-        assert!(!Filter { jobs: vec![JobId::from_u128(8)], ..shown }.matches(&event));
+        assert!(Filter::default().matches(&event));
+        assert!(Filter { types, ..Filter::default() }.matches(&event));
+        let queues = vec![QueueName::default()];
+        assert!(!Filter { queues, ..Filter::default() }.matches(&event));
+        let jobs = vec![JobId::from_u128(8)];
+        assert!(!Filter { jobs, ..Filter::default() }.matches(&event));
     }
 }
