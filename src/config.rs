@@ -27,8 +27,8 @@ pub use access_args::{
     UserCommand,
 };
 pub use args::{
-    BackupArgs, Cli, CliCommand, ExportArgs, ImportArgs, LogFormat, RestoreArgs, ResumeArgs,
-    ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
+    AccessArgs, BackupArgs, Cli, CliCommand, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
+    ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
 };
 pub use client_args::ClientArgs;
 pub use error::{ConfigError, InvalidSetting};

@@ -34,6 +34,7 @@ use crate::store::memory::MemoryStore;
 use crate::supervise::Part;
 use crate::{demo, handlers, ui};
 
+pub use access::FirstAdmin;
 use access::{MissingToken, TokenChoice};
 use reaper::Reaper;
 pub use server::{Served, Server};
@@ -114,22 +115,23 @@ impl Builder {
         self
     }
 
-    /// Listens on this address; port 0 selects a free port. If other machines can reach the address, the server does not
-    /// start without a token: see [`Builder::auth_token`].
+    /// Listens on this address; port 0 selects a free port. If other machines can reach the address, requests need
+    /// credentials, and the first start creates a user: see [`Server::first_admin`].
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = Some(address);
         self
     }
 
-    /// Requires this token of every request, as the binary does: at least 16 visible ASCII characters. Without this call,
-    /// the token is that of the configuration or of the variable `CORTADO_AUTH_TOKEN`, if any.
+    /// Requires credentials of every request, and accepts this token besides users and tokens of the store: at least 16
+    /// visible ASCII characters. It may do everything. Without this call, the token is that of the configuration or of
+    /// the variable `CORTADO_AUTH_TOKEN`, if any.
     pub fn auth_token(mut self, token: impl Into<String>) -> Self {
         self.token.token = Some(token.into());
         self
     }
 
-    /// Lets the server start without a token even if other machines can reach its address. Everybody who can reach it may
-    /// then use all of it, so something in front of it must decide who that is.
+    /// Requires no credentials as long as there is neither a token nor a user, even if other machines can reach the
+    /// address. Everybody who can reach it may then use all of it, so something in front of it must decide who that is.
     pub fn allow_without_token(mut self) -> Self {
         self.token.missing = MissingToken::Allowed;
         self
@@ -247,7 +249,7 @@ impl Builder {
     /// Opens the store and starts to serve.
     ///
     /// # Errors
-    /// The address or the store cannot be opened, the name of a kind is invalid, or a token is required and missing.
+    /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
     pub async fn start(self) -> anyhow::Result<Server> {
         let mut config = match self.config {
             Some(config) => config,
@@ -256,7 +258,8 @@ impl Builder {
         config.listen = self.listen.map_or(config.listen, Into::into);
         config.listen = self.inherited.addresses(config.listen).map_err(anyhow::Error::msg)?;
         config.data_dir = self.data_dir.unwrap_or(config.data_dir);
-        config.auth = self.token.resolve(config.auth.take(), &config.listen)?;
+        let missing = self.token.missing;
+        config.auth = self.token.resolve(config.auth.take())?;
 
         config.engine.paused |= self.paused;
         config.check_environment()?;
@@ -312,7 +315,9 @@ impl Builder {
         }
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
-        let routes = http::wrap(routes, &limits, access::conditions(&config), ui::error_page)
+        let access = access::conditions(&config, missing);
+        let first_admin = access::first_admin(&engine, &access).await?;
+        let routes = http::wrap(routes, engine.clone(), &limits, access, ui::error_page)
             .map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
         let own_routes = routes.clone();
@@ -327,7 +332,16 @@ impl Builder {
             let reaper = Reaper::install().context("cannot reap orphaned processes")?;
             shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
-        Ok(Server { addresses, engine, config, serving, sockets, tls, routes: own_routes })
+        Ok(Server {
+            addresses,
+            engine,
+            config,
+            first_admin,
+            serving,
+            sockets,
+            tls,
+            routes: own_routes,
+        })
     }
 }
 

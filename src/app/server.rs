@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::task::JoinHandle;
 
+use super::access::FirstAdmin;
 use super::restart::Restart;
 use super::service_manager::{ServiceManager, ServiceState};
 use super::signals::{ServerSignals, SignalRequest, Signals};
@@ -23,6 +24,7 @@ pub struct Server {
     pub(super) addresses: Vec<BoundAddress>,
     pub(super) engine: Engine,
     pub(super) config: Config,
+    pub(super) first_admin: Option<FirstAdmin>,
     /// Resolves when the listeners are closed and the last request has its response.
     pub(super) serving: JoinHandle<()>,
     /// Copies of the listening sockets, so that a restart refuses no connection.
@@ -57,7 +59,13 @@ impl Server {
         &self.engine
     }
 
-    /// Prints the addresses and the data directory to standard output.
+    /// The user whom this start created, because other machines can reach the address and nobody could have logged in.
+    /// The generated password is nowhere else.
+    pub fn first_admin(&self) -> Option<&FirstAdmin> {
+        self.first_admin.as_ref()
+    }
+
+    /// Prints the addresses and the data directory to standard output, and the generated password of the first admin.
     pub fn announce(&self) {
         let dir = &self.config.data_dir;
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
@@ -67,6 +75,16 @@ impl Server {
             .map(|address| format!("listening on {}\n", self.url(address)))
             .collect();
         text += &format!("keeping jobs in {}\n", dir.display());
+        if let Some(admin) = &self.first_admin {
+            text += &match admin.password() {
+                Some(password) => format!(
+                    "created the user {} with the password {password}\n\
+                     this password is not shown again; log in and set another one\n",
+                    admin.name()
+                ),
+                None => format!("created the user {} with the given password\n", admin.name()),
+            };
+        }
         if self.engine.is_paused() {
             text += "paused: no job starts and no schedule fires until `cortado resume`\n";
         }

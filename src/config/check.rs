@@ -43,19 +43,6 @@ pub(super) fn split(
     let token = file.auth.token.as_ref();
     let auth =
         token.and_then(|token| problems.take("auth.token", AuthSettings::parse(token.expose())));
-    let is_wrong = problems.0.iter().any(|wrong| wrong.key == "auth.token");
-    if token.is_none()
-        && !is_wrong
-        && let Some(address) = file.listen.reachable_by_others()
-    {
-        problems.add(
-            "listen",
-            format!(
-                "other machines can reach {address}, which requires a token: set CORTADO_AUTH_TOKEN \
-                 (or auth.token), or listen on a loopback address such as 127.0.0.1:8080"
-            ),
-        );
-    }
     let tls = problems.tls(&file.tls, &file.listen);
     if file.data_dir.as_os_str().is_empty() {
         problems.add("data_dir", "must be a directory, but is empty");
@@ -299,6 +286,7 @@ impl InvalidSettings {
         self.integer("http.max_batch", section.max_batch);
         self.integer("http.max_connections", section.max_connections);
         self.integer("http.login_failures", section.login_failures);
+        self.integer("http.login_failures_per_user", section.login_failures_per_user);
         self.integer("http.login_failures_total", section.login_failures_total);
         self.lasts("http.login_window", section.login_window);
         self.bytes("http.socket_message", section.socket_message, 1_024);

@@ -76,10 +76,10 @@ pub struct StopSettings {
     pub close: Duration,
 }
 
-/// The credentials that requests need.
+/// The credentials that the configuration has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthSettings {
-    /// The token that every request must carry.
+    /// A token that may do everything.
     pub token: Secret,
 }
 

@@ -20,7 +20,7 @@ use crate::http::layers::auth::Hosts;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listener::{BoundAddress, Listener};
 use crate::http::server::tls::TlsServer;
-use crate::http::{Access, HttpLimits, router, serve, wrap};
+use crate::http::{Access, Anonymous, HttpLimits, router, serve, wrap};
 use crate::job::{Kind, Outcome, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
@@ -38,7 +38,7 @@ pub struct Setup {
     pub tls: Option<Arc<TlsServer>>,
     /// Additional listeners.
     pub listeners: Vec<Listener>,
-    /// Additional routes.
+    /// Additional routes, below `/test/`.
     pub more: Router,
 }
 
@@ -47,7 +47,12 @@ impl Default for Setup {
         let hosts = Hosts::Loopback { also: vec![] };
         Setup {
             limits: HttpLimits::default(),
-            access: Access { token: None, hosts, trusted_origins: vec![] },
+            access: Access {
+                token: None,
+                anonymous: Anonymous::AllowedWithoutUsers,
+                hosts,
+                trusted_origins: vec![],
+            },
             store: store_with(store::StoreLimits::default()),
             stream_capacity: 1_024,
             address: ([127, 0, 0, 1], 0).into(),
@@ -114,7 +119,8 @@ impl Server {
             EngineConfig { stream_capacity: setup.stream_capacity, ..EngineConfig::default() };
         let engine = Engine::start(store, registry, config, shutdown.clone());
         let app = router(engine.clone(), setup.limits.clone()).merge(setup.more);
-        let app = wrap(app, &setup.limits, setup.access, |_, _, response| response).unwrap();
+        let app = wrap(app, engine.clone(), &setup.limits, setup.access, |_, _, response| response);
+        let app = app.unwrap();
         let listener = Listener::tcp(setup.address, setup.tls).unwrap();
         let BoundAddress::Network(_, address) = listener.address() else { panic!("no address") };
         let mut listeners = vec![listener];
