@@ -43,6 +43,7 @@ const RANGES: [(&str, IntegerRange); 39] = [
     ("http.connections_per_address", POSITIVE),
     ("http.max_subscribers", POSITIVE),
     ("http.login_failures", SMALL),
+    ("http.login_failures_per_user", SMALL),
     ("http.login_failures_total", SMALL),
     ("http.socket_rate", SMALL),
     ("http.socket_subscriptions", POSITIVE),
