@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use access::HashPermits;
 use attempts::dispatchers::Dispatchers;
 use attempts::leases::Leases;
 use attempts::settler::Settled;
 use bulk::runs::Bulks;
+use hash_permits::HashPermits;
 use insight::enqueue_times::EnqueueTimes;
 use insight::live_stats::LiveStatsChannel;
 use insight::observer::Observed;
@@ -37,6 +37,7 @@ mod access;
 mod blocking;
 mod config;
 mod error;
+mod hash_permits;
 mod jobs;
 mod schedule_warnings;
 mod stages;
@@ -162,8 +163,7 @@ impl Engine {
 
     /// Pauses a queue: none of its jobs is claimed.
     pub async fn pause(&self, queue: QueueName) -> Result<(), ControlError> {
-        self.parts.store.control(Control::SetQueue(queue, QueueChange::Paused)).await?;
-        Ok(())
+        self.set_queue(queue, QueueChange::Paused).await
     }
 
     /// Whether the engine began paused and was not resumed.
@@ -182,8 +182,12 @@ impl Engine {
 
     /// Resumes a queue.
     pub async fn resume(&self, queue: QueueName) -> Result<(), ControlError> {
-        self.parts.store.control(Control::SetQueue(queue, QueueChange::Resumed)).await?;
-        Ok(())
+        self.set_queue(queue, QueueChange::Resumed).await
+    }
+
+    async fn set_queue(&self, queue: QueueName, change: QueueChange) -> Result<(), ControlError> {
+        let control = Control::SetQueue(queue, change);
+        self.parts.store.control(control, self.actor.clone()).await.map(drop)
     }
 
     /// The registered kinds, by name.
