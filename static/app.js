@@ -18,6 +18,11 @@ const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_sched
 const MAX_HIGHLIGHTED = 10;
 const QUEUES = [["type", "queue.*"]];
 const SCHEDULES = [["type", "schedule.*"]];
+const ACCESS = ["user", "token", "session"].map((name) => ["type", `${name}.*`]);
+/** What people, programs and schedules do. */
+const ACTIONS = ["enqueued", "cancel_asked", "cancelled", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]).concat(QUEUES, SCHEDULES, ACCESS, [["type", "link.*"]]);
+/** Pages whose sections the server renders again after events, and those events. */
+const EVENTS = { users: ACCESS, user: ACCESS, tokens: ACCESS, audit: [["by", body.dataset.by], ["type", body.dataset.types]].filter(([, value]) => value) };
 /** Pages whose sections the server renders again, and the parts of a `stats` message that make it necessary. */
 const NEWS = {
   queues: null, // its rows decide
@@ -52,6 +57,7 @@ async function bringToLife() {
   else if (page === "jobs") (await import("./jobs.js")).listPage({ open, owe, lifecycle: LIFECYCLE, maxHighlighted: MAX_HIGHLIGHTED });
   else if (page === "job") (await import("./job.js")).job(open, owe, body.dataset.job);
   else if (page in NEWS) sectionsOnly();
+  else if (page in EVENTS) actionsOnly();
 }
 
 /** After a form, returns the focus to the pressed button or its counterpart, which the message above must not take. */
@@ -113,6 +119,12 @@ function startOver() {
   reloadWhenReady();
 }
 
+/** Reloads the page when the session has ended or its role has changed: it leads to the login, or has other buttons. */
+async function askAgain(reason) {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+  if (answer?.status === 401 || reason.startsWith("access ")) location.reload();
+}
+
 function payBack() {
   if (document.hidden || !isWell()) return;
   for (const ask of owed) ask();
@@ -127,6 +139,7 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
   };
   const gate = new Gate({ events: act, stats: onStats, refresh });
   const onState = (state) => {
+    if (state.name === "refused") askAgain(state.reason);
     showConnection(startsOver && state.name === "live" ? { name: "connecting" } : state);
     payBack();
   };
@@ -141,6 +154,19 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
     onStats: onStats && ((stats) => gate.stats(stats)),
     onState,
   });
+}
+
+/** Pages about users, tokens and what they do. Events that nobody caused do not concern them. */
+function actionsOnly() {
+  const sections = atMostEvery(2000, async () => {
+    if (document.hidden) return owe(sections);
+    const fresh = await fetchPage();
+    if (fresh?.page) swapSections(fresh.page);
+    else if (!fresh) owe(sections);
+  });
+  const params = EVENTS[page];
+  const types = params.some(([name]) => name === "type") ? [] : ACTIONS;
+  open([...params, ...types], (events) => events.some(({ by }) => by) && sections(), sections);
 }
 
 /** Pages whose sections are rendered by the server whenever something that they show has changed. */
