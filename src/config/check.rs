@@ -78,6 +78,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     file.http.connections_per_address = Some(file.http.connections_from_one_address());
     file.http.json = engine.json;
     (file.http.grace, file.http.close) = (file.stop.grace, file.stop.close);
+    file.http.base_url = base_url.as_ref().map(Url::to_string);
     Ok(Config {
         settings: settings::in_force(&file),
         listen: file.listen,
@@ -217,6 +218,7 @@ impl InvalidSettings {
             let most = AccessLimits::MAX_PASSWORD_BYTES;
             self.add("access.min_password", format!("at most {most} is expected"));
         }
+        self.lasts("access.max_link_lifetime", section.max_link_lifetime);
         self.lasts("access.session_lifetime", section.session_lifetime);
         self.lasts("access.session_idle", section.session_idle);
         AccessLimits {
@@ -225,6 +227,7 @@ impl InvalidSettings {
             max_sessions: section.max_sessions,
             sessions_per_user: section.sessions_per_user,
             max_links: section.max_links,
+            max_link_lifetime: section.max_link_lifetime,
             min_password: section.min_password,
             session_lifetime: section.session_lifetime,
             session_idle: section.session_idle,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{
-    AccessRecord, PasswordHash, SecretHash, Session, SessionOwner, ShareLink, SigningKey, Token,
-    User,
+    AccessRecord, PasswordHash, SecretHash, Session, SessionOwner, ShareLink, SharedPayload, SigningKey,
+    Token, User,
 };
 use crate::job::{
     Actor, Kind, LinkId, LinkSubject, QueueName, Role, SessionId, Time, TokenId, TokenName,
@@ -145,9 +145,18 @@ enum OwnerRow {
 struct LinkRow {
     id: LinkId,
     subject: LinkSubject,
+    #[serde(with = "PayloadRow")]
+    payload: SharedPayload,
     created_at: Time,
     expires_at: Time,
     created_by: Option<Actor>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SharedPayload")]
+enum PayloadRow {
+    Shown,
+    Hidden,
 }
 
 mod phc {

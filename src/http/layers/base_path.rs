@@ -13,12 +13,13 @@ use axum::http::{Method, Uri, request};
 use axum::middleware::{self, Next};
 
 /// The first segments of the server's own paths. A base path that begins with one of them would be ambiguous.
-pub const OWN: [&str; 15] = [
+pub const OWN: [&str; 17] = [
     "api",
     "failures",
     "favicon.ico",
     "healthz",
     "jobs",
+    "links",
     "login",
     "logout",
     "metrics",
@@ -26,6 +27,7 @@ pub const OWN: [&str; 15] = [
     "queues",
     "readyz",
     "schedules",
+    "shared",
     "static",
     "system",
     "workers",

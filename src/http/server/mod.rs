@@ -10,6 +10,7 @@ pub mod date;
 pub mod host_header;
 pub mod in_flight;
 pub mod lingering_close;
+pub mod logged_path;
 pub mod problem_responses;
 pub mod request_id;
 pub mod throttled_warning;
