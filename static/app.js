@@ -51,6 +51,7 @@ async function bringToLife() {
   if (page === "home") (await import("./home.js")).home({ open, owe, lifecycle: LIFECYCLE, queues: QUEUES });
   else if (page === "jobs") (await import("./jobs.js")).listPage({ open, owe, lifecycle: LIFECYCLE, maxHighlighted: MAX_HIGHLIGHTED });
   else if (page === "job") (await import("./job.js")).job(open, owe, body.dataset.job);
+  else if (page === "shared-queue") sharedQueue();
   else if (page in NEWS) sectionsOnly();
 }
 
@@ -127,13 +128,14 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
   };
   const gate = new Gate({ events: act, stats: onStats, refresh });
   const onState = (state) => {
+    if (body.dataset.stream && (state.name === "refused" || state.name === "reconnecting")) leaveIfEnded();
     showConnection(startsOver && state.name === "live" ? { name: "connecting" } : state);
     payBack();
   };
   startUpdates();
   document.addEventListener("visibilitychange", payBack);
   return new Stream({
-    path: new URL("api/v1/ws", document.baseURI),
+    path: new URL(body.dataset.stream ?? "api/v1/ws", document.baseURI),
     cursor: body.dataset.cursor,
     params,
     onEvents: (events) => gate.events(events),
@@ -141,6 +143,34 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
     onStats: onStats && ((stats) => gate.stats(stats)),
     onState,
   });
+}
+
+/** Loads the page that says that a share link has ended, if it has. */
+const leaveIfEnded = atMostEvery(1000, async () => (await fetchPage())?.gone && location.reload());
+
+/** The queue of a share link, which has no counters: its sections are fetched again after events. A busy queue is fetched
+ * once a second, without its events, and its events are followed again after a while. */
+function sharedQueue() {
+  const sections = atMostEvery(1000, async () => {
+    if (document.hidden) return owe(sections);
+    const fresh = await fetchPage();
+    if (fresh?.page) swapSections(fresh.page);
+    else if (!fresh) owe(sections);
+  });
+  let events = 0;
+  let busySeconds = 0;
+  const all = [...LIFECYCLE, ...QUEUES];
+  const stream = open(all, (fresh) => ((events += fresh.length), sections()), sections);
+  setInterval(() => {
+    if (busySeconds) {
+      sections();
+      if (--busySeconds === 0) stream.follow(all);
+    } else if (events > body.dataset.busyAt) {
+      busySeconds = 30;
+      stream.follow(QUEUES);
+    }
+    events = 0;
+  }, 1000);
 }
 
 /** Pages whose sections are rendered by the server whenever something that they show has changed. */

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::http::Problem;
+use crate::http::access::share_links::SHARED;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;
 use crate::ui::login;
@@ -29,6 +30,8 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
         login::required(address)
     } else {
         let error = explain(status, problem.as_ref().map(Problem::detail));
+        let code = problem.as_ref().map(Problem::code);
+        let error = if code == Some("no_such_link") && is_shared(address) { ended() } else { error };
         let is_login = problem.is_some_and(|problem| problem.code() == "too_many_failed_logins");
         let error = if is_login { slowed_down(error) } else { error };
         error.page(address)
@@ -55,6 +58,21 @@ pub fn replace(response: Response, page: Response) -> Response {
         }
     }
     Response::from_parts(head, body)
+}
+
+/// Whether a request is for what a share link opens.
+fn is_shared(address: &Address) -> bool {
+    format!("/{}", address.relative()).starts_with(SHARED)
+}
+
+/// The page of a share link that opens nothing. It is the same for links that have expired, were revoked or never existed.
+fn ended() -> UiError {
+    UiError {
+        status: StatusCode::NOT_FOUND,
+        title: "This link has ended".into(),
+        message: "It has expired or was revoked, or its address is incomplete.".into(),
+        advice: "Ask the person who sent it to you for a new link.",
+    }
 }
 
 /// The page of a browser that sends wrong tokens by itself.

@@ -48,6 +48,10 @@ pub enum Done {
     BulkStopped,
     /// A server that was started paused was resumed.
     ServerResumed,
+    /// A share link was created.
+    LinkAdded,
+    /// A share link was revoked.
+    LinkRevoked,
 }
 
 /// A message about an action.
@@ -59,7 +63,7 @@ pub struct Flash {
 }
 
 impl Done {
-    const ALL: [Done; 15] = [
+    const ALL: [Done; 17] = [
         Done::JobRetried,
         Done::JobMadeDue,
         Done::JobCancelled,
@@ -75,6 +79,8 @@ impl Done {
         Done::ScheduleDeleted,
         Done::BulkStopped,
         Done::ServerResumed,
+        Done::LinkAdded,
+        Done::LinkRevoked,
     ];
 
     /// The name of the action in the cookie.
@@ -95,6 +101,8 @@ impl Done {
             Done::ScheduleDeleted => "schedule-deleted",
             Done::BulkStopped => "bulk-stopped",
             Done::ServerResumed => "server-resumed",
+            Done::LinkAdded => "link-added",
+            Done::LinkRevoked => "link-revoked",
         }
     }
 
@@ -116,6 +124,8 @@ impl Done {
             Done::ScheduleDeleted => format!("Schedule {name} was deleted. Its jobs were kept."),
             Done::BulkStopped => "The bulk run is stopping.".into(),
             Done::ServerResumed => "The server was resumed. Jobs and schedules start now.".into(),
+            Done::LinkAdded => "The link was created. Copy its address below.".into(),
+            Done::LinkRevoked => format!("The link to {name} was revoked."),
         }
     }
 }
