@@ -14,7 +14,8 @@ use crate::job::{AccessChange, AccessSubject, Actor, LinkId, LinkSubject, Time};
 const LINK: &str = "share link";
 
 /// What is checked in the place of the message of a link that does not exist.
-const NOTHING: &[u8] = b"cortado share link\n0000000000000000\njob\n00000000-0000-0000-0000-000000000000\n0";
+const NOTHING: &[u8] =
+    b"cortado share link\n0000000000000000\njob\n00000000-0000-0000-0000-000000000000\n0";
 
 impl AccessTable {
     pub(super) fn add_link(
@@ -33,7 +34,8 @@ impl AccessTable {
             return Err(AccessRefusal::TooMany { what: LINK, limit: limits.max_links });
         }
         let created_by = by.cloned();
-        let link = Arc::new(ShareLink { id, subject, payload, created_at: now, expires_at, created_by });
+        let link =
+            Arc::new(ShareLink { id, subject, payload, created_at: now, expires_at, created_by });
         let step = AccessStep::of(AccessApplied::Link(link.clone()));
         let step = self.drop_expired_links(step, now);
         self.put(AccessRecord::Link(link.clone()));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{
-    AccessRecord, PasswordHash, SecretHash, Session, SessionOwner, ShareLink, SharedPayload, SigningKey,
-    Token, User,
+    AccessRecord, PasswordHash, SecretHash, Session, SessionOwner, ShareLink, SharedPayload,
+    SigningKey, Token, User,
 };
 use crate::job::{
     Actor, Kind, LinkId, LinkSubject, QueueName, Role, SessionId, Time, TokenId, TokenName,

@@ -58,7 +58,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/queues/{name}/share", post(share::links::share_queue).get(page_above))
         .route("/links", get(share::links::list))
         .route("/links/{id}", get(share::links::show))
-        .route("/links/{id}/revoke", post(share::links::revoke).get(page_above))
+        .route("/links/{id}/revoke", post(share::links::revoke).get(share::links::to_list))
         .route("/shared/{link}", get(share::shared::show))
         .route("/failures", get(failures::list))
         .route("/failures/{id}", get(failures::show))

@@ -205,9 +205,7 @@ fn is_in_scope(scope: &Scope, event: &Event) -> bool {
     match &event.fact {
         Fact::Job { id, labels, change, .. } => {
             // A reader must learn that a job has left its queues.
-            let has_left = || {
-                matches!(change, Change::Moved { from } if scope.allows_job(from, &labels.kind, *id))
-            };
+            let has_left = || matches!(change, Change::Moved { from } if scope.allows_job(from, &labels.kind, *id));
             scope.allows_job(&labels.queue, &labels.kind, *id) || has_left()
         }
         Fact::Queue { queue, .. } => scope_has_queue(scope, queue),

@@ -241,7 +241,9 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     let headers = response.headers_mut();
     date::add(headers);
     if is_shared {
-        headers.extend(HEADERS_OF_SHARED);
+        for (name, value) in HEADERS_OF_SHARED {
+            headers.insert(name, value);
+        }
     }
     if is_api && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Harness, Outage, Rig, draft, secs};
 use crate::access::tests::{add_user, new_session, new_token, password, user};
 use crate::access::{
-    AccessApplied, AccessCommand, AccessLimits, AccessRecord, AccessRefusal, AccessTable, NewLink, SharedPayload,
-    Role, SessionOwner, parse_token,
+    AccessApplied, AccessCommand, AccessLimits, AccessRecord, AccessRefusal, AccessTable, NewLink,
+    Role, SessionOwner, SharedPayload, parse_token,
 };
 use crate::job::{Actor, JobId, Kind, LinkId, LinkSubject, QueueName, TokenId};
 use crate::store::{AccessError, MemoryStore, StoreLimits};

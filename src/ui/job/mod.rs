@@ -25,8 +25,8 @@ use super::parts::filters;
 use super::parts::job_row::excerpt;
 use super::parts::json_text::{self, ShownText, shown};
 use super::parts::time_format::{TimeText, length};
-use super::share::{ShareForm, SharedView, remove_names};
 use super::parts::visible_text::{Escapes, Syntax, VisibleText, visible};
+use super::share::{ShareForm, SharedView, remove_names};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
 use job_history::{Attempt, NewestFew, TimelineEntry};
 use lifetime_bar::LifetimeBar;
@@ -225,7 +225,11 @@ pub async fn render(
         bar_start: TimeText::new(lifetime_bar.from, now),
         lifetime_bar,
         ended: job.finished_at().map(|at| TimeText::new(at, now)),
-        facts: facts(&job, engine, now),
+        facts: if shared.is_some() {
+            shared_facts(facts(&job, engine, now))
+        } else {
+            facts(&job, engine, now)
+        },
         allowed: AllowedActions::of(&job),
         wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
         parts: parts(&job),
@@ -387,4 +391,9 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<JobDetail> {
             key.map_or("no key".into(), |key| format!("key {}", visible(key.as_str()))),
         ),
     ]
+}
+
+/// The details that the holder of a share link sees.
+fn shared_facts(facts: Vec<JobDetail>) -> Vec<JobDetail> {
+    facts.into_iter().filter(|fact| fact.name != "Idempotency").collect()
 }

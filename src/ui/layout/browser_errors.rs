@@ -31,7 +31,8 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
     } else {
         let error = explain(status, problem.as_ref().map(Problem::detail));
         let code = problem.as_ref().map(Problem::code);
-        let error = if code == Some("no_such_link") && is_shared(address) { ended() } else { error };
+        let error =
+            if code == Some("no_such_link") && is_shared(address) { ended() } else { error };
         let is_login = problem.is_some_and(|problem| problem.code() == "too_many_failed_logins");
         let error = if is_login { slowed_down(error) } else { error };
         error.page(address)

@@ -165,10 +165,7 @@ impl Layout {
 
     /// Whether the page is for the holder of a share link.
     pub fn is_shared(&self) -> bool {
-        matches!(
-            self.section,
-            Section::SharedJob | Section::SharedQueue | Section::SharedError
-        )
+        matches!(self.section, Section::SharedJob | Section::SharedQueue | Section::SharedError)
     }
 
     /// Whether a navigation entry is the current one.

@@ -105,6 +105,11 @@ pub async fn list(Has(engine): Has<Engine>, visit: Visit, Caller(caller): Caller
     page(StatusCode::OK, &view)
 }
 
+/// `GET /links/{id}/revoke`: the link may be gone.
+pub async fn to_list() -> SeeOther {
+    see_other("links")
+}
+
 /// `GET /links/{id}`
 pub async fn show(
     Has(engine): Has<Engine>,

@@ -25,6 +25,7 @@ mod new_job;
 mod one_job;
 mod roles;
 mod schedules;
+mod shared;
 mod submit;
 mod whole;
 

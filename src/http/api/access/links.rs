@@ -18,9 +18,7 @@ use crate::http::api::idempotency::NoIdempotencyKey;
 use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
 use crate::job::fields::REQUIRED;
-use crate::job::{
-    Actor, FieldErrors, Fields, JobId, LinkSubject, QueueName, Time, parse_duration,
-};
+use crate::job::{Actor, FieldErrors, Fields, JobId, LinkSubject, QueueName, Time, parse_duration};
 
 #[derive(Serialize)]
 struct LinksView<'a> {
