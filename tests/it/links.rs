@@ -37,7 +37,8 @@ async fn links_survive_restarts_until_they_are_revoked_and_are_in_no_log() {
     let submitted = cli(&server, "submit echo 1 --queue mail --delay 1h").await;
     let id = submitted.unwrap_or_else(|error| panic!("{error} {job}"));
     let id = id.trim().rsplit(' ').next().unwrap().to_owned();
-    let of_job = cli(&server, &format!("link create --job {id} --expires-in 7d --hide-payload")).await;
+    let of_job =
+        cli(&server, &format!("link create --job {id} --expires-in 7d --hide-payload")).await;
     let of_job = of_job.unwrap().trim().to_owned();
     let of_queue = cli(&server, "link create --queue mail --json").await.unwrap();
     let of_queue: Value = serde_json::from_str(&of_queue).unwrap();
@@ -72,6 +73,9 @@ async fn links_survive_restarts_until_they_are_revoked_and_are_in_no_log() {
     assert!(logs.iter().any(|line| line.contains(&path)), "the access log has the request");
     let of_queue = of_queue.rsplit_once('.').unwrap().1;
     for line in &logs {
-        assert!(!line.contains(signature) && !line.contains(of_queue), "a signature in the log: {line}");
+        assert!(
+            !line.contains(signature) && !line.contains(of_queue),
+            "a signature in the log: {line}"
+        );
     }
 }

@@ -16,7 +16,6 @@ use crate::access::{AccessApplied, AccessCommand, AccessTable, NewLink, ShareLin
 use crate::engine::Engine;
 use crate::http::Problem;
 use crate::http::layers::base_path::Address;
-use crate::http::layers::session::BrowserScheme;
 use crate::job::{Actor, LinkId, LinkSubject};
 
 /// The beginning of the path of everything that a share link opens.
@@ -62,20 +61,16 @@ impl<S: Sync> FromRequestParts<S> for LinkOrigin {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let address = parts.extensions.get::<Address>().cloned().unwrap_or_default();
         let auth = parts.extensions.get::<Arc<Authenticator>>();
         let configured = auth.and_then(|auth| auth.base_url.as_deref());
         let origin = match configured {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => {
                 let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-                let scheme = match BrowserScheme::of(&parts.headers) {
-                    BrowserScheme::Https => "https",
-                    BrowserScheme::Http => "http",
-                };
-                format!("{scheme}://{}", host.unwrap_or("127.0.0.1:8080"))
+                format!("{}://{}", address.scheme().as_str(), host.unwrap_or("127.0.0.1:8080"))
             }
         };
-        let address = parts.extensions.get::<Address>().cloned().unwrap_or_default();
         Ok(LinkOrigin { origin, address })
     }
 }
