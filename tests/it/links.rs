@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Dir, Server, lasting_address, within};
+use crate::support::process::lasting_address;
+use crate::support::{Dir, Server, within};
 
 const TOKEN: &str = "token-0123456789abcdef";
 

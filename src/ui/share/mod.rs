@@ -35,7 +35,10 @@ const LIFETIMES_S: [u64; 4] = [3_600, 86_400, 7 * 86_400, 30 * 86_400];
 impl ShareForm {
     /// The form of a server.
     pub fn of(engine: &Engine) -> ShareForm {
-        let longest = engine.config().access.max_link_lifetime;
+        ShareForm::up_to(engine.config().access.max_link_lifetime)
+    }
+
+    fn up_to(longest: Duration) -> ShareForm {
         let mut lifetimes = LIFETIMES_S.map(Duration::from_secs).to_vec();
         lifetimes.retain(|lifetime| *lifetime < longest);
         lifetimes.truncate(LIFETIMES_S.len() - 1);
@@ -84,4 +87,28 @@ pub fn remove_names(job: &mut Job) {
     let (queue, kind) = (job.labels.queue.clone(), job.labels.kind.clone());
     job.labels = Arc::new(Labels { queue, kind, tags: Box::new([]) });
     Arc::make_mut(&mut job.spec).idempotency_key = None;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_offers_no_lifetime_that_would_be_refused() {
+        const HOUR: u64 = 3_600;
+        for (longest, offered) in [
+            (60 * 24 * HOUR, vec!["1 hour", "1 day", "7 days", "30 days"]),
+            (30 * 24 * HOUR, vec!["1 hour", "1 day", "7 days", "30 days"]),
+            (10 * 24 * HOUR, vec!["1 hour", "1 day", "7 days", "10 days"]),
+            (7 * 24 * HOUR, vec!["1 hour", "1 day", "7 days"]),
+            (36 * HOUR, vec!["1 hour", "1 day", "36 hours"]),
+            (HOUR, vec!["1 hour"]),
+            (90, vec!["90 seconds"]),
+        ] {
+            let form = ShareForm::up_to(Duration::from_secs(longest));
+            let words: Vec<&str> = form.lifetimes.iter().map(|it| it.words.as_str()).collect();
+            assert_eq!(words, offered);
+            assert!(form.preset < words.len() && form.preset <= 1);
+        }
+    }
 }
