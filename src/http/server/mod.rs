@@ -19,6 +19,7 @@ pub mod listener;
 pub mod logged_path;
 pub mod problem_responses;
 pub mod request_id;
+pub mod request_target;
 pub mod throttled_warning;
 pub mod tls;
 pub mod unix_socket;
