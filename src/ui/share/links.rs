@@ -154,7 +154,7 @@ pub async fn share_queue(
     form: PostedForm<ShareQueueForm>,
 ) -> Result<SeeOther, Problem> {
     let queue = QueueName::stored(without_escape(&name))
-        .map_err(|invalid| Problem::invalid_parameter(invalid.to_string()))?;
+        .map_err(|invalid| Problem::invalid_parameter("name", invalid.to_string()))?;
     let subject = LinkSubject::Queue(queue);
     share(&engine, &scope, subject, SharedPayload::Shown, form.value("expires_in")).await
 }
