@@ -1,6 +1,7 @@
 //! Users, tokens and sessions as clients see them.
 
 mod api;
+mod link_streams;
 mod links;
 mod logins;
 mod messages;
