@@ -158,6 +158,7 @@ impl JobScope {
             JobScope::Everything => true,
             JobScope::AllJobs => match &event.fact {
                 Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => true,
+                Fact::Access { .. } => false,
             },
             JobScope::Only(scope) => is_in_scope(scope, event),
             JobScope::Shared(subject) => is_shared(subject, event),
@@ -209,7 +210,7 @@ fn is_in_scope(scope: &Scope, event: &Event) -> bool {
             scope.allows_job(&labels.queue, &labels.kind, *id) || has_left()
         }
         Fact::Queue { queue, .. } => scope_has_queue(scope, queue),
-        Fact::Schedule { .. } => false,
+        Fact::Schedule { .. } | Fact::Access { .. } => false,
     }
 }
 
@@ -223,6 +224,7 @@ fn is_shared(subject: &LinkSubject, event: &Event) -> bool {
             !is_output && (*queue == labels.queue || has_left)
         }
         (LinkSubject::Queue(shared), Fact::Queue { queue, .. }) => shared == queue,
-        (LinkSubject::Job(_), Fact::Queue { .. }) | (_, Fact::Schedule { .. }) => false,
+        (LinkSubject::Job(_), Fact::Queue { .. })
+        | (_, Fact::Schedule { .. } | Fact::Access { .. }) => false,
     }
 }

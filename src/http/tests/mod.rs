@@ -19,6 +19,7 @@ mod idempotency;
 mod input;
 mod insight;
 mod large;
+mod listeners;
 mod log;
 mod metrics;
 mod nulls;

@@ -73,11 +73,13 @@ impl SharedView {
     }
 }
 
-/// Removes from a job what the holder of a share link does not see: names of workers and of other queues, tags and the
+/// Removes from a job what the holder of a share link does not see: names of users, workers and other queues, tags and the
 /// idempotency key.
 pub fn remove_names(job: &mut Job) {
     job.history.retain(|moment| !matches!(moment.change, Change::Moved { .. }));
+    job.enqueued_by = None;
     for moment in &mut job.history {
+        moment.by = None;
         if let Change::Started { worker } = &mut moment.change
             && let Ok(name) = WorkerName::parse("the server")
         {

@@ -9,9 +9,9 @@ use crate::http::access::need::Need;
 use crate::http::access::routes::ROUTES;
 use crate::http::access::share_links::{LinkRequest, create};
 use crate::http::layers::auth::Hosts;
-use crate::http::tests::team::{add_token, add_user, bearer};
+use crate::http::tests::team::{add_token, add_user, bearer, user};
 use crate::http::{Access, Anonymous, HttpLimits, wrap};
-use crate::job::{JobId, LinkSubject, Role};
+use crate::job::{Actor, JobId, LinkSubject, Role};
 
 /// A whole server: the pages and the API in their layers.
 struct Site {
@@ -89,7 +89,12 @@ async fn job(desk: &Desk, number: &str) -> Job {
         r#"{{"kind":"echo","queue":"mail","payload":{{"customer":"Zoe"}},"tags":["vip"],"idempotency_key":"order-{number}"}}"#
     );
     let job = Submission::parse(&text).unwrap();
-    desk.engine.enqueue(vec![job]).await.unwrap().remove(0).into_job()
+    by_anna(desk).enqueue(vec![job]).await.unwrap().remove(0).into_job()
+}
+
+/// The engine in the name of somebody whom no link shows.
+fn by_anna(desk: &Desk) -> Engine {
+    desk.engine.by(Some(Actor::User(user("anna"))))
 }
 
 #[tokio::test]
@@ -174,8 +179,8 @@ async fn the_page_of_a_link_has_no_way_out_no_action_and_no_names() {
     let site = Site::open().await;
     let shared = job(&site.desk, "1").await;
     let other = job(&site.desk, "2").await;
-    site.desk.engine.move_to(shared.id, QueueName::parse("other").unwrap()).await.unwrap();
-    site.desk.engine.move_to(shared.id, QueueName::default()).await.unwrap();
+    by_anna(&site.desk).move_to(shared.id, QueueName::parse("other").unwrap()).await.unwrap();
+    by_anna(&site.desk).move_to(shared.id, QueueName::default()).await.unwrap();
     let lease = site.desk.claim().await;
     site.desk.settle(&lease, Verdict::Completed { result: Json::parse("\"fine\"").unwrap() }).await;
     for subject in
@@ -194,6 +199,7 @@ async fn the_page_of_a_link_has_no_way_out_no_action_and_no_names() {
             for hidden in [
                 "<form",
                 "order-1",
+                "anna",
                 "vip",
                 ">w1<",
                 "on w1",
