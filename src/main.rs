@@ -52,10 +52,7 @@ fn main() -> ExitCode {
         | CliCommand::Export(_)
         | CliCommand::Verify(_)
         | CliCommand::Link(_) => {}
-        CliCommand::User(_)
-        | CliCommand::Token(_)
-        | CliCommand::Session(_)
-        | CliCommand::Link(_) => {
+        CliCommand::User(_) | CliCommand::Token(_) | CliCommand::Session(_) => {
             create_private_files();
         }
     }
