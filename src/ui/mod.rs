@@ -22,6 +22,7 @@ mod parts;
 mod queue_list;
 mod queues;
 mod schedules;
+mod share;
 mod submit;
 mod system;
 mod workers;
@@ -48,12 +49,18 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/jobs/{id}/retry", post(job::job_actions::retry).get(page_above))
         .route("/jobs/{id}/cancel", post(job::job_actions::cancel).get(page_above))
         .route("/jobs/{id}/delete", post(job::job_actions::delete).get(page_above))
+        .route("/jobs/{id}/share", post(share::links::share_job).get(page_above))
         .route("/queues", get(queue_list::show))
         .route("/queues/{name}", get(queues::show))
         .route("/queues/{name}/pause", post(queues::pause).get(page_above))
         .route("/queues/{name}/resume", post(queues::resume).get(page_above))
         .route("/queues/{name}/concurrency", post(queues::set_concurrency).get(page_above))
         .route("/queues/{name}/rate_limit", post(queues::set_rate_limit).get(page_above))
+        .route("/queues/{name}/share", post(share::links::share_queue).get(page_above))
+        .route("/links", get(share::links::list))
+        .route("/links/{id}", get(share::links::show))
+        .route("/links/{id}/revoke", post(share::links::revoke).get(share::links::to_list))
+        .route("/shared/{link}", get(share::shared::show))
         .route("/failures", get(failures::list))
         .route("/failures/{id}", get(failures::show))
         .route("/failures/{id}/retry", post(failures::retry).get(page_above))
