@@ -12,7 +12,7 @@ use super::attempts::heartbeat::Heartbeat;
 use super::attempts::leases::Leases;
 use super::attempts::report::{AttemptReport, Reports};
 use super::attempts::settler::Settler;
-use super::hashing::HashPermits;
+use super::hash_permits::HashPermits;
 use super::insight::enqueue_times::EnqueueTimes;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};

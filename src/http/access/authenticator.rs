@@ -13,8 +13,8 @@ use super::session_cookie::SessionCookie;
 use crate::access::{AccessLimits, AccessTable, Scope, SecretHash, Session, SessionOwner};
 use crate::engine::Engine;
 use crate::http::HttpLimits;
+use crate::http::layers::conditions::{Access, Anonymous};
 use crate::http::layers::login_limiter::LoginLimiter;
-use crate::http::layers::stack::{Access, Anonymous};
 use crate::job::{Actor, Role, TokenName};
 
 /// Who may use a server. It is in the extensions of every request that passes the layers.
