@@ -7,6 +7,7 @@ pub mod args;
 mod check;
 mod environment;
 mod error;
+pub mod external;
 pub mod file;
 mod parts;
 pub mod schedules;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use super::external::{self, HasTrustedProxies, PublicAddress};
 use super::file::{
     CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection, RetentionSection,
     StoreSection,
@@ -52,7 +53,12 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         problems.add("data_dir", "a directory is expected");
     }
     let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
-    let base_path = problems.take("base_path", file.base_path.parse());
+    let base_path = problems.take("base_path", file.base_path.parse()).unwrap_or_default();
+    let public = PublicAddress { url: base_url.as_ref(), path: &base_path };
+    let oidc = problems.take_all(external::oidc(&file.oidc, &public)).flatten();
+    let has_trusted_proxies = HasTrustedProxies::of(&http.trusted_proxies);
+    let proxy_users = external::proxy(&file.auth.proxy, has_trusted_proxies);
+    let proxy_users = problems.take_all(proxy_users).flatten();
     let filter = EnvFilter::try_new(&file.log.filter);
     problems.take(
         "log.filter",
@@ -91,7 +97,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         listen: file.listen,
         data_dir: file.data_dir,
         base_url,
-        base_path: base_path.unwrap_or_default(),
+        base_path,
         log: LogConfig {
             format: file.log.format,
             filter: file.log.filter,
@@ -106,6 +112,8 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         handlers,
         demo: file.demo,
         auth,
+        oidc,
+        proxy_users,
     })
 }
 
@@ -122,6 +130,14 @@ impl InvalidSettings {
     /// Returns the value, or `None` after recording a problem.
     fn take<T>(&mut self, key: impl Into<String>, got: Result<T, impl Display>) -> Option<T> {
         got.map_err(|message| self.add(key, message)).ok()
+    }
+
+    /// Returns the value, or `None` after recording what is wrong with each key.
+    fn take_all<T>(&mut self, got: Result<T, Vec<schedules::Wrong>>) -> Option<T> {
+        let record = |wrong: Vec<schedules::Wrong>| {
+            wrong.into_iter().for_each(|(key, why)| self.add(key, why));
+        };
+        got.map_err(record).ok()
     }
 
     fn at_least(&mut self, key: &str, value: impl TryInto<u64>, least: u64) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
 use super::error::ConfigError;
+use super::external::{OidcSection, ProxySection};
 use super::schedules::ScheduleSection;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
@@ -42,6 +43,8 @@ pub struct FileConfig {
     pub log: LogSection,
     /// Who may use the server.
     pub auth: AuthSection,
+    /// Login through an OpenID Connect provider.
+    pub oidc: OidcSection,
     /// How long a stop may take.
     pub stop: StopSection,
     /// How jobs run.
@@ -112,6 +115,7 @@ pub struct LogSection {
 #[allow(missing_docs)] // as above
 pub struct AuthSection {
     pub token: Option<Secret>,
+    pub proxy: ProxySection,
 }
 
 /// `[stop]`
@@ -292,6 +296,7 @@ impl Default for FileConfig {
             paused: false,
             log: LogSection::default(),
             auth: AuthSection::default(),
+            oidc: OidcSection::default(),
             stop: StopSection::default(),
             engine: EngineSection::default(),
             queues: BTreeMap::new(),

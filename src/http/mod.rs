@@ -9,6 +9,7 @@ use crate::engine::Engine;
 
 pub(crate) mod api;
 pub mod error;
+pub mod external;
 mod json;
 pub mod layers;
 pub mod limits;

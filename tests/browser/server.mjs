@@ -35,7 +35,10 @@ export class Server {
   /** The output of the server, over all its starts. */
   lines = [];
 
-  /** Starts a server with additional arguments and environment variables, and a configuration file with this text. */
+  /**
+   * Starts a server with additional arguments and environment variables, and a configuration file with this text, which
+   * may be a function of the server's origin.
+   */
   static async start({ flags = [], env = {}, grace = "5s", config } = {}) {
     const server = new Server();
     Object.assign(server, { flags: ["--grace", grace, ...flags], env });
@@ -44,7 +47,7 @@ export class Server {
     server.data = await mkdtemp(path.join(tmpdir(), "cortado-browser-"));
     if (config) {
       server.config = `${server.data}.toml`;
-      await writeFile(server.config, config);
+      await writeFile(server.config, typeof config === "function" ? config(server.origin) : config);
       server.flags.push("--config", server.config);
     }
     servers.add(server);

@@ -1,0 +1,18 @@
+//! People whom somebody else has authenticated: an OpenID Connect provider ([`oidc`]), or a reverse proxy that names them
+//! in a header ([`proxy_user`]). Both report the groups of a person, and the settings give roles to groups.
+
+pub mod group_roles;
+pub mod oidc;
+pub mod proxy_user;
+
+use crate::access::Role;
+use crate::job::UserName;
+
+/// A person whom somebody else has authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalPerson {
+    /// The name that the events of this person show.
+    pub name: UserName,
+    /// The role that the person's groups give.
+    pub role: Role,
+}
