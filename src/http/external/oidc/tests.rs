@@ -164,9 +164,9 @@ async fn only_a_published_key_of_the_provider_can_sign() {
     let login = login(&provider);
     log_in(&login).await.unwrap();
     for (algorithm, key, reason) in [
-        ("none", None, "signature"),
+        ("none", None, "ignature"),
         ("HS256", None, "HS256"),
-        ("ES256", Some("first"), "signature"),
+        ("ES256", Some("first"), "Signature"),
         ("ES256", Some("unknown"), "key"),
         ("ES384", None, "ES384"),
         ("XS1", None, "cannot be parsed"),
