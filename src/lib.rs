@@ -4,6 +4,7 @@
 //! of which uses only those before it (`ARCHITECTURE.md` has the exact rules):
 //!
 //! - [`job`]: what a job is, without any input or output
+//! - `access`: users, tokens, sessions and share links, and what each may do
 //! - `units`: how people write durations and sizes
 //! - `supervise`, `logging`, `shutdown`, `clock`: the process, its log, its stop, its time
 //! - `store`: durable transitions of jobs, in memory and on disk
@@ -15,6 +16,7 @@
 
 pub mod job;
 
+mod access;
 mod clock;
 mod logging;
 mod shutdown;
@@ -48,6 +50,9 @@ pub use shutdown::StopReport;
 /// changes without notice.
 #[doc(hidden)]
 pub mod internal {
+    pub mod access {
+        pub use crate::access::*;
+    }
     pub mod admin {
         pub use crate::admin::*;
     }

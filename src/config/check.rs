@@ -11,14 +11,15 @@ use url::Url;
 
 use super::external::{self, HasTrustedProxies, PublicAddress};
 use super::file::{
-    CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection, RetentionSection,
-    StoreSection,
+    AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
+    RetentionSection, StoreSection,
 };
 use super::{
     AuthSettings, Config, ConfigError, FileConfig, InvalidSetting, LogConfig, StopSettings,
     is_reachable_by_others,
 };
 use super::{schedules, settings};
+use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
@@ -82,8 +83,10 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
     }
     engine.paused = file.paused;
+    let access = problems.access(&file.access);
+    engine.access = access;
     problems.http(http, file.engine.max_payload);
-    let limits = problems.store(store, retention);
+    let limits = store::StoreLimits { access, ..problems.store(store, retention) };
     let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
     if !problems.0.is_empty() {
         return Err(ConfigError::Invalid(problems.0));
@@ -225,7 +228,33 @@ impl InvalidSettings {
             queue_histories: section.queue_histories,
             handler_grace: section.handler_grace,
             paused: default.paused,
+            access: default.access,
             schedules: Vec::new(),
+        }
+    }
+
+    fn access(&mut self, section: &AccessSection) -> AccessLimits {
+        self.at_least("access.max_users", section.max_users, 1);
+        self.at_least("access.max_tokens", section.max_tokens, 1);
+        self.at_least("access.max_sessions", section.max_sessions, 1);
+        self.at_least("access.sessions_per_user", section.sessions_per_user, 1);
+        self.at_least("access.max_links", section.max_links, 1);
+        self.at_least("access.min_password", section.min_password, 8);
+        if section.min_password > AccessLimits::MAX_PASSWORD_BYTES {
+            let most = AccessLimits::MAX_PASSWORD_BYTES;
+            self.add("access.min_password", format!("at most {most} is expected"));
+        }
+        self.lasts("access.session_lifetime", section.session_lifetime);
+        self.lasts("access.session_idle", section.session_idle);
+        AccessLimits {
+            max_users: section.max_users,
+            max_tokens: section.max_tokens,
+            max_sessions: section.max_sessions,
+            sessions_per_user: section.sessions_per_user,
+            max_links: section.max_links,
+            min_password: section.min_password,
+            session_lifetime: section.session_lifetime,
+            session_idle: section.session_idle,
         }
     }
 
@@ -316,6 +345,7 @@ impl InvalidSettings {
             search_readers: section.search_readers,
             read_bytes: section.read_bytes,
             log_readers: section.log_readers,
+            access: AccessLimits::default(),
             group_access: section.group_access,
         }
     }

@@ -12,6 +12,7 @@ use super::args::LogFormat;
 use super::error::ConfigError;
 use super::external::{OidcSection, ProxySection};
 use super::schedules::ScheduleSection;
+use crate::access::AccessLimits;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
@@ -45,6 +46,8 @@ pub struct FileConfig {
     pub auth: AuthSection,
     /// Login through an OpenID Connect provider.
     pub oidc: OidcSection,
+    /// The limits of users, tokens, sessions and share links.
+    pub access: AccessSection,
     /// How long a stop may take.
     pub stop: StopSection,
     /// How jobs run.
@@ -116,6 +119,23 @@ pub struct LogSection {
 pub struct AuthSection {
     pub token: Option<Secret>,
     pub proxy: ProxySection,
+}
+
+/// `[access]`
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct AccessSection {
+    pub max_users: usize,
+    pub max_tokens: usize,
+    pub max_sessions: usize,
+    pub sessions_per_user: usize,
+    pub max_links: usize,
+    pub min_password: usize,
+    #[serde(deserialize_with = "duration")]
+    pub session_lifetime: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub session_idle: Duration,
 }
 
 /// `[stop]`
@@ -297,6 +317,7 @@ impl Default for FileConfig {
             log: LogSection::default(),
             auth: AuthSection::default(),
             oidc: OidcSection::default(),
+            access: AccessSection::default(),
             stop: StopSection::default(),
             engine: EngineSection::default(),
             queues: BTreeMap::new(),
@@ -319,6 +340,22 @@ impl Default for LogSection {
             flush: Duration::from_secs(1),
             access: AccessLevel::default(),
             access_format: AccessFormat::default(),
+        }
+    }
+}
+
+impl Default for AccessSection {
+    fn default() -> Self {
+        let limits = AccessLimits::default();
+        AccessSection {
+            max_users: limits.max_users,
+            max_tokens: limits.max_tokens,
+            max_sessions: limits.max_sessions,
+            sessions_per_user: limits.sessions_per_user,
+            max_links: limits.max_links,
+            min_password: limits.min_password,
+            session_lifetime: limits.session_lifetime,
+            session_idle: limits.session_idle,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::PayloadError;
+use crate::access::AccessLimits;
 use crate::job::{
     Concurrency, Json, JsonLimits, QueueName, RateLimit, ScheduleName, ScheduleSpec, WorkerName,
 };
@@ -41,6 +42,8 @@ pub struct EngineConfig {
     /// Whether the engine begins paused: no job starts, no schedule fires and nothing is pruned until
     /// [`Engine::resume_server`](super::Engine::resume_server).
     pub paused: bool,
+    /// The limits of users, tokens, sessions and share links.
+    pub access: AccessLimits,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
 }
@@ -88,6 +91,7 @@ impl Default for EngineConfig {
             queue_histories: 1_000,
             handler_grace: Duration::from_secs(2),
             paused: false,
+            access: AccessLimits::default(),
             schedules: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use access::HashPermits;
 use attempts::dispatchers::Dispatchers;
 use attempts::leases::Leases;
 use attempts::settler::Settled;
@@ -19,7 +20,7 @@ use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
 
 use crate::clock::Clock;
-use crate::job::{Cursor, Json, QueueChange, QueueName, Time};
+use crate::job::{Actor, Cursor, Json, QueueChange, QueueName, Time};
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store};
 use crate::supervise::PartFailure;
@@ -32,6 +33,7 @@ mod queues;
 mod stream;
 pub mod submission;
 
+mod access;
 mod blocking;
 mod config;
 mod error;
@@ -46,9 +48,9 @@ mod timer;
 mod tests;
 
 pub use crate::store::{
-    ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter, JobControlError, Page,
-    Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage, StoreError,
-    TooManyQueues,
+    AccessError, ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter,
+    JobControlError, Page, Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage,
+    StoreError, TooManyQueues,
 };
 pub use blocking::run_blocking;
 pub use config::{EngineConfig, QueueConfig};
@@ -74,6 +76,8 @@ pub use submission::{BackoffFields, FieldError, Submission};
 #[derive(Clone)]
 pub struct Engine {
     parts: Arc<Parts>,
+    /// In whose name its operations are; see [`Engine::by`].
+    actor: Option<Actor>,
 }
 
 /// Everything that the verbs of the engine use. Each loop has a struct with just the parts that it uses.
@@ -97,6 +101,7 @@ struct Parts {
     /// Metrics and failure groups.
     observed: Arc<Observed>,
     enqueue_times: EnqueueTimes,
+    hashing: HashPermits,
     bulks: Arc<Bulks>,
     subscriber_counts: Arc<SubscriberCounts>,
     settled: Arc<Settled>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::access::HashPermits;
 use super::attempts::dispatcher::Dispatcher;
 use super::attempts::dispatchers::Dispatchers;
 use super::attempts::executor::Executor;
@@ -122,6 +123,7 @@ impl Engine {
             live_stats: Arc::default(),
             observed: Arc::new(Observed::new(clock.now(), config.queue_histories)),
             enqueue_times: EnqueueTimes::default(),
+            hashing: HashPermits::default(),
             bulks: Arc::default(),
             subscriber_counts: Arc::default(),
             settled: Arc::default(),
@@ -134,7 +136,7 @@ impl Engine {
             shutdown,
         });
         parts.spawn_loops(from, followed, inbox, slots);
-        Engine { parts }
+        Engine { parts, actor: None }
     }
 }
 

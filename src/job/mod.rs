@@ -1,6 +1,7 @@
 //! L0: the domain. Jobs, events, schedules and their rules as pure data and functions, without IO, clock, async or
 //! HTTP. All other layers use these types.
 
+mod actor;
 mod attempt;
 mod event;
 pub mod fields;
@@ -13,6 +14,7 @@ mod number;
 mod queue_settings;
 mod rate;
 mod record;
+mod role;
 mod schedule;
 pub mod schema;
 mod search;
@@ -22,8 +24,10 @@ mod state;
 mod text;
 mod time;
 
+pub use actor::Actor;
 pub use attempt::outcome::{Failure, FailureClass, Interruption, Outcome, Verdict};
 pub use attempt::retry::{Backoff, RetryPolicy};
+pub use event::access::{AccessChange, AccessSubject, LinkSubject};
 pub use event::cursor::{Cursor, Epoch};
 pub use event::event_type::EventType;
 pub use event::filter::Filter;
@@ -38,11 +42,15 @@ pub use json::{
 };
 pub use labels::Labels;
 pub use log_scale::LogScale;
-pub use names::{IdempotencyKey, Invalid, Kind, QueueName, ScheduleName, Tag, WorkerName};
+pub use names::{
+    IdempotencyKey, Invalid, Kind, LinkId, QueueName, ScheduleName, SessionId, Tag, TokenId,
+    TokenName, UserName, WorkerName,
+};
 pub use number::{Concurrency, IntegerRange};
 pub use queue_settings::QueueSettings;
 pub use rate::{RateLimit, RateRule};
 pub use record::{AttemptEnd, AttemptView, Job, LogCaps, Moment};
+pub use role::Role;
 pub use schedule::cron::{Cron, CronError, time_zone};
 pub use schedule::{DueAction, Fired, Origin, Overlap, Schedule, ScheduleProblem, ScheduleSpec};
 pub use schema::Schema;

@@ -1,4 +1,4 @@
-//! Validated names that people choose: queues, kinds, schedules, tags, keys and workers. They are validated once,
+//! Validated names: of queues, kinds, schedules, tags, keys, workers, users, tokens, and the ids of credentials. They are validated once,
 //! where they enter. A store may hold names that older versions accepted; they can be read and looked up, but no new
 //! ones are created.
 
@@ -131,6 +131,40 @@ name!(
     |t| text(t, 100) && !t.contains(is_hidden), |t| text(t, 100)
 );
 
+name!(
+    /// The name of a user. It has no colon, because HTTP Basic separates name and password with one, and it may be an
+    /// address of e-mail, because providers of identities give those.
+    UserName, "user", "use 1 to 64 of the characters a-z A-Z 0-9 _ . @ + -, without a dot at either end",
+    user, user
+);
+name!(
+    /// The name of a token.
+    TokenName, "token", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
+    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+);
+name!(
+    /// The public id of a token.
+    TokenId, "token id", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
+    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+);
+name!(
+    /// The public id of a session.
+    SessionId, "session id", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
+    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+);
+name!(
+    /// The public id of a share link.
+    LinkId, "link id", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
+    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+);
+
+impl TokenName {
+    /// The name of the token of the configuration, which no other token may have.
+    pub fn environment() -> TokenName {
+        TokenName("environment".into())
+    }
+}
+
 impl Default for QueueName {
     fn default() -> Self {
         QueueName("default".into())
@@ -140,6 +174,13 @@ impl Default for QueueName {
 fn plain(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+}
+
+fn user(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.@+-".contains(&b))
+        && !text.starts_with('.')
+        && !text.ends_with('.')
 }
 
 fn text(text: &str, max: usize) -> bool {

@@ -8,11 +8,13 @@
 //! |---|---|---|---|
 //! | [`STORE`] | version byte of the value under `meta` | 1 | the first, with the settings of queues |
 //! | | | 2 | the settings of queues are rows of their own |
+//! | | | 3 | rows for users, tokens, sessions, share links and the signing key |
 //! | [`JOURNAL_CHUNK`] | version byte of the values under `j` | 1 | the first |
 //! | [`RUN_HEADER`] | version byte of the values under `r` and `t` | 1 | the first |
 //! | [`ARCHIVED_JOBS`] | version byte of the values under `a` | 1 | the first |
 //! | [`SCHEDULE`] | version byte of the values under `s` | 1 | the first |
 //! | [`QUEUE_SETTINGS`] | version byte of the values under `q` | 1 | the first |
+//! | [`ACCESS`] | version byte of the values under `u`, `o`, `x`, `l` and `i` | 1 | the first |
 //! | [`HEAD_FILE`] | third word of each slot of the file `head` | 1 | the first |
 //! | [`EXPORT`] | `cortado_export` in the first line of an export | 1 | the first |
 //! | | | 2 | a checksum at the end of each line, and one over all lines in the last |
@@ -35,7 +37,7 @@ pub struct StoredFormat {
 
 /// The description of the store as a whole. Its number is checked first, so it is the one to raise when older versions
 /// must not open a directory at all.
-pub const STORE: StoredFormat = StoredFormat { name: "description of the store", newest: 2 };
+pub const STORE: StoredFormat = StoredFormat { name: "description of the store", newest: 3 };
 /// A chunk of the journal.
 pub const JOURNAL_CHUNK: StoredFormat = StoredFormat { name: "journal chunk", newest: 1 };
 /// The header of a run of the archive.
@@ -46,6 +48,8 @@ pub const ARCHIVED_JOBS: StoredFormat = StoredFormat { name: "chunk of archived 
 pub const SCHEDULE: StoredFormat = StoredFormat { name: "schedule", newest: 1 };
 /// The settings of a queue.
 pub const QUEUE_SETTINGS: StoredFormat = StoredFormat { name: "queue settings", newest: 1 };
+/// A user, token, session or share link, or the key that signs share links.
+pub const ACCESS: StoredFormat = StoredFormat { name: "access record", newest: 1 };
 /// The file beside the log that records how far it was durable.
 pub const HEAD_FILE: StoredFormat = StoredFormat { name: "head file", newest: 1 };
 /// An export.
@@ -134,13 +138,14 @@ impl From<StoreError> for Unreadable {
 mod tests {
     use super::*;
 
-    const ALL: [StoredFormat; 8] = [
+    const ALL: [StoredFormat; 9] = [
         STORE,
         JOURNAL_CHUNK,
         RUN_HEADER,
         ARCHIVED_JOBS,
         SCHEDULE,
         QUEUE_SETTINGS,
+        ACCESS,
         HEAD_FILE,
         EXPORT,
     ];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::permissions::GroupAccess;
+use crate::access::AccessLimits;
 use crate::job::LogCaps;
 
 /// The limits of a store, given at its opening.
@@ -44,6 +45,8 @@ pub struct StoreLimits {
     pub read_bytes: usize,
     /// How many of the readers may read the log at once, for the same reason.
     pub log_readers: usize,
+    /// The limits of users, tokens, sessions and share links.
+    pub access: AccessLimits,
     /// Whether a start warns when a group has access to the data directory.
     pub group_access: GroupAccess,
 }
@@ -89,6 +92,7 @@ impl Default for StoreLimits {
             search_readers: 2,
             read_bytes: 16 * 1_024 * 1_024,
             log_readers: 2,
+            access: AccessLimits::default(),
             group_access: GroupAccess::default(),
         }
     }

@@ -4,15 +4,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::job::{Schedule, Time};
+use crate::access::{AccessApplied, AccessCommand, AccessTable};
+use crate::job::{Actor, Schedule, Time};
 use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
-    Claim, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef, Note,
-    ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
+    AccessError, Claim, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef,
+    Note, ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
 };
 use crate::supervise::Part;
 
@@ -100,6 +101,16 @@ impl Store for Faulty {
     }
     async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
         self.store.schedule(command).await
+    }
+    async fn access(
+        &self,
+        command: AccessCommand,
+        by: Option<Actor>,
+    ) -> Result<AccessApplied, AccessError> {
+        self.store.access(command, by).await
+    }
+    fn access_table(&self) -> watch::Receiver<Arc<AccessTable>> {
+        self.store.access_table()
     }
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         self.store.schedules().await

@@ -1,5 +1,6 @@
 //! Events: committed facts. The event log is the source of truth, and the record of a job is the fold of its events.
 
+pub mod access;
 pub mod cursor;
 pub mod event_type;
 pub mod filter;

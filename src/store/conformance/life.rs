@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::rig::{Outage, completed};
 use super::{Harness, Rig, draft, queue, secs};
+use crate::access::AccessCommand;
+use crate::access::tests::user;
 use crate::job::{EventType, JobQuery, QueueChange, State};
 use crate::store::{Control, Enqueued, Settlement, StoreError};
 
@@ -26,6 +28,11 @@ pub(crate) async fn a_closed_store_answers_nothing_but_closed(harness: impl Harn
             .map(drop)
             .map_err(Outage::outage),
         store.control(Control::Cancel(vec![lease.job.id])).await.map(drop).map_err(Outage::outage),
+        store
+            .access(AccessCommand::CloseSessionsOf(user("anna")), None)
+            .await
+            .map(drop)
+            .map_err(Outage::outage),
         store.tick().await.map(drop),
         store.get(lease.job.id).await.map(drop),
         store.ahead(lease.job.id, 1).await.map(drop),

@@ -7,6 +7,7 @@ use super::{Store, StoreLimits};
 use crate::clock::ManualClock;
 use crate::job::Time;
 
+pub(crate) mod access;
 pub(crate) mod claim;
 pub(crate) mod clock;
 pub(crate) mod control;
@@ -269,6 +270,16 @@ macro_rules! conformance_suite {
                 changed_limits_of_attempts_survive
                 a_large_backlog_keeps_its_order
                 every_opening_is_remembered
+            }
+            access {
+                users_tokens_sessions_and_links_survive_a_restart
+                what_was_revoked_stays_revoked_after_a_crash
+                a_reader_has_the_table_when_the_command_is_answered
+                a_refused_command_changes_no_table
+                one_of_many_with_the_same_name_is_added
+                a_use_is_remembered_and_is_no_event
+                a_store_has_one_signing_key_for_ever
+                jobs_and_users_change_side_by_side
             }
             snapshot {
                 a_snapshot_is_everything_in_its_order

@@ -11,9 +11,9 @@ use crate::job::{
     Stream, Time, Verdict, WorkerName,
 };
 use crate::store::{
-    Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
-    Lease, Note, ScheduleError, SettleError, Settlement, Stats, Store, StoreError, StoreLimits,
-    Ticked,
+    AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    JobControlError, Lease, Note, ScheduleError, SettleError, Settlement, Stats, Store, StoreError,
+    StoreLimits, Ticked,
 };
 
 /// The length of the leases that [`Rig::claim`] takes.
@@ -360,6 +360,15 @@ impl Outage for ControlError {
         match self {
             ControlError::Store(error) => error,
             refused @ ControlError::TooManyQueues(_) => panic!("{refused}"),
+        }
+    }
+}
+
+impl Outage for AccessError {
+    fn outage(self) -> StoreError {
+        match self {
+            AccessError::Store(error) => error,
+            refused @ AccessError::Refused(_) => panic!("{refused}"),
         }
     }
 }

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use self::commit::recover::empty_store;
 pub use self::commit::tuning::Tuning;
@@ -26,12 +26,16 @@ use super::log::Log;
 use super::reused_key::index_in;
 use super::search::Budget;
 use super::{
-    Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
-    KeyOwner, Lease, LeaseRef, Note, Page, Piece, ReusedKey, ScheduleCommand, ScheduleError,
-    SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
+    AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    JobControlError, KeyOwner, Lease, LeaseRef, Note, Page, Piece, ReusedKey, ScheduleCommand,
+    ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
+    StoreLimits, Ticked,
 };
+use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::Clock;
-use crate::job::{Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time};
+use crate::job::{
+    Actor, Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time,
+};
 use crate::supervise::{Part, PartFailures};
 use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
@@ -338,6 +342,18 @@ impl Store for LogStore {
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         self.inspect(|core| (core.schedules.0.values().cloned().collect(), core.shared.head()))
             .await
+    }
+
+    async fn access(
+        &self,
+        command: AccessCommand,
+        by: Option<Actor>,
+    ) -> Result<AccessApplied, AccessError> {
+        self.mutate(|reply| Mutation::Access(command, by, reply)).await
+    }
+
+    fn access_table(&self) -> watch::Receiver<Arc<AccessTable>> {
+        self.shared.access.subscribe()
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {

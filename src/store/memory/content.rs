@@ -2,7 +2,9 @@
 //! event is folded into the record.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::job::{
     Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName, QueueSettings,
     State, Status, Time,
@@ -25,6 +27,8 @@ pub(super) struct Content {
     /// The queues for which something is set.
     pub(super) queues: BTreeMap<QueueName, QueueSettings>,
     pub(super) schedules: Schedules,
+    /// Users, tokens, sessions and share links.
+    pub(super) access: Arc<AccessTable>,
     /// New jobs whose `run_at` is the end of a delay and not a time that somebody chose.
     pub(super) submitted_with_delay: BTreeSet<JobId>,
     pub(super) watch: TickWatch,
@@ -54,6 +58,7 @@ impl Content {
             leases: BTreeMap::new(),
             queues: BTreeMap::new(),
             schedules: Schedules::default(),
+            access: Arc::new(new_table()),
             submitted_with_delay: BTreeSet::new(),
             watch: TickWatch::default(),
             starts: Vec::new(),
@@ -114,4 +119,13 @@ impl Content {
         self.fresh.push(event.clone());
         event
     }
+}
+
+/// A table with a new signing key.
+fn new_table() -> AccessTable {
+    let mut table = AccessTable::default();
+    if let Ok(key) = SigningKey::generate() {
+        table.put(AccessRecord::SigningKey(key));
+    }
+    table
 }

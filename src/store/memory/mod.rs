@@ -1,6 +1,7 @@
 //! The reference store: everything is in maps behind one lock, and lost with the process. It prefers plain code to
 //! speed, because every other store is compared with it.
 
+mod access;
 mod attempts;
 mod content;
 mod control;
@@ -17,19 +18,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use self::content::Content;
 use super::search::{ActiveReads, Budget};
 use super::{
-    Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError,
-    Lease, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot,
-    Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
+    AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    JobControlError, Lease, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError,
+    Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
 };
+use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::Clock;
 use crate::job::{
-    Cursor, Event, Fact, Job, JobId, JobQuery, Matcher, NewJob, QueueChange, QueueName, Schedule,
-    Status, Time,
+    Actor, Cursor, Event, Fact, Job, JobId, JobQuery, Matcher, NewJob, QueueChange, QueueName,
+    Schedule, Status, Time,
 };
 
 /// Keeps everything in memory.
@@ -42,6 +44,8 @@ pub struct MemoryStore {
     /// A permit for each search that may run at once.
     searchers: Semaphore,
     searches: Arc<ActiveReads>,
+    /// The table that readers have.
+    access: watch::Sender<Arc<AccessTable>>,
 }
 
 struct Inner {
@@ -81,6 +85,7 @@ impl MemoryStore {
     fn with(mut content: Content, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
         remember_start(&mut content.starts, clock.now());
         let limits = content.limits.clone();
+        let access = watch::Sender::new(content.access.clone());
         let inner = Inner { content, signals: StoreSignals::default(), closed: false };
         Arc::new(MemoryStore {
             clock,
@@ -88,6 +93,7 @@ impl MemoryStore {
             searchers: Semaphore::new(limits.search_readers.max(1)),
             limits,
             searches: Arc::default(),
+            access,
         })
     }
 
@@ -239,6 +245,22 @@ impl Store for MemoryStore {
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         let inner = self.open()?;
         Ok((inner.content.schedules.0.values().cloned().collect(), inner.content.head()))
+    }
+
+    async fn access(
+        &self,
+        command: AccessCommand,
+        by: Option<Actor>,
+    ) -> Result<AccessApplied, AccessError> {
+        self.write(|content, now| {
+            let applied = content.change_access(now, command, by.as_ref())?;
+            self.access.send_replace(content.access.clone());
+            Ok(applied)
+        })?
+    }
+
+    fn access_table(&self) -> watch::Receiver<Arc<AccessTable>> {
+        self.access.subscribe()
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {

@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 use super::core::Core;
 use super::enqueue::{EnqueueOutcome, NewBatch};
 use super::verbs::{ClaimedJob, JobAnswers};
-use crate::job::{Event, Schedule, Status};
+use crate::access::{AccessApplied, AccessCommand};
+use crate::job::{Actor, Event, Schedule, Status};
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::{
-    Claim, Control, ControlError, EnqueueError, Extension, LeaseRef, Note, ScheduleCommand,
-    ScheduleError, SettleError, Settlement, StoreError, Ticked,
+    AccessError, Claim, Control, ControlError, EnqueueError, Extension, LeaseRef, Note,
+    ScheduleCommand, ScheduleError, SettleError, Settlement, StoreError, Ticked,
 };
 
 /// Answers a command with its result or with the error of its verb.
@@ -38,6 +39,7 @@ pub enum Mutation {
     Annotate(Vec<Note>, Reply<()>),
     Control(Control, Reply<JobAnswers, ControlError>),
     Schedule(ScheduleCommand, Reply<Schedule, ScheduleError>),
+    Access(AccessCommand, Option<Actor>, Reply<AccessApplied, AccessError>),
     /// Carries what this tick did before it had to wait for the archiver.
     Tick(Ticked, Reply<Ticked>),
     /// The archiver has built the run it was asked for. The number counts the outages before the request.
@@ -63,7 +65,8 @@ impl Mutation {
             Mutation::Enqueue(..)
             | Mutation::Extend(..)
             | Mutation::Settle(..)
-            | Mutation::Annotate(..) => false,
+            | Mutation::Annotate(..)
+            | Mutation::Access(..) => false,
             Mutation::Control(..)
             | Mutation::Schedule(..)
             | Mutation::Tick(..)
@@ -127,6 +130,7 @@ impl CommandBatch {
                 Mutation::Annotate(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Control(_, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Schedule(_, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::Access(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Tick(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Archive(..) => {}
             }

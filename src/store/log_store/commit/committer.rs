@@ -179,6 +179,9 @@ fn apply(
                 Err(error) => when_durable(Err(error), reply),
             },
             Mutation::Schedule(command, reply) => when_durable(group.schedule(command), reply),
+            Mutation::Access(command, by, reply) => {
+                when_durable(group.access(command, by.as_ref()), reply)
+            }
             Mutation::Tick(so_far, reply) => match group.tick(so_far) {
                 Ok(TickOutcome::Done(ticked)) => when_durable(Ok(ticked), reply),
                 Ok(TickOutcome::Deferred(so_far)) => {

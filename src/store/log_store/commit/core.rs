@@ -6,9 +6,11 @@ use super::future_waits::FutureWaits;
 use super::index::{Entry, Index};
 use super::meta::Meta;
 use super::shared::Shared;
+use crate::access::AccessTable;
 use crate::job::{Event, Job, Labels, QueueName, Time};
 use crate::store::clock_changes::TickWatch;
 use crate::store::log_store::archive::runs::{Archive, Run};
+use crate::store::log_store::journal::access_rows::AccessRowLengths;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::schedule_rows::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
@@ -39,6 +41,9 @@ pub struct Core {
     /// The cron entries. Each has a row of its own in the log.
     pub schedules: Schedules,
     pub schedule_rows: RowLengths,
+    /// Users, tokens, sessions and share links. Each has a row of its own in the log.
+    pub access: Arc<AccessTable>,
+    pub access_rows: AccessRowLengths,
 }
 
 impl Core {

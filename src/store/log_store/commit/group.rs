@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::core::Core;
 use super::index::{Entry, Index};
 use super::meta::Meta;
+use crate::access::AccessTable;
 use crate::job::{
     Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueName, Start, State, Status, Time,
 };
@@ -36,6 +37,8 @@ pub struct CommitGroup<'a> {
     open_runs: BTreeMap<u64, OpenRun>,
     /// Whether the table of runs changed, so that readers need the new one.
     archive_changed: bool,
+    /// Whether the table of users changed, so that readers need the new one.
+    pub access_changed: bool,
 }
 
 impl<'a> CommitGroup<'a> {
@@ -54,6 +57,7 @@ impl<'a> CommitGroup<'a> {
             first_chunk,
             open_runs: BTreeMap::new(),
             archive_changed: false,
+            access_changed: false,
         }
     }
 
@@ -76,6 +80,7 @@ impl<'a> CommitGroup<'a> {
             head: self.core.next_seq - 1,
             wakes: wakes.collect(),
             archive: self.archive_changed.then(|| self.core.archive.clone()),
+            access: self.access_changed.then(|| self.core.access.clone()),
         })
     }
 
@@ -332,4 +337,6 @@ pub struct PackedGroup {
     pub wakes: Vec<Arc<Notify>>,
     /// The table of runs, if the group changed it.
     pub archive: Option<Archive>,
+    /// The table of users, tokens, sessions and share links, if the group changed it.
+    pub access: Option<Arc<AccessTable>>,
 }

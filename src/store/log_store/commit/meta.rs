@@ -25,8 +25,17 @@ pub struct Meta {
 /// A description as it was read.
 pub struct StoredMeta {
     pub meta: Meta,
+    /// The number of its format.
+    pub format: u8,
     /// The settings of queues of a store in format 1, which has no rows for them.
     pub older_settings: Option<QueueTable>,
+}
+
+impl StoredMeta {
+    /// Whether an older version wrote it, which must not open the store again.
+    pub fn is_older(&self) -> bool {
+        self.format < formats::STORE.newest
+    }
 }
 
 impl Meta {
@@ -56,9 +65,15 @@ impl Meta {
             let first_format::Description { epoch, archived, next_run, starts, queues } =
                 first_format::decode(&raw)?;
             let meta = Meta { epoch, archived, next_run, starts };
-            return Ok(StoredMeta { meta, older_settings: Some(queues) });
+            return Ok(StoredMeta {
+                meta,
+                format: first_format::NUMBER,
+                older_settings: Some(queues),
+            });
         }
+        // Format 3 differs from format 2 only in the rows that a store may have.
         let meta = postcard::from_bytes(&raw).map_err(|error| error.to_string())?;
-        Ok(StoredMeta { meta, older_settings: None })
+        let format = bytes.first().copied().unwrap_or_default();
+        Ok(StoredMeta { meta, format, older_settings: None })
     }
 }

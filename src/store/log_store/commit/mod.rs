@@ -1,6 +1,7 @@
 //! How anything changes: the committer applies commands in groups, a writer makes each group durable, and only then
 //! are the callers answered.
 
+mod access;
 pub mod archiver;
 mod clock_jump;
 pub mod command;

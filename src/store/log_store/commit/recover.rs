@@ -14,12 +14,14 @@ use super::meta::{Meta, StoredMeta};
 use super::shared::Shared;
 use super::tuning::Tuning;
 use super::writer::PendingGroup;
+use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::clock::Clock;
 use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, Mark, WriteBatch};
 use crate::store::log_store::archive::runs::{Archive, Run};
+use crate::store::log_store::journal::access_rows::{self, AccessRowLengths};
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
@@ -72,24 +74,27 @@ fn read(
     clock: Arc<dyn Clock>,
     tuning: Tuning,
 ) -> Result<Core, StoreError> {
-    let StoredMeta { mut meta, older_settings } = read_meta(&*log)?;
-    let least = log.recorded_head(meta.epoch)?;
+    let mut stored = read_meta(&*log)?;
+    let least = log.recorded_head(stored.meta.epoch)?;
     let has_no_record = least.is_none() && log.scan(b"j").next().is_some();
     if has_no_record {
         tracing::warn!(
             data_dir = %log.location(),
             "the head file is missing, so lost events could not be noticed; starting a new epoch"
         );
-        meta.epoch = Meta::new().epoch;
+        stored.meta.epoch = Meta::new().epoch;
     }
-    let shared = Arc::new(Shared::new(log, clock, limits, tuning, meta.epoch));
-    let is_older = older_settings.is_some();
-    let core = read_all(shared, StoredMeta { meta, older_settings }, least.unwrap_or(0))?;
+    let shared = Arc::new(Shared::new(log, clock, limits, tuning, stored.meta.epoch));
+    let is_older = stored.is_older();
+    let mut core = read_all(shared, stored, least.unwrap_or(0))?;
     core.shared.log.begin_writing()?;
     if is_older {
         convert(&core)?;
     } else if has_no_record {
         write_meta(&*core.shared.log, &core.meta)?;
+    }
+    if core.access.signing_key().is_none() {
+        add_signing_key(&mut core)?;
     }
     Ok(core)
 }
@@ -100,7 +105,7 @@ pub fn rebuild(shared: &Arc<Shared>) -> Result<Core, StoreError> {
     let stored = read_meta(&*shared.log)?;
     let published = shared.head();
     // The start has converted a store of an older format.
-    if stored.meta.epoch != published.epoch || stored.older_settings.is_some() {
+    if stored.meta.epoch != published.epoch || stored.is_older() {
         return Err(corrupt(&*shared.log, "meta", "it belongs to another store"));
     }
     let mut core = read_all(shared.clone(), stored, published.seq)?;
@@ -122,8 +127,8 @@ pub fn load(
     read_all(shared, stored, least)
 }
 
-/// Writes a store of an older format in the newest one: its description, and the rows of queues. It is one batch, so a
-/// process that ends here leaves the store in one format or the other.
+/// Writes a store of an older format in the newest one: its description, and the rows of queues, which format 1 did not
+/// have. It is one batch, so a process that ends here leaves the store in one format or the other.
 fn convert(core: &Core) -> Result<(), StoreError> {
     let log = &*core.shared.log;
     let mut writes = meta_row(&core.meta)?;
@@ -137,9 +142,22 @@ fn convert(core: &Core) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Writes the key that signs share links. A store that is new, imported or of an older format has none.
+fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
+    let key = SigningKey::generate().map_err(|why| StoreError::Unavailable(why.to_string()))?;
+    let record = AccessRecord::SigningKey(key);
+    let mut writes = WriteBatch::default();
+    access_rows::put(&mut writes, &mut core.access_rows, &record)?;
+    core.shared.log.apply(writes)?;
+    core.shared.log.sync()?;
+    Arc::make_mut(&mut core.access).put(record);
+    core.shared.access.send_replace(core.access.clone());
+    Ok(())
+}
+
 /// Reads archive, journal and rows. The log must reach event `least`.
 fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core, StoreError> {
-    let StoredMeta { meta, older_settings } = stored;
+    let StoredMeta { meta, format: _, older_settings } = stored;
     let mut core = Core {
         index: Index::default(),
         journal: Journal::new(0, shared.chunk_index.clone()),
@@ -154,6 +172,8 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
         future_waits: FutureWaits::at(shared.clock.now()),
         schedules: Schedules::default(),
         schedule_rows: schedule_rows::RowLengths::default(),
+        access: Arc::new(AccessTable::default()),
+        access_rows: AccessRowLengths::new(),
         shared: shared.clone(),
     };
     read_archive(&mut core)?;
@@ -164,6 +184,9 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
         core.index.sets.queues[queue].settings = settings;
     }
     (core.schedules, core.schedule_rows) = schedule_rows::read(&*shared.log)?;
+    let (access, access_rows) = access_rows::read(&*shared.log)?;
+    (core.access, core.access_rows) = (Arc::new(access), access_rows);
+    shared.access.send_replace(core.access.clone());
     let head = core.next_seq - 1;
     if head < least {
         let why = format!("the log ends at event {head}, but event {least} was durable");

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::publish_time::PublishTime;
 use super::tuning::Tuning;
+use crate::access::AccessTable;
 use crate::clock::Clock;
 use crate::job::{Cursor, Epoch, Event, QueueName, Time};
 use crate::store::log::Log;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub searches: Arc<ActiveReads>,
     /// Reads of the log under way.
     pub log_reads: Arc<ActiveReads>,
+    /// The table of users, tokens, sessions and share links as of the newest durable group.
+    pub access: watch::Sender<Arc<AccessTable>>,
     /// When processes opened the store; set once, by the opening.
     pub starts: OnceLock<Vec<Time>>,
 }
@@ -84,6 +87,7 @@ impl Shared {
             outages: AtomicU64::new(0),
             searches: Arc::default(),
             log_reads: Arc::default(),
+            access: watch::Sender::default(),
             starts: OnceLock::new(),
         }
     }

@@ -78,7 +78,8 @@ impl PendingGroup {
 /// Makes a group durable, wakes the loops that have new work, answers the callers, and publishes the events.
 fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     let PendingGroup { packed, replies } = pending;
-    let PackedGroup { first_chunk, chunks, mut writes, events, head, wakes, archive } = packed;
+    let PackedGroup { first_chunk, chunks, mut writes, events, head, wakes, archive, access } =
+        packed;
     let Replies { mut claims, answers } = replies;
     let mut lens = Vec::with_capacity(chunks.len());
     for (number, chunk) in (first_chunk..).zip(&chunks) {
@@ -119,6 +120,9 @@ fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     }
     if let Some(archive) = archive {
         *shared.archive.write().unwrap_or_else(PoisonError::into_inner) = archive;
+    }
+    if let Some(access) = access {
+        shared.access.send_replace(access);
     }
     shared.head.store(head, Ordering::Release);
     wakes.iter().for_each(|wake| wake.notify_one());

@@ -281,6 +281,7 @@ pub fn format_of(key: &[u8]) -> StoredFormat {
         Some(b'a') => formats::ARCHIVED_JOBS,
         Some(b's') => formats::SCHEDULE,
         Some(b'q') => formats::QUEUE_SETTINGS,
+        Some(b'u' | b'o' | b'x' | b'l' | b'i') => formats::ACCESS,
         Some(_) | None => formats::STORE,
     }
 }

@@ -1,6 +1,7 @@
-//! The journal: chunks of packed events, how jobs are folded out of them, and the rows of queues and
-//! schedules.
+//! The journal: chunks of packed events, how jobs are folded out of them, and the rows of queues, schedules, users,
+//! tokens, sessions and share links.
 
+pub mod access_rows;
 pub mod chunks;
 pub mod codec;
 pub mod fold;

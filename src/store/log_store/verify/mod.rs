@@ -10,6 +10,7 @@ use std::path::Path;
 
 pub use self::report::{Report, VerifyProblem};
 use super::commit::meta::{Meta, StoredMeta};
+use super::journal::access_rows;
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};
 use super::journal::fold::JournalFold;
@@ -47,7 +48,7 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
         );
         return Ok(());
     };
-    let StoredMeta { meta, older_settings } = match Meta::decode(&meta) {
+    let StoredMeta { meta, format: _, older_settings } = match Meta::decode(&meta) {
         Ok(stored) => stored,
         Err(why) => {
             report.problem("meta", why);
@@ -106,6 +107,13 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<QueueTable, StoreErr
                 match queue_rows::decode(&key, &value) {
                     Ok((queue, settings)) => drop(queues.insert(queue, settings)),
                     Err(why) => report.problem(&name, why),
+                }
+                continue;
+            }
+            (Some(b'u' | b'o' | b'x' | b'l' | b'i'), _) => {
+                report.access_rows += 1;
+                if let Err(why) = access_rows::decode(&key, &value) {
+                    report.problem(&name, why);
                 }
                 continue;
             }

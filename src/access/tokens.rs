@@ -1,0 +1,71 @@
+//! The rules for tokens.
+
+use std::sync::Arc;
+
+use super::command::{AccessApplied, AccessRefusal, AccessStep, NewToken};
+use super::limits::AccessLimits;
+use super::records::{AccessRecord, SessionOwner, Token};
+use super::table::AccessTable;
+use crate::job::{AccessChange, AccessSubject, Actor, Time, TokenId, TokenName};
+
+const TOKEN: &str = "token";
+
+impl AccessTable {
+    pub(super) fn add_token(
+        &mut self,
+        new: NewToken,
+        by: Option<&Actor>,
+        now: Time,
+        limits: &AccessLimits,
+    ) -> Result<AccessStep, AccessRefusal> {
+        let NewToken { id, secret, name, role, queues, kinds, expires_at } = new;
+        let is_taken = name == TokenName::environment()
+            || self.tokens.values().any(|token| token.name == name)
+            || self.tokens.contains_key(&id);
+        if is_taken {
+            return Err(AccessRefusal::Exists { what: TOKEN });
+        }
+        if self.tokens.len() >= limits.max_tokens {
+            return Err(AccessRefusal::TooMany { what: TOKEN, limit: limits.max_tokens });
+        }
+        let token = Arc::new(Token {
+            id,
+            name,
+            secret,
+            role,
+            queues,
+            kinds,
+            created_at: now,
+            expires_at,
+            last_used_at: None,
+            created_by: by.cloned(),
+        });
+        self.put(AccessRecord::Token(token.clone()));
+        let subject = AccessSubject::of_token(&token);
+        Ok(AccessStep::of(AccessApplied::Token(token.clone()))
+            .put(AccessRecord::Token(token))
+            .event(subject, AccessChange::TokenAdded { role, expires_at }))
+    }
+
+    pub(super) fn revoke_token(&mut self, id: &TokenId) -> Result<AccessStep, AccessRefusal> {
+        let token = self.tokens.get(id).ok_or(AccessRefusal::NotFound { what: TOKEN })?.clone();
+        let record = AccessRecord::Token(token.clone());
+        self.remove(&record);
+        let subject = AccessSubject::of_token(&token);
+        let step = AccessStep::of(AccessApplied::Token(token))
+            .remove(record)
+            .event(subject, AccessChange::TokenRevoked);
+        Ok(self.end_sessions(step, |session| match &session.who {
+            SessionOwner::Token { id: of, .. } => of == id,
+            SessionOwner::User(_) | SessionOwner::External { .. } | SessionOwner::Environment => {
+                false
+            }
+        }))
+    }
+}
+
+impl AccessSubject {
+    fn of_token(token: &Token) -> AccessSubject {
+        AccessSubject::Token { id: token.id.clone(), name: token.name.clone() }
+    }
+}
