@@ -17,8 +17,8 @@ mod tests;
 
 pub(crate) use crate::units;
 pub use args::{
-    BackupArgs, Cli, CliCommand, ClientArgs, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
-    ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
+    AccessArgs, BackupArgs, Cli, CliCommand, ClientArgs, ExportArgs, ImportArgs, LogFormat,
+    RestoreArgs, ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
 };
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;

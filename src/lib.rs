@@ -37,7 +37,7 @@ mod ui;
 
 mod app;
 
-pub use app::{Builder, Cortado, Server};
+pub use app::{Builder, Cortado, FirstAdmin, Server};
 pub use engine::{
     BackoffFields, Context, Engine, EnqueueError, Handler, PayloadError, ScheduleSubmission,
     StoreError, Submission, SubmitError,

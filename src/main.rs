@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         | CliCommand::Submit(_)
         | CliCommand::Resume(_)
         | CliCommand::Stats(_)
+        | CliCommand::Access(_)
         | CliCommand::Export(_)
         | CliCommand::Verify(_) => {}
     }
@@ -74,6 +75,10 @@ fn main() -> ExitCode {
         }
         CliCommand::Stats(args) => {
             client(|_| async { cli::stats::run(args, &mut Output::default()).await.map(|()| 0) })
+        }
+        CliCommand::Access(args) => {
+            let printed = cli::route_roles::run(args, &mut Output::default());
+            offline(printed.map(|()| 0).map_err(Into::into))
         }
         CliCommand::Backup(args) => client(|stop| async {
             admin::backup::run(args, stop, &mut Output::default()).await.map(|()| 0)

@@ -67,6 +67,17 @@ pub(super) fn fresh_token() -> Result<Secret, NoRandomness> {
     Ok(Secret::new(format!("{TOKEN_PREFIX}{}", fresh_secret()?.expose())))
 }
 
+/// A new password for a person: 120 random bits in four groups of letters and digits that do not look alike.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn generate_password() -> Result<Secret, NoRandomness> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let characters = random::<24>()?.map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+    let groups: Vec<String> = characters.chunks(6).map(|group| group.iter().collect()).collect();
+    Ok(Secret::new(groups.join("-")))
+}
+
 /// A new public id: 16 hexadecimal digits.
 pub(super) fn fresh_id<T: FromStr>() -> Result<T, NoRandomness> {
     let digits: String = random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -142,6 +153,15 @@ mod tests {
             assert_eq!(parse_token(bad), None, "{bad}");
         }
         assert_eq!(parse_token(&text.replacen(|c: char| c != 'c', "é", 1)), None);
+    }
+
+    #[test]
+    fn a_generated_password_can_be_typed_and_is_accepted() {
+        let (one, other) = (generate_password().unwrap(), generate_password().unwrap());
+        assert_ne!(one, other);
+        let groups: Vec<&str> = one.expose().split('-').collect();
+        assert!(groups.len() == 4 && groups.iter().all(|group| group.len() == 6), "{groups:?}");
+        assert!(!one.expose().contains(['l', 'o', '0', '1']), "{groups:?}");
     }
 
     #[test]

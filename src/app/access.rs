@@ -1,32 +1,40 @@
-//! Who may use a server: the rule that other machines need a token, for the binary and for programs that embed the
-//! server, and the host names and origins that requests may come with.
+//! Who may use a server: its token, what a first start does on an address that other machines can reach, and the host
+//! names and origins that requests may come with. The rules are the same for the binary and for programs that embed the
+//! server.
 
 use std::env::{self, VarError};
-use std::net::SocketAddr;
+use std::fs;
 
 use anyhow::{Context as _, bail};
 use url::Url;
 
+use crate::access::{AccessCommand, generate_password};
 use crate::config::{AuthSettings, Config, is_reachable_by_others};
-use crate::http::Access;
+use crate::engine::Engine;
 use crate::http::layers::auth::Hosts;
+use crate::http::{Access, Anonymous};
+use crate::job::{Role, Secret, UserName};
 
 /// The variable that holds the token, for the binary and for programs.
 const TOKEN_VARIABLE: &str = "CORTADO_AUTH_TOKEN";
+/// The variable with the password of the user `admin`, whom the first start creates.
+const PASSWORD_VARIABLE: &str = "CORTADO_ADMIN_PASSWORD";
+/// The variable with the file that has this password.
+const PASSWORD_FILE_VARIABLE: &str = "CORTADO_ADMIN_PASSWORD_FILE";
 
 /// What a program says about the token of its server.
 #[derive(Default)]
 pub struct TokenChoice {
     /// The token; it replaces that of the configuration and of the variable.
     pub token: Option<String>,
-    /// Whether the server may be reachable from other machines without a token.
+    /// Whether the server may be reachable from other machines without credentials.
     pub missing: MissingToken,
 }
 
-/// Whether other machines may use a server that has no token.
+/// Whether other machines may use a server that has neither a token nor users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MissingToken {
-    /// The server does not start.
+    /// They may not: the first start creates an admin.
     #[default]
     Refused,
     /// Everybody who can reach the address may use the server.
@@ -34,59 +42,134 @@ pub enum MissingToken {
 }
 
 impl TokenChoice {
-    /// The token of a server on this address: that of the program, of the configuration, or of the environment.
+    /// The token of a server: that of the program, of the configuration, or of the environment.
     ///
     /// # Errors
-    /// The token is not acceptable, or there is none although other machines can reach the address.
-    pub fn resolve(
-        self,
-        configured: Option<AuthSettings>,
-        listen: SocketAddr,
-    ) -> anyhow::Result<Option<AuthSettings>> {
-        let variable = match env::var(TOKEN_VARIABLE) {
-            Ok(token) => Some(token),
-            Err(VarError::NotPresent) => None,
-            Err(error @ VarError::NotUnicode(_)) => return Err(error).context(TOKEN_VARIABLE),
-        };
-        self.resolve_with(configured, variable, listen)
+    /// The token is not acceptable.
+    pub fn resolve(self, configured: Option<AuthSettings>) -> anyhow::Result<Option<AuthSettings>> {
+        let variable = variable(TOKEN_VARIABLE)?;
+        self.resolve_with(configured, variable)
     }
 
     fn resolve_with(
         self,
         configured: Option<AuthSettings>,
         variable: Option<String>,
-        listen: SocketAddr,
     ) -> anyhow::Result<Option<AuthSettings>> {
         let given = match (self.token, configured) {
             (Some(token), _) => Some(AuthSettings::parse(&token)),
             (None, Some(configured)) => Some(Ok(configured)),
             (None, None) => variable.map(|token| AuthSettings::parse(&token)),
         };
-        let auth = given.transpose().map_err(|why| anyhow::anyhow!("the token: {why}"))?;
-        if auth.is_none() && is_reachable_by_others(listen) && self.missing == MissingToken::Refused
-        {
-            bail!(
-                "other machines can reach {listen}, which requires a token: set {TOKEN_VARIABLE} or call \
-                 `Builder::auth_token`, listen on a loopback address such as 127.0.0.1:8080, or call \
-                 `Builder::allow_without_token`"
-            );
-        }
-        Ok(auth)
+        given.transpose().map_err(|why| anyhow::anyhow!("the token: {why}"))
     }
 }
 
 /// The conditions that requests must meet.
-pub fn conditions(config: &Config) -> Access {
+pub fn conditions(config: &Config, missing: MissingToken) -> Access {
     let base = config.base_url.as_ref();
     let host = base.and_then(Url::host_str).map(str::to_owned);
-    let hosts = if is_reachable_by_others(config.listen) {
+    let is_reachable = is_reachable_by_others(config.listen);
+    let hosts = if is_reachable {
         Hosts::Any
     } else {
         Hosts::Loopback { also: host.into_iter().collect() }
     };
+    let anonymous = if is_reachable && missing == MissingToken::Refused {
+        Anonymous::Refused
+    } else {
+        Anonymous::AllowedWithoutUsers
+    };
     let origin = base.map(|url| url.origin().ascii_serialization());
     let token = config.auth.as_ref().map(|auth| auth.token.clone());
-    Access { token, hosts, trusted_origins: origin.into_iter().collect() }
+    let trusted_origins = origin.into_iter().collect();
+    Access { token, anonymous, hosts, trusted_origins }
+}
+
+/// The user whom the first start of a server created, because nobody could have logged in otherwise.
+#[derive(Debug)]
+pub struct FirstAdmin {
+    name: UserName,
+    password: Option<Secret>,
+}
+
+impl FirstAdmin {
+    /// The name of the user.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// The password, if it was generated. It is stored nowhere.
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_ref().map(|password| password.expose().as_str())
+    }
+}
+
+/// Where the password of the first admin comes from.
+#[derive(Debug, PartialEq)]
+enum FirstPassword {
+    Given(Secret),
+    Generated,
+}
+
+/// Creates the user `admin` if there is no user yet, and the environment has a password for it or nobody could log in
+/// otherwise.
+///
+/// # Errors
+/// The password cannot be read, is not acceptable, or cannot be stored.
+pub async fn first_admin(engine: &Engine, access: &Access) -> anyhow::Result<Option<FirstAdmin>> {
+    if engine.access_table().borrow().users().next().is_some() {
+        return Ok(None);
+    }
+    let given = given_password(variable(PASSWORD_VARIABLE)?, variable(PASSWORD_FILE_VARIABLE)?)?;
+    let Some(first) = first_password(given, access) else { return Ok(None) };
+    let name = UserName::parse("admin")?;
+    let (password, shown) = match first {
+        FirstPassword::Given(password) => (password, None),
+        FirstPassword::Generated => {
+            let password = generate_password()?;
+            (password.clone(), Some(password))
+        }
+    };
+    let hash = engine.hash_password(password).await.context(PASSWORD_VARIABLE)?;
+    let command = AccessCommand::AddUser { name: name.clone(), password: hash, role: Role::Admin };
+    engine.access(command).await.context("cannot create the user admin")?;
+    Ok(Some(FirstAdmin { name, password: shown }))
+}
+
+fn first_password(given: Option<Secret>, access: &Access) -> Option<FirstPassword> {
+    match given {
+        Some(password) => Some(FirstPassword::Given(password)),
+        None => match access.anonymous {
+            Anonymous::Refused if access.token.is_none() => Some(FirstPassword::Generated),
+            Anonymous::Refused | Anonymous::AllowedWithoutUsers => None,
+        },
+    }
+}
+
+/// The password that the environment has.
+fn given_password(text: Option<String>, file: Option<String>) -> anyhow::Result<Option<Secret>> {
+    match (text, file) {
+        (Some(_), Some(_)) => {
+            bail!("set either {PASSWORD_VARIABLE} or {PASSWORD_FILE_VARIABLE}, and not both")
+        }
+        (Some(text), None) => Ok(Some(Secret::new(text))),
+        (None, Some(file)) => {
+            let text = fs::read_to_string(&file)
+                .with_context(|| format!("{PASSWORD_FILE_VARIABLE}: cannot read {file}"))?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn variable(name: &'static str) -> anyhow::Result<Option<String>> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        // The error of the type would show the value.
+        Err(VarError::NotUnicode(_)) => bail!("{name} is not valid UTF-8"),
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +181,31 @@ mod tests {
     const OTHER: &str = "fedcba9876543210";
 
     #[test]
-    fn a_program_needs_a_token_where_the_binary_needs_one() {
+    fn the_token_of_a_program_comes_before_that_of_the_configuration_and_of_the_environment() {
+        let token = |choice: TokenChoice, configured: Option<&str>, variable: Option<&str>| {
+            let configured = configured.map(|token| AuthSettings::parse(token).unwrap());
+            let auth = choice.resolve_with(configured, variable.map(Into::into));
+            auth.map(|auth| auth.map(|auth| auth.token.expose().clone()))
+                .map_err(|error| error.to_string())
+        };
+        let given = || TokenChoice { token: Some(TOKEN.into()), ..TokenChoice::default() };
+        let none = TokenChoice::default;
+        assert_eq!(token(none(), None, None), Ok(None));
+        assert_eq!(token(given(), None, None), Ok(Some(TOKEN.into())));
+        assert_eq!(token(given(), Some(OTHER), Some(OTHER)), Ok(Some(TOKEN.into())));
+        assert_eq!(token(none(), Some(TOKEN), Some(OTHER)), Ok(Some(TOKEN.into())));
+        assert_eq!(token(none(), None, Some(TOKEN)), Ok(Some(TOKEN.into())));
+        for bad in ["", "short", "sixteen letters ", "with-ä-umlaut-0123"] {
+            let why = token(none(), None, Some(bad)).unwrap_err();
+            assert!(why.contains("16 visible ASCII characters"), "{why}");
+        }
+        // The permission to have none does not turn off one that is set.
+        let allowed = TokenChoice { missing: MissingToken::Allowed, ..none() };
+        assert_eq!(token(allowed, None, Some(TOKEN)), Ok(Some(TOKEN.into())));
+    }
+
+    #[test]
+    fn the_first_start_creates_an_admin_where_others_can_reach_it_or_when_told_to() {
         for (listen, is_local) in [
             ("127.0.0.1:0", true),
             ("127.9.9.9:0", true),
@@ -113,37 +220,36 @@ mod tests {
             ("192.0.2.1:0", false),
         ] {
             let listen = listen.parse().unwrap();
-            let token = |choice: TokenChoice, configured: Option<&str>, variable: Option<&str>| {
-                let configured = configured.map(|token| AuthSettings::parse(token).unwrap());
-                let auth = choice.resolve_with(configured, variable.map(Into::into), listen);
-                auth.map(|auth| auth.map(|auth| auth.token.expose().clone()))
-                    .map_err(|error| error.to_string())
+            let first = |token: Option<&str>, given: Option<&str>, missing: MissingToken| {
+                let mut config =
+                    Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
+                config.listen = listen;
+                config.auth = token.map(|token| AuthSettings::parse(token).unwrap());
+                first_password(given.map(Into::into), &conditions(&config, missing))
             };
-            let given = || TokenChoice { token: Some(TOKEN.into()), ..TokenChoice::default() };
-            let missing = token(TokenChoice::default(), None, None);
-            if is_local {
-                assert_eq!(missing, Ok(None), "{listen}");
-            } else {
-                let why = missing.unwrap_err();
-                assert!(why.contains("CORTADO_AUTH_TOKEN") && why.contains("auth_token"), "{why}");
-            }
-            let allowed = TokenChoice { missing: MissingToken::Allowed, ..TokenChoice::default() };
-            assert_eq!(token(allowed, None, None), Ok(None), "{listen}");
-            assert_eq!(token(given(), None, None), Ok(Some(TOKEN.into())));
-            assert_eq!(token(given(), Some(OTHER), Some(OTHER)), Ok(Some(TOKEN.into())));
-            assert_eq!(
-                token(TokenChoice::default(), Some(TOKEN), Some(OTHER)),
-                Ok(Some(TOKEN.into()))
-            );
-            assert_eq!(token(TokenChoice::default(), None, Some(TOKEN)), Ok(Some(TOKEN.into())));
-            for bad in ["", "short", "sixteen letters ", "with-ä-umlaut-0123"] {
-                let why = token(TokenChoice::default(), None, Some(bad)).unwrap_err();
-                assert!(why.contains("16 visible ASCII characters"), "{why}");
-            }
-            // The permission to have none does not turn off one that is set.
-            let allowed = TokenChoice { missing: MissingToken::Allowed, ..TokenChoice::default() };
-            assert_eq!(token(allowed, None, Some(TOKEN)), Ok(Some(TOKEN.into())));
+            let expected = if is_local { None } else { Some(FirstPassword::Generated) };
+            assert_eq!(first(None, None, MissingToken::Refused), expected, "{listen}");
+            assert_eq!(first(Some(TOKEN), None, MissingToken::Refused), None, "{listen}");
+            assert_eq!(first(None, None, MissingToken::Allowed), None, "{listen}");
+            let given = Some(FirstPassword::Given(OTHER.into()));
+            assert_eq!(first(None, Some(OTHER), MissingToken::Refused), given, "{listen}");
         }
+    }
+
+    #[test]
+    fn the_first_password_comes_from_one_variable_or_from_one_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "correct horse battery\r\n").unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let given = |text: Option<&str>, file: Option<&str>| {
+            given_password(text.map(Into::into), file.map(Into::into))
+                .map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(given(None, None), Ok(None));
+        assert_eq!(given(Some("a b "), None), Ok(Some("a b ".into())));
+        assert_eq!(given(None, Some(&path)), Ok(Some("correct horse battery".into())));
+        assert!(given(Some("a"), Some(&path)).unwrap_err().contains("not both"));
+        assert!(given(None, Some("/nowhere/at/all")).unwrap_err().contains("/nowhere/at/all"));
     }
 
     #[test]
@@ -158,26 +264,37 @@ mod tests {
         ] {
             let mut config = Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
             config.listen = listen.parse().unwrap();
-            let is_guarded = matches!(conditions(&config).hosts, Hosts::Loopback { .. });
+            let is_guarded =
+                matches!(conditions(&config, MissingToken::Refused).hosts, Hosts::Loopback { .. });
             assert_eq!(is_guarded, is_local, "{listen}");
         }
     }
 
     #[tokio::test]
-    async fn a_server_of_a_program_does_not_start_without_a_token_where_others_can_reach_it() {
+    async fn a_server_of_a_program_knows_the_admin_whom_its_first_start_created() {
         let builder = || crate::Cortado::builder().listen(([0, 0, 0, 0], 0).into()).in_memory();
-        let why = format!("{:#}", builder().start().await.err().unwrap());
-        assert!(why.contains("other machines can reach 0.0.0.0:0"), "{why}");
-        let server = builder().auth_token(TOKEN).start().await.unwrap();
         let client = crate::cli::http_client().unwrap();
-        let url = format!("http://127.0.0.1:{}/api/v1/stats", server.address().port());
-        assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
-        let answer = client.get(&url).bearer_auth(TOKEN).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
+        let status = async |server: &crate::Server, name: &str, password: &str| {
+            let url = format!("http://127.0.0.1:{}/api/v1/stats", server.address().port());
+            let request = client.get(&url).basic_auth(name, Some(password));
+            request.send().await.unwrap().status().as_u16()
+        };
+        let server = builder().start().await.unwrap();
+        let admin = server.first_admin().unwrap();
+        let password = admin.password().unwrap();
+        assert!(password.len() >= 16, "{password}");
+        assert_eq!(status(&server, admin.name(), password).await, 200);
+        assert_eq!(status(&server, admin.name(), "not the password").await, 401);
+        assert_eq!(status(&server, "", "").await, 401);
+        server.stop().await;
+        let server = builder().auth_token(TOKEN).start().await.unwrap();
+        assert!(server.first_admin().is_none(), "somebody can log in with the token");
+        assert_eq!(status(&server, "", "").await, 401);
+        assert_eq!(status(&server, "anybody", TOKEN).await, 200);
         server.stop().await;
         let server = builder().allow_without_token().start().await.unwrap();
-        let url = format!("http://127.0.0.1:{}/api/v1/stats", server.address().port());
-        assert_eq!(client.get(&url).send().await.unwrap().status(), 200);
+        assert!(server.first_admin().is_none());
+        assert_eq!(status(&server, "", "").await, 200);
         server.stop().await;
     }
 }

@@ -30,6 +30,7 @@ use crate::store::memory::MemoryStore;
 use crate::supervise::{Part, PartFailure};
 use crate::{demo, handlers, logging, ui};
 
+pub use access::FirstAdmin;
 use access::{MissingToken, TokenChoice};
 use reaper::Reaper;
 pub use signals::Signals;
@@ -105,22 +106,23 @@ impl Builder {
         self
     }
 
-    /// Listens on this address; port 0 selects a free port. If other machines can reach the address, the server does not
-    /// start without a token: see [`Builder::auth_token`].
+    /// Listens on this address; port 0 selects a free port. If other machines can reach the address, requests need
+    /// credentials, and the first start creates a user: see [`Server::first_admin`].
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = Some(address);
         self
     }
 
-    /// Requires this token of every request, as the binary does: at least 16 visible ASCII characters. Without this call,
-    /// the token is that of the configuration or of the variable `CORTADO_AUTH_TOKEN`, if any.
+    /// Requires credentials of every request, and accepts this token besides users and tokens of the store: at least 16
+    /// visible ASCII characters. It may do everything. Without this call, the token is that of the configuration or of
+    /// the variable `CORTADO_AUTH_TOKEN`, if any.
     pub fn auth_token(mut self, token: impl Into<String>) -> Self {
         self.token.token = Some(token.into());
         self
     }
 
-    /// Lets the server start without a token even if other machines can reach its address. Everybody who can reach it may
-    /// then use all of it, so something in front of it must decide who that is.
+    /// Requires no credentials as long as there is neither a token nor a user, even if other machines can reach the
+    /// address. Everybody who can reach it may then use all of it, so something in front of it must decide who that is.
     pub fn allow_without_token(mut self) -> Self {
         self.token.missing = MissingToken::Allowed;
         self
@@ -217,7 +219,7 @@ impl Builder {
     /// Opens the store and starts to serve.
     ///
     /// # Errors
-    /// The address or the store cannot be opened, the name of a kind is invalid, or a token is required and missing.
+    /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
     pub async fn start(self) -> anyhow::Result<Server> {
         let mut config = match self.config {
             Some(config) => config,
@@ -225,7 +227,8 @@ impl Builder {
         };
         config.listen = self.listen.unwrap_or(config.listen);
         config.data_dir = self.data_dir.unwrap_or(config.data_dir);
-        config.auth = self.token.resolve(config.auth.take(), config.listen)?;
+        let missing = self.token.missing;
+        config.auth = self.token.resolve(config.auth.take())?;
 
         config.engine.paused |= self.paused;
         config.check_environment()?;
@@ -279,7 +282,9 @@ impl Builder {
         }
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
-        let routes = http::wrap(routes, &limits, access::conditions(&config), ui::error_page)
+        let access = access::conditions(&config, missing);
+        let first_admin = access::first_admin(&engine, &access).await?;
+        let routes = http::wrap(routes, engine.clone(), &limits, access, ui::error_page)
             .map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
         let serving = http::serve(listener, routes, limits, config.log.access, shutdown.clone());
@@ -298,7 +303,7 @@ impl Builder {
             let reaper = Reaper::install().context("cannot reap orphaned processes")?;
             shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
-        Ok(Server { address, engine, config, serving })
+        Ok(Server { address, engine, config, first_admin, serving })
     }
 }
 
@@ -307,6 +312,7 @@ pub struct Server {
     address: SocketAddr,
     engine: Engine,
     config: Config,
+    first_admin: Option<FirstAdmin>,
     /// Resolves when the listener is closed and the last request has its response.
     serving: JoinHandle<()>,
 }
@@ -322,12 +328,28 @@ impl Server {
         &self.engine
     }
 
-    /// Prints the address and the data directory to standard output.
+    /// The user whom this start created, because other machines can reach the address and nobody could have logged in.
+    /// The generated password is nowhere else.
+    pub fn first_admin(&self) -> Option<&FirstAdmin> {
+        self.first_admin.as_ref()
+    }
+
+    /// Prints the address and the data directory to standard output, and the generated password of the first admin.
     pub fn announce(&self) {
         let dir = &self.config.data_dir;
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
         let mut text = format!("listening on http://{}{}\n", self.address, self.config.base_path);
         text += &format!("keeping jobs in {}\n", dir.display());
+        if let Some(admin) = &self.first_admin {
+            text += &match admin.password() {
+                Some(password) => format!(
+                    "created the user {} with the password {password}\n\
+                     this password is not shown again; log in and set another one\n",
+                    admin.name()
+                ),
+                None => format!("created the user {} with the given password\n", admin.name()),
+            };
+        }
         if self.engine.is_paused() {
             text += "paused: no job starts and no schedule fires until `cortado resume`\n";
         }

@@ -6,6 +6,7 @@ pub mod export;
 pub mod line;
 pub mod output;
 pub mod resume;
+pub mod route_roles;
 pub mod stats;
 pub mod stream;
 pub mod submit;

@@ -69,6 +69,8 @@ pub enum CliCommand {
     Resume(ResumeArgs),
     /// Print a server's counters, queues and store size
     Stats(StatsArgs),
+    /// Print which roles may use each route of a server
+    Access(AccessArgs),
     /// Back up a running server into a new directory; the copy is consistent and verified
     Backup(BackupArgs),
     /// Create a data directory from a backup; the store begins a new epoch, so old cursors get a gap
@@ -258,6 +260,14 @@ pub struct StatsArgs {
     #[command(flatten)]
     pub client: ClientArgs,
     /// Print the server's JSON response
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to print the roles of the routes.
+#[derive(Debug, Clone, Args)]
+pub struct AccessArgs {
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -16,7 +16,6 @@ use super::file::{
 };
 use super::{
     AuthSettings, Config, ConfigError, FileConfig, InvalidSetting, LogConfig, StopSettings,
-    is_reachable_by_others,
 };
 use super::{schedules, settings};
 use crate::access::AccessLimits;
@@ -40,16 +39,6 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     let token = file.auth.token.as_ref();
     let auth =
         token.and_then(|token| problems.take("auth.token", AuthSettings::parse(token.expose())));
-    if token.is_none() && is_reachable_by_others(file.listen) {
-        problems.add(
-            "listen",
-            format!(
-                "other machines can reach {}, which requires a token: set CORTADO_AUTH_TOKEN \
-                 (or auth.token), or listen on a loopback address such as 127.0.0.1:8080",
-                file.listen
-            ),
-        );
-    }
     if file.data_dir.as_os_str().is_empty() {
         problems.add("data_dir", "a directory is expected");
     }
@@ -268,6 +257,7 @@ impl InvalidSettings {
         self.at_least("http.max_batch", section.max_batch, 1);
         self.at_least("http.max_connections", section.max_connections, 2);
         self.at_least("http.login_failures", section.login_failures, 1);
+        self.at_least("http.login_failures_per_user", section.login_failures_per_user, 1);
         self.at_least("http.login_failures_total", section.login_failures_total, 1);
         self.lasts("http.login_window", section.login_window);
         self.at_least("http.socket_message", section.socket_message, 1_024);

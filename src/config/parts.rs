@@ -76,10 +76,10 @@ pub struct StopSettings {
     pub close: Duration,
 }
 
-/// The credentials that requests need.
+/// The credentials that the configuration has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthSettings {
-    /// The token that every request must carry.
+    /// A token that may do everything.
     pub token: Secret,
 }
 
@@ -102,7 +102,7 @@ impl AuthSettings {
     }
 }
 
-/// Whether other machines can reach a server on this address, so that it requires a token.
+/// Whether other machines can reach a server on this address, so that it requires credentials.
 pub fn is_reachable_by_others(listen: SocketAddr) -> bool {
     !listen.ip().to_canonical().is_loopback()
 }

@@ -112,18 +112,23 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
-fn other_machines_need_a_token() {
+fn a_server_that_others_can_reach_needs_no_token_in_its_configuration() {
     for listen in ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:80"] {
-        let [problem] = &problems(&format!("listen = '{listen}'"))[..] else {
-            panic!("one problem")
-        };
-        assert_eq!(problem.key, "listen");
-        assert!(problem.message.contains("CORTADO_AUTH_TOKEN"), "{}", problem.message);
+        let config = build(&format!("listen = '{listen}'")).unwrap();
+        assert!(config.auth.is_none(), "its first start creates an admin");
         let token = format!("listen = '{listen}'\n[auth]\ntoken = '0123456789abcdef'");
-        assert!(build(&token).is_ok());
+        assert!(build(&token).unwrap().auth.is_some());
     }
-    for listen in ["127.0.0.1:8080", "[::1]:8080", "127.8.8.8:80", "[::ffff:127.0.0.1]:80"] {
-        assert!(build(&format!("listen = '{listen}'")).is_ok(), "{listen}");
+    for (listen, is_reachable) in [
+        ("127.0.0.1:8080", false),
+        ("[::1]:8080", false),
+        ("127.8.8.8:80", false),
+        ("[::ffff:127.0.0.1]:80", false),
+        ("0.0.0.0:8080", true),
+        ("192.168.1.5:80", true),
+    ] {
+        let config = build(&format!("listen = '{listen}'")).unwrap();
+        assert_eq!(is_reachable_by_others(config.listen), is_reachable, "{listen}");
     }
 }
 

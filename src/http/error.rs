@@ -27,10 +27,6 @@ pub struct Problem {
     challenge: Option<HeaderValue>,
 }
 
-/// The detail of a 405.
-pub(super) const WRONG_METHOD: &str =
-    "this path does not support the method; the `allow` header lists those that it supports";
-
 /// One invalid field.
 #[derive(Debug, Clone, Serialize)]
 struct FieldProblem {
@@ -63,7 +59,7 @@ impl Problem {
     pub fn of_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => ("no_such_path", "there is no such path"),
-            StatusCode::METHOD_NOT_ALLOWED => ("wrong_method", WRONG_METHOD),
+            StatusCode::METHOD_NOT_ALLOWED => return Problem::wrong_method(),
             StatusCode::REQUEST_TIMEOUT => {
                 ("request_timeout", "the request did not arrive in time")
             }
@@ -78,6 +74,12 @@ impl Problem {
             _ => ("invalid_request", "the path, the query or the body of the request is not valid"),
         };
         Problem::new(status, code, detail)
+    }
+
+    /// The path does not support the method. The header `allow` lists those that it supports.
+    pub fn wrong_method() -> Self {
+        let detail = "this path does not support the method; the `allow` header lists those that it supports";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail)
     }
 
     /// Adds `Retry-After` (RFC 9110) with a delay in seconds.
@@ -198,9 +200,10 @@ impl Problem {
         problem.retry_after(10)
     }
 
-    /// The client has sent too many wrong tokens.
+    /// Too many wrong tokens or passwords were sent.
     pub fn too_many_failed_logins(seconds: u32) -> Self {
-        let detail = format!("too many wrong tokens were sent; try again in {seconds} seconds");
+        let detail =
+            format!("too many wrong tokens or passwords were sent; try again in {seconds} seconds");
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failed_logins", detail);
         problem.retry_after(seconds)
     }

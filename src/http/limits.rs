@@ -30,9 +30,11 @@ pub struct HttpLimits {
     /// Queues that have metrics of their own; the jobs of all others are added up, so that the number of series is
     /// bounded.
     pub metrics_queues: usize,
-    /// Wrong tokens of one client within [`HttpLimits::login_window`]; after that, its logins are refused.
+    /// Wrong tokens and passwords of one client within [`HttpLimits::login_window`]; after that, its logins are refused.
     pub login_failures: u32,
-    /// Wrong tokens of all clients within that time; after that, clients with a wrong one are refused.
+    /// Wrong passwords of one user within that time, from all clients; after that, logins of the user are refused.
+    pub login_failures_per_user: u32,
+    /// Wrong tokens and passwords of all clients within that time; after that, clients with a wrong one are refused.
     pub login_failures_total: u32,
     /// The time after which a client may use all of its logins again.
     #[serde(deserialize_with = "duration")]
@@ -189,6 +191,7 @@ impl Default for HttpLimits {
             request_timeout: Duration::from_secs(30),
             metrics_queues: 100,
             login_failures: 10,
+            login_failures_per_user: 30,
             login_failures_total: 100,
             login_window: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),

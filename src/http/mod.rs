@@ -3,10 +3,11 @@
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 
 use crate::engine::Engine;
 
+pub mod access;
 pub(crate) mod api;
 pub mod error;
 pub mod external;
@@ -22,7 +23,7 @@ pub use crate::engine::ExportCheck;
 pub use error::Problem;
 pub(crate) use json::json;
 pub use layers::base_path::{BasePath, mount};
-pub use layers::stack::{Access, wrap};
+pub use layers::stack::{Access, Anonymous, wrap};
 pub use limits::HttpLimits;
 pub use server::accept::{bind, serve};
 pub(crate) use state::Api;
@@ -67,6 +68,18 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/api/v1/kinds", get(api::kinds::list))
         .route("/api/v1/events", get(stream::poll::events))
         .route("/api/v1/ws", get(stream::ws::upgrade))
+        .route("/api/v1/me", get(api::access::me::get))
+        .route("/api/v1/users", get(api::access::users::list).post(api::access::users::add))
+        .route(
+            "/api/v1/users/{name}",
+            get(api::access::users::get)
+                .put(api::access::users::put)
+                .delete(api::access::users::delete),
+        )
+        .route("/api/v1/tokens", get(api::access::tokens::list).post(api::access::tokens::create))
+        .route("/api/v1/tokens/{id}", delete(api::access::tokens::revoke))
+        .route("/api/v1/sessions", get(api::access::sessions::list))
+        .route("/api/v1/sessions/{id}", delete(api::access::sessions::end))
         .route("/metrics", get(api::metrics::metrics))
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
@@ -78,7 +91,7 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
 }
 
 async fn wrong_method() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", error::WRONG_METHOD)
+    Problem::wrong_method()
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

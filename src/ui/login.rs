@@ -1,16 +1,21 @@
-//! The login page. A person enters the server's token, and the response opens a session and leads back to the page that
-//! they wanted.
+//! The login page. A person enters a name and a password, or a token, and the response opens a session and leads back to
+//! the page that they wanted.
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Extension, Query};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use crate::engine::AccessError;
+use crate::http::access::sessions::{BrowserVisit, LogInError};
+use crate::http::access::{Authenticator, Caller};
 use crate::http::layers::base_path::Address;
-use crate::http::layers::login_limiter::{LoginFailure, LoginGate};
-use crate::http::layers::session::BrowserScheme;
+use crate::http::layers::login_limiter::LoginFailure;
 
+use super::layout::error::UiError;
 use super::layout::form_fields::{Accepts, NoFields, PostedForm};
 use super::layout::page::{Layout, Section, page, see_other};
 use super::layout::visit::Visit;
@@ -59,65 +64,84 @@ pub fn required(address: &Address) -> Response {
 
 /// `GET /login`
 pub async fn show(
-    login: Option<Extension<LoginGate>>,
+    auth: Option<Extension<Arc<Authenticator>>>,
+    Caller(caller): Caller,
     visit: Visit,
-    headers: HeaderMap,
     Query(query): Query<LoginQuery>,
 ) -> Response {
     let next = own_page(&query.next);
-    match login {
-        None => see_other(next).into_response(),
-        Some(Extension(login)) => {
-            let mut view = LoginPage::of(&visit, next, "", String::new());
-            view.is_signed_in = login.session.is_open(&headers);
-            view.layout = view.layout.with_notices(&visit);
-            page(StatusCode::OK, &view)
-        }
+    if !auth.is_some_and(|auth| auth.is_required()) {
+        return see_other(next).into_response();
     }
+    let mut view = LoginPage::of(&visit, next, "", String::new());
+    view.is_signed_in = caller.is_some();
+    view.layout = view.layout.with_notices(&visit);
+    page(StatusCode::OK, &view)
 }
 
 /// `POST /login`
 pub async fn sign_in(
-    login: Option<Extension<LoginGate>>,
+    auth: Option<Extension<Arc<Authenticator>>>,
     address: Address,
-    headers: HeaderMap,
+    visit: BrowserVisit,
     form: PostedForm<LoginForm>,
 ) -> Response {
     let next = own_page(form.value("next"));
-    let Some(Extension(login)) = login else { return see_other(next).into_response() };
-    let LoginGate { session, limiter, client } = login;
+    let Some(Extension(auth)) = auth.filter(|auth| auth.is_required()) else {
+        return see_other(next).into_response();
+    };
     let refused = |status, wrong: &str| login_page(status, &address, next, "", wrong.to_owned());
     let token = form.value("token").trim();
     if token.is_empty() {
         return refused(StatusCode::UNAUTHORIZED, "Enter the token.");
     }
-    match limiter.attempt(client, || session.accepts(token)) {
-        Ok(()) => {}
-        Err(LoginFailure::Wrong) => {
-            return refused(StatusCode::UNAUTHORIZED, "This token is not correct.");
-        }
-        Err(LoginFailure::TooMany(failures)) => {
+    let failure = match auth.log_in(&visit, "", token.into()).await {
+        Ok(cookie) => return ([(header::SET_COOKIE, cookie)], see_other(next)).into_response(),
+        Err(LogInError::NotStored(error)) => return not_stored(error),
+        Err(LogInError::Failed(failure)) => failure,
+    };
+    match failure {
+        LoginFailure::Wrong => refused(StatusCode::UNAUTHORIZED, "This token is not correct."),
+        LoginFailure::TooMany(failures) => {
             let seconds = failures.seconds();
             let unit = if seconds == 1 { "second" } else { "seconds" };
             let wrong = format!("Too many failed logins. Try again in {seconds} {unit}.");
             let page = refused(StatusCode::TOO_MANY_REQUESTS, &wrong);
-            return ([(header::RETRY_AFTER, seconds.to_string())], page).into_response();
+            ([(header::RETRY_AFTER, seconds.to_string())], page).into_response()
+        }
+        LoginFailure::Busy(_) => {
+            let wrong = "Many people are logging in. Try again in a moment.";
+            refused(StatusCode::SERVICE_UNAVAILABLE, wrong)
         }
     }
-    let cookie = session.opening(&cookie_path(&address), BrowserScheme::of(&headers));
-    ([(header::SET_COOKIE, cookie)], see_other(next)).into_response()
 }
 
 /// `POST /logout`
 pub async fn sign_out(
-    login: Option<Extension<LoginGate>>,
-    address: Address,
-    headers: HeaderMap,
+    auth: Option<Extension<Arc<Authenticator>>>,
+    Caller(caller): Caller,
+    visit: BrowserVisit,
     _: PostedForm<NoFields>,
 ) -> Response {
-    let Some(Extension(login)) = login else { return see_other("").into_response() };
-    let cookie = login.session.closing(&cookie_path(&address), BrowserScheme::of(&headers));
-    ([(header::SET_COOKIE, cookie)], see_other("login")).into_response()
+    let Some(Extension(auth)) = auth else { return see_other("").into_response() };
+    match auth.log_out(&visit, caller.as_ref()).await {
+        Ok(cookie) => ([(header::SET_COOKIE, cookie)], see_other("login")).into_response(),
+        Err(error) => not_stored(error),
+    }
+}
+
+/// The page of a session that could not be opened or closed.
+fn not_stored(error: AccessError) -> Response {
+    match error {
+        AccessError::Store(error) => UiError::from(error),
+        AccessError::Refused(refusal) => UiError::of(
+            &refusal,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Nobody was logged in",
+            "Try again, or ask whoever runs the server.",
+        ),
+    }
+    .into_response()
 }
 
 fn login_page(
@@ -135,13 +159,6 @@ impl LoginPage {
         let layout = Layout { section: Section::Login, ..Layout::error(address, "Log in") };
         LoginPage { layout, next: next.to_owned(), note, wrong, is_signed_in: false }
     }
-}
-
-/// The base path without its final slash, so that the cookie also covers the base path itself.
-fn cookie_path(address: &Address) -> String {
-    let base = address.url("");
-    let path = base.trim_end_matches('/');
-    if path.is_empty() { "/".into() } else { path.into() }
 }
 
 /// The page to return to, or the home page if the address could lead to another server or out of the base path.

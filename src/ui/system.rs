@@ -11,6 +11,7 @@ use axum::response::Response;
 use crate::config::Setting;
 use crate::config::settings::Shown;
 use crate::engine::{Engine, Stats, Storage, Transport};
+use crate::http::access::Authenticator;
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
 use crate::job::Time;
@@ -46,7 +47,7 @@ pub async fn show(
     visit: Visit,
     Extension(settings): Extension<Arc<Vec<Setting>>>,
     connections: Option<Extension<Arc<Connections>>>,
-    logins: Option<Extension<Arc<LoginLimiter>>>,
+    auth: Option<Extension<Arc<Authenticator>>>,
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let storage = engine.storage().await?;
@@ -55,7 +56,7 @@ pub async fn show(
     let mut groups =
         vec![process(&engine, now), store(&storage), log(&stats, &engine), work(&engine)];
     groups.extend(connections.map(|Extension(connections)| clients(&connections)));
-    groups.extend(logins.map(|Extension(logins)| access(&logins)));
+    groups.extend(auth.filter(|auth| auth.is_required()).map(|auth| access(&auth.limiter)));
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
     let started = engine.starts().last().map(|at| TimeText::new(*at, now));
     Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, started, groups }))
@@ -92,8 +93,9 @@ fn clients(connections: &Connections) -> Facts {
 
 fn access(logins: &LoginLimiter) -> Facts {
     let facts = vec![
-        ("Logins rejected (wrong token)", count(logins.rejected())),
-        ("Logins refused (too many wrong tokens)", count(logins.refused())),
+        ("Logins rejected (wrong token)", count(logins.rejected_tokens())),
+        ("Logins rejected (wrong password)", count(logins.rejected_passwords())),
+        ("Logins refused (too many wrong ones)", count(logins.refused())),
     ];
     Facts { id: "access", title: "Access", facts }
 }

@@ -124,7 +124,7 @@ async fn wrong_tokens_are_logged_counted_and_slowed_down_at_every_interface() {
     let metrics = guarded.attempt("metrics", "192.0.2.8", TOKEN).await.text().await.unwrap();
     for (name, shown, reason, count) in [
         ("rejected", "Logins rejected (wrong token)", "wrong_token", 21),
-        ("refused", "Logins refused (too many wrong tokens)", "too_many", 14),
+        ("refused", "Logins refused (too many wrong ones)", "too_many", 14),
     ] {
         let line = format!("cortado_logins_rejected_total{{reason=\"{reason}\"}} {count}\n");
         assert!(metrics.contains(&line), "{metrics}");
@@ -140,7 +140,9 @@ async fn wrong_tokens_are_logged_counted_and_slowed_down_at_every_interface() {
         let client = format!("2001:db8:0:{n}::7").parse::<std::net::IpAddr>().unwrap();
         assert!(line.contains(" WARN ") && line.contains(&client.to_string()), "{line}");
     }
-    assert!(log.iter().any(|line| line.contains("login refused: too many wrong tokens")));
+    assert!(
+        log.iter().any(|line| line.contains("login refused: too many wrong tokens or passwords"))
+    );
     let secrets = log.iter().find(|line| line.contains(GUESS) || line.contains(TOKEN));
     assert_eq!(secrets, None, "no token is logged");
 }

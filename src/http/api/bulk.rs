@@ -11,6 +11,7 @@ use super::idempotency::NoIdempotencyKey;
 use super::query::{JOB_FILTER, filter_values, narrow};
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, MAX_LISTED, Refusals, Target};
 use crate::engine::submission::PRIORITY;
+use crate::http::access::Acting;
 use crate::http::layers::base_path::Address;
 use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
@@ -136,7 +137,7 @@ fn job_query(filter: Fields<'_>, errors: &mut FieldErrors, now: Time) -> JobQuer
 
 /// Begins a run. Answers 202 with its report; `Location` is its address.
 pub async fn begin(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     address: Address,
     _: NoQuery,
     _: NoIdempotencyKey,
@@ -180,7 +181,7 @@ pub async fn get(
 
 /// Stops a run after its current step, and returns its last report.
 pub async fn stop(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathBulkRun(id): PathBulkRun,
     _: NoBody,

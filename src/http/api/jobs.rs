@@ -10,6 +10,8 @@ use super::extract::{JsonBody, NoBody, NoQuery, PathId, read_fields};
 use super::query;
 use crate::engine::JobActionError;
 use crate::engine::submission::PRIORITY;
+use crate::http::access::Acting;
+use crate::http::access::job_scope::JobScope;
 use crate::http::view::{Displayed, JobRow, StatusView};
 use crate::http::{Api, Problem, json};
 use crate::job::fields::REQUIRED;
@@ -27,41 +29,56 @@ struct PageView<'a> {
 }
 
 /// Returns a page of jobs, newest first: `{"jobs", "next", "examined", "cursor"}`.
-pub async fn list(State(api): State<Api>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
+pub async fn list(
+    State(api): State<Api>,
+    scope: JobScope,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Problem> {
     let query = query::job_query(text.as_deref(), api.engine.now())?;
+    let Some(query) = scope.narrow(query) else {
+        let cursor = Displayed(api.engine.head());
+        return Ok(json(&PageView { jobs: Vec::new(), next: None, examined: 0, cursor }));
+    };
     let page = api.engine.jobs(query).await?;
+    let shown = page.jobs.len() as u64;
     Ok(json(&PageView {
         jobs: page.jobs.iter().map(JobRow::of).collect(),
         next: page.next.map(Displayed),
-        examined: page.examined,
+        // The jobs of others, which the search has examined too, are nothing to a restricted reader.
+        examined: if scope.is_restricted() { shown } else { page.examined },
         cursor: Displayed(page.cursor),
     }))
 }
 
 /// Makes a job available again, and returns its new status.
 pub async fn retry(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
+    scope: JobScope,
     _: NoQuery,
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<Response, Problem> {
+    scope.check_job(&api.engine, id).await?;
     status_response(id, api.engine.retry(id).await)
 }
 
 /// Cancels a job, and returns its status. A running job is only asked to end: it is still `running`, with
 /// `cancel_asked`.
 pub async fn cancel(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
+    scope: JobScope,
     _: NoQuery,
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<Response, Problem> {
+    scope.check_job(&api.engine, id).await?;
     status_response(id, api.engine.cancel(id).await)
 }
 
 /// Moves a waiting job to another queue, `{"queue":"mail"}`, and returns its status.
 pub async fn move_to_queue(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
+    scope: JobScope,
     _: NoQuery,
     PathId(id): PathId,
     JsonBody(body): JsonBody,
@@ -71,12 +88,14 @@ pub async fn move_to_queue(
         errors.take("queue", QueueName::parse(&queue))
     })?;
     let queue = queue.ok_or_else(|| Problem::invalid_field("queue", REQUIRED))?;
+    scope.check_move(&api.engine, id, &queue).await?;
     status_response(id, api.engine.move_to(id, queue).await)
 }
 
 /// Changes the priority of a waiting job, `{"priority":5}`, and returns its status.
 pub async fn reprioritise(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
+    scope: JobScope,
     _: NoQuery,
     PathId(id): PathId,
     JsonBody(body): JsonBody,
@@ -87,16 +106,19 @@ pub async fn reprioritise(
         i16::try_from(priority).ok()
     })?;
     let priority = priority.ok_or_else(|| Problem::invalid_field("priority", REQUIRED))?;
+    scope.check_job(&api.engine, id).await?;
     status_response(id, api.engine.reprioritise(id, priority).await)
 }
 
 /// Deletes a job that is not running. Answers 204.
 pub async fn delete(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
+    scope: JobScope,
     _: NoQuery,
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<StatusCode, Problem> {
+    scope.check_job(&api.engine, id).await?;
     status_response(id, api.engine.delete(id).await).map(|_| StatusCode::NO_CONTENT)
 }
 

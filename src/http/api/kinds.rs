@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::extract::NoQuery;
+use crate::http::access::job_scope::JobScope;
 use crate::http::view::{Displayed, RetryView};
 use crate::http::{Api, json};
 use crate::job::Cursor;
@@ -29,9 +30,11 @@ struct KindView<'a> {
 }
 
 /// Lists the kinds: `{"kinds": [{"kind","about","example","retry","schema"?}], "cursor"}`.
-pub async fn list(State(api): State<Api>, _: NoQuery) -> Response {
+/// Restricted credentials are told only about the kinds that they may submit.
+pub async fn list(State(api): State<Api>, scope: JobScope, _: NoQuery) -> Response {
     let cursor = Displayed(api.engine.head());
-    let kinds = api.engine.kinds().into_iter().map(|info| KindView {
+    let kinds = api.engine.kinds().into_iter().filter(|info| scope.allows_kind(&info.kind));
+    let kinds = kinds.map(|info| KindView {
         kind: info.kind.as_str(),
         about: &info.about,
         example: info.example.raw(),

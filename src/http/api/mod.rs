@@ -1,5 +1,6 @@
 //! The JSON endpoints, one file for each resource, and the parsing of their requests (`extract.rs`, `query.rs`).
 
+pub mod access;
 pub mod bulk;
 pub mod export;
 pub mod extract;

@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::extract::{JsonBody, NoBody, NoQuery, PathQueue, read_fields};
+use crate::http::access::Acting;
 use crate::http::view::{Displayed, QueueStatsView, queue_views};
 use crate::http::{Api, Problem, json};
 use crate::job::fields::text;
@@ -28,7 +29,7 @@ pub async fn list(State(api): State<Api>, _: NoQuery) -> Result<Response, Proble
 
 /// Pauses a queue: its jobs are not started. Answers 204, also when it is paused already.
 pub async fn pause(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathQueue(queue): PathQueue,
     _: NoBody,
@@ -39,7 +40,7 @@ pub async fn pause(
 
 /// Resumes a queue. Answers 204.
 pub async fn resume(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathQueue(queue): PathQueue,
     _: NoBody,
@@ -51,7 +52,7 @@ pub async fn resume(
 /// Sets how many attempts of a queue may run at once, `{"concurrency": 10}`; null restores the configured number. The
 /// setting survives restarts. Answers 204.
 pub async fn set_concurrency(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathQueue(queue): PathQueue,
     JsonBody(body): JsonBody,
@@ -67,7 +68,7 @@ pub async fn set_concurrency(
 /// Sets how many attempts of a queue may start in a period, `{"rate_limit": "100/1m"}`; `none` removes the limit, and
 /// null restores the configured one. The setting survives restarts. Answers 204.
 pub async fn set_rate_limit(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathQueue(queue): PathQueue,
     JsonBody(body): JsonBody,

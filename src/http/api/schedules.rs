@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::extract::{JsonBody, NoBody, NoQuery, PathSchedule, json_text, read_fields};
 use super::idempotency::NoIdempotencyKey;
 use crate::engine::{ScheduleSubmission, run_blocking};
+use crate::http::access::Acting;
 use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
 use crate::job::fields::EMPTY;
@@ -124,7 +125,7 @@ pub async fn get(
 
 /// Creates or replaces a schedule, and returns it.
 pub async fn put(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathSchedule(name): PathSchedule,
     JsonBody(body): JsonBody,
@@ -136,7 +137,7 @@ pub async fn put(
 
 /// Deletes a schedule. Its jobs are kept. Answers 204.
 pub async fn delete(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathSchedule(name): PathSchedule,
     _: NoBody,
@@ -147,7 +148,7 @@ pub async fn delete(
 
 /// Pauses a schedule, and returns it.
 pub async fn pause(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathSchedule(name): PathSchedule,
     _: NoBody,
@@ -157,7 +158,7 @@ pub async fn pause(
 
 /// Resumes a schedule, and returns it.
 pub async fn resume(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     PathSchedule(name): PathSchedule,
     _: NoBody,
@@ -167,7 +168,7 @@ pub async fn resume(
 
 /// Enqueues the job of a schedule now, and returns the schedule, whose `last` has the id of the job.
 pub async fn run(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
     _: NoQuery,
     _: NoIdempotencyKey,
     PathSchedule(name): PathSchedule,

@@ -1,16 +1,16 @@
 //! `POST /api/v1/jobs`: accepts one job or an array of jobs, and responds when they are on disk.
 
-use std::time::Duration;
-
-use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::extract::{JsonBody, WaitQuery, json_text};
 use super::idempotency::HeaderKey;
-use super::wait::until_final;
+use super::wait::{JobWait, until_final};
 use crate::engine::{Enqueued, Submission, run_blocking};
+use crate::http::access::Acting;
+use crate::http::access::access_watch::AccessWatch;
+use crate::http::access::job_scope::JobScope;
 use crate::http::layers::base_path::Address;
 use crate::http::view::{JobRow, JobView};
 use crate::http::{Api, Problem, json};
@@ -24,7 +24,9 @@ use crate::job::{NewJob, elements};
 /// answer is 200 with the whole job once it is final, or 202 if it is not final by then or cannot be read. An array is answered with 202 and
 /// `{"jobs": [...]}` in order; all jobs are accepted or none.
 pub async fn submit(
-    State(api): State<Api>,
+    Acting(api): Acting<Api>,
+    scope: JobScope,
+    watch: AccessWatch,
     address: Address,
     WaitQuery(wait): WaitQuery,
     key: HeaderKey,
@@ -47,13 +49,15 @@ pub async fn submit(
                 return Err(too_many(count, api.limits.max_batch));
             }
             let jobs = read_batch(&body)?;
+            jobs.iter().try_for_each(|job| check(&scope, job))?;
             submit_many(&api, jobs).await
         }
         Some(_) | None => {
             let text = json_text(&body)?;
             let job = run_blocking(body.len(), || Submission::parse(text));
             let job = key.add_to(job.map_err(Problem::invalid_fields)?)?;
-            submit_one(&api, &address, job, wait).await
+            check(&scope, &job)?;
+            submit_one(&api, &address, job, JobWait { scope, watch, wait }).await
         }
     }
 }
@@ -62,7 +66,7 @@ async fn submit_one(
     api: &Api,
     address: &Address,
     job: NewJob,
-    wait: Duration,
+    wait: JobWait,
 ) -> Result<Response, Problem> {
     let answers = api.engine.enqueue(vec![job]).await?;
     let Some(answer) = answers.first() else {
@@ -70,7 +74,7 @@ async fn submit_one(
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail));
     };
     // The job is stored, so an error during the wait is no answer to the submission.
-    if !wait.is_zero()
+    if !wait.wait.is_zero()
         && let Ok((job, cursor)) = until_final(api, answer.job().id, wait).await
     {
         let view = match answer {
@@ -87,6 +91,11 @@ async fn submit_one(
     };
     let response = (status, location(address, answer), json(&row(answer)));
     Ok(response.into_response())
+}
+
+/// Refuses a job outside of the scope of restricted credentials.
+fn check(scope: &JobScope, job: &NewJob) -> Result<(), Problem> {
+    scope.check_submission(&job.labels.queue, &job.labels.kind)
 }
 
 /// Reads all jobs of an array, or names the invalid fields of all of them.

@@ -1,58 +1,12 @@
-//! Access control: an optional token, the host names that this server accepts, and the origins that may open
-//! WebSockets. A program sends the token as a Bearer token or as the password of HTTP Basic; browsers open a session
-//! ([`super::session`]).
+//! The host names that this server accepts, and the origins that may open WebSockets.
 
 use std::net::IpAddr;
 
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode, Uri};
 
 use super::header_list::{Repeated, at_most_one};
-use super::login_limiter::{LoginFailure, LoginLimiter};
-use super::session::Session;
 use crate::http::Problem;
-
-/// Refuses a request that does not carry the token, in constant time for tokens of its length. Credentials of a client
-/// that has sent too many wrong ones are not checked.
-pub fn check_token(
-    session: &Session,
-    logins: &LoginLimiter,
-    client: IpAddr,
-    headers: &HeaderMap,
-) -> Result<(), Problem> {
-    let mut detail = "send the token as `Authorization: Bearer`, or as the password of HTTP Basic";
-    if headers.contains_key(AUTHORIZATION) {
-        // Repeated credentials are wrong, even if one of them is right.
-        let value = at_most_one(headers, AUTHORIZATION).ok().flatten();
-        let given = value.and_then(|value| value.to_str().ok()).and_then(given_token);
-        let is_right = || given.is_some_and(|given| session.accepts(&given));
-        match logins.attempt(client, is_right) {
-            Ok(()) => return Ok(()),
-            Err(LoginFailure::TooMany(failures)) => return Err(failures.into()),
-            Err(LoginFailure::Wrong) => {
-                detail = "the credentials in `Authorization` are not accepted: the token is wrong, or it was not sent as \
-                     `Bearer` or as the password of HTTP Basic";
-            }
-        }
-    }
-    let challenge = HeaderValue::from_static("Basic realm=\"cortado\", charset=\"UTF-8\"");
-    Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge))
-}
-
-/// Extracts the token from `Bearer TOKEN` (RFC 6750) or `Basic base64(USER:TOKEN)` (RFC 7617), with any user name.
-fn given_token(value: &str) -> Option<String> {
-    let (scheme, rest) = value.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.trim().to_owned());
-    }
-    if scheme.eq_ignore_ascii_case("basic") {
-        let text = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-        return text.split_once(':').map(|(_, password)| password.to_owned());
-    }
-    None
-}
 
 /// The host names that requests may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,31 +87,12 @@ fn without_last_dot(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
-    }
-
-    #[test]
-    fn the_token_comes_as_bearer_or_as_any_users_password() {
-        let session = Session::new("s3:cret");
-        let logins = LoginLimiter::new(&crate::http::HttpLimits::default());
-        let check = |headers: &HeaderMap| {
-            check_token(&session, &logins, IpAddr::from([192, 0, 2, 1]), headers)
-        };
-        let basic = |text: &str| format!("basic {}", STANDARD.encode(text));
-        for good in ["Bearer s3:cret", "bearer  s3:cret", &basic("me:s3:cret"), &basic(":s3:cret")]
-        {
-            assert!(check(&headers(AUTHORIZATION, good)).is_ok(), "{good}");
-        }
-        for bad in ["Bearer s3:cre", "s3:cret", "Basic s3:cret", &basic("s3:cret"), "Bearer "] {
-            let refused = check(&headers(AUTHORIZATION, bad)).unwrap_err();
-            assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{bad}");
-        }
-        assert_eq!(logins.rejected(), 5);
-        assert!(check(&HeaderMap::new()).is_err());
-        assert_eq!(logins.rejected(), 5, "a request without credentials is no login");
     }
 
     #[test]

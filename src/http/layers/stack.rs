@@ -1,4 +1,4 @@
-//! The layers around every endpoint and page: access control, time limits, security headers, and compression.
+//! The layers around every endpoint and page: access control ([`crate::http::access`]), time limits, security headers, and compression.
 //! docs/decisions/0010-own-layers-and-tower-http.md says which are tower-http's and why others are not.
 
 use std::any::Any;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -19,15 +20,18 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use super::auth::{Hosts, check_host, check_origin, check_token};
+use super::auth::{Hosts, check_host, check_origin};
 use super::base_path::Address;
 use super::cross_site::check_cross_site;
-use super::login_limiter::{LoginGate, LoginLimiter};
 use super::safe_headers::SAFE_HEADERS;
 use super::sender::{ErrorRenderer, Sender};
-use super::session::Session;
 use super::unread::{Unread, count};
 use super::{compression, request_body, url_encoding};
+use crate::engine::Engine;
+use crate::http::access::need::Need;
+use crate::http::access::principal::forbidden;
+use crate::http::access::routes::{self, Listed, RouteRule};
+use crate::http::access::{Authenticator, Principal};
 use crate::http::api::query::asks_to_wait;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
@@ -39,13 +43,23 @@ use crate::supervise::{Part, panic_text, pass};
 /// The conditions that a request must meet.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// The token that every request must carry, except health probes, the login page and the files that it loads. A
-    /// browser carries it as a session. `None` requires no token.
+    /// A token of the configuration, which may do everything. There may be users and other tokens besides it.
     pub token: Option<Secret>,
+    /// Whether requests need credentials although there is neither a token of the configuration nor a user.
+    pub anonymous: Anonymous,
     /// The host names that requests may use.
     pub hosts: Hosts,
     /// Other origins that may make requests and open WebSockets, such as `https://jobs.example.org`.
     pub trusted_origins: Vec<String>,
+}
+
+/// Whether somebody without credentials may use the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Everybody may do everything as long as there is neither a token of the configuration nor a user.
+    AllowedWithoutUsers,
+    /// Nobody may, because other machines can reach the server.
+    Refused,
 }
 
 /// Puts the layers around the merged routers of endpoints and pages. `error_page` renders the errors for browsers.
@@ -54,6 +68,7 @@ pub struct Access {
 /// A trusted origin is not a valid origin.
 pub fn wrap(
     router: Router,
+    engine: Engine,
     limits: &HttpLimits,
     access: Access,
     error_page: ErrorRenderer,
@@ -66,10 +81,9 @@ pub fn wrap(
         let detail = "requests from pages of other sites are refused";
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
-    let session = access.token.as_ref().map(|token| Session::new(token.expose()));
     let (timeout, max_wait) = (limits.request_timeout, limits.max_wait);
-    let logins = Arc::new(LoginLimiter::new(limits));
-    let gate = Gate { access, session, logins, error_page, timeout, max_wait };
+    let auth = Arc::new(Authenticator::new(engine, limits, &access));
+    let gate = Gate { access, auth, error_page, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
     let longest = limits.max_body;
@@ -104,8 +118,7 @@ pub fn wrap(
 
 struct Gate {
     access: Access,
-    session: Option<Session>,
-    logins: Arc<LoginLimiter>,
+    auth: Arc<Authenticator>,
     error_page: ErrorRenderer,
     timeout: Duration,
     max_wait: Duration,
@@ -121,43 +134,84 @@ impl Gate {
         }
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Problem> {
-        let (uri, headers) = (request.uri(), request.headers());
-        if let Some(RefusedRequest(problem)) = request.extensions().get() {
-            return Err(problem.clone());
+    /// Checks a request, and adds who makes it to its extensions.
+    async fn admit(&self, parts: &mut Parts) -> Result<(), Response> {
+        let principal = self.check(parts).await?;
+        parts.extensions.insert(self.auth.clone());
+        if let Some(principal) = principal {
+            parts.extensions.insert(principal);
         }
-        check_cross_site(&self.access.trusted_origins, request.method(), headers)?;
+        Ok(())
+    }
+
+    async fn check(&self, parts: &Parts) -> Result<Option<Principal>, Response> {
+        let (uri, headers) = (&parts.uri, &parts.headers);
+        if let Some(RefusedRequest(problem)) = parts.extensions.get() {
+            return Err(problem.clone().into_response());
+        }
+        let refuse = Problem::into_response;
+        check_cross_site(&self.access.trusted_origins, &parts.method, headers).map_err(refuse)?;
         if matches!(uri.path(), "/healthz" | "/readyz") {
-            return Ok(());
+            return Ok(None);
         }
-        check_host(&self.access.hosts, uri, headers)?;
-        if let Some(session) = &self.session
-            && !needs_no_token(uri.path())
-            && !session.is_open(headers)
-        {
-            check_token(session, &self.logins, client_of(request), headers)?;
-        }
+        check_host(&self.access.hosts, uri, headers).map_err(refuse)?;
+        let principal = self.authorize(parts).await?;
         if headers.contains_key(header::UPGRADE) {
-            check_origin(&self.access.trusted_origins, uri, headers)?;
+            check_origin(&self.access.trusted_origins, uri, headers).map_err(refuse)?;
         }
-        url_encoding::check(uri)
+        url_encoding::check(uri).map_err(refuse)?;
+        Ok(principal)
+    }
+
+    /// Checks the credentials of a request against what the table says about its route.
+    async fn authorize(&self, parts: &Parts) -> Result<Option<Principal>, Response> {
+        let path = parts.extensions.get::<MatchedPath>();
+        let listed = path.map(|path| routes::find(&parts.method, path.as_str()));
+        if let Some(Listed::Rule(RouteRule { need: Need::Everybody, .. })) = listed {
+            return Ok(self.auth.by_cookie(parts));
+        }
+        let principal = self.auth.authenticate(parts, client_of(parts)).await;
+        let principal = principal.map_err(Problem::into_response)?;
+        match listed {
+            Some(Listed::Rule(rule)) => {
+                if let Some(principal) = &principal {
+                    let allowed = principal.check(rule.need, rule.restricted);
+                    allowed.map_err(Problem::into_response)?;
+                }
+            }
+            Some(Listed::OtherMethods(allow)) => return Err(wrong_method(&allow)),
+            Some(Listed::Nowhere) => {
+                let problem =
+                    forbidden("nobody may use this path, because no rule of access is about it");
+                return Err(problem.into_response());
+            }
+            // The router has no such path, and says so.
+            None => {}
+        }
+        Ok(principal)
     }
 }
 
-async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+/// The response to a method that a path does not support.
+fn wrong_method(allow: &str) -> Response {
+    let mut response = Problem::wrong_method().into_response();
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let (is_api, is_routine) = (path.starts_with("/api/"), is_routine(path));
-    if let (LOGIN | LOGOUT, Some(session)) = (path, &gate.session) {
-        let (limiter, client) = (gate.logins.clone(), client_of(&request));
-        let login = LoginGate { session: session.clone(), limiter, client };
-        request.extensions_mut().insert(login);
-    } else if let ("/metrics" | "/system", Some(_)) = (path, &gate.session) {
-        request.extensions_mut().insert(gate.logins.clone());
-    }
     let (sender, address) = (Sender::of(&request), request.extensions().get::<Address>().cloned());
-    let mut response = match gate.admit(&request) {
-        Ok(()) => answer(gate.time_limit(&request), request, next).await,
-        Err(problem) => problem.into_response(),
+    let (mut parts, body) = request.into_parts();
+    let mut response = match gate.admit(&mut parts).await {
+        Ok(()) => {
+            let request = Request::from_parts(parts, body);
+            answer(gate.time_limit(&request), request, next).await
+        }
+        Err(refusal) => refusal,
     };
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     if is_error {
@@ -178,18 +232,9 @@ async fn around(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
 }
 
 /// The address of the client. Requests that come through no listener of ours have none, and count as one client.
-fn client_of(request: &Request) -> IpAddr {
-    let client = request.extensions().get::<ConnectInfo<SocketAddr>>();
+fn client_of(parts: &Parts) -> IpAddr {
+    let client = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0.ip())
-}
-
-/// The page that opens a session, and the form that ends it. They receive a [`LoginGate`] as an extension of the request.
-const LOGIN: &str = "/login";
-const LOGOUT: &str = "/logout";
-
-/// Whether a path is open to everybody: the login page and the scripts and styles of all pages.
-fn needs_no_token(path: &str) -> bool {
-    path == LOGIN || path.starts_with("/static/")
 }
 
 /// Whether probes, metrics scrapers or browsers request a path repeatedly.

@@ -14,9 +14,12 @@ use tokio::time::sleep;
 use super::admission::SubscriberPermit;
 use super::feed::{Delivery, Feed};
 use super::poll::accepts;
+use super::reader::StreamReader;
 use super::streaming_body::streaming_response;
 use crate::engine::{Batch, Engine, Transport};
-use crate::http::api::extract::{ClientAddress, PathId};
+use crate::http::access::access_watch::AccessWatch;
+use crate::http::access::job_scope::JobScope;
+use crate::http::api::extract::PathId;
 use crate::http::api::query::{LogQuery, log_query};
 use crate::http::view::{LogView, NumberedLineView, to_json};
 use crate::http::{Api, Problem, json};
@@ -25,13 +28,15 @@ use crate::job::{Change, Fact, Job, JobId, LogLine};
 /// Returns the log of one job, beginning with the line after `after`.
 pub async fn log(
     State(api): State<Api>,
-    ClientAddress(peer): ClientAddress,
+    reader: StreamReader,
     PathId(id): PathId,
     headers: HeaderMap,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
     let LogQuery { after, follow, download } = log_query(text.as_deref())?;
     let (job, cursor) = api.engine.job(id).await?;
+    let StreamReader { peer, scope, watch } = reader;
+    let job = job.filter(|job| scope.allows(id, &job.labels));
     let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
     let format = if accepts(&headers, "application/x-ndjson") {
         JobLogFormat::Objects
@@ -48,6 +53,8 @@ pub async fn log(
             feed: api.feed(Some(cursor)),
             engine: api.engine,
             id,
+            scope,
+            watch,
             first_chunk: text,
             lines: job.log_dropped + job.log.len() as u64,
             seq: job.seq,
@@ -165,6 +172,10 @@ impl Printer {
 struct Follower {
     engine: Engine,
     id: JobId,
+    /// The jobs that exist for the client.
+    scope: JobScope,
+    /// The credentials of the client, whose end ends the log.
+    watch: AccessWatch,
     feed: Feed,
     printer: Printer,
     /// The stored lines, which are sent first.
@@ -204,6 +215,7 @@ impl Follower {
                         self.end("unreadable")
                     }
                 },
+                () = self.watch.ended() => self.end("unauthorized"),
                 text = self.printer.heartbeat(self.heartbeat) => text,
             };
             if !text.is_empty() {
@@ -218,7 +230,12 @@ impl Follower {
         let mut out = String::new();
         for event in batch.events.iter().filter(|event| event.seq > after) {
             match &event.fact {
-                Fact::Job { id, state, change, .. } if *id == self.id && event.seq > self.seq => {
+                Fact::Job { id, labels, state, change, .. }
+                    if *id == self.id && event.seq > self.seq =>
+                {
+                    if !self.scope.allows(*id, labels) {
+                        return out + &self.end("unauthorized"); // it was moved to a queue of others
+                    }
                     if let Change::Logged(lines) = change {
                         for line in lines {
                             self.lines += 1;
@@ -241,6 +258,9 @@ impl Follower {
     /// Reads the lines from the stored job, because the events with them have been removed from the log.
     async fn reload(&mut self) -> String {
         match self.engine.job(self.id).await {
+            Ok((Some(job), _)) if !self.scope.allows(job.id, &job.labels) => {
+                self.end("unauthorized")
+            }
             Ok((Some(job), _)) => {
                 let out = self.printer.stored_lines(&job);
                 self.lines = job.log_dropped + job.log.len() as u64;
@@ -287,6 +307,8 @@ mod tests {
             feed: Feed::new(server.engine.clone(), server.engine.live(), None),
             engine: server.engine.clone(),
             id,
+            scope: JobScope::default(),
+            watch: AccessWatch::default(),
             printer: Printer { format: JobLogFormat::Text, last_line: 2 },
             first_chunk: String::new(),
             lines: 2,

@@ -7,6 +7,7 @@ pub mod job_log;
 pub mod next_stats;
 pub mod poll;
 pub mod protocol;
+pub mod reader;
 pub mod relay;
 pub mod sse;
 pub mod start;

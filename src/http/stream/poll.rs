@@ -1,7 +1,6 @@
 //! `GET /api/v1/events`: the event log over plain HTTP. A client that accepts server-sent events receives a stream; any
 //! other polls, and may wait for events. The cursors are the same as those of the WebSocket.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
@@ -11,10 +10,12 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Delivery, Feed};
+use super::reader::StreamReader;
 use super::sse;
 use super::start::start_after;
 use crate::engine::{Batch, Transport};
-use crate::http::api::extract::ClientAddress;
+use crate::http::access::access_watch::AccessWatch;
+use crate::http::access::job_scope::JobScope;
 use crate::http::api::query;
 use crate::http::api::query::StreamQuery;
 use crate::http::layers::header_list;
@@ -49,16 +50,19 @@ struct GapView {
 /// Streams server-sent events to a client that accepts `text/event-stream`, and answers one poll of any other.
 pub async fn events(
     State(api): State<Api>,
-    ClientAddress(peer): ClientAddress,
+    reader: StreamReader,
     headers: HeaderMap,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
     let mut query = query::stream_query(text.as_deref())?;
     query.after = start_after(&headers, query.after)?;
+    if query.stats {
+        reader.scope.check_whole_server()?;
+    }
     if accepts(&headers, "text/event-stream") {
-        sse::stream(&api, peer, query.endless()?)
+        sse::stream(&api, reader, query.endless()?)
     } else {
-        poll(&api, peer, query).await
+        poll(&api, reader, query).await
     }
 }
 
@@ -69,17 +73,18 @@ pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 
 /// Answers `{"events", "cursor", "gap"?, "stats"?}`: the events after `after` that pass the filter, oldest first. When there are
 /// none, it waits for some, `wait` at most. Without `after` it begins at the end of the log.
-async fn poll(api: &Api, peer: SocketAddr, query: StreamQuery) -> Result<Response, Problem> {
+async fn poll(api: &Api, reader: StreamReader, query: StreamQuery) -> Result<Response, Problem> {
+    let StreamReader { peer, scope, mut watch } = reader;
     let StreamQuery { after, filter, limit, wait, stats } = query;
     let limit = limit.unwrap_or(100);
     let wait = wait.unwrap_or_default().min(api.limits.max_wait);
     let deadline = Instant::now() + wait;
     let draining = &api.engine.shutdown().draining;
     let mut feed = api.feed(after);
-    if filter == Filter::default() {
+    if filter == Filter::default() && !scope.is_restricted() {
         feed.read_in_steps_of(limit);
     }
-    let mut page = PollAnswer::new(filter, limit, feed.cursor());
+    let mut page = PollAnswer::new(filter, scope, limit, feed.cursor());
     while !page.is_full() {
         match feed.next_stored().await? {
             Some(delivery) => page.take_stored(delivery, feed.step()),
@@ -91,7 +96,10 @@ async fn poll(api: &Api, peer: SocketAddr, query: StreamQuery) -> Result<Respons
     }
     if !wait.is_zero() && page.found.is_empty() && !page.is_full() && !draining.is_cancelled() {
         let _permit = api.admit(peer, Transport::Poll)?; // a waiting poll counts as a subscriber
-        page.wait(&mut feed, deadline, draining).await?;
+        tokio::select! {
+            waited = page.wait(&mut feed, deadline, draining) => waited?,
+            () = watch.ended() => return Err(AccessWatch::problem()),
+        }
     }
     // Read after the events, so that their cursor is never ahead of that of the statistics.
     let stats = if stats { Some(api.engine.live_stats_now().await?) } else { None };
@@ -102,6 +110,7 @@ async fn poll(api: &Api, peer: SocketAddr, query: StreamQuery) -> Result<Respons
 /// Collects the answer to a poll.
 struct PollAnswer {
     filter: Filter,
+    scope: JobScope,
     limit: usize,
     /// The events, each as its batch and its index in it.
     found: Vec<(Arc<Batch>, usize)>,
@@ -117,10 +126,18 @@ struct PollAnswer {
 }
 
 impl PollAnswer {
-    fn new(filter: Filter, limit: usize, cursor: Cursor) -> Self {
-        let began = cursor.seq;
-        let found = Vec::new();
-        PollAnswer { filter, limit, found, cursor, began, short_reads: 0, gap: None, ended: false }
+    fn new(filter: Filter, scope: JobScope, limit: usize, cursor: Cursor) -> Self {
+        PollAnswer {
+            filter,
+            scope,
+            limit,
+            found: Vec::new(),
+            cursor,
+            began: cursor.seq,
+            short_reads: 0,
+            gap: None,
+            ended: false,
+        }
     }
 
     /// Whether the answer is complete.
@@ -150,7 +167,7 @@ impl PollAnswer {
                         return;
                     }
                     self.cursor = event.cursor(self.cursor);
-                    if event.seq > after && self.filter.matches(event) {
+                    if event.seq > after && self.filter.matches(event) && self.scope.shows(event) {
                         self.found.push((batch.clone(), at));
                     }
                 }

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use crate::engine::Batch;
 use crate::http::Problem;
+use crate::http::access::job_scope::JobScope;
+use crate::http::access::messages::SocketMessage;
 use crate::http::api::query::{EVENT_FILTER, add_to_filter, filter_values};
 use crate::http::view::{self, Displayed};
 use crate::job::fields::{REPEATED, unknown};
@@ -110,6 +112,20 @@ pub struct Subscribe {
 }
 
 impl ClientMessage {
+    /// The message as the table of access has it.
+    pub fn access(&self) -> SocketMessage {
+        match self {
+            ClientMessage::Ping => SocketMessage::Ping,
+            ClientMessage::Subscribe(Subscribe { stats: true, .. }) => {
+                SocketMessage::SubscribeStats
+            }
+            ClientMessage::Subscribe(Subscribe { stats: false, .. }) => {
+                SocketMessage::SubscribeEvents
+            }
+            ClientMessage::Unsubscribe { .. } => SocketMessage::Unsubscribe,
+        }
+    }
+
     /// Reads a message.
     ///
     /// # Errors
@@ -200,6 +216,8 @@ fn event_filter(fields: Fields<'_>, errors: &mut FieldErrors) -> Filter {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subscriptions {
     named: Vec<Subscription>,
+    /// The events that the client may see, whatever it subscribes to.
+    scope: JobScope,
     /// The largest allowed number.
     max: usize,
 }
@@ -238,7 +256,14 @@ impl Subscriptions {
 
     /// Creates the subscriptions of a new connection: the filter of the query string, with the empty id.
     pub fn new(filter: Filter, max: usize) -> Self {
-        Subscriptions { named: vec![Subscription::new("", Topic::Events(filter))], max }
+        let named = vec![Subscription::new("", Topic::Events(filter))];
+        Subscriptions { named, scope: JobScope::Everything, max }
+    }
+
+    /// Restricts them to the events that a client may see.
+    #[must_use]
+    pub fn within(self, scope: JobScope) -> Self {
+        Subscriptions { scope, ..self }
     }
 
     /// Adds or replaces a subscription. `here` is the cursor of the connection.
@@ -321,7 +346,8 @@ impl EventsMessage {
                 break;
             }
             examined = event.seq;
-            if !subscriptions.named.iter().any(|known| known.wants(event)) {
+            let is_wanted = subscriptions.named.iter().any(|known| known.wants(event));
+            if !is_wanted || !subscriptions.scope.shows(event) {
                 continue;
             }
             // Encoded only when it is needed: a batch of which no event passes is never encoded.

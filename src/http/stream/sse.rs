@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -16,8 +15,11 @@ use super::admission::SubscriberPermit;
 use super::feed::{Delivery, Feed};
 use super::next_stats::next_stats;
 use super::protocol::{ServerInfo, ServerMessage};
+use super::reader::StreamReader;
 use super::streaming_body::streaming_response;
 use crate::engine::{Batch, Engine, LiveStats, StoreError, Transport};
+use crate::http::access::access_watch::{self, AccessWatch};
+use crate::http::access::job_scope::JobScope;
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
 use crate::http::view::{Displayed, millis, to_json};
@@ -26,12 +28,15 @@ use crate::job::{Cursor, Filter};
 
 /// Streams events to one client. Each event is a message without a name whose `data` is the event. Every other message
 /// of the server is named after its type and has the same JSON as on a WebSocket.
-pub fn stream(api: &Api, peer: SocketAddr, query: StreamQuery) -> Result<Response, Problem> {
+pub fn stream(api: &Api, reader: StreamReader, query: StreamQuery) -> Result<Response, Problem> {
+    let StreamReader { peer, scope, watch } = reader;
     let permit = api.admit(peer, Transport::EventStream)?;
     let limits = api.limits.clone();
     let stream = EventStream {
         feed: api.feed(query.after),
         filter: query.filter,
+        scope,
+        watch,
         stats: query.stats.then(|| api.engine.live_stats()),
         stats_seq: 0,
         engine: api.engine.clone(),
@@ -64,6 +69,10 @@ enum StreamState {
 struct EventStream {
     feed: Feed,
     filter: Filter,
+    /// The events that the client may see.
+    scope: JobScope,
+    /// The credentials of the client, whose end ends the stream.
+    watch: AccessWatch,
     /// The live statistics, if the client asked for them.
     stats: Option<watch::Receiver<Option<Arc<LiveStats>>>>,
     /// The position of the last statistics that were sent. The client is told when it has reached it.
@@ -99,6 +108,7 @@ impl EventStream {
                     self.state = StreamState::Draining;
                     return Some(self.named(&ServerMessage::Draining { grace_ms: self.limits.grace_ms() }));
                 }
+                () = self.watch.ended() => return Some(self.bye(access_watch::ENDED)),
                 () = sleep_until(self.mark_at) => {
                     let cursor = Displayed(self.feed.cursor());
                     return Some(self.named(&ServerMessage::Mark { cursor }));
@@ -181,7 +191,7 @@ impl EventStream {
     fn add(&self, text: &mut String, batch: &Batch, after: u64) {
         let epoch = batch.epoch;
         for (at, event) in batch.events.iter().enumerate() {
-            if event.seq <= after || !self.filter.matches(event) {
+            if event.seq <= after || !self.filter.matches(event) || !self.scope.shows(event) {
                 continue;
             }
             let Some(data) = batch.encoded(view::event_json).get(at) else { continue };

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::raw::Raw;
 use super::support::{Server, Setup, errors};
-use crate::http::Access;
 use crate::http::layers::auth::Hosts;
+use crate::http::{Access, Anonymous};
 
 const JOB: &str = r#"{"kind":"echo","delay_ms":3600000}"#;
 const JSON: &str = "content-type: application/json\r\n";
@@ -141,6 +141,7 @@ async fn a_body_has_one_type_and_one_encoding_that_is_read() {
 async fn a_header_that_a_check_depends_on_is_sent_once() {
     let access = Access {
         token: Some("s3cret".into()),
+        anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Loopback { also: vec![] },
         trusted_origins: vec![],
     };

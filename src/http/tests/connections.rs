@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::support::{Server, Setup, within};
-use crate::http::HttpLimits;
 use crate::http::layers::auth::Hosts;
 use crate::http::limits::Loopback;
+use crate::http::{Access, Anonymous, HttpLimits};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -97,7 +97,8 @@ async fn an_address_at_its_limit_gets_a_refusal_and_others_can_connect() {
 #[tokio::test]
 async fn an_ipv4_address_is_the_same_behind_an_ipv6_listener() {
     let hosts = Hosts::Any;
-    let access = crate::http::Access { token: None, hosts, trusted_origins: vec![] };
+    let anonymous = Anonymous::AllowedWithoutUsers;
+    let access = Access { token: None, anonymous, hosts, trusted_origins: vec![] };
     let address = SocketAddr::new("::".parse().unwrap(), 0);
     let server = Server::with(Setup { limits: few(2), access, address, ..Setup::default() }).await;
     let port = server.address.port();
@@ -118,8 +119,9 @@ async fn unread_responses_to_requests_without_a_token_do_not_keep_others_out() {
         header_timeout: Duration::from_secs(3_600),
         ..HttpLimits::default()
     };
-    let access = crate::http::Access {
+    let access = Access {
         token: Some("0123456789abcdef".into()),
+        anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Loopback { also: vec![] },
         trusted_origins: vec![],
     };

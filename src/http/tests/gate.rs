@@ -8,11 +8,12 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::support::{Server, Setup, refused, within};
 use crate::http::layers::auth::Hosts;
-use crate::http::{Access, HttpLimits};
+use crate::http::{Access, Anonymous, HttpLimits};
 
 fn access(token: Option<&str>) -> Access {
     Access {
         token: token.map(Into::into),
+        anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Loopback { also: vec!["jobs.test".into()] },
         trusted_origins: vec!["https://friend.test".into()],
     }
@@ -97,30 +98,30 @@ async fn every_answer_is_safe_for_browsers_and_has_an_id() {
 
 #[tokio::test]
 async fn an_answer_that_takes_too_long_becomes_a_problem() {
-    let more = Router::new().route("/slow", get(std::future::pending::<()>));
+    let more = Router::new().route("/test/slow", get(std::future::pending::<()>));
     let limits = HttpLimits { request_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let server = Server::with(Setup { limits, more, ..Setup::default() }).await;
-    server.get("/slow").await.is_problem(503, "timed_out");
+    server.get("/test/slow").await.is_problem(503, "timed_out");
 }
 
 #[tokio::test]
 async fn pages_are_compressed_for_clients_that_accept_it() {
     let longest = HttpLimits::default().max_compressed;
     let more = Router::new()
-        .route("/page", get(async || "x".repeat(5_000)))
-        .route("/just", get(async move || "x".repeat(longest)))
-        .route("/large", get(async move || "x".repeat(longest + 1)));
+        .route("/test/page", get(async || "x".repeat(5_000)))
+        .route("/test/just", get(async move || "x".repeat(longest)))
+        .route("/test/large", get(async move || "x".repeat(longest + 1)));
     let server = Server::with(Setup { more, ..Setup::default() }).await;
-    let answer = server.send("HEAD", "/page", &[("accept-encoding", "gzip")], "").await;
+    let answer = server.send("HEAD", "/test/page", &[("accept-encoding", "gzip")], "").await;
     assert_eq!(answer.header("content-encoding"), "gzip");
-    assert_eq!(server.get("/page").await.body.len(), 5_000);
+    assert_eq!(server.get("/test/page").await.body.len(), 5_000);
     let encoding = async |path: &str| {
         let answer = server.send("GET", path, &[("accept-encoding", "gzip")], "").await;
         assert_eq!(answer.status, 200, "{path}");
         answer.header("content-encoding").to_owned()
     };
-    assert_eq!(encoding("/just").await, "gzip");
-    assert_eq!(encoding("/large").await, "", "too large to compress");
+    assert_eq!(encoding("/test/just").await, "gzip");
+    assert_eq!(encoding("/test/large").await, "", "too large to compress");
     assert_eq!(encoding("/api/v1/export").await, "", "an export may be as large as the store");
 }
 

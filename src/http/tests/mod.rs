@@ -1,5 +1,6 @@
 //! The HTTP interface as clients see it: a real server on a free port, and real clients.
 
+mod access;
 mod api;
 mod autobahn;
 mod bodies_and_headers;
@@ -28,5 +29,6 @@ mod sse;
 mod stats;
 mod stop;
 pub(crate) mod support;
+pub(crate) mod team;
 mod wait;
 mod ws;

@@ -73,7 +73,7 @@ async fn a_request_names_one_host() {
 async fn a_body_that_is_too_long_or_encoded_is_refused_while_it_is_sent() {
     let limits = HttpLimits { linger: Duration::from_secs(600), ..HttpLimits::default() };
     let longest = limits.max_body;
-    let more = Router::new().route("/form", post(async |body: String| body));
+    let more = Router::new().route("/test/form", post(async |body: String| body));
     let server = Server::with(Setup { limits, more, ..Setup::default() }).await;
     let head = |path: &str, headers: &str| {
         format!(
@@ -91,7 +91,7 @@ async fn a_body_that_is_too_long_or_encoded_is_refused_while_it_is_sent() {
         "/api/v1/queues/mail/pause".to_owned(),
         format!("/api/v1/jobs/{id}/move"),
         format!("/api/v1/jobs/{id}/retry"),
-        "/form".to_owned(),
+        "/test/form".to_owned(),
         "/nowhere".to_owned(),
     ];
     let too_long = format!("content-length: {}\r\n", longest + 1);
@@ -198,26 +198,26 @@ async fn no_text_of_the_framework_reaches_a_client() {
     }
     // Endpoints that reject requests with the extractors of axum, as one that was added carelessly would.
     let more = Router::new()
-        .route("/number/{n}", get(async |Path(_): Path<u32>| ()))
-        .route("/page", get(async |Query(_): Query<Page>| ()))
-        .route("/json", post(async |_: axum::Json<Page>| ()))
-        .route("/bare", get(async || StatusCode::IM_A_TEAPOT))
-        .route("/broken", get(async || (StatusCode::BAD_GATEWAY, "upstream said no")));
+        .route("/test/number/{n}", get(async |Path(_): Path<u32>| ()))
+        .route("/test/page", get(async |Query(_): Query<Page>| ()))
+        .route("/test/json", post(async |_: axum::Json<Page>| ()))
+        .route("/test/bare", get(async || StatusCode::IM_A_TEAPOT))
+        .route("/test/broken", get(async || (StatusCode::BAD_GATEWAY, "upstream said no")));
     let server = Server::with(Setup { more, ..Setup::default() }).await;
     let (parameter, any) = ("invalid_parameter", &[][..]);
     let json = &[("content-type", "application/json")][..];
     for (method, path, headers, body, status, code) in [
-        ("GET", "/number/x", any, "", 400, "invalid_request"),
-        ("GET", "/number/%ff", any, "", 400, parameter),
-        ("GET", "/page", any, "", 400, "invalid_request"),
+        ("GET", "/test/number/x", any, "", 400, "invalid_request"),
+        ("GET", "/test/number/%ff", any, "", 400, parameter),
+        ("GET", "/test/page", any, "", 400, "invalid_request"),
         ("GET", "/page?page=x", any, "", 400, "invalid_request"),
-        ("POST", "/json", any, "{}", 415, "wrong_content_type"),
-        ("POST", "/json", json, "{", 400, "invalid_request"),
-        ("POST", "/json", json, "{}", 422, "invalid_request"),
-        ("GET", "/bare", any, "", 418, "invalid_request"),
-        ("GET", "/broken", any, "", 502, "internal"),
+        ("POST", "/test/json", any, "{}", 415, "wrong_content_type"),
+        ("POST", "/test/json", json, "{", 400, "invalid_request"),
+        ("POST", "/test/json", json, "{}", 422, "invalid_request"),
+        ("GET", "/test/bare", any, "", 418, "invalid_request"),
+        ("GET", "/test/broken", any, "", 502, "internal"),
         ("GET", "/nowhere", any, "", 404, "no_such_path"),
-        ("DELETE", "/page", any, "", 405, "wrong_method"),
+        ("DELETE", "/test/page", any, "", 405, "wrong_method"),
         ("GET", "/api", any, "", 404, "no_such_path"),
         ("GET", "/api/", any, "", 404, "no_such_path"),
         ("GET", "/api/v2/jobs", any, "", 404, "no_such_path"),

@@ -34,13 +34,13 @@ async fn a_request_in_flight_finishes_during_the_stop() {
         until.notified().await;
         "finished"
     });
-    let more = Router::new().route("/slow", slow);
+    let more = Router::new().route("/test/slow", slow);
     let last_bytes = Duration::from_millis(10);
     let limits = HttpLimits { last_bytes, ..HttpLimits::default() };
     let server = Server::with(Setup { more, limits, ..Setup::default() }).await;
     // Opened first, so it is accepted once the other is.
     let mut half = raw(&server, "GET / HT").await;
-    let head = "GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let head = "GET /test/slow HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut stream = raw(&server, head).await;
     within(entered.notified()).await;
     server.shutdown.draining.cancel();

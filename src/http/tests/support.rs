@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::layers::auth::Hosts;
 use crate::http::server::access_log::AccessLog;
-use crate::http::{Access, HttpLimits, bind, router, serve, wrap};
+use crate::http::{Access, Anonymous, HttpLimits, bind, router, serve, wrap};
 use crate::job::{Kind, Outcome, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
@@ -32,7 +32,7 @@ pub struct Setup {
     pub stream_capacity: usize,
     /// The address to listen on; a free port unless a test restarts a server.
     pub address: SocketAddr,
-    /// Additional routes.
+    /// Additional routes, below `/test/`.
     pub more: Router,
 }
 
@@ -41,7 +41,12 @@ impl Default for Setup {
         let hosts = Hosts::Loopback { also: vec![] };
         Setup {
             limits: HttpLimits::default(),
-            access: Access { token: None, hosts, trusted_origins: vec![] },
+            access: Access {
+                token: None,
+                anonymous: Anonymous::AllowedWithoutUsers,
+                hosts,
+                trusted_origins: vec![],
+            },
             store: store_with(store::StoreLimits::default()),
             stream_capacity: 1_024,
             address: ([127, 0, 0, 1], 0).into(),
@@ -106,7 +111,8 @@ impl Server {
             EngineConfig { stream_capacity: setup.stream_capacity, ..EngineConfig::default() };
         let engine = Engine::start(store, registry, config, shutdown.clone());
         let app = router(engine.clone(), setup.limits.clone()).merge(setup.more);
-        let app = wrap(app, &setup.limits, setup.access, |_, _, response| response).unwrap();
+        let app = wrap(app, engine.clone(), &setup.limits, setup.access, |_, _, response| response);
+        let app = app.unwrap();
         let listener = bind(setup.address).unwrap();
         let address = listener.local_addr().unwrap();
         let (log, stop) = (AccessLog::default(), shutdown.clone());

@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, header};
 
+use crate::http::access::session_cookie::has_session_cookie;
 use crate::http::layers::base_path::Address;
-use crate::http::layers::session::has_cookie;
 use crate::job::hidden::visible_json;
 
 /// The longest JSON that a command contains, in bytes.
@@ -29,7 +29,7 @@ impl SubmitEndpoint {
         let url = format!("{scheme}://{host}{}", address.url("api/v1/jobs"));
         SubmitEndpoint {
             url,
-            needs_token: headers.contains_key(header::AUTHORIZATION) || has_cookie(headers),
+            needs_token: headers.contains_key(header::AUTHORIZATION) || has_session_cookie(headers),
         }
     }
 

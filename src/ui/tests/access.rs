@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 
 use super::*;
 use crate::http::layers::auth::Hosts;
-use crate::http::{Access, HttpLimits, mount, wrap};
+use crate::http::{Access, Anonymous, HttpLimits, mount, wrap};
 
 const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
@@ -21,11 +21,16 @@ impl Site {
     fn at(base: &str) -> Site {
         let desk = Desk::open();
         let limits = HttpLimits::default();
-        let access =
-            Access { token: Some("s3cret".into()), hosts: Hosts::Any, trusted_origins: Vec::new() };
+        let access = Access {
+            token: Some("s3cret".into()),
+            anonymous: Anonymous::AllowedWithoutUsers,
+            hosts: Hosts::Any,
+            trusted_origins: Vec::new(),
+        };
         let routes =
             crate::http::router(desk.engine.clone(), limits.clone()).merge(desk.pages.clone());
-        let routes = wrap(routes, &limits, access, crate::ui::error_page).unwrap();
+        let engine = desk.engine.clone();
+        let routes = wrap(routes, engine, &limits, access, crate::ui::error_page).unwrap();
         Site { routes: mount(routes, &base.parse().unwrap()), _desk: desk }
     }
 

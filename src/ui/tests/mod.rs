@@ -23,6 +23,7 @@ mod forms;
 mod lists;
 mod new_job;
 mod one_job;
+mod roles;
 mod schedules;
 mod submit;
 mod whole;

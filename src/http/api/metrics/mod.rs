@@ -12,6 +12,7 @@ use exposition::{ExpositionFormat, LabelSet, MetricFamily, MetricSamples};
 
 use super::extract::NoQuery;
 use crate::engine::{Engine, HistogramTotals, QueueStats, Stats, Storage, Transport};
+use crate::http::access::Authenticator;
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
 use crate::http::{Api, Problem};
@@ -28,7 +29,7 @@ pub async fn metrics(
     State(api): State<Api>,
     _: NoQuery,
     connections: Option<Extension<Arc<Connections>>>,
-    logins: Option<Extension<Arc<LoginLimiter>>>,
+    auth: Option<Extension<Arc<Authenticator>>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
@@ -42,8 +43,8 @@ pub async fn metrics(
     if let Some(Extension(connections)) = connections {
         scrape.connections(&connections, api.limits.max_connections);
     }
-    if let Some(Extension(logins)) = logins {
-        scrape.logins(&logins);
+    if let Some(Extension(auth)) = auth.filter(|auth| auth.is_required()) {
+        scrape.logins(&auth.limiter);
     }
     let format = ExpositionFormat::accepted(&headers);
     let mut response = format.encode(&scrape.0).into_response();
@@ -162,9 +163,13 @@ impl Scrape {
     }
 
     fn logins(&mut self, logins: &LoginLimiter) {
-        let by_reason = [("wrong_token", logins.rejected()), ("too_many", logins.refused())];
+        let by_reason = [
+            ("wrong_token", logins.rejected_tokens()),
+            ("wrong_password", logins.rejected_passwords()),
+            ("too_many", logins.refused()),
+        ];
         let values = by_reason.map(|(reason, n)| (vec![("reason", reason.to_owned())], n));
-        let help = "Logins and tokens that were rejected: wrong ones, and those of clients with too many wrong ones.";
+        let help = "Passwords and tokens that were rejected: wrong ones, and those after too many wrong ones.";
         self.counters("cortado_logins_rejected", help, values.into());
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::socket_stream::SocketStream;
 use crate::http::api::query::StreamQuery;
+use crate::http::stream::reader::StreamReader;
 
 /// What a subscriber occupies in the server until it is dropped: its subscriber permit, the slot of its connection, and
 /// its token in the tracker of connections. Hubs need not know the types.
@@ -20,6 +21,8 @@ pub struct AcceptedSocket {
     pub first_bytes: Bytes,
     /// Where the stream begins, and the filter.
     pub query: StreamQuery,
+    /// The events that the client may see, and its credentials.
+    pub reader: StreamReader,
     /// Released when the subscriber leaves.
     pub slot_guard: SlotGuard,
 }

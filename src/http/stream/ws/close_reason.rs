@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::frames;
+use crate::http::access::access_watch;
 use crate::http::stream::protocol::ServerMessage;
 use crate::http::view::to_json;
 
@@ -25,6 +26,8 @@ pub enum CloseReason {
     Silent,
     /// The client sent more frames per second than allowed.
     Flood,
+    /// Its credentials are not valid any more, or allow something else.
+    AccessEnded,
     /// The client sent a binary message.
     Binary,
     /// The client sent a message that is longer than allowed; the rest of it is not read.
@@ -46,6 +49,7 @@ impl CloseReason {
             CloseReason::Unwritable => Some((1013, "client too slow")),
             CloseReason::Silent => Some((1013, "no pong received")),
             CloseReason::Flood => Some((1008, "too many messages")),
+            CloseReason::AccessEnded => Some((1008, access_watch::ENDED)),
             CloseReason::Binary => Some((1003, "only text messages are supported")),
             CloseReason::TooBig => Some((1009, "message too big")),
             CloseReason::BadText => Some((1007, "text is not valid UTF-8")),
@@ -67,7 +71,8 @@ impl CloseReason {
             | CloseReason::StoreFailed
             | CloseReason::Unwritable
             | CloseReason::Silent
-            | CloseReason::Flood => true,
+            | CloseReason::Flood
+            | CloseReason::AccessEnded => true,
         }
     }
 }
@@ -94,6 +99,7 @@ mod tests {
             CloseReason::Unwritable,
             CloseReason::Silent,
             CloseReason::Flood,
+            CloseReason::AccessEnded,
             CloseReason::Binary,
             CloseReason::TooBig,
             CloseReason::BadText,

@@ -197,10 +197,11 @@ impl Hub {
     /// Makes a subscriber of an accepted socket and sends `hello`.
     fn accept(&mut self, socket: AcceptedSocket, load_guard: LoadGuard) {
         self.subscribe();
-        let AcceptedSocket { stream, first_bytes, query, slot_guard } = socket;
+        let AcceptedSocket { stream, first_bytes, query, reader, slot_guard } = socket;
         let head = self.engine.head(); // read after subscribing: all later events come through the channel
         let cursor = query.after.unwrap_or(head);
         let subscriptions = Subscriptions::new(query.filter, self.limits.socket_subscriptions);
+        let subscriptions = subscriptions.within(reader.scope);
         let group = self.groups.join(subscriptions);
         let key = self.subscribers.reserve();
         let waker = self.ready_set.waker(key);
@@ -208,6 +209,7 @@ impl Hub {
         let guards = (slot_guard, load_guard);
         let mut subscriber =
             Subscriber::new(stream, waker, group, cursor, guards, &self.limits, now);
+        subscriber.watch = reader.watch;
         subscriber.is_ahead = cursor.is_ahead_of(head);
         self.subscribers.insert(key, subscriber);
         let greeted = self.with(key, |subscriber, hub| {

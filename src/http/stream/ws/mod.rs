@@ -4,9 +4,9 @@
 use axum::extract::{Extension, RawQuery, Request, State};
 use axum::response::Response;
 
+use super::reader::StreamReader;
 use super::start::start_after;
 use crate::engine::Transport;
-use crate::http::api::extract::ClientAddress;
 use crate::http::api::query;
 use crate::http::server::accept::ConnectionSlot;
 use crate::http::{Api, Problem};
@@ -37,7 +37,7 @@ use socket_stream::SocketStream;
 /// Opens a WebSocket. The query holds `after` (a cursor; without it the stream begins now) and the filter.
 pub async fn upgrade(
     State(api): State<Api>,
-    ClientAddress(peer): ClientAddress,
+    reader: StreamReader,
     slot: Option<Extension<ConnectionSlot>>,
     RawQuery(text): RawQuery,
     mut request: Request,
@@ -50,6 +50,7 @@ pub async fn upgrade(
         return Err(Problem::invalid_parameter(detail));
     }
     let shutdown = api.engine.shutdown().clone();
+    let peer = reader.peer;
     let permit = api.admit(peer, Transport::WebSocket)?;
     // Taken before the upgrade, so that a stop also waits for a socket that is just being opened.
     let slot_guard = (shutdown.connections.token(), permit, slot);
@@ -61,7 +62,7 @@ pub async fn upgrade(
         };
         let (stream, first_bytes) = SocketStream::of(upgraded);
         let slot_guard = Box::new(slot_guard);
-        api.hubs.hand_over(AcceptedSocket { stream, first_bytes, query, slot_guard });
+        api.hubs.hand_over(AcceptedSocket { stream, first_bytes, query, reader, slot_guard });
     });
     Ok(accepted)
 }

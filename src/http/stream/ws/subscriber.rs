@@ -17,6 +17,7 @@ use super::socket::{Arrived, Flushed, Socket};
 use super::socket_stream::SocketStream;
 use super::subscription_groups::{SubscriptionGroup, SubscriptionGroups};
 use super::window::Window;
+use crate::http::access::access_watch::AccessWatch;
 use crate::http::stream::protocol::{ClientMessage, ServerInfo, ServerMessage};
 use crate::http::view::{Displayed, millis, to_json};
 use crate::http::{HttpLimits, Problem};
@@ -31,6 +32,8 @@ pub struct Subscriber {
     group: Arc<SubscriptionGroup>,
     /// Every event up to here was written to the socket or filtered out.
     pub cursor: Cursor,
+    /// Its credentials; once they end, the socket is closed.
+    pub watch: AccessWatch,
     /// Whether the cursor was ahead of the log when the client came. It then gets a gap, even if the log has reached the
     /// cursor meanwhile.
     pub is_ahead: bool,
@@ -102,6 +105,7 @@ impl Subscriber {
             decoder: None,
             group,
             cursor,
+            watch: AccessWatch::default(),
             is_ahead: false,
             state: SocketState::Open,
             peer_has_closed: false,
@@ -303,7 +307,9 @@ impl Subscriber {
         if let Err(why) = hub.limits.json.check(message) {
             return text(&ServerMessage::Error { code: why.code(), message: why.to_string() });
         }
-        let reply = match ClientMessage::parse(message) {
+        let message = ClientMessage::parse(message)
+            .and_then(|message| self.watch.check_message(message.access()).map(|()| message));
+        let reply = match message {
             Ok(ClientMessage::Ping) => return text(&ServerMessage::Pong),
             Ok(ClientMessage::Subscribe(request)) => match subscriptions.add(&request, self.cursor)
             {
@@ -330,6 +336,9 @@ impl Subscriber {
             SocketState::Closing { by, .. } if by <= now => return Err(CloseReason::Gone),
             SocketState::Closing { .. } => return Ok(()),
             SocketState::Open => {}
+        }
+        if self.watch.has_ended() {
+            return Err(CloseReason::AccessEnded);
         }
         let bounds = limits.write_bounds();
         self.socket.check_rate(now, &bounds).map_err(|_| CloseReason::Unwritable)?;

@@ -1,0 +1,90 @@
+//! Watches the credentials of a response that stays open, such as an event stream or a WebSocket. It ends when they are
+//! revoked, expire, or allow something else than when it began.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::authenticator::Authenticator;
+use super::messages::SocketMessage;
+use super::principal::Principal;
+use crate::access::AccessTable;
+use crate::http::Problem;
+
+/// The reason why an open response ends, for its reader.
+pub const ENDED: &str = "access was revoked, has expired or has changed; log in again";
+
+/// How often the clock is looked at, so that expired credentials end what they opened.
+const CLOCK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Watches the credentials of one open response. The default watches nothing.
+#[derive(Default)]
+pub struct AccessWatch(Option<Box<Watched>>);
+
+struct Watched {
+    auth: Arc<Authenticator>,
+    principal: Option<Box<Principal>>,
+    table: watch::Receiver<Arc<AccessTable>>,
+}
+
+impl AccessWatch {
+    /// Whether the response must end.
+    pub fn has_ended(&self) -> bool {
+        self.0.as_ref().is_some_and(|watched| !watched.is_valid())
+    }
+
+    /// Resolves when the response must end.
+    pub async fn ended(&mut self) {
+        let Some(watched) = &mut self.0 else { return pending().await };
+        while watched.is_valid() {
+            tokio::select! {
+                changed = watched.table.changed() => if changed.is_err() {
+                    return pending().await; // the store is closed, so the response ends for another reason
+                },
+                () = sleep(CLOCK_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Checks whether a message may be sent over the WebSocket.
+    ///
+    /// # Errors
+    /// 403, which the WebSocket reports as an `error` message.
+    pub fn check_message(&self, message: SocketMessage) -> Result<(), Problem> {
+        let rule = message.rule();
+        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_deref());
+        principal.map_or(Ok(()), |principal| principal.check(rule.need, rule.restricted))
+    }
+
+    /// The answer to a request that waited while its credentials were revoked.
+    pub fn problem() -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", ENDED)
+    }
+}
+
+impl Watched {
+    fn is_valid(&self) -> bool {
+        self.auth.is_still(self.principal.as_deref())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AccessWatch {
+    type Rejection = Infallible;
+
+    /// A router without the layers, in a server of its own, watches nothing.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let Some(auth) = parts.extensions.get::<Arc<Authenticator>>().cloned() else {
+            return Ok(AccessWatch(None));
+        };
+        let principal = parts.extensions.get::<Principal>().cloned().map(Box::new);
+        let table = auth.table_receiver();
+        Ok(AccessWatch(Some(Box::new(Watched { auth, principal, table }))))
+    }
+}

@@ -1,0 +1,7 @@
+//! Users, tokens and sessions as clients see them.
+
+mod api;
+mod logins;
+mod messages;
+mod restricted;
+mod revocation;
