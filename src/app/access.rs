@@ -11,6 +11,7 @@ use url::Url;
 use crate::access::{AccessCommand, generate_password};
 use crate::config::{AuthSettings, Config, is_reachable_by_others};
 use crate::engine::Engine;
+use crate::http::external::ExternalLogins;
 use crate::http::layers::auth::Hosts;
 use crate::http::{Access, Anonymous};
 use crate::job::{Role, Secret, UserName};
@@ -83,7 +84,9 @@ pub fn conditions(config: &Config, missing: MissingToken) -> Access {
     let origin = base.map(|url| url.origin().ascii_serialization());
     let token = config.auth.as_ref().map(|auth| auth.token.clone());
     let trusted_origins = origin.into_iter().collect();
-    Access { token, anonymous, hosts, trusted_origins }
+    let external =
+        ExternalLogins { oidc: config.oidc.clone(), proxy_users: config.proxy_users.clone() };
+    Access { token, anonymous, hosts, trusted_origins, external }
 }
 
 /// The user whom the first start of a server created, because nobody could have logged in otherwise.
@@ -141,7 +144,9 @@ fn first_password(given: Option<Secret>, access: &Access) -> Option<FirstPasswor
     match given {
         Some(password) => Some(FirstPassword::Given(password)),
         None => match access.anonymous {
-            Anonymous::Refused if access.token.is_none() => Some(FirstPassword::Generated),
+            Anonymous::Refused if access.token.is_none() && !access.external.are_set() => {
+                Some(FirstPassword::Generated)
+            }
             Anonymous::Refused | Anonymous::AllowedWithoutUsers => None,
         },
     }

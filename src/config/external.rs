@@ -122,7 +122,8 @@ impl Problems {
     ) -> GroupRoles {
         let mut of_groups = BTreeMap::new();
         for (group, role) in roles {
-            if let Some(role) = self.take(format!("{section}.roles.{group}"), role_of_people(role)) {
+            if let Some(role) = self.take(format!("{section}.roles.{group}"), role_of_people(role))
+            {
                 of_groups.insert(group.clone(), role);
             }
         }
@@ -160,7 +161,10 @@ pub(super) fn oidc(
     let mut problems = Problems::default();
     let Some(issuer) = &section.issuer else {
         if section.client_id.is_some() {
-            problems.add("oidc.issuer", "the URL of the provider is expected, because oidc.client_id is set");
+            problems.add(
+                "oidc.issuer",
+                "the URL of the provider is expected, because oidc.client_id is set",
+            );
             return Err(problems.0);
         }
         return Ok(None);
@@ -202,7 +206,8 @@ pub(super) fn oidc(
             problems.add("oidc.scopes", format!("{scope:?} is not a scope such as \"profile\""));
         }
     }
-    for (key, time) in [("oidc.timeout", section.timeout), ("oidc.login_time", section.login_time)] {
+    for (key, time) in [("oidc.timeout", section.timeout), ("oidc.login_time", section.login_time)]
+    {
         if time.is_zero() {
             problems.add(key, "a duration above zero is expected");
         }
@@ -238,9 +243,13 @@ fn secret(section: &OidcSection) -> Result<Secret, String> {
     let secret = match (&section.client_secret, &section.client_secret_file) {
         (Some(secret), None) => secret.clone(),
         (None, Some(path)) => read_secret(path)?,
-        (None, None) => return Err("a secret is expected here or in oidc.client_secret_file".into()),
+        (None, None) => {
+            return Err("a secret is expected here or in oidc.client_secret_file".into());
+        }
         (Some(_), Some(_)) => {
-            return Err("only one of oidc.client_secret and oidc.client_secret_file is expected".into());
+            return Err(
+                "only one of oidc.client_secret and oidc.client_secret_file is expected".into()
+            );
         }
     };
     if secret.expose().is_empty() { Err("the secret is empty".into()) } else { Ok(secret) }
@@ -334,7 +343,10 @@ mod tests {
         let oidc = build(OIDC).unwrap().oidc.unwrap();
         assert_eq!(oidc.redirect.as_str(), "https://jobs.test/login/oidc/callback");
         assert_eq!(oidc.roles.role_of(["ops"]), Some(Role::Operator));
-        assert_eq!((oidc.label.as_str(), oidc.name_claim.as_str()), ("OpenID Connect", "preferred_username"));
+        assert_eq!(
+            (oidc.label.as_str(), oidc.name_claim.as_str()),
+            ("OpenID Connect", "preferred_username")
+        );
         let below = build(&format!("base_path = '/tools/jobs'\n{OIDC}")).unwrap().oidc.unwrap();
         assert_eq!(below.redirect.as_str(), "https://jobs.test/tools/jobs/login/oidc/callback");
         assert_eq!(build("").unwrap().oidc, None);
@@ -363,7 +375,11 @@ mod tests {
             ("= 's3cret'", "= ''", "oidc.client_secret: the secret is empty"),
             ("= 's3cret'", "= 's3cret'\nclient_secret_file = 'x'", "oidc.client_secret: only one"),
             ("client_secret = 's3cret'", "client_secret_file = '/nowhere'", "cannot read /nowhere"),
-            ("base_url = 'https://jobs.test'\n", "", "base_url: the server's public URL is expected"),
+            (
+                "base_url = 'https://jobs.test'\n",
+                "",
+                "base_url: the server's public URL is expected",
+            ),
             ("{ ops = 'operator' }", "{ ops = 'worker' }", "oidc.roles.ops: \"worker\" is not"),
             ("{ ops = 'operator' }", "{ ops = 'root' }", "oidc.roles.ops: \"root\" is not viewer"),
             ("{ ops = 'operator' }", "{}", "oidc.roles: the role of at least one group"),

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use crate::engine::AccessError;
 use crate::http::access::sessions::{BrowserVisit, LogInError};
 use crate::http::access::{Authenticator, Caller};
+use crate::http::external::oidc::{OidcLogin, ProviderLabel};
 use crate::http::layers::base_path::Address;
-use crate::http::layers::login_limiter::LoginFailure;
+use crate::http::layers::login_limiter::{LoginFailure, TooManyFailures};
 
 use super::layout::error::UiError;
 use super::layout::form_fields::{Accepts, NoFields, PostedForm};
@@ -26,17 +27,36 @@ struct LoginPage {
     layout: Layout,
     /// The page to open afterwards, relative to the base path.
     next: String,
-    note: &'static str,
+    note: String,
+    choices: LoginChoices,
     /// The error of the field; empty when nothing was entered yet.
     wrong: String,
     is_signed_in: bool,
+}
+
+/// How people can log in besides the form.
+#[derive(Debug, Clone, Default)]
+pub struct LoginChoices {
+    /// The OpenID Connect provider.
+    pub provider: Option<ProviderLabel>,
+}
+
+impl LoginChoices {
+    fn of(auth: &Authenticator) -> LoginChoices {
+        LoginChoices { provider: auth.oidc.as_ref().map(OidcLogin::label) }
+    }
+
+    /// The login page with a message.
+    pub fn page(self, status: StatusCode, address: &Address, note: String) -> Response {
+        page(status, &LoginPage::of(address, "", note, String::new(), self))
+    }
 }
 
 /// The query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct LoginQuery {
-    next: String,
+    pub next: String,
 }
 
 /// The form, which sends the token and the page to open afterwards.
@@ -50,7 +70,7 @@ impl Accepts for LoginForm {
 const MAX_NEXT: usize = 2_000;
 
 /// The page in the place of one that requires the token.
-pub fn required(address: &Address) -> Response {
+pub fn required(address: &Address, choices: LoginChoices) -> Response {
     let (next, note) = if address.can_be_reloaded() {
         (address.relative(), "")
     } else {
@@ -59,7 +79,8 @@ pub fn required(address: &Address) -> Response {
             "Your last action was not carried out because you were not logged in. Log in and repeat it.",
         )
     };
-    login_page(StatusCode::UNAUTHORIZED, address, next, note, String::new())
+    let view = LoginPage::of(address, next, note.to_owned(), String::new(), choices);
+    page(StatusCode::UNAUTHORIZED, &view)
 }
 
 /// `GET /login`
@@ -70,10 +91,11 @@ pub async fn show(
     Query(query): Query<LoginQuery>,
 ) -> Response {
     let next = own_page(&query.next);
-    if !auth.is_some_and(|auth| auth.is_required()) {
+    let Some(Extension(auth)) = auth.filter(|auth| auth.is_required()) else {
         return see_other(next).into_response();
-    }
-    let mut view = LoginPage::of(&visit, next, "", String::new());
+    };
+    let choices = LoginChoices::of(&auth);
+    let mut view = LoginPage::of(&visit, next, String::new(), String::new(), choices);
     view.is_signed_in = caller.is_some();
     view.layout = view.layout.with_notices(&visit);
     page(StatusCode::OK, &view)
@@ -90,7 +112,11 @@ pub async fn sign_in(
     let Some(Extension(auth)) = auth.filter(|auth| auth.is_required()) else {
         return see_other(next).into_response();
     };
-    let refused = |status, wrong: &str| login_page(status, &address, next, "", wrong.to_owned());
+    let choices = LoginChoices::of(&auth);
+    let refused = |status, wrong: &str| {
+        let choices = choices.clone();
+        page(status, &LoginPage::of(&address, next, String::new(), wrong.to_owned(), choices))
+    };
     let token = form.value("token").trim();
     if token.is_empty() {
         return refused(StatusCode::UNAUTHORIZED, "Enter the token.");
@@ -102,13 +128,7 @@ pub async fn sign_in(
     };
     match failure {
         LoginFailure::Wrong => refused(StatusCode::UNAUTHORIZED, "This token is not correct."),
-        LoginFailure::TooMany(failures) => {
-            let seconds = failures.seconds();
-            let unit = if seconds == 1 { "second" } else { "seconds" };
-            let wrong = format!("Too many failed logins. Try again in {seconds} {unit}.");
-            let page = refused(StatusCode::TOO_MANY_REQUESTS, &wrong);
-            ([(header::RETRY_AFTER, seconds.to_string())], page).into_response()
-        }
+        LoginFailure::TooMany(failures) => too_many_failures(&address, next, choices, failures),
         LoginFailure::Busy(_) => {
             let wrong = "Many people are logging in. Try again in a moment.";
             refused(StatusCode::SERVICE_UNAVAILABLE, wrong)
@@ -131,7 +151,7 @@ pub async fn sign_out(
 }
 
 /// The page of a session that could not be opened or closed.
-fn not_stored(error: AccessError) -> Response {
+pub fn not_stored(error: AccessError) -> Response {
     match error {
         AccessError::Store(error) => UiError::from(error),
         AccessError::Refused(refusal) => UiError::of(
@@ -144,25 +164,36 @@ fn not_stored(error: AccessError) -> Response {
     .into_response()
 }
 
-fn login_page(
-    status: StatusCode,
+/// The login page for a client that has failed too often.
+pub fn too_many_failures(
     address: &Address,
     next: &str,
-    note: &'static str,
-    wrong: String,
+    choices: LoginChoices,
+    failures: TooManyFailures,
 ) -> Response {
-    page(status, &LoginPage::of(address, next, note, wrong))
+    let seconds = failures.seconds();
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    let wrong = format!("Too many failed logins. Try again in {seconds} {unit}.");
+    let view = LoginPage::of(address, next, String::new(), wrong, choices);
+    let page = page(StatusCode::TOO_MANY_REQUESTS, &view);
+    ([(header::RETRY_AFTER, seconds.to_string())], page).into_response()
 }
 
 impl LoginPage {
-    fn of(address: &Address, next: &str, note: &'static str, wrong: String) -> LoginPage {
+    fn of(
+        address: &Address,
+        next: &str,
+        note: String,
+        wrong: String,
+        choices: LoginChoices,
+    ) -> LoginPage {
         let layout = Layout { section: Section::Login, ..Layout::error(address, "Log in") };
-        LoginPage { layout, next: next.to_owned(), note, wrong, is_signed_in: false }
+        LoginPage { layout, next: next.to_owned(), note, choices, wrong, is_signed_in: false }
     }
 }
 
 /// The page to return to, or the home page if the address could lead to another server or out of the base path.
-fn own_page(next: &str) -> &str {
+pub fn own_page(next: &str) -> &str {
     let path = next.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
     let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');

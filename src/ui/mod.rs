@@ -17,6 +17,7 @@ mod job;
 mod jobs;
 mod layout;
 mod login;
+mod oidc_login;
 mod parts;
 mod queue_list;
 mod queues;
@@ -67,6 +68,8 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/schedules/of/{name}/delete", post(schedules::delete).get(page_above))
         .route("/workers", get(workers::show))
         .route("/login", get(login::show).post(login::sign_in))
+        .route("/login/oidc", get(oidc_login::begin))
+        .route("/login/oidc/callback", get(oidc_login::finish))
         .route("/logout", post(login::sign_out).get(page_above))
         .route("/system/resume", post(system::resume).get(page_above))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))

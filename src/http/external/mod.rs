@@ -7,6 +7,24 @@ pub mod proxy_user;
 
 use crate::access::Role;
 use crate::job::UserName;
+use oidc::settings::OidcSettings;
+use proxy_user::ProxyUsers;
+
+/// Who else may authenticate people. By default nobody.
+#[derive(Debug, Clone, Default)]
+pub struct ExternalLogins {
+    /// An OpenID Connect provider.
+    pub oidc: Option<OidcSettings>,
+    /// A reverse proxy.
+    pub proxy_users: Option<ProxyUsers>,
+}
+
+impl ExternalLogins {
+    /// Whether anybody may, so that people can log in even if this server has no users.
+    pub fn are_set(&self) -> bool {
+        self.oidc.is_some() || self.proxy_users.is_some()
+    }
+}
 
 /// A person whom somebody else has authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use axum::http::{HeaderMap, HeaderName};
 
 use super::ExternalPerson;
 use super::group_roles::GroupRoles;
-use crate::job::UserName;
 use crate::http::layers::header_list::at_most_one;
+use crate::job::UserName;
 
 /// How a reverse proxy names the users whom it has authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,9 @@ pub struct ProxyUsers {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyUserError {
     /// The proxy has passed on a header of the client beside its own, or the value is no text.
-    #[error("the header {0} must be sent once, by the proxy, and contain visible ASCII characters only")]
+    #[error(
+        "the header {0} must be sent once, by the proxy, and contain visible ASCII characters only"
+    )]
     Ambiguous(HeaderName),
     /// The name is not one that this server accepts.
     #[error("the name in the header {header} is not accepted: {accepted}")]
@@ -120,7 +122,10 @@ mod tests {
             (&[("remote-user", b"")], Ok(None)),
             (&[("remote-user", b"  ")], Ok(None)),
             (&[("remote-groups", b"ops")], Ok(None)),
-            (&[("remote-user", b"anna"), ("remote-groups", b"staff")], Ok(Some(("anna", Role::Viewer)))),
+            (
+                &[("remote-user", b"anna"), ("remote-groups", b"staff")],
+                Ok(Some(("anna", Role::Viewer))),
+            ),
             (
                 &[("remote-user", b"anna"), ("remote-groups", b"other, ops ,staff")],
                 Ok(Some(("anna", Role::Operator))),
@@ -129,10 +134,19 @@ mod tests {
             (&[("remote-user", b"anna"), ("remote-groups", b"")], Err("no group")),
             (&[("remote-user", b"anna")], Err("no group")),
             (&[("remote-user", b"anna"), ("remote-groups", b"ops|staff")], Err("no group")),
-            (&[("remote-user", b"anna"), ("remote-user", b"root")], Err("remote-user must be sent once")),
-            (&[("remote-user", b"anna"), ("remote-user", b"anna")], Err("remote-user must be sent once")),
+            (
+                &[("remote-user", b"anna"), ("remote-user", b"root")],
+                Err("remote-user must be sent once"),
+            ),
+            (
+                &[("remote-user", b"anna"), ("remote-user", b"anna")],
+                Err("remote-user must be sent once"),
+            ),
             (&[("remote-user", b"an na"), ("remote-groups", b"ops")], Err("not accepted: use")),
-            (&[("remote-user", b"\xe4nna"), ("remote-groups", b"ops")], Err("remote-user must be sent once")),
+            (
+                &[("remote-user", b"\xe4nna"), ("remote-groups", b"ops")],
+                Err("remote-user must be sent once"),
+            ),
             (
                 &[("remote-user", b"anna"), ("remote-groups", b"staff"), ("remote-groups", b"ops")],
                 Err("remote-groups must be sent once"),

@@ -33,6 +33,7 @@ use crate::http::access::principal::forbidden;
 use crate::http::access::routes::{self, Listed, RouteRule};
 use crate::http::access::{Authenticator, Principal};
 use crate::http::api::query::asks_to_wait;
+use crate::http::external::ExternalLogins;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
 use crate::http::server::{date, request_id};
@@ -51,6 +52,8 @@ pub struct Access {
     pub hosts: Hosts,
     /// Other origins that may make requests and open WebSockets, such as `https://jobs.example.org`.
     pub trusted_origins: Vec<String>,
+    /// Who else may authenticate people.
+    pub external: ExternalLogins,
 }
 
 /// Whether somebody without credentials may use the server.
@@ -65,7 +68,7 @@ pub enum Anonymous {
 /// Puts the layers around the merged routers of endpoints and pages. `error_page` renders the errors for browsers.
 ///
 /// # Errors
-/// A trusted origin is not a valid origin.
+/// A trusted origin is not a valid origin, or the login through a provider cannot be set up.
 pub fn wrap(
     router: Router,
     engine: Engine,
@@ -82,7 +85,7 @@ pub fn wrap(
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
     let (timeout, max_wait) = (limits.request_timeout, limits.max_wait);
-    let auth = Arc::new(Authenticator::new(engine, limits, &access));
+    let auth = Arc::new(Authenticator::new(engine, limits, &access)?);
     let gate = Gate { access, auth, error_page, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
@@ -136,6 +139,7 @@ impl Gate {
 
     /// Checks a request, and adds who makes it to its extensions.
     async fn admit(&self, parts: &mut Parts) -> Result<(), Response> {
+        self.auth.remove_untrusted(parts);
         let principal = self.check(parts).await?;
         parts.extensions.insert(self.auth.clone());
         if let Some(principal) = principal {
@@ -168,7 +172,7 @@ impl Gate {
         let path = parts.extensions.get::<MatchedPath>();
         let listed = path.map(|path| routes::find(&parts.method, path.as_str()));
         if let Some(Listed::Rule(RouteRule { need: Need::Everybody, .. })) = listed {
-            return Ok(self.auth.by_cookie(parts));
+            return Ok(self.auth.known(parts));
         }
         let principal = self.auth.authenticate(parts, client_of(parts)).await;
         let principal = principal.map_err(Problem::into_response)?;
@@ -217,6 +221,9 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     if is_error {
         response = in_our_form(response);
         if sender != Sender::Program {
+            if let Some(login) = &gate.auth.oidc {
+                response.extensions_mut().insert(login.label());
+            }
             response = (gate.error_page)(&address.unwrap_or_default(), sender, response);
         }
     }

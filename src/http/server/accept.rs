@@ -29,7 +29,7 @@ use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
 use super::access_log::{AccessEntry, AccessLog};
 use super::address_counts::AddressShare;
-use super::client_address::{client_address, is_trusted};
+use super::client_address::{ThroughTrustedProxy, client_address, is_trusted};
 use super::connections::{Connections, send_refusal};
 use super::host_header;
 use super::in_flight::{InFlightRequests, RequestGuard};
@@ -182,6 +182,9 @@ impl ConnectionContext {
         let client = client_address(self.address.ip(), request.headers(), proxies);
         let address = SocketAddr::new(client, self.address.port());
         request.extensions_mut().insert(ConnectInfo(address));
+        if is_trusted(proxies, self.address.ip()) {
+            request.extensions_mut().insert(ThroughTrustedProxy);
+        }
         client
     }
 

@@ -162,14 +162,15 @@ mod tests {
         let found = of(&format!("a=b; {cookie}"), "abcdefgh-and-more", now);
         assert!(found.unwrap() == attempt(until));
 
-        let mismatch = |found: Result<Attempt, OidcError>| {
-            matches!(found, Err(OidcError::Mismatch(_)))
-        };
+        let mismatch =
+            |found: Result<Attempt, OidcError>| matches!(found, Err(OidcError::Mismatch(_)));
         let expired = |found: Result<Attempt, OidcError>| found.err() == Some(OidcError::Expired);
         assert!(mismatch(of(cookie, "abcdefgh-and-another", now)));
         assert!(mismatch(of(cookie, "abcdefgh", now)));
         assert!(expired(of(cookie, "abcdefg?-and-more", now)) && expired(of(cookie, "", now)));
-        assert!(expired(of(cookie, "hgfedcba-and-more", now)) && expired(of("a=b", "abcdefgh", now)));
+        assert!(
+            expired(of(cookie, "hgfedcba-and-more", now)) && expired(of("a=b", "abcdefgh", now))
+        );
         assert!(expired(of(cookie, "abcdefgh-and-more", until)), "too late");
         assert!(mismatch(other_key.of(&with(cookie), "abcdefgh-and-more", now, http)));
         let (name, value) = cookie.split_once('=').unwrap();
@@ -188,6 +189,9 @@ mod tests {
         assert!(set.starts_with("__Host-cortado-oidc-abcdefgh="), "{set}");
         assert!(set.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{set}");
         let removed = removal("abcdefgh-and-more", BrowserScheme::Https).unwrap();
-        assert!(removed.starts_with("__Host-cortado-oidc-abcdefgh=; Max-Age=0; Path=/"), "{removed}");
+        assert!(
+            removed.starts_with("__Host-cortado-oidc-abcdefgh=; Max-Age=0; Path=/"),
+            "{removed}"
+        );
     }
 }

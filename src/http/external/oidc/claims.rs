@@ -68,9 +68,8 @@ impl Claims {
     /// A claim by its name, or by a path such as `/realm_access/roles` (RFC 6901).
     fn get(&self, claim: &str) -> Option<&Value> {
         let Some(path) = claim.strip_prefix('/') else { return self.0.get(claim) };
-        let (first, rest) = path.split_once('/').map_or((path, ""), |(first, _)| {
-            (first, &path[first.len()..])
-        });
+        let (first, rest) =
+            path.split_once('/').map_or((path, ""), |(first, _)| (first, &path[first.len()..]));
         self.0.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(rest)
     }
 

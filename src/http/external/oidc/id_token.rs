@@ -77,7 +77,8 @@ impl IdTokenCheck<'_> {
             return Err(IdTokenError::Invalid(why));
         }
         if let Some(expected) = claims.access_token_hash() {
-            let of_signature = |error| IdTokenError::of(ClaimsVerificationError::SignatureVerification(error));
+            let of_signature =
+                |error| IdTokenError::of(ClaimsVerificationError::SignatureVerification(error));
             let algorithm = token.signing_alg().map_err(of_signature)?;
             let key = token.signing_key(&verifier).map_err(of_signature)?;
             let hash = AccessTokenHash::from_token(self.access_token, algorithm, key);

@@ -13,6 +13,9 @@ pub(crate) mod test_provider;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use openidconnect::core::{
     CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreProviderMetadata,
@@ -45,6 +48,10 @@ pub struct OidcLogin {
     key: AttemptKey,
     scheme: BrowserScheme,
 }
+
+/// The name of a provider. It is in the extensions of error responses, whose page may be the login page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderLabel(pub Arc<str>);
 
 /// The response that sends a browser to the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,14 +100,15 @@ impl OidcLogin {
     }
 
     /// The name of the provider, for the button on the login page.
-    pub fn label(&self) -> &str {
-        &self.settings.label
+    pub fn label(&self) -> ProviderLabel {
+        ProviderLabel(self.settings.label.as_str().into())
     }
 
     /// Identifies the provider and the roles that the settings give. A session that was opened under other settings
     /// must end, because its role could be another one today.
     pub fn fingerprint(&self) -> SecretHash {
-        let OidcSettings { issuer, client_id, name_claim, groups_claim, roles, .. } = &self.settings;
+        let OidcSettings { issuer, client_id, name_claim, groups_claim, roles, .. } =
+            &self.settings;
         let parts = [issuer.as_str(), client_id.as_str(), name_claim, groups_claim];
         SecretHash::of(&format!("{parts:?}{}", roles.fingerprint_text()))
     }
@@ -210,7 +218,7 @@ impl OidcLogin {
         &self,
         check: IdTokenCheck<'_>,
         id_token: &CoreIdToken,
-        provider: &std::sync::Arc<CoreProviderMetadata>,
+        provider: &Arc<CoreProviderMetadata>,
     ) -> Result<(), OidcError> {
         let checked = match check.check(id_token, provider) {
             Err(IdTokenError::Key(_)) => {
@@ -233,6 +241,12 @@ impl OidcLogin {
         CoreClient::from_provider_metadata(provider.clone(), client_id.clone(), Some(secret))
             .set_redirect_uri(redirect.clone())
             .set_auth_type(auth_type)
+    }
+}
+
+impl fmt::Debug for OidcLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OidcLogin").field(&self.settings.issuer.as_str()).finish()
     }
 }
 

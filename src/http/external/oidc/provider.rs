@@ -74,10 +74,8 @@ impl Provider {
         match fetched {
             Ok(metadata) => {
                 let metadata = Arc::new(metadata);
-                *state = ProviderState {
-                    known: Some((metadata.clone(), Instant::now())),
-                    failed: None,
-                };
+                *state =
+                    ProviderState { known: Some((metadata.clone(), Instant::now())), failed: None };
                 Ok(metadata)
             }
             Err(error) => {

@@ -222,11 +222,14 @@ async fn token(
     }
     (state.edit)(&mut claims);
     let id_token = state.sign(&claims);
-    Ok(Json(json!({"access_token": "the-access-token", "token_type": "Bearer", "id_token": id_token})))
+    Ok(Json(
+        json!({"access_token": "the-access-token", "token_type": "Bearer", "id_token": id_token}),
+    ))
 }
 
 async fn user_info(State(state): Shared, headers: HeaderMap) -> Result<Json<Value>, StatusCode> {
-    let is_right = headers.get(header::AUTHORIZATION).is_some_and(|it| it == "Bearer the-access-token");
+    let is_right =
+        headers.get(header::AUTHORIZATION).is_some_and(|it| it == "Bearer the-access-token");
     let claims = state.lock().unwrap().user_info.clone().filter(|_| is_right);
     claims.map(Json).ok_or(StatusCode::UNAUTHORIZED)
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Query;
-use axum::http::header::{COOKIE, CONTENT_TYPE};
+use axum::http::header::{CONTENT_TYPE, COOKIE};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use openidconnect::{ClientId, IssuerUrl, RedirectUrl};
@@ -118,12 +118,20 @@ async fn an_id_token_is_accepted_only_if_every_part_of_it_is_right() {
         ("no nonce", |claims| claims["nonce"] = Value::Null, Some("nonce")),
         ("wrong audience", |claims| claims["aud"] = "other".into(), Some("audience")),
         ("no audience", |claims| claims["aud"] = json!([]), Some("audience")),
-        ("one more audience", |claims| claims["aud"] = json!([CLIENT_ID, "other"]), Some("audience")),
+        (
+            "one more audience",
+            |claims| claims["aud"] = json!([CLIENT_ID, "other"]),
+            Some("audience"),
+        ),
         ("a list of one", |claims| claims["aud"] = json!([CLIENT_ID]), None),
         ("wrong issuer", |claims| claims["iss"] = "http://evil.test".into(), Some("issuer")),
-        ("issuer with a slash", |claims| {
-            claims["iss"] = format!("{}/", claims["iss"].as_str().unwrap()).into();
-        }, Some("issuer")),
+        (
+            "issuer with a slash",
+            |claims| {
+                claims["iss"] = format!("{}/", claims["iss"].as_str().unwrap()).into();
+            },
+            Some("issuer"),
+        ),
         ("expired", |claims| later(claims, "exp", -60), Some("expired")),
         ("just expired", |claims| later(claims, "exp", -5), None),
         ("from the future", |claims| later(claims, "iat", 300), Some("in the future")),
@@ -131,15 +139,27 @@ async fn an_id_token_is_accepted_only_if_every_part_of_it_is_right() {
         ("for another party", |claims| claims["azp"] = "other".into(), Some("azp")),
         ("for this party", |claims| claims["azp"] = CLIENT_ID.into(), None),
         ("with another access token", |claims| claims["at_hash"] = "AAAA".into(), Some("at_hash")),
-        ("without at_hash", |claims| {
-            claims.as_object_mut().unwrap().remove("at_hash");
-        }, None),
-        ("without subject", |claims| {
-            claims.as_object_mut().unwrap().remove("sub");
-        }, Some("cannot be parsed")),
-        ("without expiry", |claims| {
-            claims.as_object_mut().unwrap().remove("exp");
-        }, Some("cannot be parsed")),
+        (
+            "without at_hash",
+            |claims| {
+                claims.as_object_mut().unwrap().remove("at_hash");
+            },
+            None,
+        ),
+        (
+            "without subject",
+            |claims| {
+                claims.as_object_mut().unwrap().remove("sub");
+            },
+            Some("cannot be parsed"),
+        ),
+        (
+            "without expiry",
+            |claims| {
+                claims.as_object_mut().unwrap().remove("exp");
+            },
+            Some("cannot be parsed"),
+        ),
     ];
     let provider = TestProvider::start().await;
     let login = login(&provider);
@@ -203,7 +223,10 @@ async fn a_browser_can_finish_only_the_login_that_it_began_and_only_once() {
 
     let expired = [
         ("no cookie", Returning { cookie: "a=b".into(), ..first.clone() }),
-        ("the cookie of another login", Returning { cookie: other.cookie.clone(), ..first.clone() }),
+        (
+            "the cookie of another login",
+            Returning { cookie: other.cookie.clone(), ..first.clone() },
+        ),
         ("no state", first.changed(&format!("&state={state}"), "")),
         ("an empty state", first.changed(&state, "")),
     ];
@@ -248,10 +271,8 @@ async fn a_login_that_the_provider_refuses_is_not_suspicious() {
     let login = login(&provider);
     let returning = Returning::from_provider(&login).await;
     let code = returning.part("code");
-    let cancelled = returning.changed(
-        &format!("code={code}"),
-        "error=access_denied&error_description=no%0Athanks",
-    );
+    let cancelled = returning
+        .changed(&format!("code={code}"), "error=access_denied&error_description=no%0Athanks");
     let error = cancelled.finish(&login).await.unwrap_err();
     assert!(matches!(error, OidcError::Refused(_)) && !error.is_suspicious());
     assert_eq!(
@@ -320,16 +341,24 @@ async fn a_provider_that_does_not_answer_as_it_should_is_unavailable() {
     type Trouble = (&'static str, &'static str, fn() -> Response, &'static str);
     let troubles: [Trouble; 9] = [
         ("fails", DISCOVERY, || StatusCode::BAD_GATEWAY.into_response(), "502"),
-        ("moves", DISCOVERY, || {
-            (StatusCode::FOUND, [("location", "http://127.0.0.1:1/")]).into_response()
-        }, "302"),
+        (
+            "moves",
+            DISCOVERY,
+            || (StatusCode::FOUND, [("location", "http://127.0.0.1:1/")]).into_response(),
+            "302",
+        ),
         ("sends a page", DISCOVERY, || "<html>".into_response(), "Content-Type"),
         ("is huge", DISCOVERY, || json_of(" ".repeat(80 << 10)), "larger than 65536 bytes"),
         ("is deep", DISCOVERY, || json_of("[".repeat(60 << 10)), "parse"),
         ("fails", "/keys", || StatusCode::NOT_FOUND.into_response(), "404"),
         ("fails", "/token", || StatusCode::BAD_GATEWAY.into_response(), ""),
         ("is huge", "/token", || json_of(" ".repeat(80 << 10)), "larger than 65536 bytes"),
-        ("quotes a token", "/token", || json_of(r#"{"access_token": 1, "id_token": "s3cret"}"#), "parsed"),
+        (
+            "quotes a token",
+            "/token",
+            || json_of(r#"{"access_token": 1, "id_token": "s3cret"}"#),
+            "parsed",
+        ),
     ];
     for (what, path, trouble, reason) in troubles {
         let provider = TestProvider::start().await;
