@@ -3,11 +3,11 @@
 
 pub mod group_roles;
 pub mod oidc;
+mod person;
 pub mod proxy_user;
 
-use crate::access::Role;
-use crate::job::UserName;
 use oidc::settings::OidcSettings;
+pub use person::ExternalPerson;
 use proxy_user::ProxyUsers;
 
 /// Who else may authenticate people. By default nobody.
@@ -24,13 +24,4 @@ impl ExternalLogins {
     pub fn are_set(&self) -> bool {
         self.oidc.is_some() || self.proxy_users.is_some()
     }
-}
-
-/// A person whom somebody else has authenticated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExternalPerson {
-    /// The name that the events of this person show.
-    pub name: UserName,
-    /// The role that the person's groups give.
-    pub role: Role,
 }

@@ -1,7 +1,6 @@
 //! An OpenID Connect provider for tests, with keys that it makes at its start. A test changes how it behaves.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::extract::{Form, Query, State};
@@ -21,7 +20,6 @@ pub(crate) const CLIENT_SECRET: &str = "client-secret";
 
 /// A provider on a port of its own.
 pub(crate) struct TestProvider {
-    pub(crate) address: SocketAddr,
     state: Arc<Mutex<ProviderBehaviour>>,
 }
 
@@ -105,7 +103,7 @@ impl TestProvider {
             .layer(axum::middleware::from_fn_with_state(state.clone(), count))
             .with_state(state.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        TestProvider { address, state }
+        TestProvider { state }
     }
 
     pub(crate) fn issuer(&self) -> String {
