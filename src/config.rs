@@ -3,8 +3,10 @@
 
 use crate::demo;
 
+pub mod access_args;
 pub mod args;
 mod check;
+pub mod client_args;
 mod environment;
 mod error;
 pub mod external;
@@ -16,10 +18,15 @@ pub mod settings;
 mod tests;
 
 pub(crate) use crate::units;
-pub use args::{
-    AccessArgs, BackupArgs, Cli, CliCommand, ClientArgs, ExportArgs, ImportArgs, LogFormat,
-    RestoreArgs, ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
+pub use access_args::{
+    AccessTarget, PasswordSource, SessionArgs, SessionCommand, TokenArgs, TokenCommand, UserArgs,
+    UserCommand,
 };
+pub use args::{
+    AccessArgs, BackupArgs, Cli, CliCommand, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
+    ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
+};
+pub use client_args::ClientArgs;
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
 pub use parts::{AuthSettings, Config, LogConfig, StopSettings, is_reachable_by_others};

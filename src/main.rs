@@ -51,6 +51,9 @@ fn main() -> ExitCode {
         | CliCommand::Access(_)
         | CliCommand::Export(_)
         | CliCommand::Verify(_) => {}
+        CliCommand::User(_) | CliCommand::Token(_) | CliCommand::Session(_) => {
+            create_private_files();
+        }
     }
     match command {
         CliCommand::Serve(args) => match Config::load(&args) {
@@ -96,6 +99,15 @@ fn main() -> ExitCode {
             offline(admin::restore(&args, &mut Output::default()).map(|()| 0))
         }
         CliCommand::Verify(args) => offline(admin::verify(&args, &mut Output::default())),
+        CliCommand::User(args) => client(|_| async {
+            admin::access::run_user(args.command, &mut Output::default()).await.map(|()| 0)
+        }),
+        CliCommand::Token(args) => client(|_| async {
+            admin::access::run_token(args.command, &mut Output::default()).await.map(|()| 0)
+        }),
+        CliCommand::Session(args) => client(|_| async {
+            admin::access::run_session(args.command, &mut Output::default()).await.map(|()| 0)
+        }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! L4: the commands that keep data safe. `verify`, `export`, `import` and `restore` work on directories that no
 //! server uses; `backup` reads from a running server. Only `main` and tests call them.
 
+pub mod access;
 pub mod backup;
 mod failed;
 #[cfg(test)]

@@ -138,6 +138,26 @@ impl ApiClient {
         self.send(self.client.post(self.url(path)).json(body)).await
     }
 
+    /// Puts a JSON document.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn put<T: serde::Serialize>(
+        &self,
+        path: &str,
+        body: &T,
+    ) -> Result<Response, CliError> {
+        self.send(self.client.put(self.url(path)).json(body)).await
+    }
+
+    /// Deletes what is at one path.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn delete(&self, path: &str) -> Result<Response, CliError> {
+        self.send(self.client.delete(self.url(path))).await
+    }
+
     /// Opens a WebSocket with the same client as all other requests, so that it has the same TLS settings.
     ///
     /// # Errors

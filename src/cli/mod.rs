@@ -1,6 +1,7 @@
 //! L4: the client commands. They use a server over HTTP and WebSocket like any other client, and do not depend on its
 //! store or engine.
 
+pub mod access;
 pub mod api;
 pub mod export;
 pub mod line;

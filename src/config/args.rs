@@ -1,17 +1,16 @@
 //! The command line: `serve` (also the default without a subcommand), the client commands, and the commands for backups
 //! and exports. Every flag of the server can also be set by an environment variable; flags win.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use url::Url;
 
+use super::access_args::{SessionArgs, TokenArgs, UserArgs};
+use super::client_args::ClientArgs;
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
-use crate::job::secret::without_credentials;
 use crate::job::{
     Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
     RetryPolicy, Secret, Tag, Time, add_names,
@@ -28,6 +27,7 @@ Examples:
   cortado watch --type job.completed --type job.discarded
   cortado backup /backups/monday      back up a running server; see also `restore`
   cortado verify --data-dir data      check the directory of a stopped server
+  cortado user add anna --role admin  add a user, who logs in with a password
 
 Docs: docs/cortado.example.toml lists every setting with its default.";
 
@@ -81,6 +81,12 @@ pub enum CliCommand {
     Import(ImportArgs),
     /// Check the consistency of a stopped server's directory, without changing it
     Verify(VerifyArgs),
+    /// Add, list, change and delete users
+    User(UserArgs),
+    /// Create, list and revoke tokens
+    Token(TokenArgs),
+    /// List and revoke the sessions of browsers
+    Session(SessionArgs),
 }
 
 /// The flags of the server. Each one overrides the configuration file.
@@ -132,41 +138,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line, for machines
     Json,
-}
-
-/// The server that a client command talks to.
-#[derive(Clone, Args)]
-pub struct ClientArgs {
-    /// The server's address
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "CORTADO_SERVER",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:8080",
-        value_parser = parse_server
-    )]
-    pub server: Url,
-    /// The server's token, if it requires one; prefer CORTADO_AUTH_TOKEN
-    #[arg(long, value_name = "TOKEN", env = "CORTADO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<Secret>,
-    /// PEM file with certificate authorities to trust in addition to the system's, for a server with a private certificate
-    #[arg(long, value_name = "FILE", env = "CORTADO_CA_FILE")]
-    pub ca_file: Option<PathBuf>,
-}
-
-impl fmt::Debug for ClientArgs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let server = without_credentials(self.server.as_str());
-        f.debug_struct("ClientArgs").field("server", &server).finish_non_exhaustive()
-    }
-}
-
-impl ClientArgs {
-    /// The arguments for a server that needs no token.
-    pub fn of(server: Url) -> ClientArgs {
-        ClientArgs { server, auth_token: None, ca_file: None }
-    }
 }
 
 /// The events to print: those that match every flag that is given, with any of the flag's values.
@@ -367,17 +338,6 @@ fn parse_priority(text: &str) -> Result<i16, String> {
 fn parse_attempts(text: &str) -> Result<u16, String> {
     let refused = |_| ATTEMPTS.refusal(text);
     ATTEMPTS.parse(text).and_then(|number| u16::try_from(number).map_err(refused))
-}
-
-fn parse_server(text: &str) -> Result<Url, String> {
-    let shown = without_credentials(text);
-    let refused = || format!("{shown:?} is not a server address such as http://127.0.0.1:8080");
-    let url = Url::parse(text).map_err(|_| refused())?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() {
-        Ok(url)
-    } else {
-        Err(refused())
-    }
 }
 
 #[cfg(test)]

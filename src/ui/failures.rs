@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::engine::bulk::{Action, End, Target};
 use crate::engine::{Engine, FailureGroup};
+use crate::http::access::Acting;
 use crate::job::{Job, Time};
 
 use super::layout::error::{UiError, sentence};
@@ -209,7 +210,7 @@ pub async fn show(
 
 /// `POST /failures/{id}/retry`
 pub async fn retry(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(id): Path<String>,
     _: PostedForm<NoFields>,
 ) -> Result<SeeOther, UiError> {
@@ -218,7 +219,7 @@ pub async fn retry(
 
 /// `POST /failures/{id}/delete`
 pub async fn delete(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(id): Path<String>,
     _: PostedForm<NoFields>,
 ) -> Result<SeeOther, UiError> {

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, Stats};
+use crate::http::access::Acting;
 use crate::http::api::extract::without_escape;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Concurrency, JobQuery, QueueName, RateRule};
@@ -72,7 +73,7 @@ pub async fn show(
 
 /// `POST /queues/{name}/pause`
 pub async fn pause(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(name): Path<String>,
     form: PostedForm<OnlyFrom>,
 ) -> Result<SeeOther, UiError> {
@@ -84,7 +85,7 @@ pub async fn pause(
 
 /// `POST /queues/{name}/resume`
 pub async fn resume(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(name): Path<String>,
     form: PostedForm<OnlyFrom>,
 ) -> Result<SeeOther, UiError> {
@@ -96,7 +97,7 @@ pub async fn resume(
 
 /// `POST /queues/{name}/concurrency`; an empty value restores the configured one.
 pub async fn set_concurrency(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     Path(name): Path<String>,
     form: PostedForm<ConcurrencyForm>,
@@ -116,7 +117,7 @@ pub async fn set_concurrency(
 
 /// `POST /queues/{name}/rate_limit`; an empty value restores the configured one.
 pub async fn set_rate_limit(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     Path(name): Path<String>,
     form: PostedForm<RateLimitForm>,

@@ -11,6 +11,7 @@ use axum::response::Response;
 use crate::config::Setting;
 use crate::config::settings::Shown;
 use crate::engine::{Engine, Stats, Storage, Transport};
+use crate::http::access::Acting;
 use crate::http::access::Authenticator;
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
@@ -63,7 +64,7 @@ pub async fn show(
 }
 
 /// `POST /system/resume`
-pub async fn resume(Has(engine): Has<Engine>, _: PostedForm<NoFields>) -> SeeOther {
+pub async fn resume(Acting(engine): Acting<Engine>, _: PostedForm<NoFields>) -> SeeOther {
     engine.resume_server();
     see_other("system").with(Done::ServerResumed, "server")
 }

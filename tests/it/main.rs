@@ -1,6 +1,7 @@
 //! The integration tests, in one binary: the real server as a child process, real clients, and real signals.
 //! `cargo test --test it NAME` runs some of them.
 
+mod access_commands;
 mod access_log;
 mod bench;
 mod clock;

@@ -33,12 +33,23 @@ pub struct Plan {
     pub singles: usize,
 }
 
+impl Plan {
+    fn of(setup: &Setup) -> Plan {
+        match setup.sockets {
+            small @ 0..1_000 => Plan { sockets: small, seconds: 0.5, missed: 2_000, singles: 3 },
+            sockets => Plan { sockets, seconds: 10.0, missed: 100_000, singles: 60 },
+        }
+    }
+}
+
+/// The part of [`measure`] in which all subscribers come back after a restart.
+pub async fn measure_returning(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    returning::measure(setup, &Plan::of(setup), table).await
+}
+
 /// Every figure that docs/benchmarks.md gives for subscribers.
 pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
-    let plan = match setup.sockets {
-        small @ 0..1_000 => Plan { sockets: small, seconds: 0.5, missed: 2_000, singles: 3 },
-        sockets => Plan { sockets, seconds: 10.0, missed: 100_000, singles: 60 },
-    };
+    let plan = Plan::of(setup);
     let raw = Raw::start(&plan).await?;
     deliveries::measure(setup, &plan, raw, table).await?;
     idle(setup, &plan, table).await?;

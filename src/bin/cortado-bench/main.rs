@@ -44,7 +44,7 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Everything but `pages`, `fanout` and `long`.
+    /// Everything but `pages`, `fanout`, `returning` and `long`.
     All,
     /// The store without engine and HTTP.
     Store,
@@ -56,6 +56,8 @@ enum Mode {
     Pages,
     /// Ten thousand subscribers of a server process, beside a plain loop that writes to as many sockets.
     Fanout,
+    /// The part of `fanout` in which all subscribers come back after a restart.
+    Returning,
     /// Ten million jobs through the store: does memory or disk grow?
     Long,
     /// The load generator of `fanout`.
@@ -92,6 +94,7 @@ fn main() -> anyhow::Result<()> {
         | Mode::Http
         | Mode::Pages
         | Mode::Fanout
+        | Mode::Returning
         | Mode::Long => {}
     }
     let dir = args.dir.unwrap_or_else(std::env::temp_dir);
@@ -134,6 +137,11 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
     if mode == Mode::Fanout {
         let mut table = Table::new("fanout (server, load and baseline in processes of their own)");
         fanout::measure(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Returning {
+        let mut table = Table::new("returning (server and load in processes of their own)");
+        fanout::measure_returning(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Long {

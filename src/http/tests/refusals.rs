@@ -210,7 +210,7 @@ async fn no_text_of_the_framework_reaches_a_client() {
         ("GET", "/test/number/x", any, "", 400, "invalid_request"),
         ("GET", "/test/number/%ff", any, "", 400, parameter),
         ("GET", "/test/page", any, "", 400, "invalid_request"),
-        ("GET", "/page?page=x", any, "", 400, "invalid_request"),
+        ("GET", "/test/page?page=x", any, "", 400, "invalid_request"),
         ("POST", "/test/json", any, "{}", 415, "wrong_content_type"),
         ("POST", "/test/json", json, "{", 400, "invalid_request"),
         ("POST", "/test/json", json, "{}", 422, "invalid_request"),

@@ -1,10 +1,11 @@
 //! The actions on a job: each is the POST of a form, answered with a 303 redirect to a page.
 
-use axum::extract::{Path, State as Has};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, JobActionError, JobControlError};
+use crate::http::access::Acting;
 use crate::job::{Job, JobId, State, Status};
 
 use super::{Notice, ShownAs, Tone, parse_id, render};
@@ -17,7 +18,7 @@ use crate::ui::parts::visible_text::Escapes;
 
 /// `POST /jobs/{id}/retry`
 pub async fn retry(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -42,7 +43,7 @@ pub async fn retry(
 
 /// `POST /jobs/{id}/cancel`
 pub async fn cancel(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -64,7 +65,7 @@ pub async fn cancel(
 
 /// `POST /jobs/{id}/delete`
 pub async fn delete(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     Path(id): Path<String>,
     headers: HeaderMap,

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::engine::bulk::{Action, BulkId, BulkReport, Count, End, Target};
 use crate::engine::submission::PRIORITY;
 use crate::http::Problem;
+use crate::http::access::Acting;
 use crate::http::api::bulk::ACTIONS;
 use crate::http::api::query::EMPTY;
 use crate::job::shorten::MAX_ERRORS;
@@ -143,7 +144,7 @@ pub async fn ask(
 
 /// `POST /jobs/bulk/run`: starts the run.
 pub async fn run(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     posted: PostedForm<BulkForm>,
 ) -> Result<Response, UiError> {
@@ -449,7 +450,7 @@ pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Response {
 
 /// `POST /jobs/bulk/{id}/stop`
 pub async fn stop(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(id): Path<String>,
     _: PostedForm<NoFields>,
 ) -> Result<SeeOther, UiError> {

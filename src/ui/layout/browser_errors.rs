@@ -31,8 +31,11 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
         login::required(address, LoginChoices { provider })
     } else {
         let error = explain(status, problem.as_ref().map(Problem::detail));
-        let is_login = problem.is_some_and(|problem| problem.code() == "too_many_failed_logins");
-        let error = if is_login { slowed_down(error) } else { error };
+        let error = match problem.as_ref().map(Problem::code) {
+            Some("too_many_failed_logins") => slowed_down(error),
+            Some("forbidden") => not_allowed(error),
+            Some(_) | None => error,
+        };
         error.page(address)
     };
     replace(response, page)
@@ -59,10 +62,18 @@ pub fn replace(response: Response, page: Response) -> Response {
     Response::from_parts(head, body)
 }
 
-/// The page of a browser that sends wrong tokens by itself.
+/// The page of a browser that sends wrong passwords or tokens by itself.
 fn slowed_down(error: UiError) -> UiError {
     let title = "Too many failed logins".into();
-    UiError { title, advice: "Wait, and log in with the right token.", ..error }
+    UiError { title, advice: "Wait, and log in with the right password or token.", ..error }
+}
+
+/// The page of somebody whose role does not allow what they tried.
+fn not_allowed(error: UiError) -> UiError {
+    let title = "This is not allowed".into();
+    let advice =
+        "Nothing was changed. Ask an admin for another role, or log in as somebody who has it.";
+    UiError { title, advice, ..error }
 }
 
 /// The page of an error that did not come from a page. `detail` is what a program would be told.

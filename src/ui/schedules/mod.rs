@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, ScheduleError, SetScheduleError, run_blocking};
 use crate::http::Problem;
+use crate::http::access::Acting;
 use crate::http::api::extract::without_escape;
 use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleProblem, State};
 
@@ -170,7 +171,7 @@ pub async fn redraw(
 
 /// `POST /schedules`
 pub async fn create(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     posted: PostedForm<ScheduleSaveForm>,
 ) -> Result<Response, UiError> {
@@ -195,7 +196,7 @@ pub async fn show(
 
 /// `POST /schedules/of/{name}`: changes the schedule.
 pub async fn change(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     Path(name): Path<String>,
     posted: PostedForm<ScheduleSaveForm>,
@@ -250,7 +251,7 @@ fn acted(schedule: &Schedule, from: &str, done: Done) -> Response {
 
 /// `POST /schedules/of/{name}/pause`
 pub async fn pause(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(name): Path<String>,
     form: PostedForm<OnlyFrom>,
 ) -> Result<Response, UiError> {
@@ -263,7 +264,7 @@ pub async fn pause(
 
 /// `POST /schedules/of/{name}/resume`
 pub async fn resume(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(name): Path<String>,
     form: PostedForm<OnlyFrom>,
 ) -> Result<Response, UiError> {
@@ -276,7 +277,7 @@ pub async fn resume(
 
 /// `POST /schedules/of/{name}/run`: submits a job now.
 pub async fn run(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(name): Path<String>,
     form: PostedForm<OnlyFrom>,
 ) -> Result<Response, UiError> {
@@ -289,7 +290,7 @@ pub async fn run(
 
 /// `POST /schedules/of/{name}/delete`
 pub async fn delete(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     Path(name): Path<String>,
     _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {

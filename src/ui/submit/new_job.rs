@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::engine::{Engine, EnqueueError, Enqueued, KindInfo, SubmitError, run_blocking};
+use crate::http::access::Acting;
 use crate::job::Time;
 
 use super::form_switch::{SwitchedForm, View};
@@ -79,7 +80,7 @@ pub async fn redraw(
 
 /// `POST /jobs`
 pub async fn submit(
-    Has(engine): Has<Engine>,
+    Acting(engine): Acting<Engine>,
     visit: Visit,
     headers: HeaderMap,
     posted: PostedForm<JobForm>,

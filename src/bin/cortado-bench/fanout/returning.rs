@@ -6,7 +6,7 @@ use super::Plan;
 use super::peers::{Clients, subscribers};
 use super::submit::{Sort, Submitter};
 use crate::Setup;
-use crate::figures::{Latencies, Table, per_second};
+use crate::figures::{Latencies, Table, cpu_seconds, per_second};
 
 /// Queues that the events are of; a client reads one of them, and one that all read.
 const QUEUES: usize = 100;
@@ -27,13 +27,13 @@ pub async fn measure(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::R
 
     let n = plan.sockets;
     let path = format!("/api/v1/ws?after={from}&queue=q{{n%100}},all");
-    let (took, acks) = come_back(&dir, n, &path, head).await?;
+    let Return { took, processor, acks } = come_back(&dir, n, &path, head).await?;
     let share = plan.missed / QUEUES;
     let name = format!("{n} clients back after a restart, {} events behind", plan.missed);
     table.row(
         format!("{name}, each of one queue of {QUEUES}: until all have caught up (target 20 s)"),
         format!(
-            "{took:.1} s with the handshakes; {} deliveries",
+            "{took:.1} s with the handshakes; {} deliveries; {processor:.1} s of processor",
             per_second((n * share) as f64 / took)
         ),
     );
@@ -41,13 +41,26 @@ pub async fn measure(setup: &Setup, plan: &Plan, table: &mut Table) -> anyhow::R
 
     let n = n / 10;
     let path = format!("/api/v1/ws?after={from}");
-    let (took, acks) = come_back(&dir, n, &path, head).await?;
+    let Return { took, processor, acks } = come_back(&dir, n, &path, head).await?;
     table.row(
         format!("{n} clients back, each with all {} events", plan.missed),
-        format!("{took:.1} s; {} deliveries", per_second((n * plan.missed) as f64 / took)),
+        format!(
+            "{took:.1} s; {} deliveries; {processor:.1} s of processor",
+            per_second((n * plan.missed) as f64 / took)
+        ),
     );
     table.row("· submissions meanwhile", acks);
     Ok(())
+}
+
+/// What it took until all subscribers had caught up.
+struct Return {
+    /// In seconds.
+    took: f64,
+    /// The processor time of the server meanwhile, in seconds. Other programs on the machine hardly change it.
+    processor: f64,
+    /// The latency of submissions meanwhile, as text.
+    acks: String,
 }
 
 /// Opens the sockets at a fresh start and waits until each has seen the event `head`.
@@ -56,11 +69,11 @@ async fn come_back(
     n: usize,
     path: &str,
     head: u64,
-) -> anyhow::Result<(f64, String)> {
+) -> anyhow::Result<Return> {
     let server = subscribers(dir, &[]).await?;
     let mut clients = Clients::start().await?;
     let mut submitter = Submitter::connect(&server.address).await?;
-    let begun = Instant::now();
+    let (begun, processor_before) = (Instant::now(), cpu_seconds(server.pid));
     let with = [
         ("address", server.address.as_str().into()),
         ("path", path.into()),
@@ -87,6 +100,7 @@ async fn come_back(
         "{} of {n} caught up",
         reply.number("reached")
     );
+    let processor = cpu_seconds(server.pid) - processor_before;
     server.stop().await?;
-    Ok((took, acks.words()))
+    Ok(Return { took, processor, acks: acks.words() })
 }

@@ -1,0 +1,141 @@
+//! `cortado user`, `cortado token` and `cortado session` with the real binary, on a running server and on the directory of
+//! a stopped one.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Dir, Server, within};
+
+const PASSWORD: &str = "correct horse battery";
+
+/// What a command has done.
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// Runs a command with this text on its standard input.
+async fn run(args: &[&str], input: &str, token: Option<&str>) -> Ran {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cortado"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CORTADO_")) {
+        command.env_remove(name);
+    }
+    command.envs(token.map(|token| ("CORTADO_AUTH_TOKEN", token)));
+    command.args(args).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A command that reads nothing may have ended already.
+    let _unread = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let ended = within(&args.join(" "), child.wait_with_output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: ended.status.code(), out: text(ended.stdout), err: text(ended.stderr) }
+}
+
+/// A server or a directory, and the token that its commands use.
+struct Target<'a> {
+    flags: [&'a str; 2],
+    token: Option<&'a str>,
+}
+
+impl Target<'_> {
+    async fn run(&self, line: &str, input: &str) -> Ran {
+        let args: Vec<&str> = line.split(' ').chain(self.flags).collect();
+        run(&args, input, self.token).await
+    }
+
+    /// Runs a command that must succeed, and returns its output.
+    async fn ok(&self, line: &str, input: &str) -> String {
+        let ran = self.run(line, input).await;
+        assert_eq!(ran.code, Some(0), "{line}: {}", ran.err);
+        assert!(!ran.out.contains(PASSWORD) && !ran.err.contains(PASSWORD), "{line}");
+        ran.out
+    }
+
+    /// Runs a command that must fail with code 2.
+    async fn refused(&self, line: &str, input: &str, says: &str) {
+        let ran = self.run(line, input).await;
+        assert_eq!(ran.code, Some(2), "{line}: {}", ran.out);
+        assert!(ran.err.contains(says), "{line}: {}", ran.err);
+        assert!(!ran.err.contains(input) || input.is_empty(), "{line}: {}", ran.err);
+    }
+
+    async fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.ok(line, "").await).unwrap()
+    }
+}
+
+/// Runs every command; both targets answer in the same way.
+async fn exercise(target: &Target<'_>) -> String {
+    target.refused("user add bert --role boss", "", "viewer, submitter").await;
+    target.refused("user add bert --role viewer", "short\n", "at least 12 characters").await;
+    target.refused("user add bert --role viewer", "", "the password is empty").await;
+    let added = target.ok("user add bert --role viewer", &format!("{PASSWORD}\n")).await;
+    assert_eq!(added, "user bert was added with the role viewer\n");
+    target.refused("user add bert --role viewer", PASSWORD, "already a user").await;
+    target.ok("user set-role bert operator", "").await;
+    target.ok("user disable bert", "").await;
+    let list = target.json("user list --json").await;
+    let users = list["users"].as_array().unwrap();
+    let bert = users.iter().find(|user| user["name"] == "bert").unwrap();
+    assert_eq!((&bert["role"], &bert["disabled"]), (&"operator".into(), &true.into()));
+    assert!(bert["created_at"].is_string() && bert["changed_at"].is_string(), "{bert}");
+    assert!(bert.get("password").is_none(), "{bert}");
+    target.ok("user enable bert", "").await;
+    let generated = target.ok("user set-password bert --generate", "").await;
+    let (_, generated) = generated.split_once("password: ").unwrap();
+    assert!(generated.trim().len() >= 20, "{generated}");
+    let table = target.ok("user list", "").await;
+    let row = table.lines().find(|line| line.starts_with("bert")).unwrap();
+    assert!(table.starts_with("NAME") && row.contains("operator  active"), "{table}");
+    target.refused("user set-role carla viewer", "", "no such user").await;
+    target.refused("user delete anna", "", "only user with the role admin").await;
+    target.ok("user delete bert", "").await;
+
+    let text =
+        target.ok("token create ci --role submitter --expires 90d --queue mail --queue web", "");
+    let text = text.await.trim().to_owned();
+    assert!(text.starts_with("cortado_") && text.len() == 51, "{text}");
+    target.refused("token create ci --role viewer", "", "already a token").await;
+    let list = target.json("token list --json").await;
+    assert!(!list.to_string().contains(&text), "the secret is shown once");
+    let tokens = list["tokens"].as_array().unwrap();
+    let ci = tokens.iter().find(|token| token["name"] == "ci").unwrap();
+    assert_eq!(ci["queues"], serde_json::json!(["mail", "web"]));
+    assert!(ci["kinds"].is_null() && ci["expires_at"].is_string(), "{ci}");
+    let table = target.ok("token list", "").await;
+    assert!(table.contains("queues mail,web"), "{table}");
+    let other = target.json("token create tmp --role viewer --json").await;
+    assert!(other["token"].as_str().unwrap().starts_with("cortado_"), "{other}");
+    target.ok("token revoke tmp", "").await;
+    target.refused("token revoke tmp", "", "there is no token tmp").await;
+    target.refused("session revoke 0000", "", "no such session").await;
+    assert!(target.json("session list --json").await["sessions"].is_array());
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_locked_out_gets_in_again_with_the_directory_of_the_stopped_server() {
+    let dir = Dir::new();
+    let server = Server::start(&dir, &[]).await;
+    let data = dir.data().to_str().unwrap().to_owned();
+    let offline = Target { flags: ["--data-dir", &data], token: None };
+    offline.refused("user list", "", "in use").await;
+    server.stop().await;
+    let nowhere = format!("{data}-none");
+    let missing = Target { flags: ["--data-dir", &nowhere], token: None };
+    missing.refused("user list", "", "there is no directory").await;
+    assert!(!std::path::Path::new(&nowhere).exists(), "nothing is created");
+
+    let file = dir.data().with_file_name("password");
+    std::fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+    let add = format!("user add anna --role admin --password-file {}", file.display());
+    offline.ok(&add, "").await;
+    exercise(&offline).await;
+    let server = Server::start(&dir, &[]).await;
+    server.stop().await;
+}
