@@ -17,6 +17,8 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use crate::handlers::http::read_authorities;
+pub use crate::http::server::listen_address::ListenAddresses;
 pub(crate) use crate::units;
 pub use access_args::{
     AccessTarget, PasswordSource, SessionArgs, SessionCommand, TokenArgs, TokenCommand, UserArgs,
@@ -29,7 +31,7 @@ pub use args::{
 pub use client_args::ClientArgs;
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
-pub use parts::{AuthSettings, Config, LogConfig, StopSettings, is_reachable_by_others};
+pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
 pub use settings::Setting;
 
 impl Config {
@@ -50,7 +52,11 @@ impl Config {
     /// # Errors
     /// Settings are invalid; the error lists all of them, not only the first.
     pub fn build(mut file: FileConfig, args: &ServeArgs) -> Result<Config, ConfigError> {
-        file.listen = args.listen.unwrap_or(file.listen);
+        if !args.listen.is_empty() {
+            file.listen = ListenAddresses::new(args.listen.clone()).map_err(|message| {
+                ConfigError::Invalid(vec![InvalidSetting { key: "listen".to_owned(), message }])
+            })?;
+        }
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
         file.base_path = args.base_path.clone().unwrap_or(file.base_path);
         file.demo |= args.demo;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use cortado::Cortado;
-use cortado::internal::app::Signals;
+use cortado::internal::app::{InheritedSockets, Served, Signals};
 use cortado::internal::cli::output::{Output, RawOutput, escaped, reader_gone, say};
 use cortado::internal::config::{Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat};
 use cortado::internal::logging::LineFormat;
@@ -56,10 +56,15 @@ fn main() -> ExitCode {
         }
     }
     match command {
-        CliCommand::Serve(args) => match Config::load(&args) {
-            Ok(config) => serve(config),
-            Err(error) => fail(&error.into()),
-        },
+        CliCommand::Serve(args) => {
+            // Before there is any other thread, because this changes the environment.
+            let inherited = InheritedSockets::take();
+            match (Config::load(&args), inherited) {
+                (Ok(config), Ok(inherited)) => serve(config, inherited),
+                (Err(error), _) => fail(&error.into()),
+                (_, Err(error)) => fail(&error.into()),
+            }
+        }
         CliCommand::Watch(args) => client(|stop| async {
             // `cortado watch | head -1` must end after the first line instead of waiting for the next one.
             let stop = async {
@@ -147,22 +152,28 @@ fn hold_back_signals() {
     let _ = signals.thread_block();
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(config: Config, inherited: InheritedSockets) -> ExitCode {
     let flush = config.log.flush;
-    let code = match log(&config.log).context("cannot set up the log").and_then(|()| run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let served = log(&config.log).context("cannot set up the log");
+    let code = match served.and_then(|()| run(config, inherited)) {
+        Ok(Served::Stopped(_)) => ExitCode::SUCCESS,
+        Ok(Served::Restarting(restart)) => {
+            logging::finish(flush);
+            fail(&anyhow::Error::new(restart.exec()).context("cannot start the program again"))
+        }
         Err(error) => fail(&error),
     };
     logging::finish(flush);
     code
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config, inherited: InheritedSockets) -> anyhow::Result<Served> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     // Safe, because only the `command` kind starts processes in this program.
-    let served = runtime.block_on(Cortado::builder().config(config).reap_orphans().serve());
+    let server = Cortado::builder().config(config).reap_orphans();
+    let served = runtime.block_on(server.serve_until_restart(inherited));
     runtime.shutdown_timeout(LEAVE_BEHIND_AFTER);
-    served.map(drop)
+    served
 }
 
 fn client<F, E>(

@@ -52,11 +52,6 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, 
     parse_duration(&String::deserialize(input)?).map_err(D::Error::custom)
 }
 
-/// An address in a TOML file.
-pub(crate) fn listen<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
-    parse_listen(&String::deserialize(input)?).map_err(D::Error::custom)
-}
-
 /// A size in a TOML file: a number of bytes, or a text with a unit.
 pub(crate) fn size<'de, D, N>(input: D) -> Result<N, D::Error>
 where

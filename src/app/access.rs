@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use url::Url;
 
 use crate::access::{AccessCommand, generate_password};
-use crate::config::{AuthSettings, Config, is_reachable_by_others};
+use crate::config::{AuthSettings, Config};
 use crate::engine::Engine;
 use crate::http::external::ExternalLogins;
 use crate::http::layers::auth::Hosts;
@@ -70,7 +70,7 @@ impl TokenChoice {
 pub fn conditions(config: &Config, missing: MissingToken) -> Access {
     let base = config.base_url.as_ref();
     let host = base.and_then(Url::host_str).map(str::to_owned);
-    let is_reachable = is_reachable_by_others(config.listen);
+    let is_reachable = config.listen.reachable_by_others().is_some();
     let hosts = if is_reachable {
         Hosts::Any
     } else {
@@ -180,10 +180,15 @@ fn variable(name: &'static str) -> anyhow::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FileConfig, ServeArgs};
+    use crate::config::{FileConfig, ListenAddresses, ServeArgs};
 
     const TOKEN: &str = "0123456789abcdef";
     const OTHER: &str = "fedcba9876543210";
+
+    fn parsed(addresses: &str) -> ListenAddresses {
+        let addresses = addresses.split(',').map(|address| address.parse().unwrap());
+        ListenAddresses::new(addresses.collect()).unwrap()
+    }
 
     #[test]
     fn the_token_of_a_program_comes_before_that_of_the_configuration_and_of_the_environment() {
@@ -223,12 +228,16 @@ mod tests {
             ("[::127.0.0.1]:0", false),
             ("[fe80::1%1]:0", false),
             ("192.0.2.1:0", false),
+            ("https://192.0.2.1:0", false),
+            ("unix:/run/cortado.sock", true),
+            ("unix:/run/cortado.sock,http://127.0.0.1:0", true),
+            ("127.0.0.1:0,0.0.0.0:0", false),
         ] {
-            let listen = listen.parse().unwrap();
+            let listen = parsed(listen);
             let first = |token: Option<&str>, given: Option<&str>, missing: MissingToken| {
                 let mut config =
                     Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
-                config.listen = listen;
+                config.listen = listen.clone();
                 config.auth = token.map(|token| AuthSettings::parse(token).unwrap());
                 first_password(given.map(Into::into), &conditions(&config, missing))
             };
@@ -266,9 +275,11 @@ mod tests {
             ("[::ffff:127.0.0.1]:0", true),
             ("[::]:0", false),
             ("[::ffff:192.0.2.1]:0", false),
+            ("unix:/run/cortado.sock", true),
+            ("127.0.0.1:0,192.0.2.1:0", false),
         ] {
             let mut config = Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
-            config.listen = listen.parse().unwrap();
+            config.listen = parsed(listen);
             let is_guarded =
                 matches!(conditions(&config, MissingToken::Refused).hosts, Hosts::Loopback { .. });
             assert_eq!(is_guarded, is_local, "{listen}");

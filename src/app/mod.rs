@@ -5,7 +5,11 @@ mod access;
 #[cfg(test)]
 mod external_logins;
 mod files;
+mod listening;
 mod reaper;
+mod restart;
+mod server;
+mod service_manager;
 mod signals;
 mod survivors;
 
@@ -13,28 +17,31 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
-use tokio::task::JoinHandle;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, FileConfig, ServeArgs};
 use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
 use crate::handlers::command::register;
 use crate::http;
+pub use crate::http::server::inherited::InheritedSockets;
+use crate::http::server::listener::Listener;
 use crate::job::{Kind, Origin, ScheduleName, Schema};
-use crate::shutdown::{Shutdown, StopBounds, StopReport};
+use crate::shutdown::{Shutdown, StopReport};
 use crate::store::Store;
 use crate::store::data_dir;
 use crate::store::memory::MemoryStore;
-use crate::supervise::{Part, PartFailure};
-use crate::{demo, handlers, logging, ui};
+use crate::supervise::Part;
+use crate::{demo, handlers, ui};
 
 pub use access::FirstAdmin;
 use access::{MissingToken, TokenChoice};
 use reaper::Reaper;
+pub use server::{Served, Server};
+use service_manager::ServiceManager;
+use signals::ServerSignals;
 pub use signals::Signals;
 
 /// The entry point for Rust programs that run this server with their own handlers.
@@ -68,6 +75,7 @@ impl Cortado {
             token: TokenChoice::default(),
             orphans: Orphans::Leave,
             paused: false,
+            inherited: InheritedSockets::default(),
         }
     }
 }
@@ -85,6 +93,7 @@ pub struct Builder {
     token: TokenChoice,
     orphans: Orphans,
     paused: bool,
+    inherited: InheritedSockets,
 }
 
 /// Adds a handler to the registry under a parsed kind.
@@ -218,6 +227,27 @@ impl Builder {
         server.run(signals).await
     }
 
+    /// Serves as [`Builder::serve`] does, on the sockets that the process inherited, if there are any. SIGUSR2 stops the
+    /// server for a restart in place, and SIGUSR1 reloads its certificate.
+    ///
+    /// # Errors
+    /// As [`Builder::serve`].
+    #[doc(hidden)]
+    pub async fn serve_until_restart(
+        mut self,
+        inherited: InheritedSockets,
+    ) -> anyhow::Result<Served> {
+        let signals = ServerSignals::install().context("cannot listen for signals")?;
+        self.inherited = inherited;
+        let manager = ServiceManager::of_environment();
+        let server = tokio::select! {
+            server = self.start() => server?,
+            () = manager.keep_alive() => return Err(anyhow::anyhow!("the server did not start")),
+        };
+        server.announce();
+        server.serve(signals, manager).await
+    }
+
     /// Opens the store and starts to serve.
     ///
     /// # Errors
@@ -227,7 +257,8 @@ impl Builder {
             Some(config) => config,
             None => Config::build(FileConfig::default(), &ServeArgs::default())?,
         };
-        config.listen = self.listen.unwrap_or(config.listen);
+        config.listen = self.listen.map_or(config.listen, Into::into);
+        config.listen = self.inherited.addresses(config.listen).map_err(anyhow::Error::msg)?;
         config.data_dir = self.data_dir.unwrap_or(config.data_dir);
         let missing = self.token.missing;
         config.auth = self.token.resolve(config.auth.take())?;
@@ -266,9 +297,11 @@ impl Builder {
         check_schedules(&config, &registry)?;
 
         // Bind first, so that a port in use is reported before anything else is opened.
-        let listener = http::bind(config.listen)
-            .with_context(|| format!("cannot listen on {}", config.listen))?;
-        let address = listener.local_addr().context("the listener has no address")?;
+        let mut listeners = listening::open(&config, self.inherited)?;
+        let sockets = listeners.iter_mut().map(Listener::hold).collect::<Result<_, _>>();
+        let sockets = sockets.context("cannot copy the listening sockets")?;
+        let addresses = listeners.iter().map(Listener::address).collect();
+        let tls = listeners.iter().find_map(Listener::tls).cloned();
         let store = open_store(self.store, &config).await?;
         let command = &config.handlers.command;
         survivors::end_lost(&store, command.register.as_deref(), command.kill_grace).await;
@@ -289,12 +322,8 @@ impl Builder {
         let routes = http::wrap(routes, engine.clone(), &limits, access, ui::error_page)
             .map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
-        let serving = http::serve(listener, routes, limits, config.log.access, shutdown.clone());
-        let serving = async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the listener failed");
-            }
-        };
+        let own_routes = routes.clone();
+        let serving = http::serve(listeners, routes, limits, config.log.access, shutdown.clone());
         let (failures, draining) = (&shutdown.failures, &shutdown.draining);
         let serving = shutdown.tasks.spawn(failures.supervise(Part::Listener, draining, serving));
         if config.demo {
@@ -305,110 +334,16 @@ impl Builder {
             let reaper = Reaper::install().context("cannot reap orphaned processes")?;
             shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
-        Ok(Server { address, engine, config, first_admin, serving })
-    }
-}
-
-/// A running server.
-pub struct Server {
-    address: SocketAddr,
-    engine: Engine,
-    config: Config,
-    first_admin: Option<FirstAdmin>,
-    /// Resolves when the listener is closed and the last request has its response.
-    serving: JoinHandle<()>,
-}
-
-impl Server {
-    /// The address on which the server listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The engine, for programs that submit jobs themselves.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// The user whom this start created, because other machines can reach the address and nobody could have logged in.
-    /// The generated password is nowhere else.
-    pub fn first_admin(&self) -> Option<&FirstAdmin> {
-        self.first_admin.as_ref()
-    }
-
-    /// Prints the address and the data directory to standard output, and the generated password of the first admin.
-    pub fn announce(&self) {
-        let dir = &self.config.data_dir;
-        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-        let mut text = format!("listening on http://{}{}\n", self.address, self.config.base_path);
-        text += &format!("keeping jobs in {}\n", dir.display());
-        if let Some(admin) = &self.first_admin {
-            text += &match admin.password() {
-                Some(password) => format!(
-                    "created the user {} with the password {password}\n\
-                     this password is not shown again; log in and set another one\n",
-                    admin.name()
-                ),
-                None => format!("created the user {} with the given password\n", admin.name()),
-            };
-        }
-        if self.engine.is_paused() {
-            text += "paused: no job starts and no schedule fires until `cortado resume`\n";
-        }
-        if self.config.demo {
-            text += "submitting demo jobs; stop with Ctrl-C\n";
-        }
-        logging::write_to_stdout(text);
-    }
-
-    /// Serves until a signal arrives or a part fails, then stops in order.
-    ///
-    /// # Errors
-    /// A part of the server failed, or the stop was not clean.
-    pub async fn run(self, mut signals: Signals) -> anyhow::Result<StopReport> {
-        let Shutdown { abort, failures, .. } = self.engine.shutdown().clone();
-        let failure: Option<PartFailure> = tokio::select! {
-            () = signals.next() => None,
-            failure = self.engine.failed() => Some(failure),
-            failure = logging::failed() => {
-                failures.record(failure.clone());
-                Some(failure)
-            }
-        };
-        if failure.as_ref().is_some_and(|failure| failure.part.stores_outcomes()) {
-            tracing::info!("cannot store the results of running jobs, interrupting them now");
-            abort.cancel();
-        }
-        let stopping = self.stop();
-        let mut stopping = std::pin::pin!(stopping);
-        let report = tokio::select! {
-            report = &mut stopping => report,
-            () = signals.next() => {
-                tracing::info!("received a second signal, interrupting running jobs now");
-                abort.cancel();
-                stopping.await
-            }
-        };
-        // A failure during the stop counts as well.
-        let failure = failure.or_else(|| failures.get().cloned()).or_else(logging::failure);
-        match failure {
-            Some(failure) => Err(anyhow::anyhow!("{failure}")),
-            None if report.clean => Ok(report),
-            None => Err(anyhow::anyhow!("the stop was not clean")),
-        }
-    }
-
-    /// Stops in order: no more jobs are claimed, running jobs get the grace period, WebSockets are closed, and the
-    /// store is flushed.
-    pub async fn stop(self) -> StopReport {
-        let bounds = stop_bounds(&self.config);
-        self.engine.shutdown().draining.cancel();
-        let serving = self.serving;
-        let answered = async {
-            // If it failed, its supervisor has already reported that.
-            let _told = serving.await;
-        };
-        self.engine.stop(&bounds, answered).await
+        Ok(Server {
+            addresses,
+            engine,
+            config,
+            first_admin,
+            serving,
+            sockets,
+            tls,
+            routes: own_routes,
+        })
     }
 }
 
@@ -422,16 +357,6 @@ async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<
             tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
         }
     })
-}
-
-fn stop_bounds(config: &Config) -> StopBounds {
-    StopBounds {
-        requests: config.http.request_timeout.min(config.stop.grace),
-        grace: config.stop.grace,
-        // Slightly longer, so that a peer that uses its full time is not cut off.
-        connections: config.stop.close + Duration::from_millis(250),
-        ..StopBounds::default()
-    }
 }
 
 /// Checks the declared schedules, because the engine does not check them again.
@@ -457,15 +382,6 @@ fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn peers_that_are_gone_without_a_word_hold_the_stop_for_two_and_a_half_seconds_at_most() {
-        let config = Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
-        let (bounds, limits) = (stop_bounds(&config), &config.http);
-        assert!(limits.close < bounds.connections, "{bounds:?}");
-        assert!(bounds.connections <= Duration::from_millis(2_500), "{bounds:?}");
-        assert_eq!(bounds.connections, StopBounds::default().connections);
-    }
 
     #[tokio::test]
     async fn a_program_cannot_declare_what_is_too_complex() {

@@ -1,4 +1,5 @@
-//! The signals that request a stop. Only the binary and the library's `serve` install handlers for them.
+//! The signals that request a stop, a restart or a reload. Only the binary and the library's `serve` install handlers for
+//! them.
 
 use std::future::poll_fn;
 use std::io;
@@ -30,6 +31,57 @@ impl Signals {
             if is_ready { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+/// What a signal asks of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalRequest {
+    /// To stop.
+    Stop,
+    /// To stop and to start again in the same process: SIGUSR2.
+    Restart,
+    /// To read the files of its certificate again: SIGUSR1.
+    Reload,
+}
+
+/// The signals that a server obeys.
+pub struct ServerSignals {
+    stop: Signals,
+    /// SIGUSR2 and SIGUSR1, unless the program that embeds the server uses them for purposes of its own.
+    other: Option<[Signal; 2]>,
+}
+
+impl ServerSignals {
+    /// Installs handlers for all of them.
+    ///
+    /// # Errors
+    /// The system does not allow it.
+    pub fn install() -> io::Result<ServerSignals> {
+        let other = [signal(SignalKind::user_defined2())?, signal(SignalKind::user_defined1())?];
+        Ok(ServerSignals { stop: Signals::install()?, other: Some(other) })
+    }
+
+    /// Resolves at the next of these signals.
+    pub async fn next(&mut self) -> SignalRequest {
+        let stop = &mut self.stop;
+        match &mut self.other {
+            Some([restart, reload]) => tokio::select! {
+                () = stop.next() => SignalRequest::Stop,
+                _ = restart.recv() => SignalRequest::Restart,
+                _ = reload.recv() => SignalRequest::Reload,
+            },
+            None => {
+                stop.next().await;
+                SignalRequest::Stop
+            }
+        }
+    }
+}
+
+impl From<Signals> for ServerSignals {
+    fn from(stop: Signals) -> Self {
+        ServerSignals { stop, other: None }
     }
 }
 

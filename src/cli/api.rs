@@ -1,14 +1,14 @@
 //! The API of a server, as the client commands use it: its address, its token and the requests.
 //! A problem document becomes a readable message.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{
     AUTHORIZATION, CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Upgraded};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Upgraded};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio_tungstenite::WebSocketStream;
@@ -19,7 +19,7 @@ use url::Url;
 
 use super::CliError;
 use super::output::say;
-use crate::config::ClientArgs;
+use crate::config::{ClientArgs, read_authorities};
 use crate::job::hidden::printable;
 
 /// Creates an HTTP client that trusts the certificate authorities of the system.
@@ -27,31 +27,29 @@ use crate::job::hidden::printable;
 /// # Errors
 /// When the TLS library cannot be set up.
 pub fn http_client() -> reqwest::Result<Client> {
-    client_trusting(&[])
+    client_trusting(&[], |builder| builder)
 }
 
 /// Creates an HTTP client that also trusts these certificate authorities. Where the system has none, it trusts only
 /// these; plain HTTP works in any case.
-fn client_trusting(authorities: &[Certificate]) -> reqwest::Result<Client> {
+fn client_trusting(
+    authorities: &[Certificate],
+    connecting: impl Fn(ClientBuilder) -> ClientBuilder,
+) -> reqwest::Result<Client> {
     // Only the first call in a process installs the provider; later ones find it installed.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let builder = || Client::builder().no_proxy();
+    let builder = || connecting(Client::builder().no_proxy());
     let own = || authorities.iter().cloned();
     builder().tls_certs_merge(own()).build().or_else(|_| builder().tls_certs_only(own()).build())
 }
 
-/// Reads the certificate authorities in a PEM file.
-fn authorities(path: &Path) -> Result<Vec<Certificate>, CliError> {
-    let shown = path.display();
-    let pem = std::fs::read(path)
-        .map_err(|error| format!("cannot read the certificate authorities in {shown}: {error}"))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| {
-        format!("cannot read the certificate authorities in {shown}: {}", causes(&error))
-    })?;
-    if found.is_empty() {
-        return Err(format!("there is no certificate in {shown}: a PEM file is expected"));
+/// The path of the Unix socket that an address such as `unix:/run/cortado.sock` names.
+fn socket_path(server: &Url) -> Option<PathBuf> {
+    if server.scheme() != "unix" {
+        return None;
     }
-    Ok(found)
+    // Only URLs of files can be read as paths.
+    Url::parse(&format!("file://{}", server.path())).ok()?.to_file_path().ok()
 }
 
 /// The delay between two attempts to read.
@@ -73,8 +71,13 @@ impl ApiClient {
     /// When the token contains characters that cannot be sent, the file of certificate authorities cannot be read, or
     /// the TLS library cannot be set up.
     pub fn new(args: &ClientArgs) -> Result<ApiClient, CliError> {
-        let trusted = args.ca_file.as_deref().map(authorities).transpose()?.unwrap_or_default();
-        let client = client_trusting(&trusted).map_err(|error| causes(&error))?;
+        let trusted = args.ca_file.as_deref().map(read_authorities).transpose()?;
+        let socket = socket_path(&args.server);
+        let client = client_trusting(&trusted.unwrap_or_default(), |builder| match &socket {
+            Some(path) => builder.unix_socket(path.clone()),
+            None => builder,
+        });
+        let client = client.map_err(|error| causes(&error))?;
         let authorization = match &args.auth_token {
             Some(token) => {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
@@ -86,7 +89,11 @@ impl ApiClient {
             }
             None => None,
         };
-        Ok(ApiClient { client, base: args.server.clone(), authorization })
+        let mut base = args.server.clone();
+        if socket.is_some() {
+            base = Url::parse("http://localhost/").map_err(|error| causes(&error))?;
+        }
+        Ok(ApiClient { client, base, authorization })
     }
 
     /// The address of an API path, below the path of the server's address.

@@ -1,7 +1,6 @@
 //! The command line: `serve` (also the default without a subcommand), the client commands, and the commands for backups
 //! and exports. Every flag of the server can also be set by an environment variable; flags win.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,11 +10,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::access_args::{SessionArgs, TokenArgs, UserArgs};
 use super::client_args::ClientArgs;
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
+use crate::http::server::listen_address::ListenAddress;
 use crate::job::{
     Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
     RetryPolicy, Secret, Tag, Time, add_names,
 };
-use crate::units::{parse_duration, parse_listen};
+use crate::units::parse_duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -92,9 +92,9 @@ pub enum CliCommand {
 /// The flags of the server. Each one overrides the configuration file.
 #[derive(Debug, Default, Clone, Args)]
 pub struct ServeArgs {
-    /// Address to serve on [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "CORTADO_LISTEN", value_parser = parse_listen)]
-    pub listen: Option<SocketAddr>,
+    /// Address to serve on, or several with commas in between; unix:/PATH is a Unix socket [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "CORTADO_LISTEN", value_delimiter = ',')]
+    pub listen: Vec<ListenAddress>,
     /// Path to serve under when a proxy shares its host, such as /cortado [default: /]
     #[arg(long, value_name = "PATH", env = "CORTADO_BASE_PATH")]
     pub base_path: Option<String>,
@@ -362,7 +362,7 @@ mod tests {
             panic!("serve was expected");
         };
         assert!(args.demo);
-        assert_eq!(args.listen.unwrap().to_string(), "127.0.0.1:9000");
+        assert_eq!(args.listen[0].to_string(), "127.0.0.1:9000");
         assert_eq!(args.grace, Some(Duration::from_secs(5)));
         assert!(
             matches!(command("cortado serve --concurrency 3"), CliCommand::Serve(args) if args.concurrency == Some(Concurrency::clamped(3)))

@@ -12,7 +12,7 @@ use url::Url;
 use super::external::{self, HasTrustedProxies, PublicAddress};
 use super::file::{
     AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
-    RetentionSection, StoreSection,
+    RetentionSection, StoreSection, TlsSection,
 };
 use super::{
     AuthSettings, Config, ConfigError, FileConfig, InvalidSetting, LogConfig, StopSettings,
@@ -24,6 +24,8 @@ use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
 use crate::http::server::access_log::AccessLog;
+use crate::http::server::listen_address::ListenAddresses;
+use crate::http::server::tls::{CertificateFiles, TlsSettings};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{Concurrency, JsonLimits, Kind, LogCaps, QueueName, Secret, UrlText, WorkerName};
 use crate::store::{self};
@@ -39,6 +41,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     let token = file.auth.token.as_ref();
     let auth =
         token.and_then(|token| problems.take("auth.token", AuthSettings::parse(token.expose())));
+    let tls = problems.tls(&file.tls, &file.listen);
     if file.data_dir.as_os_str().is_empty() {
         problems.add("data_dir", "a directory is expected");
     }
@@ -87,6 +90,8 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     Ok(Config {
         settings: settings::in_force(&file),
         listen: file.listen,
+        socket_mode: file.socket_mode,
+        tls,
         data_dir: file.data_dir,
         base_url,
         base_path,
@@ -162,6 +167,39 @@ impl InvalidSettings {
             is_removed.then_some(url)
         });
         self.take("base_url", url.ok_or_else(|| format!("{text:?} is not accepted: {expected}")))
+    }
+
+    fn tls(&mut self, section: &TlsSection, listen: &ListenAddresses) -> Option<TlsSettings> {
+        self.lasts("tls.reload", section.reload);
+        self.lasts("tls.handshake_timeout", section.handshake_timeout);
+        self.at_least("tls.max_handshakes", section.max_handshakes, 1);
+        let files = match (&section.cert, &section.key) {
+            (Some(cert), Some(key)) => CertificateFiles { cert: cert.clone(), key: key.clone() },
+            (Some(_), None) => {
+                self.add("tls.key", "the file of the certificate's private key is expected");
+                return None;
+            }
+            (None, Some(_)) => {
+                self.add("tls.cert", "the file of the key's certificate is expected");
+                return None;
+            }
+            (None, None) => {
+                let needed = listen.iter().find(|address| address.needs_certificate());
+                if let Some(address) = needed {
+                    self.add(
+                        "listen",
+                        format!("{address} needs a certificate: set tls.cert and tls.key"),
+                    );
+                }
+                return None;
+            }
+        };
+        Some(TlsSettings {
+            files,
+            reload: section.reload,
+            handshake_timeout: section.handshake_timeout,
+            max_handshakes: section.max_handshakes,
+        })
     }
 
     fn engine(
@@ -382,6 +420,8 @@ impl InvalidSettings {
                 max_retry_after: http.max_retry_after,
                 signer,
                 allow,
+                ca_files: http.ca_files.clone(),
+                system_authorities: http.system_authorities,
             },
             command: command::CommandSettings {
                 kill_grace: command.kill_grace,

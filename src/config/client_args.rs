@@ -12,7 +12,7 @@ use crate::job::secret::without_credentials;
 /// The server that a client command talks to.
 #[derive(Clone, Args)]
 pub struct ClientArgs {
-    /// The server's address
+    /// The server's address; unix:/PATH is its Unix socket
     #[arg(
         long,
         value_name = "URL",
@@ -46,9 +46,14 @@ impl ClientArgs {
 
 fn parse_server(text: &str) -> Result<Url, String> {
     let shown = without_credentials(text);
-    let refused = || format!("{shown:?} is not a server address such as http://127.0.0.1:8080");
+    let refused = || {
+        format!(
+            "{shown:?} is not a server address such as http://127.0.0.1:8080 or unix:/run/cortado.sock"
+        )
+    };
     let url = Url::parse(text).map_err(|_| refused())?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+    let is_socket = url.scheme() == "unix" && !url.has_host() && url.path().len() > 1;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() || is_socket {
         Ok(url)
     } else {
         Err(refused())

@@ -1,10 +1,13 @@
 //! Checks settings against the machine when the server starts: what they name must exist and be usable. The other checks
 //! of the configuration depend only on the configuration itself.
 
+use rustls::crypto::ring;
+
 use super::{Config, ConfigError, InvalidSetting};
+use crate::handlers::http::read_authorities;
 
 impl Config {
-    /// Checks that the declared programs can be started.
+    /// Checks that the declared programs can be started, and that the files of certificates can be used.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] lists all settings that cannot be used.
@@ -15,6 +18,17 @@ impl Config {
                 key: format!("commands.{name}.{}", unusable.setting),
                 message: unusable.why,
             }));
+        }
+        if let Some(tls) = &self.tls
+            && let Err(error) = tls.files.load(&ring::default_provider())
+        {
+            let message = error.to_string();
+            wrong.push(InvalidSetting { key: error.setting().to_owned(), message });
+        }
+        for path in &self.handlers.http.ca_files {
+            if let Err(message) = read_authorities(path) {
+                wrong.push(InvalidSetting { key: "handlers.http.ca_files".to_owned(), message });
+            }
         }
         if wrong.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(wrong)) }
     }

@@ -18,18 +18,21 @@ use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
 use crate::http::HttpLimits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
+use crate::http::server::listen_address::ListenAddresses;
+use crate::http::server::unix_socket::SocketMode;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Concurrency, RateLimit, Secret, UrlText};
 use crate::store;
-use crate::units::{duration, listen, size};
+use crate::units::{duration, size};
 
 /// The whole file. Every setting is optional.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
-    /// The address to serve on.
-    #[serde(deserialize_with = "listen")]
-    pub listen: SocketAddr,
+    /// The addresses to serve on.
+    pub listen: ListenAddresses,
+    /// The permissions of Unix sockets.
+    pub socket_mode: SocketMode,
     /// The directory that holds the jobs.
     pub data_dir: PathBuf,
     /// The server's public URL, if it is behind a proxy.
@@ -46,6 +49,8 @@ pub struct FileConfig {
     pub auth: AuthSection,
     /// Login through an OpenID Connect provider.
     pub oidc: OidcSection,
+    /// The certificate of the server.
+    pub tls: TlsSection,
     /// The limits of users, tokens, sessions and share links.
     pub access: AccessSection,
     /// How long a stop may take.
@@ -119,6 +124,20 @@ pub struct LogSection {
 pub struct AuthSection {
     pub token: Option<Secret>,
     pub proxy: ProxySection,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // as above
+pub struct TlsSection {
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    #[serde(deserialize_with = "duration")]
+    pub reload: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub handshake_timeout: Duration,
+    pub max_handshakes: usize,
 }
 
 /// `[access]`
@@ -258,6 +277,8 @@ pub struct HttpKindSection {
     pub max_retry_after: Duration,
     pub signing_secret: Option<Secret>,
     pub allow: Vec<String>,
+    pub ca_files: Vec<PathBuf>,
+    pub system_authorities: http::SystemAuthorities,
 }
 
 /// `[handlers.command]`
@@ -308,7 +329,8 @@ fn max_output_lines() -> usize {
 impl Default for FileConfig {
     fn default() -> Self {
         FileConfig {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)).into(),
+            socket_mode: SocketMode::default(),
             data_dir: "data".into(),
             base_url: None,
             base_path: "/".into(),
@@ -317,6 +339,7 @@ impl Default for FileConfig {
             log: LogSection::default(),
             auth: AuthSection::default(),
             oidc: OidcSection::default(),
+            tls: TlsSection::default(),
             access: AccessSection::default(),
             stop: StopSection::default(),
             engine: EngineSection::default(),
@@ -340,6 +363,18 @@ impl Default for LogSection {
             flush: Duration::from_secs(1),
             access: AccessLevel::default(),
             access_format: AccessFormat::default(),
+        }
+    }
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        TlsSection {
+            cert: None,
+            key: None,
+            reload: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            max_handshakes: 1_000,
         }
     }
 }
@@ -434,6 +469,8 @@ impl Default for HttpKindSection {
             max_retry_after: http.max_retry_after,
             signing_secret: None,
             allow: Vec::new(),
+            ca_files: Vec::new(),
+            system_authorities: http.system_authorities,
         }
     }
 }

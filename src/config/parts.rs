@@ -1,6 +1,5 @@
 //! The validated settings, in the parts that the layers take.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,9 @@ use crate::handlers::HandlerSettings;
 use crate::http::external::oidc::settings::OidcSettings;
 use crate::http::external::proxy_user::ProxyUsers;
 use crate::http::server::access_log::AccessLog;
+use crate::http::server::listen_address::ListenAddresses;
+use crate::http::server::tls::TlsSettings;
+use crate::http::server::unix_socket::SocketMode;
 use crate::http::{BasePath, HttpLimits};
 use crate::job::Secret;
 use crate::store;
@@ -20,8 +22,12 @@ use crate::store;
 /// All settings, in the parts that the layers take.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address to serve on.
-    pub listen: SocketAddr,
+    /// The addresses to serve on.
+    pub listen: ListenAddresses,
+    /// The permissions of Unix sockets.
+    pub socket_mode: SocketMode,
+    /// The certificate of the server and how it is used, if it has one.
+    pub tls: Option<TlsSettings>,
     /// The directory that holds the jobs.
     pub data_dir: PathBuf,
     /// The server's public URL, if it is behind a proxy.
@@ -100,9 +106,4 @@ impl AuthSettings {
         }
         Ok(AuthSettings { token: token.into() })
     }
-}
-
-/// Whether other machines can reach a server on this address, so that it requires credentials.
-pub fn is_reachable_by_others(listen: SocketAddr) -> bool {
-    !listen.ip().to_canonical().is_loopback()
 }

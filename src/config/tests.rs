@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Parser as _;
+
 use super::*;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{Dashes, Stdin};
@@ -86,7 +88,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.log.format, LogFormat::Json);
 
     let args = ServeArgs {
-        listen: Some("127.0.0.1:2".parse().unwrap()),
+        listen: vec!["127.0.0.1:2".parse().unwrap()],
         demo: true,
         grace: Some(Duration::ZERO),
         concurrency: Some(Concurrency::clamped(7)),
@@ -112,6 +114,79 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
+fn several_addresses_are_one_list_in_a_file_and_in_arguments() {
+    let config = build(
+        "listen = ['127.0.0.1:1', 'http://localhost:2', 'unix:/run/cortado.sock']\nsocket_mode = '660'",
+    );
+    let config = config.unwrap();
+    let expected = "127.0.0.1:1, http://127.0.0.1:2, unix:/run/cortado.sock";
+    assert_eq!(
+        (config.listen.to_string().as_str(), config.socket_mode.to_string()),
+        (expected, "0660".into())
+    );
+    let line = ["cortado", "--listen", "127.0.0.1:3,unix:/a", "--listen", "[::1]:4"];
+    let CliCommand::Serve(args) = Cli::try_parse_from(line).unwrap().into_command() else {
+        panic!("serve was expected");
+    };
+    let config = Config::build(FileConfig::default(), &args).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3, unix:/a, [::1]:4");
+    for (bad, why) in [
+        ("listen = []", "at least one"),
+        ("listen = ['127.0.0.1:1', '127.0.0.1:1']", "twice"),
+        ("listen = ['unix:cortado.sock']", "absolute path"),
+        ("listen = 8080", "an address such as"),
+        ("socket_mode = '0888'", "octal"),
+        ("socket_mode = 600", "a string"),
+        ("http.trusted_proxies = ['proxy.local']", "\"unix\""),
+    ] {
+        let refused = FileConfig::parse(bad).unwrap_err();
+        assert!(refused.contains(why), "{bad}: {refused}");
+    }
+    let twice = ServeArgs { listen: vec!["unix:/a".parse().unwrap(); 2], ..ServeArgs::default() };
+    let refused = Config::build(FileConfig::default(), &twice).unwrap_err().to_string();
+    assert!(refused.contains("listen: unix:/a is listed twice"), "{refused}");
+}
+
+#[test]
+fn a_certificate_needs_both_files_and_its_limits_are_checked() {
+    for (bad, key) in [
+        ("[tls]\ncert = 'a'", "tls.key"),
+        ("[tls]\nkey = 'a'", "tls.cert"),
+        ("listen = 'https://127.0.0.1:1'", "listen"),
+        ("listen = ['127.0.0.1:1', 'https://127.0.0.1:2']", "listen"),
+        ("[tls]\nreload = '0s'", "tls.reload"),
+        ("[tls]\nhandshake_timeout = '0s'", "tls.handshake_timeout"),
+        ("[tls]\nmax_handshakes = 0", "tls.max_handshakes"),
+    ] {
+        let [problem] = &problems(bad)[..] else { panic!("one problem: {bad}") };
+        assert_eq!(problem.key, key, "{bad}: {problem:?}");
+    }
+    let tls = build("[tls]\ncert = 'a.crt'\nkey = 'a.key'").unwrap().tls.unwrap();
+    assert_eq!((tls.files.cert, tls.files.key), ("a.crt".into(), "a.key".into()));
+    // The files are checked when the server starts.
+    let dir = tempfile::tempdir().unwrap();
+    let [missing, empty] = ["missing", "empty"].map(|name| dir.path().join(name));
+    std::fs::write(&empty, "").unwrap();
+    for (cert, ca, key) in [
+        (Some(&missing), None, "tls.cert"),
+        (Some(&empty), None, "tls.cert"),
+        (None, Some(&missing), "handlers.http.ca_files"),
+        (None, Some(&empty), "handlers.http.ca_files"),
+    ] {
+        let mut file = FileConfig::default();
+        (file.tls.cert, file.tls.key) = (cert.cloned(), cert.map(|_| empty.clone()));
+        file.handlers.http.ca_files = ca.into_iter().cloned().collect();
+        let config = Config::build(file, &ServeArgs::default()).unwrap();
+        let Err(ConfigError::Invalid(wrong)) = config.check_environment() else {
+            panic!("{key} was to be refused");
+        };
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert_eq!(wrong[0].key, key, "{wrong:?}");
+        assert!(wrong[0].message.contains(dir.path().to_str().unwrap()), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_server_that_others_can_reach_needs_no_token_in_its_configuration() {
     for listen in ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:80"] {
         let config = build(&format!("listen = '{listen}'")).unwrap();
@@ -128,7 +203,7 @@ fn a_server_that_others_can_reach_needs_no_token_in_its_configuration() {
         ("192.168.1.5:80", true),
     ] {
         let config = build(&format!("listen = '{listen}'")).unwrap();
-        assert_eq!(is_reachable_by_others(config.listen), is_reachable, "{listen}");
+        assert_eq!(config.listen.reachable_by_others().is_some(), is_reachable, "{listen}");
     }
 }
 

@@ -29,7 +29,7 @@ pub struct HandlerSettings {
 pub enum RegisterError {
     /// The HTTP client could not be built.
     #[error("cannot set up the http kind")]
-    Http(#[from] reqwest::Error),
+    Http(#[from] http::HttpSetupError),
     /// The name of a built-in kind is invalid, which is a bug in this file.
     #[error(transparent)]
     Name(#[from] Invalid),

@@ -25,7 +25,7 @@ pub(crate) use json::json;
 pub use layers::base_path::{BasePath, mount};
 pub use layers::stack::{Access, Anonymous, wrap};
 pub use limits::HttpLimits;
-pub use server::accept::{bind, serve};
+pub use server::accept::serve;
 pub(crate) use state::Api;
 
 /// The router of all endpoints for programs. The caller merges it with the pages and adds the layers with [`wrap`].

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, redirect};
+use reqwest::{Certificate, Client, redirect};
 use tracing::warn;
 
 use super::guard::{Checked, Guard, RefusedTarget, Resolver};
@@ -14,6 +14,7 @@ use crate::engine::{Context, Handler};
 use crate::job::schema::Violation;
 use crate::job::{Json, Outcome};
 
+mod authorities;
 mod error_text;
 mod reply;
 mod request;
@@ -22,9 +23,10 @@ mod signer;
 #[cfg(test)]
 mod tests;
 
+pub use authorities::read_authorities;
 use error_text::describe;
 use request::HttpPayload;
-pub use settings::HttpSettings;
+pub use settings::{HttpSettings, SystemAuthorities};
 pub use signer::Signer;
 
 pub(super) const ABOUT: &str = "Sends an HTTP request. 2xx is success; 408, 425, 429 and 5xx are retried; \
@@ -63,14 +65,19 @@ impl Http {
     /// Builds the clients.
     ///
     /// # Errors
-    /// TLS cannot be set up.
-    pub fn new(settings: &HttpSettings) -> Result<Self, reqwest::Error> {
+    /// TLS cannot be set up, or a file of certificate authorities cannot be used.
+    pub fn new(settings: &HttpSettings) -> Result<Self, HttpSetupError> {
         // An error means that the embedding program has chosen a provider already, which is used then.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Guard::new(&settings.allow);
         let resolver = Arc::new(Resolver(guard.clone()));
-        let guarded = build(|| plain().dns_resolver(resolver.clone()))?;
-        let allowed = build(plain)?;
+        let mut authorities = Vec::new();
+        for path in &settings.ca_files {
+            authorities.extend(read_authorities(path).map_err(HttpSetupError::Authorities)?);
+        }
+        let system = settings.system_authorities;
+        let guarded = build(|| plain().dns_resolver(resolver.clone()), &authorities, system)?;
+        let allowed = build(plain, &authorities, system)?;
         Ok(Http { settings: settings.clone(), guard, guarded, allowed })
     }
 
@@ -125,15 +132,35 @@ fn plain() -> reqwest::ClientBuilder {
         .user_agent(concat!("cortado/", env!("CARGO_PKG_VERSION")))
 }
 
-/// Builds a client with the system's certificates. Without any, plain HTTP still works and HTTPS is refused.
-fn build(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<Client, reqwest::Error> {
-    builder().build().or_else(|error| {
-        warn!(
-            error = describe(error),
-            "no system certificates found, the http kind will refuse HTTPS"
-        );
-        builder().tls_certs_only([]).build()
-    })
+/// Why the clients cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpSetupError {
+    /// The HTTP library cannot be set up.
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+    /// A file of certificate authorities cannot be used.
+    #[error("{0}")]
+    Authorities(String),
+}
+
+/// Builds a client that trusts these certificate authorities and, unless they are to be ignored, those of the system. If
+/// there is none at all, plain HTTP still works and HTTPS is refused.
+fn build(
+    builder: impl Fn() -> reqwest::ClientBuilder,
+    authorities: &[Certificate],
+    system: SystemAuthorities,
+) -> Result<Client, reqwest::Error> {
+    let own = || authorities.iter().cloned();
+    match system {
+        SystemAuthorities::Ignored => builder().tls_certs_only(own()).build(),
+        SystemAuthorities::Trusted => builder().tls_certs_merge(own()).build().or_else(|error| {
+            warn!(
+                error = describe(error),
+                "no system certificates found, the http kind will refuse HTTPS"
+            );
+            builder().tls_certs_only(own()).build()
+        }),
+    }
 }
 
 /// The outcome of a request without an answer: a retry, unless the guard refused the target.

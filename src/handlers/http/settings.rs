@@ -1,6 +1,9 @@
 //! The configuration of the `http` kind.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::signer::Signer;
 use crate::handlers::guard::Rule;
@@ -18,6 +21,21 @@ pub struct HttpSettings {
     pub signer: Option<Signer>,
     /// Addresses that may be reached although they are not public.
     pub allow: Vec<Rule>,
+    /// PEM files with certificate authorities that sign the certificates of targets.
+    pub ca_files: Vec<PathBuf>,
+    /// Whether those of the system are trusted as well.
+    pub system_authorities: SystemAuthorities,
+}
+
+/// Whether the certificate authorities of the system are trusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SystemAuthorities {
+    /// They are, in addition to those of `ca_files`.
+    #[default]
+    Trusted,
+    /// Only those of `ca_files` are.
+    Ignored,
 }
 
 impl Default for HttpSettings {
@@ -28,6 +46,8 @@ impl Default for HttpSettings {
             max_retry_after: Duration::from_secs(3_600),
             signer: None,
             allow: Vec::new(),
+            ca_files: Vec::new(),
+            system_authorities: SystemAuthorities::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::http::Problem;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::header_list::at_most_one;
 use crate::http::layers::login_limiter::LoginFailure;
-use crate::http::layers::session::BrowserScheme;
+use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::{Actor, Secret, UserName};
 
 /// What a client has to send.
@@ -79,7 +79,7 @@ impl Authenticator {
             return None;
         }
         let path = cookie_path(parts.extensions.get::<Address>());
-        let place = CookiePlace { path: &path, scheme: BrowserScheme::of(&parts.headers) };
+        let place = CookiePlace { path: &path, scheme: ConnectionScheme::of(&parts.extensions) };
         let secret = SecretHash::of(self.cookie()?.secret_of(&parts.headers, place)?);
         let table = self.table();
         let (session, _) = table.live_session(&secret, self.engine.0.now(), self.limits())?;

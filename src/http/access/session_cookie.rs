@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 
 use crate::access::SigningKey;
 use crate::http::layers::cookies::cookies;
-use crate::http::layers::session::BrowserScheme;
+use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::Secret;
 
 /// The beginning of the name of the cookie.
@@ -23,7 +23,7 @@ pub struct CookiePlace<'a> {
     /// The base path of the server without a slash at its end, except for `/` itself.
     pub path: &'a str,
     /// How the browser reaches the server.
-    pub scheme: BrowserScheme,
+    pub scheme: ConnectionScheme,
 }
 
 impl SessionCookie {
@@ -55,9 +55,9 @@ impl SessionCookie {
     /// The name, with the prefix that makes browsers enforce what the attributes say.
     fn name(&self, place: CookiePlace<'_>) -> String {
         let prefix = match place.scheme {
-            BrowserScheme::Http => "",
-            BrowserScheme::Https if place.path == "/" => "__Host-",
-            BrowserScheme::Https => "__Secure-",
+            ConnectionScheme::Http => "",
+            ConnectionScheme::Https if place.path == "/" => "__Host-",
+            ConnectionScheme::Https => "__Secure-",
         };
         format!("{prefix}{}", self.name)
     }
@@ -74,8 +74,8 @@ pub fn has_session_cookie(headers: &HeaderMap) -> bool {
 /// Scripts cannot read the cookie, and requests of other sites' pages do not carry it, except for links.
 fn attributes(place: CookiePlace<'_>) -> String {
     let secure = match place.scheme {
-        BrowserScheme::Https => "; Secure",
-        BrowserScheme::Http => "",
+        ConnectionScheme::Https => "; Secure",
+        ConnectionScheme::Http => "",
     };
     format!("; Path={}; HttpOnly; SameSite=Lax{secure}", place.path)
 }
@@ -91,14 +91,14 @@ mod tests {
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookie).unwrap())])
     }
 
-    fn place(path: &str, scheme: BrowserScheme) -> CookiePlace<'_> {
+    fn place(path: &str, scheme: ConnectionScheme) -> CookiePlace<'_> {
         CookiePlace { path, scheme }
     }
 
     #[test]
     fn the_name_says_how_the_cookie_is_protected() {
         let cookie = SessionCookie::of_store(&SigningKey::from_bytes([1; 32]));
-        let (http, https) = (BrowserScheme::Http, BrowserScheme::Https);
+        let (http, https) = (ConnectionScheme::Http, ConnectionScheme::Https);
         for (place, prefix, attributes) in [
             (place("/", http), "cortado-session-", "; Path=/; HttpOnly; SameSite=Lax"),
             (place("/x", http), "cortado-session-", "; Path=/x; HttpOnly; SameSite=Lax"),
@@ -123,9 +123,9 @@ mod tests {
     #[test]
     fn over_https_only_a_cookie_that_was_set_over_https_counts() {
         let cookie = SessionCookie::of_store(&SigningKey::from_bytes([1; 32]));
-        let plain = cookie.opening(&"s3cret".into(), 60, place("/", BrowserScheme::Http));
+        let plain = cookie.opening(&"s3cret".into(), 60, place("/", ConnectionScheme::Http));
         let plain = with(plain.split(';').next().unwrap());
-        assert_eq!(cookie.secret_of(&plain, place("/", BrowserScheme::Https)), None);
+        assert_eq!(cookie.secret_of(&plain, place("/", ConnectionScheme::Https)), None);
         assert!(!has_session_cookie(&with("cortado-flash=job-deleted.7")));
     }
 }

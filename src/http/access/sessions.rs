@@ -15,7 +15,7 @@ use crate::access::{AccessCommand, NewSession, NoRandomness, SecretHash, Session
 use crate::engine::{AccessError, StoreError};
 use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::LoginFailure;
-use crate::http::layers::session::BrowserScheme;
+use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::Secret;
 
 /// The browser that logs in or out.
@@ -26,7 +26,7 @@ pub struct BrowserVisit {
     /// What the browser calls itself.
     pub browser: String,
     path: String,
-    scheme: BrowserScheme,
+    scheme: ConnectionScheme,
 }
 
 impl BrowserVisit {
@@ -38,7 +38,7 @@ impl BrowserVisit {
             client: client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0.ip()),
             browser: browser.unwrap_or_default().to_owned(),
             path: cookie_path(parts.extensions.get::<Address>()),
-            scheme: BrowserScheme::of(&parts.headers),
+            scheme: ConnectionScheme::of(&parts.extensions),
         }
     }
 

@@ -12,6 +12,8 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{Method, Uri, request};
 use axum::middleware::{self, Next};
 
+use crate::http::server::connection_scheme::ConnectionScheme;
+
 /// The first segments of the server's own paths. A base path that begins with one of them would be ambiguous.
 pub const OWN: [&str; 15] = [
     "api",
@@ -88,6 +90,7 @@ struct AddressParts {
     /// Path and query below the base, without the leading slash.
     below: String,
     method: Method,
+    scheme: ConnectionScheme,
 }
 
 /// The longest request URL that a response repeats, in bytes.
@@ -112,6 +115,11 @@ impl Address {
         let below = self.0.below.as_str();
         let path = below.split('?').next().unwrap_or_default();
         [below, path].into_iter().find(|it| it.len() <= MAX_REPEATED_URL).unwrap_or_default()
+    }
+
+    /// The scheme with which the client reaches the server.
+    pub fn scheme(&self) -> ConnectionScheme {
+        self.0.scheme
     }
 
     /// Whether a browser may repeat the request without asking the user.
@@ -145,7 +153,8 @@ pub fn mount(router: Router, base: &BasePath) -> Router {
             let below = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
             // A URL with two leading slashes would name another host.
             let below = below.trim_start_matches('/').to_owned();
-            let parts = AddressParts { base, below, method: request.method().clone() };
+            let scheme = ConnectionScheme::of(request.extensions());
+            let parts = AddressParts { base, below, method: request.method().clone(), scheme };
             request.extensions_mut().insert(Address(Arc::new(parts)));
             next.run(request).await
         }

@@ -10,7 +10,6 @@ pub mod login_limiter;
 pub mod request_body;
 pub mod safe_headers;
 pub mod sender;
-pub mod session;
 pub mod stack;
 pub mod unread;
 pub mod url_encoding;

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -36,6 +36,7 @@ use crate::http::api::query::asks_to_wait;
 use crate::http::external::ExternalLogins;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
+use crate::http::server::host_header::ReplacedHost;
 use crate::http::server::{date, request_id};
 use crate::http::{HttpLimits, Problem};
 use crate::job::Secret;
@@ -159,6 +160,10 @@ impl Gate {
             return Ok(None);
         }
         check_host(&self.access.hosts, uri, headers).map_err(refuse)?;
+        if let Some(ReplacedHost(host)) = parts.extensions.get() {
+            let headers = HeaderMap::from_iter([(header::HOST, host.clone())]);
+            check_host(&self.access.hosts, uri, &headers).map_err(refuse)?;
+        }
         let principal = self.authorize(parts).await?;
         if headers.contains_key(header::UPGRADE) {
             check_origin(&self.access.trusted_origins, uri, headers).map_err(refuse)?;

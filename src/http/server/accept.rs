@@ -2,6 +2,7 @@
 //! and a stop that lets active requests finish and does not wait for idle connections.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -19,7 +20,6 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,13 +29,18 @@ use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
 use super::access_log::{AccessEntry, AccessLog};
 use super::address_counts::AddressShare;
-use super::client_address::{ThroughTrustedProxy, client_address, is_trusted};
+use super::client_address::{ThroughTrustedProxy, is_trusted};
+use super::client_stream::ClientStream;
+use super::connection_scheme::ConnectionScheme;
 use super::connections::{Connections, send_refusal};
+use super::forwarded::RequestOrigin;
 use super::host_header;
 use super::in_flight::{InFlightRequests, RequestGuard};
 use super::lingering_close::LingeringClose;
+use super::listener::{AcceptedConnection, AcceptedStream, Listener, set_connection_options};
 use super::problem_responses::{ProblemResponses, RawResponse};
 use super::request_id::{NewRequestId, remove_unusable};
+use super::tls::{HandshakeError, TlsServer};
 use super::unread_request::{TrackedBody, UnreadRequest};
 use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
@@ -57,86 +62,107 @@ pub struct ConnectionSlot {
 /// A connection as hyper uses it.
 pub type HttpConnection = LingeringClose<ProblemResponses<WriteTimeout>>;
 
-/// Opens a listener. Its connections get small send buffers, so that a subscriber that does not read holds only a
-/// fraction of the kernel memory that it would hold by default.
-///
-/// # Errors
-/// The address cannot be bound.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?; // a restart must not wait for the last process's connections
-    // Accepted connections inherit both options. Keepalive detects a peer that disappeared silently, after hours, even
-    // if an idle stream (a followed log) writes nothing to it.
-    socket.set_send_buffer_size(64 * 1_024)?;
-    socket.set_keepalive(true)?;
-    socket.bind(address)?;
-    socket.listen(4_096)
-}
-
-/// Serves until the stop begins, closes the listener, and returns when the last active request has its response
+/// Serves until the stop begins, closes the listeners, and returns when the last active request has its response
 /// (limited by [`HttpLimits::request_timeout`]). WebSockets and endless responses continue under `shutdown.connections`. An
 /// error of `accept` never ends the loop.
-///
-/// # Errors
-/// The listener has no address.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     router: Router,
     limits: HttpLimits,
     access_log: AccessLog,
     shutdown: Shutdown,
-) -> io::Result<()> {
-    let address = listener.local_addr()?;
+) {
     // The connections that still speak HTTP. One that became a WebSocket is no longer among them.
     let speaking = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let limits = Arc::new(limits);
     let connections = Arc::new(Connections::default());
-    let accept = async {
+    let accept_all = async {
+        let mut last = 0;
         loop {
             pass(Part::Listener);
             // Waiting for a slot before `accept` leaves further connections in the kernel's listen queue.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            let (stream, address) = accept(&listener).await;
+            let AcceptedConnection { stream, peer } = accept(&listeners, &mut last).await;
+            let address = peer.address(&limits.trusted_proxies);
             let share = match connections.admit(address.ip(), &limits) {
                 Ok(share) => share,
                 Err(problem) => {
                     let client = address.ip().to_canonical();
-                    match connections.refusal_permit() {
-                        Some(refusal_permit) => {
-                            let refusal =
-                                send_refusal(stream, problem, client, access_log, refusal_permit);
-                            shutdown.connections.spawn(refusal);
-                        }
-                        None => access_log.refused(client, None),
-                    }
+                    let refusal = refuse(stream, problem, client, access_log, &connections);
+                    refusal.map(|refusal| shutdown.connections.spawn(refusal));
                     continue;
                 }
             };
             let slot = ConnectionSlot { connection: Arc::new((slot, share)), proxied: None };
             let speaks = speaking.token();
+            let is_trusted = peer.is_trusted(&limits.trusted_proxies);
             let (limits, connections) = (limits.clone(), connections.clone());
-            let context = ConnectionContext { address, limits, access_log, connections };
-            let peer = Peer { stream, context, slot, speaks };
-            shutdown.connections.spawn(connection(peer, router.clone(), shutdown.clone()));
+            let scheme = stream.scheme();
+            let context =
+                ConnectionContext { address, is_trusted, scheme, limits, access_log, connections };
+            let accepted = CountedConnection { stream, context, slot, speaks };
+            shutdown.connections.spawn(connection(accepted, router.clone(), shutdown.clone()));
         }
     };
+    let tls: Vec<_> = listeners.iter().filter_map(Listener::tls).cloned().collect();
     tokio::select! {
         () = shutdown.draining.cancelled() => {}
-        () = accept => {}
+        () = accept_all => {}
+        () = reload_certificates(tls) => {}
     }
-    drop(listener);
+    let addresses = listeners.iter().map(|listener| listener.address().to_string());
+    let addresses = addresses.collect::<Vec<_>>().join(", ");
+    drop(listeners);
     speaking.close();
-    tracing::info!(%address, connections = speaking.len(), "stopped listening");
+    tracing::info!(%addresses, connections = speaking.len(), "stopped listening");
     speaking.wait().await;
-    Ok(())
 }
 
-/// Accepts the next connection. Errors of a single connection are ignored. If the process is out of file descriptors or
-/// memory, it waits, so that the loop does not spin.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// Refuses a connection. Returns the task that tells the client why, if it can be told.
+fn refuse(
+    stream: AcceptedStream,
+    problem: Problem,
+    client: IpAddr,
+    access_log: AccessLog,
+    connections: &Connections,
+) -> Option<impl Future<Output = ()> + Send + 'static> {
+    let stream = match stream {
+        AcceptedStream::Tcp(stream, None) => Some(ClientStream::Tcp(stream)),
+        AcceptedStream::Unix(stream) => Some(ClientStream::Unix(stream)),
+        // A handshake would cost more than a refusal may.
+        AcceptedStream::Tcp(_, Some(_)) => None,
+    };
+    let permitted = stream.and_then(|stream| Some((stream, connections.refusal_permit()?)));
+    if permitted.is_none() {
+        access_log.refused(client, None);
+    }
+    permitted.map(|(stream, permit)| send_refusal(stream, problem, client, access_log, permit))
+}
+
+/// Reads the certificate of the listeners again when it changes. All of them share one. Never ends.
+async fn reload_certificates(tls: Vec<Arc<TlsServer>>) {
+    match tls.first() {
+        Some(tls) => tls.reload_when_changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Accepts the next connection of any listener, beginning with the one after `last`, so that none has to wait for another.
+/// Errors of a single connection are ignored. If the process is out of file descriptors or memory, it waits, so that the
+/// loop does not spin.
+async fn accept(listeners: &[Listener], last: &mut usize) -> AcceptedConnection {
     loop {
-        match listener.accept().await {
+        let accepted = poll_fn(|context| {
+            for _ in listeners {
+                *last = (*last + 1) % listeners.len();
+                if let Poll::Ready(accepted) = listeners[*last].poll_accept(context) {
+                    return Poll::Ready(accepted);
+                }
+            }
+            Poll::Pending
+        });
+        match accepted.await {
             Ok(accepted) => return accepted,
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -157,9 +183,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// A connection that was just accepted.
-struct Peer {
-    stream: TcpStream,
+/// A connection that was just accepted and counted.
+struct CountedConnection {
+    stream: AcceptedStream,
     context: ConnectionContext,
     slot: ConnectionSlot,
     /// Counts the connection among those that `serve` waits for at the stop.
@@ -170,22 +196,39 @@ struct Peer {
 #[derive(Clone)]
 struct ConnectionContext {
     address: SocketAddr,
+    /// Whether it comes from a trusted proxy.
+    is_trusted: bool,
+    scheme: ConnectionScheme,
     limits: Arc<HttpLimits>,
     access_log: AccessLog,
     connections: Arc<Connections>,
 }
 
 impl ConnectionContext {
-    /// Returns the client of a request, and adds it to the request's extensions.
+    /// Returns the client of a request, and adds it and the scheme to the request's extensions. If a trusted proxy reports
+    /// the host that the client asked for, it replaces that of the request.
     fn identify(&self, request: &mut Request<Incoming>) -> IpAddr {
-        let proxies = &self.limits.trusted_proxies;
-        let client = client_address(self.address.ip(), request.headers(), proxies);
-        let address = SocketAddr::new(client, self.address.port());
+        let client = self.address.ip().to_canonical();
+        let mut origin = RequestOrigin { client, scheme: self.scheme, host: None };
+        let mut host = None;
+        if self.is_trusted {
+            let proxies = &self.limits.trusted_proxies;
+            let reported = RequestOrigin::reported(origin, request.headers(), proxies);
+            host = reported.host.map(str::to_owned);
+            origin = RequestOrigin { host: None, ..reported };
+        }
+        if let Some(host) = host
+            && let Err(problem) = host_header::replace(request, &host)
+        {
+            request.extensions_mut().insert(RefusedRequest(problem));
+        }
+        let address = SocketAddr::new(origin.client, self.address.port());
         request.extensions_mut().insert(ConnectInfo(address));
-        if is_trusted(proxies, self.address.ip()) {
+        request.extensions_mut().insert(origin.scheme);
+        if self.is_trusted {
             request.extensions_mut().insert(ThroughTrustedProxy);
         }
-        client
+        origin.client
     }
 
     /// Counts an active request of a client behind a trusted proxy. If the client already has too many, the request is
@@ -193,7 +236,7 @@ impl ConnectionContext {
     fn admit(&self, request: &mut Request<Incoming>, client: IpAddr) -> Option<Arc<AddressShare>> {
         let proxies = &self.limits.trusted_proxies;
         // Clients without a proxy are counted by their connections, and proxies are not counted.
-        let is_proxied = is_trusted(proxies, self.address.ip()) && !is_trusted(proxies, client);
+        let is_proxied = self.is_trusted && !is_trusted(proxies, client);
         if !is_proxied {
             return None;
         }
@@ -213,12 +256,13 @@ impl ConnectionContext {
 pub struct RefusedRequest(pub Problem);
 
 fn connection(
-    peer: Peer,
+    accepted: CountedConnection,
     router: Router,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Peer { stream, context, slot, speaks } = peer;
-    let ConnectionContext { address, limits, access_log, connections } = context.clone();
+    let CountedConnection { stream, context, slot, speaks } = accepted;
+    let ConnectionContext { address, limits, access_log, connections, .. } = context.clone();
+    let context_for_opening = context.clone();
     // Cancelled when an endless response begins. From then on, the connection is treated like a WebSocket.
     let streaming = CancellationToken::new();
     let stream_began = streaming.clone();
@@ -232,12 +276,12 @@ fn connection(
         let guard = counter.begin();
         let (stream_began, rates, unread) = (stream_began.clone(), rates.clone(), tracked.clone());
         unread.clear();
-        let client = context.identify(&mut request);
-        let entry = context.access_log.begin(&request, client);
-        let proxied = context.admit(&mut request, client);
         if let Err(problem) = host_header::check(&request) {
             request.extensions_mut().insert(RefusedRequest(problem));
         }
+        let client = context.identify(&mut request);
+        let entry = context.access_log.begin(&request, client);
+        let proxied = context.admit(&mut request, client);
         let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
         request.extensions_mut().insert(slot);
         request.extensions_mut().insert(context.connections.clone());
@@ -278,9 +322,11 @@ fn connection(
     let (bound, last_bytes, linger) = (limits.request_timeout, limits.last_bytes, limits.linger);
     let bounds = limits.write_bounds();
     async move {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
+        if let Err(error) = set_connection_options(&stream) {
+            tracing::debug!(%address, %error, "cannot set the options of a connection");
         }
+        let opening = open(stream, &context_for_opening, last_bytes, &shutdown);
+        let Some(stream) = opening.await else { return };
         let stream = WriteTimeout::new(stream, bounds, min_rate, connections);
         let client = address.ip().to_canonical();
         let stream = ProblemResponses::new(stream, access_log, client, unread.clone());
@@ -319,9 +365,56 @@ fn connection(
     }
 }
 
+/// Performs the handshake if the connection uses TLS. Returns `None` if the connection cannot be used. When the server
+/// stops, the handshake may take only a moment longer, like the head of a request.
+async fn open(
+    stream: AcceptedStream,
+    context: &ConnectionContext,
+    last_bytes: Duration,
+    shutdown: &Shutdown,
+) -> Option<ClientStream> {
+    let (stream, tls) = match stream {
+        AcceptedStream::Tcp(stream, None) => return Some(ClientStream::Tcp(stream)),
+        AcceptedStream::Unix(stream) => return Some(ClientStream::Unix(stream)),
+        AcceptedStream::Tcp(stream, Some(tls)) => (stream, tls),
+    };
+    let ConnectionContext { address, limits, access_log, connections, .. } = context;
+    let client = address.ip().to_canonical();
+    let stopped = async {
+        shutdown.draining.cancelled().await;
+        tokio::time::sleep(last_bytes).await;
+    };
+    let handshake = tokio::select! {
+        handshake = tls.accept(stream, client, limits) => handshake,
+        () = stopped => return None,
+    };
+    match handshake {
+        Ok(stream) => return Some(ClientStream::Tls(Box::new(stream))),
+        Err(HandshakeError::PlainHttp(stream)) => {
+            let detail = "this address accepts only TLS; use https://";
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail);
+            match connections.refusal_permit() {
+                Some(permit) => send_refusal(stream, problem, client, *access_log, permit).await,
+                None => access_log.refused(client, None),
+            }
+        }
+        Err(HandshakeError::TooMany) => {
+            access_log.refused(client, None);
+            connections.count_handshake_refused(client);
+        }
+        Err(HandshakeError::TimedOut) => {
+            tracing::debug!(%address, "the TLS handshake took longer than tls.handshake_timeout");
+        }
+        Err(HandshakeError::Failed(error)) => {
+            tracing::debug!(%address, %error, "the TLS handshake failed");
+        }
+    }
+    None
+}
+
 /// Tells a client that the head of its request did not arrive in time.
 async fn send_head_timeout(
-    mut stream: TcpStream,
+    mut stream: ClientStream,
     access_log: AccessLog,
     client: IpAddr,
     within: Duration,

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -95,6 +94,17 @@ impl Connections {
         }
     }
 
+    /// Counts a connection that was closed because too many TLS handshakes were under way.
+    pub fn count_handshake_refused(&self, client: IpAddr) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(more) = self.refused_warnings.due(Instant::now()) {
+            tracing::warn!(
+                %client, not_logged = more,
+                "closed a connection: tls.max_handshakes are under way, or a quarter of them from its address"
+            );
+        }
+    }
+
     /// Returns a permit to send a response to a refused client, unless too many are being sent.
     pub fn refusal_permit(&self) -> Option<OwnedSemaphorePermit> {
         self.refusal_permits.clone().try_acquire_owned().ok()
@@ -125,7 +135,8 @@ impl Connections {
         self.open.total()
     }
 
-    /// The number of connections, and of requests through proxies, refused because their address had too many.
+    /// The number of connections, and of requests through proxies, refused because their address, or for TLS handshakes
+    /// the server, had too many.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -138,7 +149,7 @@ impl Connections {
 
 /// Sends a client the reason why it is refused, and closes the connection. The client's request is not parsed.
 pub async fn send_refusal(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     problem: Problem,
     client: IpAddr,
     access_log: AccessLog,

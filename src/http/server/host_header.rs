@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 
 use axum::http::header::HOST;
-use axum::http::{Request, StatusCode, Uri, Version};
+use axum::http::{HeaderValue, Request, StatusCode, Uri, Version};
 
 use crate::http::Problem;
 
@@ -35,6 +35,30 @@ pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
         Some(false) => refuse("the `host` header differs from the host in the URL"),
         Some(true) | None => Ok(()),
     }
+}
+
+/// In the extensions of a request whose host was replaced by [`replace`]: the host that the proxy asked for.
+#[derive(Debug, Clone)]
+pub struct ReplacedHost(pub HeaderValue);
+
+/// Replaces the host of a request by the one that a trusted proxy reports, so that everything after this sees the host
+/// that the client asked for. The replaced one becomes a [`ReplacedHost`].
+///
+/// # Errors
+/// 400 `invalid_host`, if what the proxy reports is no host.
+pub fn replace<B>(request: &mut Request<B>, host: &str) -> Result<(), Problem> {
+    let value = HeaderValue::from_str(host).ok().filter(|_| is_valid(host)).ok_or_else(|| {
+        let detail =
+            "the host that the proxy reports is not a host name or address with an optional port";
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_host", detail)
+    })?;
+    if request.uri().authority().is_none()
+        && let Some(replaced) = request.headers_mut().insert(HOST, value)
+        && replaced != host
+    {
+        request.extensions_mut().insert(ReplacedHost(replaced));
+    }
+    Ok(())
 }
 
 /// Whether the absolute URL of a request is for this host; `None` if the URL has no host.
@@ -82,8 +106,6 @@ fn split(text: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     fn checked(version: Version, url: &str, hosts: &[&str]) -> bool {

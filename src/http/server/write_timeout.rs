@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::client_stream::ClientStream;
 use super::connections::Connections;
 use super::write_rate::{TooSlow, WriteBounds, WriteRate};
 
@@ -42,7 +42,7 @@ pub struct RequiredRate(pub u64);
 
 /// A connection with a timeout for writes.
 pub struct WriteTimeout {
-    stream: TcpStream,
+    stream: ClientStream,
     bounds: WriteBounds,
     min_rate: MinRate,
     rate: WriteRate,
@@ -55,7 +55,7 @@ pub struct WriteTimeout {
 impl WriteTimeout {
     /// Wraps a connection. The current value of `min_rate` replaces the rate in `bounds`.
     pub fn new(
-        stream: TcpStream,
+        stream: ClientStream,
         bounds: WriteBounds,
         min_rate: MinRate,
         connections: Arc<Connections>,
@@ -65,7 +65,7 @@ impl WriteTimeout {
     }
 
     /// Returns the connection.
-    pub fn into_inner(self) -> TcpStream {
+    pub fn into_inner(self) -> ClientStream {
         self.stream
     }
 
@@ -98,10 +98,10 @@ impl WriteTimeout {
     }
 
     fn give_up(&self, why: TooSlow) -> io::Error {
-        self.connections.count_too_slow(self.stream.peer_addr().ok(), why);
+        self.connections.count_too_slow(self.stream.peer_address(), why);
         // A reset frees the kernel's send buffer at once, and the client cannot mistake half a response for a whole
-        // one. If the connection is already gone, there is nothing to reset.
-        let _ = self.stream.set_zero_linger();
+        // one.
+        self.stream.reset_on_close();
         let text = match why {
             TooSlow::NoProgress => "the client reads nothing",
             TooSlow::BelowRate => "the client reads less than the minimum rate",

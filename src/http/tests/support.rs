@@ -18,7 +18,9 @@ use crate::clock::SystemClock;
 use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::layers::auth::Hosts;
 use crate::http::server::access_log::AccessLog;
-use crate::http::{Access, Anonymous, HttpLimits, bind, router, serve, wrap};
+use crate::http::server::listener::{BoundAddress, Listener};
+use crate::http::server::tls::TlsServer;
+use crate::http::{Access, Anonymous, HttpLimits, router, serve, wrap};
 use crate::job::{Kind, Outcome, Schema};
 use crate::shutdown::{Shutdown, StopBounds, StopReport};
 use crate::store::memory::MemoryStore;
@@ -32,6 +34,10 @@ pub struct Setup {
     pub stream_capacity: usize,
     /// The address to listen on; a free port unless a test restarts a server.
     pub address: SocketAddr,
+    /// The TLS of that address.
+    pub tls: Option<Arc<TlsServer>>,
+    /// Additional listeners.
+    pub listeners: Vec<Listener>,
     /// Additional routes, below `/test/`.
     pub more: Router,
 }
@@ -51,6 +57,8 @@ impl Default for Setup {
             store: store_with(store::StoreLimits::default()),
             stream_capacity: 1_024,
             address: ([127, 0, 0, 1], 0).into(),
+            tls: None,
+            listeners: Vec::new(),
             more: Router::new(),
         }
     }
@@ -64,7 +72,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub engine: Engine,
     pub shutdown: Shutdown,
-    pub serving: JoinHandle<std::io::Result<()>>,
+    pub serving: JoinHandle<()>,
     /// Each permit lets one job of the kind `hold` finish.
     pub gate: Arc<Semaphore>,
 }
@@ -114,10 +122,12 @@ impl Server {
         let app = router(engine.clone(), setup.limits.clone()).merge(setup.more);
         let app = wrap(app, engine.clone(), &setup.limits, setup.access, |_, _, response| response);
         let app = app.unwrap();
-        let listener = bind(setup.address).unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = Listener::tcp(setup.address, setup.tls).unwrap();
+        let BoundAddress::Network(_, address) = listener.address() else { panic!("no address") };
+        let mut listeners = vec![listener];
+        listeners.extend(setup.listeners);
         let (log, stop) = (AccessLog::default(), shutdown.clone());
-        let serving = tokio::spawn(serve(listener, app, setup.limits, log, stop));
+        let serving = tokio::spawn(serve(listeners, app, setup.limits, log, stop));
         Server { address, engine, shutdown, serving, gate }
     }
 
@@ -186,7 +196,7 @@ impl Server {
     /// Stops the server as the binary does, and waits until everything has ended.
     pub async fn stop(self) -> StopReport {
         let Server { engine, serving, .. } = self;
-        let requests = async { serving.await.unwrap().unwrap() };
+        let requests = async { serving.await.unwrap() };
         within(engine.stop(&StopBounds::default(), requests)).await
     }
 }

@@ -24,8 +24,7 @@ impl SubmitEndpoint {
     pub fn of(headers: &HeaderMap, address: &Address) -> SubmitEndpoint {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST.as_str()).unwrap_or("127.0.0.1:8080");
-        let https = text("x-forwarded-proto") == Some("https");
-        let scheme = if https { "https" } else { "http" };
+        let scheme = address.scheme().as_str();
         let url = format!("{scheme}://{host}{}", address.url("api/v1/jobs"));
         SubmitEndpoint {
             url,

@@ -251,7 +251,7 @@ async fn every_route_is_open_to_exactly_the_roles_of_the_table() {
     for (method, path, status, code) in [
         ("PATCH", "/api/v1/jobs", 405, "wrong_method"),
         ("PUT", "/jobs", 405, "wrong_method"),
-        ("GET", "/nowhere", 404, "no_such_path"),
+        ("GET", "/api/nowhere", 404, "no_such_path"),
         ("GET", "/api/v1/nowhere", 404, "no_such_path"),
     ] {
         let request = Request::builder().method(method).uri(path);

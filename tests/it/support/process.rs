@@ -116,6 +116,17 @@ impl Command {
         out: Stdio,
         err: Stdio,
     ) -> Command {
+        Command::changed(program, args, |command| {
+            command.envs(fault.map(|fault| ("CORTADO_FAULT", fault))).stdout(out).stderr(err);
+        })
+    }
+
+    /// Like `of`, with a change of the environment or of the descriptors that the process gets.
+    pub fn changed(
+        program: &str,
+        args: &[&str],
+        change: impl FnOnce(&mut tokio::process::Command),
+    ) -> Command {
         // Children inherit ignored signals, and the tests may run under a program that ignores some, such as `nohup`.
         let mut command = tokio::process::Command::new("env");
         command.args(["--default-signal", "sh", "-c", "exec \"$0\" \"$@\"", program]);
@@ -126,9 +137,9 @@ impl Command {
             command.env_remove(name);
         }
         command.env("PATH", tools::path());
-        command.envs(fault.map(|fault| ("CORTADO_FAULT", fault)));
-        let pipes = command.stdin(Stdio::null()).stdout(out).stderr(err);
-        let spawned = pipes.args(args).kill_on_drop(true).spawn();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        change(&mut command);
+        let spawned = command.args(args).kill_on_drop(true).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
         let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap());
         drop(command); // closes this process's copies of the pipes

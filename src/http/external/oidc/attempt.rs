@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::OidcError;
 use crate::http::layers::cookies::cookies;
-use crate::http::layers::session::BrowserScheme;
+use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::Time;
 
 /// A login that began and has not ended.
@@ -64,7 +64,7 @@ impl AttemptKey {
         &self,
         attempt: &Attempt,
         now: Time,
-        scheme: BrowserScheme,
+        scheme: ConnectionScheme,
     ) -> Option<String> {
         let (name, value) = (cookie_name(&attempt.state, scheme)?, self.seal(attempt)?);
         let age = attempt.until.since(now).as_secs();
@@ -81,7 +81,7 @@ impl AttemptKey {
         headers: &HeaderMap,
         state: &str,
         now: Time,
-        scheme: BrowserScheme,
+        scheme: ConnectionScheme,
     ) -> Result<Attempt, OidcError> {
         let name = cookie_name(state, scheme).ok_or(OidcError::Expired)?;
         let mut sealed = cookies(headers).filter(|(given, _)| *given == name);
@@ -99,27 +99,27 @@ impl AttemptKey {
 }
 
 /// The `Set-Cookie` header that removes the attempt, so that it is used only once.
-pub(super) fn removal(state: &str, scheme: BrowserScheme) -> Option<String> {
+pub(super) fn removal(state: &str, scheme: ConnectionScheme) -> Option<String> {
     Some(format!("{}=; Max-Age=0{}", cookie_name(state, scheme)?, attributes(scheme)))
 }
 
 /// The name of the cookie. It depends on the state, so that logins in two tabs do not disturb each other. Over HTTPS, the
 /// prefix prevents other hosts of the domain from setting it (RFC 6265bis, 4.1.3.2).
-fn cookie_name(state: &str, scheme: BrowserScheme) -> Option<String> {
+fn cookie_name(state: &str, scheme: ConnectionScheme) -> Option<String> {
     let beginning = state.get(..8)?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let prefix = match scheme {
-        BrowserScheme::Https => "__Host-",
-        BrowserScheme::Http => "",
+        ConnectionScheme::Https => "__Host-",
+        ConnectionScheme::Http => "",
     };
     beginning.bytes().all(is_plain).then(|| format!("{prefix}cortado-oidc-{beginning}"))
 }
 
 /// Scripts cannot read the cookie. The provider's redirect is a link of another site, which `Lax` allows.
-fn attributes(scheme: BrowserScheme) -> &'static str {
+fn attributes(scheme: ConnectionScheme) -> &'static str {
     match scheme {
-        BrowserScheme::Https => "; Path=/; HttpOnly; SameSite=Lax; Secure",
-        BrowserScheme::Http => "; Path=/; HttpOnly; SameSite=Lax",
+        ConnectionScheme::Https => "; Path=/; HttpOnly; SameSite=Lax; Secure",
+        ConnectionScheme::Http => "; Path=/; HttpOnly; SameSite=Lax",
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
         let now = Time::of(std::time::SystemTime::now());
         let until = now.after(Duration::from_secs(600));
         let (key, other_key) = (AttemptKey::new(b"one").unwrap(), AttemptKey::new(b"two").unwrap());
-        let http = BrowserScheme::Http;
+        let http = ConnectionScheme::Http;
         let set = key.cookie(&attempt(until), now, http).unwrap();
         let (cookie, attributes) = set.split_once("; ").unwrap();
         assert_eq!(attributes, "Max-Age=600; Path=/; HttpOnly; SameSite=Lax");
@@ -185,10 +185,10 @@ mod tests {
     fn over_https_the_cookie_belongs_to_this_host_alone() {
         let now = Time::of(std::time::SystemTime::now());
         let key = AttemptKey::new(b"one").unwrap();
-        let set = key.cookie(&attempt(now), now, BrowserScheme::Https).unwrap();
+        let set = key.cookie(&attempt(now), now, ConnectionScheme::Https).unwrap();
         assert!(set.starts_with("__Host-cortado-oidc-abcdefgh="), "{set}");
         assert!(set.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{set}");
-        let removed = removal("abcdefgh-and-more", BrowserScheme::Https).unwrap();
+        let removed = removal("abcdefgh-and-more", ConnectionScheme::Https).unwrap();
         assert!(
             removed.starts_with("__Host-cortado-oidc-abcdefgh=; Max-Age=0; Path=/"),
             "{removed}"

@@ -37,7 +37,7 @@ use settings::OidcSettings;
 
 use super::ExternalPerson;
 use crate::access::SecretHash;
-use crate::http::layers::session::BrowserScheme;
+use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::Time;
 
 /// The login through one provider.
@@ -46,7 +46,7 @@ pub struct OidcLogin {
     client: ProviderClient,
     provider: Provider,
     key: AttemptKey,
-    scheme: BrowserScheme,
+    scheme: ConnectionScheme,
 }
 
 /// The name of a provider. It is in the extensions of error responses, whose page may be the login page.
@@ -93,8 +93,8 @@ impl OidcLogin {
         let provider = Provider::new(settings.issuer.clone(), client.clone(), settings.refresh);
         let key = AttemptKey::new(secret).ok_or("cookies cannot be encrypted")?;
         let scheme = match settings.redirect.url().scheme() {
-            "https" => BrowserScheme::Https,
-            _ => BrowserScheme::Http,
+            "https" => ConnectionScheme::Https,
+            _ => ConnectionScheme::Http,
         };
         Ok(OidcLogin { settings, client, provider, key, scheme })
     }

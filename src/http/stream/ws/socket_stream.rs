@@ -1,4 +1,4 @@
-//! The byte stream below a WebSocket: the TCP connection itself if the server of this crate accepted it, or the upgraded
+//! The byte stream below a WebSocket: the client's own stream if the server of this crate accepted it, or the upgraded
 //! connection of another server, such as `axum::serve`.
 
 use std::io::{self, IoSlice};
@@ -9,14 +9,14 @@ use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::http::server::accept::HttpConnection;
+use crate::http::server::client_stream::ClientStream;
 
 /// A byte stream.
 pub enum SocketStream {
     /// A connection that this crate accepted, without the layers that it had for HTTP.
-    Tcp(TcpStream),
+    Accepted(ClientStream),
     /// A connection of another server.
     Other(Box<TokioIo<Upgraded>>),
 }
@@ -27,7 +27,7 @@ impl SocketStream {
         match upgraded.downcast::<TokioIo<HttpConnection>>() {
             Ok(parts) => {
                 let stream = parts.io.into_inner().into_inner().into_inner().into_inner();
-                (SocketStream::Tcp(stream), parts.read_buf)
+                (SocketStream::Accepted(stream), parts.read_buf)
             }
             // It returns those bytes when it is read.
             Err(upgraded) => (SocketStream::Other(Box::new(TokioIo::new(upgraded))), Bytes::new()),
@@ -37,8 +37,7 @@ impl SocketStream {
     /// Makes the end of the connection a reset, so that the kernel drops at once what it holds for the client.
     pub fn reset_on_close(&self) {
         match self {
-            // An error means that the connection is gone already.
-            SocketStream::Tcp(stream) => drop(stream.set_zero_linger()),
+            SocketStream::Accepted(stream) => stream.reset_on_close(),
             SocketStream::Other(_) => {}
         }
     }
@@ -51,7 +50,7 @@ impl AsyncRead for SocketStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            SocketStream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            SocketStream::Accepted(stream) => Pin::new(stream).poll_read(context, buffer),
             SocketStream::Other(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
@@ -64,7 +63,7 @@ impl AsyncWrite for SocketStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            SocketStream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            SocketStream::Accepted(stream) => Pin::new(stream).poll_write(context, bytes),
             SocketStream::Other(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
@@ -75,28 +74,28 @@ impl AsyncWrite for SocketStream {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            SocketStream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            SocketStream::Accepted(stream) => Pin::new(stream).poll_write_vectored(context, parts),
             SocketStream::Other(stream) => Pin::new(stream).poll_write_vectored(context, parts),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            SocketStream::Tcp(stream) => stream.is_write_vectored(),
+            SocketStream::Accepted(stream) => stream.is_write_vectored(),
             SocketStream::Other(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            SocketStream::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            SocketStream::Accepted(stream) => Pin::new(stream).poll_flush(context),
             SocketStream::Other(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            SocketStream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            SocketStream::Accepted(stream) => Pin::new(stream).poll_shutdown(context),
             SocketStream::Other(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
