@@ -12,10 +12,13 @@ mod error;
 pub mod external;
 pub mod file;
 mod parts;
+mod ranges;
 pub mod schedules;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod toml_file;
+pub mod variables;
 
 pub use crate::handlers::http::read_authorities;
 pub use crate::http::server::listen_address::ListenAddresses;
@@ -34,28 +37,56 @@ pub use file::FileConfig;
 pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
 pub use settings::Setting;
 
+impl InvalidSetting {
+    /// Adds where the value comes from, if not from the file.
+    fn name_source(&mut self, args: &ServeArgs) {
+        let source = match self.key.as_str() {
+            "listen" if !args.listen.is_empty() => "--listen or CORTADO_LISTEN",
+            "data_dir" if args.data_dir.is_some() => "--data-dir or CORTADO_DATA_DIR",
+            "base_path" if args.base_path.is_some() => "--base-path or CORTADO_BASE_PATH",
+            "auth.token" if args.auth_token.is_some() => "--auth-token or CORTADO_AUTH_TOKEN",
+            "log.filter" if args.log.is_some() => "--log or CORTADO_LOG",
+            _ => return,
+        };
+        self.message.push_str(&format!(" (set by {source})"));
+    }
+}
+
 impl Config {
     /// Reads the file named by the arguments, if any, and merges the two.
     ///
     /// # Errors
     /// The file cannot be read or parsed, or settings are invalid; the error lists all of them.
     pub fn load(args: &ServeArgs) -> Result<Config, ConfigError> {
-        let file = match &args.config {
-            Some(path) => FileConfig::read(path)?,
-            None => FileConfig::default(),
+        let Some(path) = &args.config else {
+            return Config::build(FileConfig::default(), args);
         };
-        Config::build(file, args)
+        let (file, wrong) = FileConfig::read(path)?;
+        Config::merge(file, wrong, args).map_err(|settings| {
+            let path = path.clone();
+            ConfigError::InvalidFile { path, settings }
+        })
     }
 
     /// Merges a file's settings with the arguments, which override the file.
     ///
     /// # Errors
     /// Settings are invalid; the error lists all of them, not only the first.
-    pub fn build(mut file: FileConfig, args: &ServeArgs) -> Result<Config, ConfigError> {
+    pub fn build(file: FileConfig, args: &ServeArgs) -> Result<Config, ConfigError> {
+        Config::merge(file, Vec::new(), args).map_err(ConfigError::Invalid)
+    }
+
+    /// Merges settings with the arguments. `wrong` are the settings of the file that were not accepted.
+    fn merge(
+        mut file: FileConfig,
+        mut wrong: Vec<InvalidSetting>,
+        args: &ServeArgs,
+    ) -> Result<Config, Vec<InvalidSetting>> {
         if !args.listen.is_empty() {
-            file.listen = ListenAddresses::new(args.listen.clone()).map_err(|message| {
-                ConfigError::Invalid(vec![InvalidSetting { key: "listen".to_owned(), message }])
-            })?;
+            match ListenAddresses::new(args.listen.clone()) {
+                Ok(listen) => file.listen = listen,
+                Err(message) => wrong.push(InvalidSetting { key: "listen".to_owned(), message }),
+            }
         }
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
         file.base_path = args.base_path.clone().unwrap_or(file.base_path);
@@ -76,6 +107,11 @@ impl Config {
         file.auth.token = args.auth_token.clone().or(file.auth.token);
         file.log.filter = args.log.clone().unwrap_or(file.log.filter);
         file.log.format = args.log_format.unwrap_or(file.log.format);
-        check::split(file)
+        check::split(file, wrong).map_err(|mut wrong| {
+            for setting in &mut wrong {
+                setting.name_source(args);
+            }
+            wrong
+        })
     }
 }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
 use cortado::Cortado;
 use cortado::internal::app::{InheritedSockets, Served, Signals};
 use cortado::internal::cli::output::{Output, RawOutput, escaped, reader_gone, say};
+use cortado::internal::config::variables::{self, UnknownVariable};
 use cortado::internal::config::{Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat};
 use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
@@ -55,12 +55,16 @@ fn main() -> ExitCode {
             create_private_files();
         }
     }
+    let unknown = variables::unknown(std::env::vars_os().map(|(name, _)| name));
+    if !matches!(command, CliCommand::Serve(_)) {
+        unknown.iter().for_each(|variable| say(&format!("cortado: warning: {variable}")));
+    }
     match command {
         CliCommand::Serve(args) => {
             // Before there is any other thread, because this changes the environment.
             let inherited = InheritedSockets::take();
             match (Config::load(&args), inherited) {
-                (Ok(config), Ok(inherited)) => serve(config, inherited),
+                (Ok(config), Ok(inherited)) => serve(config, inherited, &unknown),
                 (Err(error), _) => fail(&error.into()),
                 (_, Err(error)) => fail(&error.into()),
             }
@@ -119,14 +123,16 @@ fn main() -> ExitCode {
 /// Parses the command line. A message about it shows arguments with their control characters escaped.
 fn arguments() -> Result<CliCommand, ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let error = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => return Ok(cli.into_command()),
+    let error = match Cli::read(&arguments) {
+        Ok(command) => return Ok(command),
         Err(error) if is_mistake(&error) => error,
         Err(help) => help.exit(),
     };
     let harmless = arguments.iter().map(|text| escaped(&text.to_string_lossy()));
-    let same = Cli::try_parse_from(harmless).err().filter(is_mistake);
-    say(same.unwrap_or(error).render().to_string().trim_end());
+    let same = Cli::read(harmless).err().filter(is_mistake);
+    let mut error = same.unwrap_or(error);
+    variables::blame_variable(&mut error, &arguments);
+    say(error.render().to_string().trim_end());
     Err(ExitCode::from(FAILED))
 }
 
@@ -152,10 +158,13 @@ fn hold_back_signals() {
     let _ = signals.thread_block();
 }
 
-fn serve(config: Config, inherited: InheritedSockets) -> ExitCode {
+fn serve(config: Config, inherited: InheritedSockets, unknown: &[UnknownVariable]) -> ExitCode {
     let flush = config.log.flush;
-    let served = log(&config.log).context("cannot set up the log");
-    let code = match served.and_then(|()| run(config, inherited)) {
+    let logging = log(&config.log).context("cannot set up the log");
+    if logging.is_ok() {
+        unknown.iter().for_each(|variable| tracing::warn!("{variable}"));
+    }
+    let code = match logging.and_then(|()| run(config, inherited)) {
         Ok(Served::Stopped(_)) => ExitCode::SUCCESS,
         Ok(Served::Restarting(restart)) => {
             logging::finish(flush);

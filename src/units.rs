@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 pub use crate::job::parse_duration;
 
@@ -47,9 +47,32 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// Reads a text in a TOML file with a parser. Values of other types are refused with what is expected.
+fn parsed<'de, D: Deserializer<'de>, T>(
+    input: D,
+    expected: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<T, D::Error> {
+    struct Parsed<T>(&'static str, fn(&str) -> Result<T, String>);
+
+    impl<T> Visitor<'_> for Parsed<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            self.1(text).map_err(E::custom)
+        }
+    }
+
+    input.deserialize_any(Parsed(expected, parse))
+}
+
 /// A duration in a TOML file.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
-    parse_duration(&String::deserialize(input)?).map_err(D::Error::custom)
+    parsed(input, "a duration such as \"25s\" or \"1m 30s\"", parse_duration)
 }
 
 /// A size in a TOML file: a number of bytes, or a text with a unit.

@@ -15,9 +15,10 @@ pub use self::failed::Failed;
 use crate::cli::output::say;
 use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
 use crate::job::hidden::{printable, printable_lines};
+use crate::job::{ScheduleName, ScheduleProblem};
 use crate::store::data_dir::{self, DataDirBuilder};
 use crate::store::snapshot::Totals;
-use crate::store::{ExportReader, ExportWriter, StoreError, WideAccess};
+use crate::store::{ExportReader, ExportWriter, Piece, StoreError, WideAccess};
 
 /// Why reading or writing pieces failed.
 enum Broken {
@@ -95,6 +96,9 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
              could not be noticed",
         );
     }
+    for (schedule, problem) in &imported.problems {
+        say(&format!("cortado: warning: schedule {schedule}: {problem}"));
+    }
     report(&args.data_dir, imported.totals, out)
 }
 
@@ -118,6 +122,8 @@ pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
 struct Imported {
     totals: Totals,
     has_checksums: bool,
+    /// The schedules that will not run here, and why.
+    problems: Vec<(ScheduleName, ScheduleProblem)>,
 }
 
 /// Builds a directory from lines. An error names the line; the directory holds no store then, however early the lines
@@ -125,7 +131,7 @@ struct Imported {
 fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
     let mut builder = DataDirBuilder::create(dir)?;
     let mut reader = ExportReader::default();
-    let mut line = Vec::new();
+    let (mut line, mut problems) = (Vec::new(), Vec::new());
     loop {
         line.clear();
         let length = lines
@@ -135,13 +141,16 @@ fn read_in(lines: &mut impl BufRead, dir: &Path) -> Result<Imported, Failed> {
             break;
         }
         let piece = reader.piece(&line)?;
+        if let Piece::Schedule(schedule) = &piece {
+            problems.extend(schedule.problem().map(|problem| (schedule.name.clone(), problem)));
+        }
         builder.push(piece).map_err(|error| {
             Failed::from(error).after(&format!("line {}", reader.line_number()))
         })?;
     }
     reader.finish()?;
     let totals = builder.finish()?;
-    Ok(Imported { totals, has_checksums: reader.has_checksums() })
+    Ok(Imported { totals, has_checksums: reader.has_checksums(), problems })
 }
 
 /// Reports what is in a directory that was just built.

@@ -1,6 +1,7 @@
 //! The commands against a server of this process and against directories.
 
 mod damage;
+mod input;
 
 use std::future::{pending, ready};
 use std::path::{Path, PathBuf};

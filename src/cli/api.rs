@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{
-    AUTHORIZATION, CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    AUTHORIZATION, CONNECTION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Upgraded};
@@ -104,24 +104,32 @@ impl ApiClient {
         url
     }
 
-    /// Reads one path as JSON. While the server is unreachable or answers with 5xx, it prints the reason and retries.
+    /// Reads one path as JSON. While the server is unreachable or answers with 429 or 5xx, it prints the reason and retries,
+    /// not before the server wants it to.
     ///
     /// # Errors
     /// When the server refuses the request.
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         loop {
+            let mut delay = RETRY_DELAY;
             let why = match self.authorized(self.client.get(self.url(path))).send().await {
                 Ok(response) if response.status().is_success() => match response.bytes().await {
                     Ok(body) => return serde_json::from_slice(&body).map_err(|e| causes(&e)),
                     Err(error) => causes(&error),
                 },
-                Ok(response) if response.status().is_server_error() => refused(response).await,
+                Ok(response)
+                    if response.status().is_server_error()
+                        || response.status() == StatusCode::TOO_MANY_REQUESTS =>
+                {
+                    delay = delay.max(retry_after(&response));
+                    refused(response).await
+                }
                 Ok(response) => return Err(refused(response).await),
                 Err(error) if is_untrusted(&error) => return Err(failed(&error)),
                 Err(error) => failed(&error),
             };
-            say(&format!("cortado: {why}; retrying in {:.1} s", RETRY_DELAY.as_secs_f64()));
-            tokio::time::sleep(RETRY_DELAY).await;
+            say(&format!("cortado: {why}; retrying in {:.1} s", delay.as_secs_f64()));
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -184,25 +192,26 @@ impl ApiClient {
         let response = match self.authorized(request).send().await {
             Ok(response) => response,
             Err(error) if is_untrusted(&error) => return Err(OpenError::Refused(failed(&error))),
-            Err(error) => return Err(OpenError::Failed(failed(&error))),
+            Err(error) => return Err(OpenError::failed(failed(&error))),
         };
         let status = response.status();
         if status != StatusCode::SWITCHING_PROTOCOLS {
             let is_permanent = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
+            let after = retry_after(&response);
             let why = refused(response).await;
             return Err(if is_permanent {
                 OpenError::Refused(why)
             } else {
-                OpenError::Failed(why)
+                OpenError::Failed { why, after }
             });
         }
         let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
         if accepted.is_none_or(|accepted| accepted != derive_accept_key(key.as_bytes()).as_str()) {
             let why = "the server answered the WebSocket handshake with a wrong key";
-            return Err(OpenError::Failed(why.to_owned()));
+            return Err(OpenError::failed(why.to_owned()));
         }
         let upgraded =
-            response.upgrade().await.map_err(|error| OpenError::Failed(failed(&error)))?;
+            response.upgrade().await.map_err(|error| OpenError::failed(failed(&error)))?;
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
     }
 
@@ -225,7 +234,29 @@ pub enum OpenError {
     /// Trying again is pointless: wrong token, invalid filter, no such path, a certificate that is not trusted.
     Refused(CliError),
     /// Trying again may help.
-    Failed(CliError),
+    Failed {
+        /// What happened.
+        why: CliError,
+        /// The shortest delay before the next attempt that the server asks for; zero if it asks for none.
+        after: Duration,
+    },
+}
+
+impl OpenError {
+    /// A failure after which the server asks for no delay.
+    fn failed(why: CliError) -> OpenError {
+        OpenError::Failed { why, after: Duration::ZERO }
+    }
+}
+
+/// The longest `Retry-After` that is obeyed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// The delay in seconds that a response asks for (RFC 9110 §10.2.3); zero without one.
+fn retry_after(response: &Response) -> Duration {
+    let value = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let seconds = value.and_then(|value| value.trim().parse().ok()).unwrap_or_default();
+    Duration::from_secs(seconds).min(MAX_RETRY_AFTER)
 }
 
 /// Whether the server's certificate was refused. The TLS library's error is inside an error of the operating system,

@@ -119,7 +119,7 @@ impl EventSubscription {
                 Ok(None) => "the connection was lost".to_owned(),
                 Err(_) => "the server stopped sending".to_owned(),
             };
-            return Ok(self.lost(why));
+            return Ok(self.lost(why, Duration::ZERO));
         }
     }
 
@@ -135,14 +135,18 @@ impl EventSubscription {
                 Ok(None)
             }
             Ok(Err(OpenError::Refused(why))) => Err(why),
-            Ok(Err(OpenError::Failed(why))) => Ok(Some(self.lost(why))),
-            Err(_) => Ok(Some(self.lost("connecting to the server timed out".to_owned()))),
+            Ok(Err(OpenError::Failed { why, after })) => Ok(Some(self.lost(why, after))),
+            Err(_) => {
+                let why = "connecting to the server timed out".to_owned();
+                Ok(Some(self.lost(why, Duration::ZERO)))
+            }
         }
     }
 
-    fn lost(&mut self, why: String) -> StreamItem {
+    /// Plans the next attempt to connect, not before the delay that the server has asked for.
+    fn lost(&mut self, why: String, after: Duration) -> StreamItem {
         self.socket = None;
-        StreamItem::Lost { why, delay: self.reconnect.plan() }
+        StreamItem::Lost { why, delay: self.reconnect.plan(after) }
     }
 
     /// Handles one message; the error says what is wrong with it.
@@ -194,12 +198,13 @@ struct ReconnectDelay {
 }
 
 impl ReconnectDelay {
-    /// Chooses the next delay.
-    fn plan(&mut self) -> Duration {
+    /// Chooses the next delay, which is at least `after`. What the server asks for comes on top of a random delay, so that
+    /// its clients do not come back at once.
+    fn plan(&mut self, after: Duration) -> Duration {
         let doubled = Duration::from_millis(1_000 << self.failures.min(5)).min(MAX_DELAY);
         let bound = self.requested.take().unwrap_or(doubled).min(MAX_DELAY);
         self.failures += 1;
-        self.delay = bound.mul_f64(fastrand::f64());
+        self.delay = after + bound.mul_f64(fastrand::f64());
         self.delay
     }
 
@@ -213,7 +218,10 @@ const MAX_DELAY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+    use crate::config::ClientArgs;
 
     #[test]
     fn waits_are_random_below_a_bound_that_grows_and_a_bye_sets_the_first() {
@@ -221,13 +229,44 @@ mod tests {
             requested: Some(Duration::from_millis(10)),
             ..ReconnectDelay::default()
         };
-        assert!(delay.plan() <= Duration::from_millis(10));
+        assert!(delay.plan(Duration::ZERO) <= Duration::from_millis(10));
         for failures in 1..200 {
             assert_eq!(delay.failures, failures);
             let bound = Duration::from_secs(1 << failures.min(5)).min(MAX_DELAY);
-            assert!(delay.plan() <= bound);
+            assert!(delay.plan(Duration::ZERO) <= bound);
+            let asked = Duration::from_secs(7);
+            let mut other = ReconnectDelay { failures, ..ReconnectDelay::default() };
+            assert!((asked..=asked + bound).contains(&other.plan(asked)));
         }
         assert!(delay.take_delay() <= MAX_DELAY);
         assert_eq!(delay.take_delay(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_too_busy_says_when_to_come_back() {
+        for (head, least, most) in [
+            ("429 Too Many Requests\r\nretry-after: 3", 3, 4),
+            ("503 Service Unavailable\r\nRetry-After: 7", 7, 8),
+            ("429 Too Many Requests\r\nretry-after: soon", 0, 1),
+            ("429 Too Many Requests\r\nretry-after: 99999999999", 600, 601),
+            ("429 Too Many Requests", 0, 1),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let server = format!("http://{}", listener.local_addr().unwrap());
+            let api = ApiClient::new(&ClientArgs::of(server.parse().unwrap())).unwrap();
+            let answer = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4_096];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream
+            };
+            let mut events = EventSubscription::new(api, Vec::new(), None);
+            let (item, _stream) = tokio::join!(events.next(), answer);
+            let StreamItem::Lost { delay, .. } = item.unwrap() else { panic!("{head}") };
+            let bounds = Duration::from_secs(least)..=Duration::from_secs(most);
+            assert!(bounds.contains(&delay), "{head}: {delay:?}");
+        }
     }
 }

@@ -69,6 +69,14 @@ struct JobAnswer {
     cursor: String,
     result: Option<Box<RawValue>>,
     error: Option<SubmitFailure>,
+    /// Why it does not run yet.
+    why: Option<WaitingBecause>,
+}
+
+#[derive(Deserialize)]
+struct WaitingBecause {
+    code: String,
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +84,9 @@ struct SubmitFailure {
     class: String,
     message: String,
 }
+
+/// The reasons to wait that only end when somebody does something.
+const NEEDS_SOMEBODY: [&str; 3] = ["server_paused", "queue_paused", "no_handler"];
 
 /// Submits a job and prints its id. With `--wait` it prints the result as JSON, and the id on standard error, so that
 /// standard output has only the result.
@@ -145,6 +156,10 @@ async fn wait(api: &ApiClient, id: &str) -> Result<Option<JobAnswer>, CliError> 
         let job: JobAnswer = api.read(&path).await?;
         if matches!(job.state.as_str(), "completed" | "discarded" | "cancelled") {
             return Ok(Some(job));
+        }
+        // Somebody has to do something before such a job runs, so the wait could last forever without a word.
+        if let Some(why) = job.why.filter(|why| NEEDS_SOMEBODY.contains(&why.code.as_str())) {
+            say(&format!("cortado: the job waits: {}", printable(&why.text)));
         }
         let after: Cursor = job.cursor.parse()?;
         let final_types = "job.completed,job.discarded,job.cancelled,job.deleted";

@@ -14,10 +14,8 @@ use super::file::{
     AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
     RetentionSection, StoreSection, TlsSection,
 };
-use super::{
-    AuthSettings, Config, ConfigError, FileConfig, InvalidSetting, LogConfig, StopSettings,
-};
-use super::{schedules, settings};
+use super::{AuthSettings, Config, FileConfig, InvalidSetting, LogConfig, StopSettings};
+use super::{ranges, schedules, settings};
 use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
@@ -27,15 +25,20 @@ use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{Concurrency, JsonLimits, Kind, LogCaps, QueueName, Secret, UrlText, WorkerName};
+use crate::job::{
+    Concurrency, Invalid, JsonLimits, Kind, LogCaps, QueueName, Secret, UrlText, WorkerName,
+};
 use crate::store::{self};
 
 /// The smallest queue of the log, in bytes; a smaller one could not hold one long line.
-const MIN_LOG_QUEUE: u64 = 16 * 1_024;
+const MIN_LOG_QUEUE: usize = 16 * 1_024;
 
 /// Validates the merged settings and splits them into parts.
-pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
-    let mut problems = InvalidSettings::default();
+pub(super) fn split(
+    mut file: FileConfig,
+    wrong: Vec<InvalidSetting>,
+) -> Result<Config, Vec<InvalidSetting>> {
+    let mut problems = InvalidSettings(wrong);
     let FileConfig { queues, store, retention, handlers, commands, http, .. } = &file;
 
     let token = file.auth.token.as_ref();
@@ -43,7 +46,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         token.and_then(|token| problems.take("auth.token", AuthSettings::parse(token.expose())));
     let tls = problems.tls(&file.tls, &file.listen);
     if file.data_dir.as_os_str().is_empty() {
-        problems.add("data_dir", "a directory is expected");
+        problems.add("data_dir", "must be a directory, but is empty");
     }
     let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
     let base_path = problems.take("base_path", file.base_path.parse()).unwrap_or_default();
@@ -63,7 +66,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
         }),
     );
 
-    problems.at_least("log.queue", file.log.queue, MIN_LOG_QUEUE);
+    problems.bytes("log.queue", file.log.queue, MIN_LOG_QUEUE);
 
     let mut engine = problems.engine(&file.engine, queues);
     match schedules::parse(&file.schedules, engine.json, SystemClock.now()) {
@@ -81,7 +84,7 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
     let limits = store::StoreLimits { access, ..problems.store(store, retention) };
     let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
     if !problems.0.is_empty() {
-        return Err(ConfigError::Invalid(problems.0));
+        return Err(problems.0);
     }
     // The system page shows the limit in force, even when it is derived from another setting.
     file.http.connections_per_address = Some(file.http.connections_from_one_address());
@@ -115,7 +118,6 @@ pub(super) fn split(mut file: FileConfig) -> Result<Config, ConfigError> {
 }
 
 /// The problems found so far.
-#[derive(Default)]
 struct InvalidSettings(Vec<InvalidSetting>);
 
 impl InvalidSettings {
@@ -137,15 +139,24 @@ impl InvalidSettings {
         got.map_err(record).ok()
     }
 
-    fn at_least(&mut self, key: &str, value: impl TryInto<u64>, least: u64) {
-        if value.try_into().is_ok_and(|value: u64| value < least) {
-            self.add(key, format!("at least {least} is expected"));
+    /// Checks a number by the range of its setting.
+    fn integer(&mut self, key: &str, value: impl TryInto<i64>) {
+        let value = value.try_into().unwrap_or(i64::MAX);
+        debug_assert!(ranges::of(key).is_some(), "{key} is missing in the list of ranges");
+        if let Some(range) = ranges::of(key) {
+            self.take(key, range.check(value));
+        }
+    }
+
+    fn bytes(&mut self, key: &str, value: usize, least: usize) {
+        if value < least {
+            self.add(key, format!("must be at least {least} bytes, but is {value}"));
         }
     }
 
     fn lasts(&mut self, key: &str, value: Duration) {
         if value.is_zero() {
-            self.add(key, "a duration above zero is expected");
+            self.add(key, "must be longer than 0s");
         }
     }
 
@@ -172,7 +183,7 @@ impl InvalidSettings {
     fn tls(&mut self, section: &TlsSection, listen: &ListenAddresses) -> Option<TlsSettings> {
         self.lasts("tls.reload", section.reload);
         self.lasts("tls.handshake_timeout", section.handshake_timeout);
-        self.at_least("tls.max_handshakes", section.max_handshakes, 1);
+        self.integer("tls.max_handshakes", section.max_handshakes);
         let files = match (&section.cert, &section.key) {
             (Some(cert), Some(key)) => CertificateFiles { cert: cert.clone(), key: key.clone() },
             (Some(_), None) => {
@@ -207,20 +218,17 @@ impl InvalidSettings {
         section: &EngineSection,
         queues: &BTreeMap<String, QueueSection>,
     ) -> EngineConfig {
-        self.at_least("engine.max_running", section.max_running, 1);
-        self.at_least("engine.weight", section.weight, 1);
-        self.at_least("engine.max_payload", section.max_payload, 2);
-        if !(1..=JsonLimits::MAX_DEPTH).contains(&section.max_json_depth) {
-            let most = JsonLimits::MAX_DEPTH;
-            self.add("engine.max_json_depth", format!("1 to {most} are expected"));
-        }
-        self.at_least("engine.max_json_values", section.max_json_values, 1);
-        self.at_least("engine.stream_capacity", section.stream_capacity, 2);
-        self.at_least("engine.queue_histories", section.queue_histories, 1);
+        self.integer("engine.max_running", section.max_running);
+        self.integer("engine.weight", section.weight);
+        self.bytes("engine.max_payload", section.max_payload, 2);
+        self.integer("engine.max_json_depth", section.max_json_depth);
+        self.integer("engine.max_json_values", section.max_json_values);
+        self.integer("engine.stream_capacity", section.stream_capacity);
+        self.integer("engine.queue_histories", section.queue_histories);
         self.lasts("engine.timeout", section.timeout);
         self.lasts("engine.poll_interval", section.poll_interval);
         if section.lease < Duration::from_secs(1) {
-            self.add("engine.lease", "at least 1s is expected");
+            self.add("engine.lease", format!("must be at least 1s, but is {:?}", section.lease));
         }
         let default = EngineConfig::default();
         let concurrency = self.concurrency("engine.concurrency", section.concurrency);
@@ -233,7 +241,7 @@ impl InvalidSettings {
                 .concurrency
                 .and_then(|number| self.concurrency(&format!("{key}.concurrency"), number));
             let weight = queue.weight;
-            self.at_least(&format!("{key}.weight"), weight.unwrap_or(1), 1);
+            self.integer(&format!("{key}.weight"), weight.unwrap_or(1));
             if let Some(name) = self.take(key, QueueName::parse(name)) {
                 let concurrency = own_concurrency.unwrap_or(usual.concurrency);
                 let weight = weight.unwrap_or(usual.weight);
@@ -261,16 +269,12 @@ impl InvalidSettings {
     }
 
     fn access(&mut self, section: &AccessSection) -> AccessLimits {
-        self.at_least("access.max_users", section.max_users, 1);
-        self.at_least("access.max_tokens", section.max_tokens, 1);
-        self.at_least("access.max_sessions", section.max_sessions, 1);
-        self.at_least("access.sessions_per_user", section.sessions_per_user, 1);
-        self.at_least("access.max_links", section.max_links, 1);
-        self.at_least("access.min_password", section.min_password, 8);
-        if section.min_password > AccessLimits::MAX_PASSWORD_BYTES {
-            let most = AccessLimits::MAX_PASSWORD_BYTES;
-            self.add("access.min_password", format!("at most {most} is expected"));
-        }
+        self.integer("access.max_users", section.max_users);
+        self.integer("access.max_tokens", section.max_tokens);
+        self.integer("access.max_sessions", section.max_sessions);
+        self.integer("access.sessions_per_user", section.sessions_per_user);
+        self.integer("access.max_links", section.max_links);
+        self.integer("access.min_password", section.min_password);
         self.lasts("access.session_lifetime", section.session_lifetime);
         self.lasts("access.session_idle", section.session_idle);
         AccessLimits {
@@ -289,31 +293,39 @@ impl InvalidSettings {
         if section.max_body <= max_payload {
             self.add(
                 "http.max_body",
-                format!("more than engine.max_payload ({max_payload} bytes) is expected"),
+                format!(
+                    "must be more than engine.max_payload ({max_payload} bytes), but is {}",
+                    section.max_body
+                ),
             );
         }
-        self.at_least("http.max_batch", section.max_batch, 1);
-        self.at_least("http.max_connections", section.max_connections, 2);
-        self.at_least("http.login_failures", section.login_failures, 1);
-        self.at_least("http.login_failures_per_user", section.login_failures_per_user, 1);
-        self.at_least("http.login_failures_total", section.login_failures_total, 1);
+        self.integer("http.max_batch", section.max_batch);
+        self.integer("http.max_connections", section.max_connections);
+        self.integer("http.login_failures", section.login_failures);
+        self.integer("http.login_failures_per_user", section.login_failures_per_user);
+        self.integer("http.login_failures_total", section.login_failures_total);
         self.lasts("http.login_window", section.login_window);
-        self.at_least("http.socket_message", section.socket_message, 1_024);
-        self.at_least("http.socket_rate", section.socket_rate, 1);
-        self.at_least("http.socket_subscriptions", section.socket_subscriptions, 1);
-        self.at_least("http.subscribers_per_address", section.subscribers_per_address, 1);
+        self.bytes("http.socket_message", section.socket_message, 1_024);
+        self.integer("http.socket_rate", section.socket_rate);
+        self.integer("http.socket_subscriptions", section.socket_subscriptions);
+        self.integer("http.subscribers_per_address", section.subscribers_per_address);
         if let Some(connections) = section.connections_per_address
             && (connections == 0 || connections >= section.max_connections)
         {
             self.add(
                 "http.connections_per_address",
-                "at least 1 and less than http.max_connections is expected",
+                format!(
+                    "must be at least 1 and less than http.max_connections, but is {connections}"
+                ),
             );
         }
         if section.max_subscribers == 0 || section.max_subscribers >= section.max_connections {
             self.add(
                 "http.max_subscribers",
-                "at least 1 and less than http.max_connections is expected",
+                format!(
+                    "must be at least 1 and less than http.max_connections, but is {}",
+                    section.max_subscribers
+                ),
             );
         }
         for (key, value) in [
@@ -337,19 +349,19 @@ impl InvalidSettings {
         section: &StoreSection,
         retention: &RetentionSection,
     ) -> store::StoreLimits {
-        self.at_least("store.max_waiting", section.max_waiting, 1);
-        self.at_least("store.max_queues", section.max_queues, 1);
-        self.at_least("store.tick_step", section.tick_step, 1);
-        self.at_least("store.archive_from", section.archive_from, 1);
-        self.at_least("store.pipeline_from", section.pipeline_from, 1);
-        self.at_least("store.readers", section.readers, 1);
-        self.at_least("store.search_step", section.search_step, 1);
+        self.integer("store.max_waiting", section.max_waiting);
+        self.integer("store.max_queues", section.max_queues);
+        self.integer("store.tick_step", section.tick_step);
+        self.integer("store.archive_from", section.archive_from);
+        self.integer("store.pipeline_from", section.pipeline_from);
+        self.integer("store.readers", section.readers);
+        self.integer("store.search_step", section.search_step);
         self.lasts("store.max_export", section.max_export);
         self.lasts("store.search_time", section.search_time);
-        self.at_least("store.search_readers", section.search_readers, 1);
-        self.at_least("store.read_bytes", section.read_bytes, 1);
-        self.at_least("store.log_readers", section.log_readers, 1);
-        self.at_least("retention.events.count", retention.events.count, 1);
+        self.integer("store.search_readers", section.search_readers);
+        self.bytes("store.read_bytes", section.read_bytes, 1);
+        self.integer("store.log_readers", section.log_readers);
+        self.integer("retention.events.count", retention.events.count);
         let keep = |keep: KeepSection| store::Keep { age: keep.age, count: keep.count };
         store::StoreLimits {
             max_waiting: section.max_waiting,
@@ -387,7 +399,11 @@ impl InvalidSettings {
         let HandlersSection { http, command } = section;
         self.lasts("handlers.http.timeout", http.timeout);
         if !(80..=8 * 1_024).contains(&command.max_line) {
-            self.add("handlers.command.max_line", "80 to 8192 bytes are expected");
+            let found = command.max_line;
+            self.add(
+                "handlers.command.max_line",
+                format!("must be from 80 to 8192 bytes, but is {found}"),
+            );
         }
         // After its grace the engine drops the handler, which kills its processes at once.
         let needed = command.kill_grace + command::LINGER;
@@ -440,7 +456,7 @@ impl InvalidSettings {
     ) -> Option<command::Program> {
         let before = self.0.len();
         // A command has a name like that of a kind.
-        self.take(key, Kind::parse(name));
+        self.take(key, Kind::parse(name).map_err(|wrong| Invalid { what: "the name", ..wrong }));
         // A relative path would depend on the server's working directory or on `cwd`.
         let program = &section.program;
         if program.is_empty() || (program.contains('/') && !Path::new(program).is_absolute()) {
@@ -448,6 +464,12 @@ impl InvalidSettings {
                 format!("{key}.program"),
                 format!("{program:?} is neither an absolute path nor a name to look up in PATH"),
             );
+        }
+        if section.cwd.as_ref().is_some_and(|cwd| cwd.as_os_str().is_empty()) {
+            self.add(format!("{key}.cwd"), "must be a directory, but is empty");
+        }
+        for (at, code) in section.discard_codes.iter().enumerate() {
+            self.take(format!("{key}.discard_codes[{at}]"), ranges::DISCARD_CODES.check(*code));
         }
         let bad = |text: &str| text.contains('\0');
         for (name, value) in section.env.expose() {
@@ -465,8 +487,7 @@ impl InvalidSettings {
             .enumerate()
             .filter_map(|(n, text)| {
                 let parsed: Result<command::Template, _> = text.parse();
-                let parsed = parsed.map_err(|why| format!("argument {}: {why}", n + 1));
-                self.take(format!("{key}.args"), parsed)
+                self.take(format!("{key}.args[{n}]"), parsed)
             })
             .collect();
         (self.0.len() == before).then(|| command::Program {

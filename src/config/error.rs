@@ -15,7 +15,7 @@ pub enum ConfigError {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file is not TOML, or has an unknown key or value; the message names line and column.
+    /// The file is not TOML; the message names line and column.
     #[error("the configuration file {} is not accepted: {message}", .path.display())]
     Parse {
         /// The path of the file.
@@ -23,9 +23,17 @@ pub enum ConfigError {
         /// The line, and what is wrong with it.
         message: String,
     },
-    /// The file is well-formed, but has invalid settings.
+    /// Settings are invalid.
     #[error("the configuration is not accepted:{}", list(.0))]
     Invalid(Vec<InvalidSetting>),
+    /// Settings of a file, or of the command line and the environment, are invalid.
+    #[error("the configuration is not accepted (the file is {}):{}", .path.display(), list(.settings))]
+    InvalidFile {
+        /// The path of the file.
+        path: PathBuf,
+        /// The settings.
+        settings: Vec<InvalidSetting>,
+    },
 }
 
 /// An invalid setting.
@@ -43,4 +51,4 @@ fn list(problems: &[InvalidSetting]) -> String {
 }
 
 /// The most settings that one error lists; the others are only counted.
-const MAX_LISTED: usize = 100;
+pub(super) const MAX_LISTED: usize = 100;

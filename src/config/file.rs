@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
-use super::error::ConfigError;
 use super::external::{OidcSection, ProxySection};
 use super::schedules::ScheduleSection;
 use crate::access::AccessLimits;
@@ -20,7 +19,6 @@ use crate::http::HttpLimits;
 use crate::http::server::access_log::{AccessFormat, AccessLevel};
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::unix_socket::SocketMode;
-use crate::job::shorten::{MAX_MESSAGE, shorten};
 use crate::job::{Concurrency, RateLimit, Secret, UrlText};
 use crate::store;
 use crate::units::{duration, size};
@@ -71,35 +69,6 @@ pub struct FileConfig {
     pub commands: BTreeMap<String, CommandSection>,
     /// The schedules that the configuration declares.
     pub schedules: BTreeMap<String, ScheduleSection>,
-}
-
-impl FileConfig {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// The file cannot be read or parsed; the error has the file's name and, if known, the line.
-    pub fn read(path: &Path) -> Result<FileConfig, ConfigError> {
-        let path = path.to_owned();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                FileConfig::parse(&text).map_err(|message| ConfigError::Parse { path, message })
-            }
-            Err(source) => Err(ConfigError::Read { path, source }),
-        }
-    }
-
-    /// Reads TOML.
-    ///
-    /// # Errors
-    /// The text cannot be parsed; the error names the line and what is wrong with it.
-    pub fn parse(text: &str) -> Result<FileConfig, String> {
-        toml::from_str(text).map_err(|error| {
-            let whole = error.to_string();
-            // The text begins with the position. After that, it quotes the line, which may hold a secret.
-            let position = whole.lines().next().unwrap_or_default();
-            format!("{position}: {}", shorten(error.message().trim_end(), MAX_MESSAGE))
-        })
-    }
 }
 
 /// `[log]`

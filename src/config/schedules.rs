@@ -10,7 +10,7 @@ use crate::engine::{FieldError, ScheduleSubmission};
 use crate::job::{
     JsonLimits, Origin, Overlap, ScheduleName, ScheduleSpec, Secret, Time, TooComplex,
 };
-use crate::units::parse_duration;
+use crate::units::duration;
 
 /// `[schedules.NAME]`
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -35,8 +35,7 @@ pub struct ScheduleSection {
 }
 
 fn maybe_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(input)?;
-    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+    duration(input).map(Some)
 }
 
 /// A key, and why its value is invalid.

@@ -215,7 +215,7 @@ fn every_problem_is_named_with_its_key() {
          [queues.'two words']\nweight = 0\n[store]\nmax_waiting = 0\n[http]\nsubscriber_mark = '0s'\nmax_subscribers = 20000\nconnections_per_address = 12000\nmin_rate_window = '0s'\n\
          [handlers.http]\nallow = ['10.0.0.0/8', 'everything']\nsigning_secret = 'secret'\n\
          [handlers.command]\nkill_grace = '1600ms'\n\
-         [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }",
+         [commands.x]\nprogram = './x'\nargs = ['{a b}']\nenv = { 'A=B' = '1' }\ncwd = ''\ndiscard_codes = [0, 65, 256]",
     );
     let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
     for key in [
@@ -238,13 +238,17 @@ fn every_problem_is_named_with_its_key() {
         "handlers.http.signing_secret",
         "handlers.command.kill_grace",
         "commands.x.program",
-        "commands.x.args",
+        "commands.x.args[0]",
         "commands.x.env",
+        "commands.x.cwd",
+        "commands.x.discard_codes[0]",
+        "commands.x.discard_codes[2]",
     ] {
         assert_eq!(keys.iter().filter(|found| **found == key).count(), 1, "{key}: {problems:?}");
     }
-    assert_eq!(keys.len(), 21, "{problems:?}");
+    assert_eq!(keys.len(), 24, "{problems:?}");
     let text = ConfigError::Invalid(problems).to_string();
+    assert!(!text.contains("kind \""), "{text}");
     assert!(text.contains("\n  engine.concurrency: must be an integer from 1 to 1000000, but is 0; pause a queue to stop it"), "{text}");
     assert!(
         !text.contains("'secret'") && !text.contains("\"short\""),
@@ -269,7 +273,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
     let path = directory.path().join("cortado.toml");
     for (text, says) in [
         ("listen = '127.0.0.1:80'\n[stop]\ngrase = '5s'", ["line 3", "grase"]),
-        ("[stop]\ngrace = 25", ["line 2", "string"]),
+        ("[stop]\ngrace = 25", ["line 2", "stop.grace: must be a duration such as \"25s\""]),
         ("[stop]\ngrace = '25'", ["line 2", "25s"]),
         ("listen = 'localhost'", ["line 1", "127.0.0.1:8080"]),
         ("[http]\n\nmax_body = '2 TB'", ["line 3", "2MiB"]),
@@ -290,6 +294,90 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
     let args = ServeArgs { config: Some("/no/such/file.toml".into()), ..ServeArgs::default() };
     let error = Config::load(&args).unwrap_err();
     assert!(error.to_string().contains("/no/such/file.toml"), "{error}");
+}
+
+#[test]
+fn every_value_of_the_wrong_type_is_named_with_its_key_and_in_our_words() {
+    let text = "demo = 'yes'\nlisten = 80\ncolour = 'red'\nbase_path = []\n\
+         [log]\nformat = 'xml'\nqueue = -1\n\
+         [stop]\ngrace = 25\nclose = 2027-01-01\n\
+         [engine]\nmax_running = -1\nconcurrency = 'many'\nweight = 1.5\nmax_json_depth = true\nlease = ''\n\
+         [queues.mail]\nweight = -2\nconcurrency = 0\nrate_limit = 7\n\
+         [store]\nreaders = 'two'\ngroup_access = 1\n\
+         [retention]\nevents = { age = '1 day' }\ncompleted = { age = 1, count = -1 }\n\
+         [http]\nmax_batch = 0\nsocket_rate = 4294967296\ntrusted_proxies = ['10.0.0.0/8', 'x']\n\
+         [handlers.http]\nallow = 'all'\ntimeout = {}\n\
+         [commands.x]\nargs = []\n\
+         [commands.y]\nprogram = 'true'\ndiscard_codes = ['a']\nstdin = 'pipe'\n\
+         [schedules.s]\ncron = 5\nkind = 'echo'\npriority = 'high'\n\
+         [schedules.t]\ncron = '@daily'\nkind = 'echo'\nmax_attempts = -1\ntimeout = 5\n";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cortado.toml");
+    std::fs::write(&path, text).unwrap();
+    let args = ServeArgs { config: Some(path), ..ServeArgs::default() };
+    let error = Config::load(&args).unwrap_err().to_string();
+    for line in [
+        "demo: must be true or false, but is a string (line 1)",
+        "listen: must be an address such as \"127.0.0.1:8080\" or \"unix:/run/cortado.sock\", or a list of them, but is 80 (line 2)",
+        "colour: is not known; expected one of listen, data_dir, base_url",
+        "base_path: must be a string, but is an array (line 4)",
+        "log.format: must be text or json, but is \"xml\" (line 6)",
+        "log.queue: must be a size such as 4096, \"64kB\" or \"2MiB\", but is -1 (line 7)",
+        "stop.grace: must be a duration such as \"25s\" or \"1m 30s\", but is 25 (line 9)",
+        "stop.close: must be a duration such as \"25s\" or \"1m 30s\", but is a date or time (line 10)",
+        "engine.max_running: must be an integer of at least 1, but is -1 (line 12)",
+        "engine.concurrency: must be an integer from 1 to 1000000, but is a string (line 13)",
+        "engine.weight: must be an integer from 1 to 4294967295, but is 1.5 (line 14)",
+        "engine.max_json_depth: must be an integer from 1 to 128, but is true (line 15)",
+        "engine.lease: \"\" is not a duration",
+        "queues.mail.weight: must be an integer from 1 to 4294967295, but is -2 (line 18)",
+        "queues.mail.concurrency: must be an integer from 1 to 1000000, but is 0; pause a queue to stop it",
+        "queues.mail.rate_limit: must be a string, but is 7 (line 20)",
+        "store.readers: must be an integer of at least 1, but is a string (line 22)",
+        "store.group_access: ",
+        "retention.events.count: is required (line 25)",
+        "retention.completed.age: must be a duration",
+        "http.max_batch: must be an integer of at least 1, but is 0",
+        "http.socket_rate: must be an integer from 1 to 4294967295, but is 4294967296 (line 29)",
+        "http.trusted_proxies[1]: ",
+        "handlers.http.allow: must be an array, but is a string (line 32)",
+        "handlers.http.timeout: must be a duration such as \"25s\" or \"1m 30s\", but is a table (line 33)",
+        "commands.x.program: is required",
+        "commands.y.discard_codes[0]: must be an integer from 1 to 255, but is a string (line 38)",
+        "commands.y.stdin: must be ",
+        "schedules.s.cron: must be a string, but is 5 (line 41)",
+        "schedules.t.max_attempts: must be an integer from 1 to 1000, but is -1",
+        "schedules.t.timeout: must be a duration",
+    ] {
+        assert!(error.contains(&format!("\n  {line}")), "{line}\n{error}");
+    }
+    assert!(error.contains("cortado.toml"), "{error}");
+    for foreign in
+        ["invalid type", "invalid value", "missing field", "unknown field", "variant", "usize"]
+    {
+        assert!(!error.contains(foreign), "{foreign}: {error}");
+    }
+}
+
+#[test]
+fn a_value_that_comes_from_a_flag_or_a_variable_is_blamed_on_it() {
+    let args = ServeArgs {
+        data_dir: Some("".into()),
+        base_path: Some("x".into()),
+        auth_token: Some("short".into()),
+        log: Some("loud,,=x".into()),
+        ..ServeArgs::default()
+    };
+    let error = Config::build(FileConfig::default(), &args).unwrap_err().to_string();
+    for (key, source) in [
+        ("data_dir", "--data-dir or CORTADO_DATA_DIR"),
+        ("base_path", "--base-path or CORTADO_BASE_PATH"),
+        ("auth.token", "--auth-token or CORTADO_AUTH_TOKEN"),
+        ("log.filter", "--log or CORTADO_LOG"),
+    ] {
+        let line = error.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
+        assert!(line.ends_with(&format!("(set by {source})")), "{line}");
+    }
 }
 
 #[test]
@@ -315,15 +403,23 @@ fn an_error_in_the_configuration_quotes_no_secret() {
     for (text, says) in [
         ("auth.token = 's3cret'".into(), "auth.token"),
         ("auth.token = 's3cret".into(), "line 1, column 21"),
-        ("auth.token = ['s3cret']".into(), "wrong type"),
+        (
+            "auth.token = ['s3cret']".into(),
+            "auth.token: must be a string, but is a value of another",
+        ),
+        ("auth.token = 53".into(), "auth.token: must be a string, but is a value of another type"),
         ("handlers.http.signing_secret = 's3cret'".into(), "signing_secret"),
         ("base_url = 'ftp://me:s3cret@example.com'".into(), "base_url"),
         ("base_url = 'me:s3cret@example.com'".into(), "base_url"),
-        (command("args = ['ok', 's3cret{']"), "commands.x.args: argument 2"),
-        (command("args = 's3cret'"), "line 3, column 8: this value has the wrong type"),
+        (command("args = ['ok', 's3cret{']"), "commands.x.args[1]: "),
+        (
+            command("args = 's3cret'"),
+            "commands.x.args: must be an array, but is a value of another",
+        ),
+        (command("args = ['ok', { s3cret = 1 }]"), "commands.x.args[1]: must be a string"),
         (command("env = { KEY = 's3cret\\u0000' }").replace('\'', "\""), "commands.x.env"),
-        (command("env = { KEY = ['s3cret'] }"), "wrong type"),
-        ("[schedules.s]\npayload = 's3cret'".into(), "missing field"),
+        (command("env = { KEY = ['s3cret'] }"), "commands.x.env.KEY: must be a string"),
+        ("[schedules.s]\npayload = 's3cret'".into(), "schedules.s.cron: is required"),
         ("[schedules.s]\npayload = { a = 's3cret'".into(), "line 2"),
         (
             "[schedules.s]\ncron = '@daily'\nkind = 'a'\npayload = { s3cret = inf }".into(),
@@ -357,8 +453,8 @@ fn a_file_with_a_payload_that_is_too_complex_is_refused_in_a_few_words() {
         (format!("engine.max_json_depth = 9\n{}", payload(&nested("[", "]", 10))), "json_too_deep"),
         ("engine.max_json_depth = 129".into(), "1 to 128"),
         ("engine.max_json_values = 0".into(), "at least 1"),
-        (format!("{long} = 1"), "unknown field"),
-        (format!("[queues.{long}]\nweight = 0"), "at least 1"),
+        (format!("{long} = 1"), "is not known"),
+        (format!("[queues.{long}]\nweight = 0"), "from 1 to 4294967295"),
         (format!("base_path = '{long}'"), "base_path"),
         ((0..5_000).map(|n| format!("[queues.q{n}]\nweight = 0\n")).collect(), "4900 more"),
     ] {

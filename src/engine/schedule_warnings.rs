@@ -79,10 +79,14 @@ mod tests {
     use crate::job::{Origin, Time};
 
     fn schedule(name: &str, zone: &str) -> Schedule {
+        with_pattern(name, "@daily", zone)
+    }
+
+    fn with_pattern(name: &str, pattern: &str, zone: &str) -> Schedule {
         let (cron, kind) = ("@daily".to_owned(), "echo".to_owned());
         let submission = ScheduleSubmission { cron, kind, ..ScheduleSubmission::default() };
         let mut spec = submission.into_spec(Origin::Api, Time::default()).unwrap();
-        let cron = serde_json::json!({ "pattern": "@daily", "zone": zone });
+        let cron = serde_json::json!({ "pattern": pattern, "zone": zone });
         spec.cron = serde_json::from_value(cron).unwrap();
         Schedule::new(ScheduleName::parse(name).unwrap(), spec, Time::default())
     }
@@ -104,5 +108,38 @@ mod tests {
         warnings.update(&[]);
         let changes = warnings.update(&[schedule("bad", "Mars/Olympus")]);
         assert_eq!(changes.problems.len(), 1, "a new schedule of the same name");
+    }
+
+    #[test]
+    fn each_reason_for_which_a_schedule_is_not_due_is_reported_once_and_when_it_changes() {
+        let mut warnings = ScheduleWarnings::default();
+        // The pattern and the zone of one schedule over time, and what is reported.
+        for (pattern, zone, reported) in [
+            ("@daily", "UTC", None),
+            ("0 0 30 2 *", "UTC", Some(("never_due", "matches no time in the next 40 years"))),
+            ("0 0 30 2 *", "UTC", None),
+            ("61 * * * *", "UTC", Some(("invalid_pattern", "\"61\" is not a valid minute"))),
+            ("61 * * * *", "UTC", None),
+            ("62 * * * *", "UTC", Some(("invalid_pattern", "\"62\" is not a valid minute"))),
+            ("every 0s", "UTC", Some(("invalid_pattern", "is not a valid interval"))),
+            ("0 0 30 2 *", "Mars/Olympus", Some(("unknown_zone", "Mars/Olympus"))),
+            ("0 0 30 2 *", "UTC", Some(("never_due", "matches no time"))),
+            // The schedule was set, which needs no line.
+            ("@daily", "UTC", None),
+            (", * * * *", "UTC", Some(("never_due", "matches no time"))),
+            ("1,,2 * * * *", "UTC", None),
+        ] {
+            let changes = warnings.update(&[with_pattern("s", pattern, zone)]);
+            let found =
+                changes.problems.first().map(|(_, problem)| (problem.code(), problem.to_string()));
+            match (&found, reported) {
+                (Some((code, text)), Some((expected, says))) => {
+                    assert!(*code == expected && text.contains(says), "{pattern}: {found:?}");
+                }
+                (None, None) => {}
+                (_, _) => panic!("{pattern} {zone}: {found:?} instead of {reported:?}"),
+            }
+            assert_eq!(changes.known_again, [], "{pattern}");
+        }
     }
 }

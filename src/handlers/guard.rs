@@ -126,6 +126,11 @@ pub fn parse_url(text: &str) -> Result<Url, RefusedTarget> {
     if url.host_str().is_none_or(str::is_empty) {
         return Err(refused_url("it has no host"));
     }
+    if url.query_pairs().any(|(_, value)| value == "***") {
+        return Err(refused_url(
+            "*** stands in it for a value that is not shown; write that value",
+        ));
+    }
     if url.port() == Some(0) {
         return Err(refused_url("port 0 cannot be connected to"));
     }

@@ -177,9 +177,11 @@ impl Problem {
         problem.with_errors(errors).with_detail_of_errors()
     }
 
-    /// A parameter of the query or the path is invalid.
-    pub fn invalid_parameter(detail: impl AsRef<str>) -> Self {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+    /// A parameter of the query or the path, or a field of a message, is invalid. The detail names it in its own words.
+    pub fn invalid_parameter(name: &'static str, detail: impl AsRef<str>) -> Self {
+        let detail = detail.as_ref();
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail);
+        problem.with_errors(std::iter::once((name.to_owned(), detail.to_owned())))
     }
 
     /// An action on a job was not carried out.

@@ -122,7 +122,9 @@ impl<'j> Fields<'j> {
 
     /// A member as JSON, also when it is `null`.
     pub fn raw(&mut self, name: &'static str) -> Option<&'j RawValue> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         self.members.iter().find(|member| member.name == name).map(|member| member.value)
     }
 
@@ -241,7 +243,8 @@ pub fn text(value: &str) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// Reads a JSON value as a list of strings; `None` when it is none, or when one of its elements is no string.
+/// Reads a JSON value as a list of strings; `None` when it is none. An element that is no string is reported and read as an
+/// empty text, so that the other elements are checked, too, and keep their indexes.
 pub fn texts<'j>(
     path: &str,
     value: &'j str,
@@ -255,14 +258,14 @@ pub fn texts<'j>(
         return None;
     };
     let mut read = Vec::with_capacity(items.len());
-    let count = items.len();
     for (at, item) in items.into_iter().enumerate() {
-        read.extend(errors.take(format!("{path}[{at}]"), text(item)));
+        let text = text(item).map_err(|wrong| errors.add(format!("{path}[{at}]"), wrong));
+        read.push(text.unwrap_or_default());
         if errors.len() > 2 * MAX_ERRORS {
             break; // the answer lists fewer
         }
     }
-    (read.len() == count).then_some(read)
+    Some(read)
 }
 
 /// The elements of a JSON array; `None` when the value is no array.

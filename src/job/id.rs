@@ -1,10 +1,12 @@
 //! Job ids: UUIDs of version 7 (RFC 9562), which sort by the time of submission.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Timestamp, Uuid};
 
@@ -88,6 +90,9 @@ impl Serialize for JobId {
 
 impl<'de> Deserialize<'de> for JobId {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        if input.is_human_readable() {
+            return Cow::<str>::deserialize(input)?.parse().map_err(D::Error::custom);
+        }
         Uuid::deserialize(input).map(|id| JobId(id.as_u128()))
     }
 }

@@ -6,6 +6,7 @@ use super::{Kind, QueueName, Tag};
 
 /// The part of a job that filters compare. A job, its index entry and its events share one copy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Labels {
     /// The queue of the job.
     pub queue: QueueName,

@@ -8,12 +8,14 @@ pub mod fields;
 mod id;
 mod json;
 mod labels;
+pub mod limits;
 mod log_scale;
 mod names;
 mod number;
 mod queue_settings;
 mod rate;
 mod record;
+pub mod refusal;
 mod role;
 mod schedule;
 pub mod schema;
@@ -38,7 +40,7 @@ pub use fields::{FieldError, FieldErrors, Fields};
 pub use id::{JobId, fresh_uuid};
 pub use json::{
     Json, JsonLimits, Scan, TooComplex, Unwritable, ambiguities, elements, parse_value, same,
-    text_length,
+    same_meaning, text_length,
 };
 pub use labels::Labels;
 pub use log_scale::LogScale;

@@ -25,6 +25,11 @@ impl IntegerRange {
         IntegerRange { min, max }
     }
 
+    /// The integers from `min` on.
+    pub const fn at_least(min: i64) -> Self {
+        IntegerRange { min, max: i64::MAX }
+    }
+
     /// The smallest accepted integer.
     pub const fn min(self) -> i64 {
         self.min
@@ -81,7 +86,11 @@ impl IntegerRange {
 
 impl fmt::Display for IntegerRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an integer from {} to {}", self.min, self.max)
+        match (self.min, self.max) {
+            (i64::MIN, i64::MAX) => f.write_str("an integer"),
+            (min, i64::MAX) => write!(f, "an integer of at least {min}"),
+            (min, max) => write!(f, "an integer from {min} to {max}"),
+        }
     }
 }
 

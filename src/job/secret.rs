@@ -47,8 +47,13 @@ impl<T> Serialize for Secret<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Secret<T> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        // The error of the type would quote the value.
-        let refused = |_| D::Error::custom("this value has the wrong type");
+        // The error of the type quotes the value, but what comes after it is only about the type.
+        let refused = |error: D::Error| {
+            let error = error.to_string();
+            let expected = error.lines().next().and_then(|it| it.rsplit_once(", expected "));
+            let expected = expected.map_or("a value of another type", |(_, expected)| expected);
+            D::Error::custom(format!("invalid type: a value of another type, expected {expected}"))
+        };
         T::deserialize(input).map(Secret).map_err(refused)
     }
 }
@@ -116,6 +121,30 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A URL as it is shown: with asterisks in place of user name and password, and of the values of parameters that
+/// authenticate a client, by their names (`?token=…`, `?X-Amz-Signature=…`).
+fn without_url_secrets(text: &str) -> Cow<'_, str> {
+    let shown = without_credentials(text);
+    let Some((before, rest)) = shown.split_once('?') else { return shown };
+    let (query, fragment) = rest.split_once('#').map_or((rest, None), |(a, b)| (a, Some(b)));
+    let mut is_changed = false;
+    let pairs: Vec<Cow<'_, str>> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) if !value.is_empty() && is_secret_parameter(name) => {
+                is_changed = true;
+                Cow::Owned(format!("{name}=***"))
+            }
+            Some(_) | None => Cow::Borrowed(pair),
+        })
+        .collect();
+    if !is_changed {
+        return shown;
+    }
+    let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
+    Cow::Owned(format!("{before}?{}{fragment}", pairs.join("&")))
+}
+
 /// The payload of a job as it is shown: in one of the kind `http`, the values of headers that authenticate a client, and
 /// the credentials in the URL, are left out. Everything else is up to those who submit payloads.
 pub fn without_secrets<'a>(kind: &Kind, payload: &'a Json) -> Cow<'a, Json> {
@@ -158,18 +187,46 @@ fn headers<'a>(text: &str, value: &'a RawValue) -> Vec<(Range<usize>, Cow<'a, st
 /// The place of a URL with credentials.
 fn url<'a>(text: &str, value: &'a RawValue) -> Option<(Range<usize>, Cow<'a, str>)> {
     let url: String = serde_json::from_str(value.get()).ok()?;
-    match without_credentials(&url) {
+    match without_url_secrets(&url) {
         Cow::Borrowed(same) if same == url => None,
         shown => Some((range(text, value), Cow::Owned(shown.into_owned()))),
     }
 }
 
+/// Parts of the names of headers and parameters whose values authenticate their sender.
+const SECRET_WORDS: [&str; 15] = [
+    "auth",
+    "cookie",
+    "token",
+    "secret",
+    "passw",
+    "pwd",
+    "api-key",
+    "apikey",
+    "access-key",
+    "accesskey",
+    "private-key",
+    "credential",
+    "signature",
+    "session",
+    "jwt",
+];
+/// Whole names of parameters that are too short to be parts: `sig` is in `design`.
+const SECRET_NAMES: [&str; 6] = ["key", "sig", "hmac", "code", "sas", "pass"];
+
 /// Whether the value of a header authenticates its sender, by its name.
 fn is_secret_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
-    let words =
-        ["auth", "cookie", "token", "secret", "password", "api-key", "apikey", "credential"];
-    words.iter().any(|word| name.contains(word))
+    let is_word = |word: &&str| name.split('-').any(|part| part == *word) && **word != *"code";
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+        || SECRET_NAMES.iter().any(|word| is_word(&word))
+}
+
+/// Whether the value of a parameter in a URL authenticates its sender, by its name.
+fn is_secret_parameter(name: &str) -> bool {
+    let decoded = url::form_urlencoded::parse(name.as_bytes()).next();
+    let name = decoded.map(|(name, _)| name.into_owned()).unwrap_or_default();
+    is_secret_header(&name) || name.eq_ignore_ascii_case("code")
 }
 
 /// Where a value is in the text that it was borrowed from.
@@ -188,7 +245,7 @@ mod tests {
         assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "(not shown) Some((not shown))");
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"(not shown)\"");
         let wrong = serde_json::from_str::<Secret>("424242").unwrap_err().to_string();
-        assert!(wrong.contains("wrong type") && !wrong.contains("424242"), "{wrong}");
+        assert!(wrong.contains("expected a string") && !wrong.contains("424242"), "{wrong}");
         assert_eq!(serde_json::from_str::<Secret>("\"hunter2\"").unwrap(), secret);
     }
 
@@ -223,6 +280,21 @@ mod tests {
                 r#"{"url":"https://a/", "headers": {"Accept":"x","AUTHORIZATION": "(not shown)", "cookie":"(not shown)"},"n":1.0}"#,
             ),
             (r#"{"url":"https:\/\/me:s@a\/"}"#, r#"{"url":"https://***@a/"}"#),
+            (
+                r#"{"url":"https://me:s@a/?x=1&token=s&page=2#top"}"#,
+                r#"{"url":"https://***@a/?x=1&token=***&page=2#top"}"#,
+            ),
+            (
+                r#"{"url":"https://a/b?X-Amz-Signature=s&sig=s&key=s&api_key=s&access_token=s&code=s&design=1&keyword=1"}"#,
+                r#"{"url":"https://a/b?X-Amz-Signature=***&sig=***&key=***&api_key=***&access_token=***&code=***&design=1&keyword=1"}"#,
+            ),
+            (r#"{"url":"https://a/?to%6ben=s"}"#, r#"{"url":"https://a/?to%6ben=***"}"#),
+            (r#"{"url":"/relative?password=s"}"#, r#"{"url":"/relative?password=***"}"#),
+            (r#"{"url":"https://a/?token=&token"}"#, r#"{"url":"https://a/?token=&token"}"#),
+            (
+                r#"{"headers":{"X-Signature":"s","X-Hub-Signature-256":"s","X-Key":"s","Signing-Key":"s","Session":"s","X-Status-Code":"v","Design":"v"}}"#,
+                r#"{"headers":{"X-Signature":"(not shown)","X-Hub-Signature-256":"(not shown)","X-Key":"(not shown)","Signing-Key":"(not shown)","Session":"(not shown)","X-Status-Code":"v","Design":"v"}}"#,
+            ),
             (
                 r#"{"h\u0065aders":{"X\u002dApi_Key":"s"}}"#,
                 r#"{"h\u0065aders":{"X\u002dApi_Key":"(not shown)"}}"#,

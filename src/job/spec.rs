@@ -9,6 +9,7 @@ use super::{IdempotencyKey, JobId, Json, Labels, RetryPolicy, Time};
 
 /// The part of a job that filters do not need. Only its priority can change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Spec {
     /// The input of the handler.
     pub payload: Json,

@@ -151,6 +151,7 @@ pub struct Refused {
 
 /// The part of a job that the state machine works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Status {
     /// The state of the job.
     pub state: State,

@@ -201,7 +201,7 @@ mod tests {
             let since = moment("since", text, now).map(|since| now.since(since));
             assert_eq!(since.ok(), length, "since {text}");
         }
-        let refused = Cron::parse("every fortnight", "", now).unwrap_err().to_string();
+        let refused = Cron::parse("every fortnight", "", now).unwrap_err()[0].to_string();
         assert!(refused.contains("1m 30s or 30 days"), "{refused}");
     }
 

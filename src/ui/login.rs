@@ -47,8 +47,8 @@ impl LoginChoices {
     }
 
     /// The login page with a message.
-    pub fn page(self, status: StatusCode, address: &Address, note: String) -> Response {
-        page(status, &LoginPage::of(address, "", note, String::new(), self))
+    pub fn page(self, status: StatusCode, address: &Address, next: &str, note: String) -> Response {
+        page(status, &LoginPage::of(address, next, note, String::new(), self))
     }
 }
 

@@ -33,7 +33,8 @@ pub async fn begin(
     let Some(login) = auth.as_ref().and_then(|auth| auth.oidc.as_ref()) else {
         return not_found().await;
     };
-    match login.begin(own_page(&query.next), engine.now()).await {
+    let next = own_page(&query.next);
+    match login.begin(next, engine.now()).await {
         Ok(start) => {
             let headers = [
                 (header::LOCATION, start.location),
@@ -42,7 +43,7 @@ pub async fn begin(
             ];
             (StatusCode::SEE_OTHER, headers).into_response()
         }
-        Err(error) => failed(&address, &visit, login, &error),
+        Err(error) => failed(&address, next, &visit, login, &error),
     }
 }
 
@@ -62,13 +63,14 @@ pub async fn finish(
         return too_many_failures(&address, "", choices, failures);
     }
     let used = login.end_cookie(&answer);
+    let next = login.wanted_page(&answer, &headers, engine.now());
     let response = match login.finish(answer, &headers, engine.now()).await {
         Ok(end) => open_session(&auth, login, &address, &visit, end).await,
         Err(error) => {
             if error.is_suspicious() {
                 auth.limiter.reject_external(visit.client);
             }
-            failed(&address, &visit, login, &error)
+            failed(&address, own_page(&next), &visit, login, &error)
         }
     };
     let cookies = AppendHeaders(used.map(|cookie| (header::SET_COOKIE, cookie)));
@@ -92,7 +94,7 @@ async fn open_session(
              user, or ask the administrator."
         );
         let choices = LoginChoices { provider: Some(login.label()) };
-        return choices.page(StatusCode::FORBIDDEN, address, note);
+        return choices.page(StatusCode::FORBIDDEN, address, own_page(&end.next), note);
     }
     let owner = SessionOwner::External { name, role };
     match auth.open_session(visit, owner, Some(login.fingerprint())).await {
@@ -107,6 +109,7 @@ async fn open_session(
 /// The login page with what a person can do about a login that failed. The log has the reason.
 fn failed(
     address: &Address,
+    next: &str,
     visit: &BrowserVisit,
     login: &OidcLogin,
     error: &OidcError,
@@ -162,5 +165,5 @@ fn failed(
             ),
         ),
     };
-    LoginChoices { provider: Some(login.label()) }.page(status, address, note)
+    LoginChoices { provider: Some(login.label()) }.page(status, address, next, note)
 }

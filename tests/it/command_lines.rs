@@ -4,6 +4,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use cortado::internal::config::Cli;
 
+use crate::support::{Command, Dir, eventually};
 use crate::tidy::{documents, read};
 
 /// The words of the command lines of `cortado` in a line of a document: behind other commands, pipes, and the runner of
@@ -127,4 +128,93 @@ fn command_lines_are_found_wherever_they_stand() {
     ] {
         assert_eq!(command_lines(line), found, "{line}");
     }
+}
+
+/// Runs the program with one variable in its environment.
+fn with_variable(name: &str, value: &str, args: &[&str]) -> Command {
+    let setting = format!("{name}={value}");
+    Command::of("env", &[&[&*setting, env!("CARGO_BIN_EXE_cortado")], args].concat())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mistake_in_the_environment_is_blamed_on_the_variable() {
+    let range = "must be an integer from 1 to 1000000, but is";
+    for (name, value, says) in [
+        ("CORTADO_PAUSED", "", "for 'CORTADO_PAUSED'".to_owned()),
+        ("CORTADO_PAUSED", "maybe", "invalid value 'maybe' for 'CORTADO_PAUSED'".into()),
+        ("CORTADO_DEMO", "2", "for 'CORTADO_DEMO'".into()),
+        ("CORTADO_CONCURRENCY", "0", format!("'0' for 'CORTADO_CONCURRENCY': {range} 0")),
+        ("CORTADO_CONCURRENCY", "", "'CORTADO_CONCURRENCY'".into()),
+        ("CORTADO_LISTEN", "8080", "for 'CORTADO_LISTEN': \"8080\" is not an address".into()),
+        ("CORTADO_GRACE", "5", "for 'CORTADO_GRACE'".into()),
+        ("CORTADO_LOG_FORMAT", "xml", "for 'CORTADO_LOG_FORMAT'".into()),
+        ("CORTADO_DATA_DIR", "", "CORTADO_DATA_DIR".into()),
+        ("CORTADO_BASE_PATH", "x", "(set by --base-path or CORTADO_BASE_PATH)".into()),
+        ("CORTADO_LOG", "loud,,=x", "(set by --log or CORTADO_LOG)".into()),
+        ("CORTADO_AUTH_TOKEN", "short", "(set by --auth-token or CORTADO_AUTH_TOKEN)".into()),
+    ] {
+        // Each of these is refused before anything is created.
+        let mut command = with_variable(name, value, &["serve"]);
+        assert_eq!(command.exit().await.code(), Some(2), "{name}={value}");
+        let said = command.err.so_far().join("\n");
+        assert!(said.contains(&says) && !said.contains("for '--"), "{name}={value}: {said}");
+    }
+    let mut typed = with_variable("CORTADO_CONCURRENCY", "5", &["serve", "--concurrency", "0"]);
+    assert_eq!(typed.exit().await.code(), Some(2));
+    let said = typed.err.so_far().join("\n");
+    assert!(said.contains("for '--concurrency <N>'"), "{said}");
+    let mut client = with_variable("CORTADO_SERVER", "ftp://x", &["stats"]);
+    assert_eq!(client.exit().await.code(), Some(2));
+    let said = client.err.so_far().join("\n");
+    assert!(said.contains("for 'CORTADO_SERVER'"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_misspelt_variable_is_reported_by_every_command() {
+    let says = "the environment variable CORTADO_LISTN is not known and has no effect; did you mean CORTADO_LISTEN?";
+    let mut verify = with_variable("CORTADO_LISTN", "x", &["verify", "--data-dir", "/nowhere"]);
+    verify.exit().await;
+    let said = verify.err.so_far().join("\n");
+    assert!(said.contains(&format!("cortado: warning: {says}")), "{said}");
+    let dir = Dir::new();
+    let data = dir.data();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()];
+    let mut serve = with_variable("CORTADO_LISTN", "x", &args);
+    eventually("the warning in the log", || async {
+        serve
+            .err
+            .so_far()
+            .iter()
+            .any(|line| line.contains("WARN") && line.contains(says))
+            .then_some(())
+    })
+    .await;
+    serve.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(serve.exit().await.success());
+}
+
+/// Variables that tests and documents name are known, so that nobody is warned about them.
+#[test]
+fn every_variable_that_is_named_anywhere_is_known() {
+    let mut seen = 0;
+    let sources =
+        crate::tidy::rust_files("src").into_iter().chain(crate::tidy::rust_files("tests"));
+    let documents = documents().into_iter().map(|path| (path.clone(), read(&path)));
+    for (path, text) in sources.chain(documents) {
+        if path.ends_with("command_lines.rs") || path.ends_with("variables.rs") {
+            continue; // these name misspelt ones
+        }
+        let is_of_name = |c: char| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit();
+        for (at, _) in text.match_indices("CORTADO_") {
+            let rest = &text[at..];
+            let name = &rest[..rest.find(|c| !is_of_name(c)).unwrap_or(rest.len())];
+            if name.ends_with('_') {
+                continue; // the beginning of several names
+            }
+            seen += 1;
+            let unknown = cortado::internal::config::variables::unknown([name.into()]);
+            assert!(unknown.is_empty(), "{path} names {name}, which is not known");
+        }
+    }
+    assert!(seen > 50, "hardly any variables were found: {seen}");
 }

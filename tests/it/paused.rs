@@ -15,8 +15,8 @@ async fn events(client: &Client, kind: &str) -> usize {
     client.log().await.iter().filter(|event| event.kind == kind).count()
 }
 
-/// Resumes over one of the interfaces.
-async fn resume(server: &Server, interface: &str) {
+/// Resumes over one of the interfaces. The command says whether the server was paused.
+async fn resume(server: &Server, interface: &str, was_paused: bool) {
     let address = format!("http://{}", server.address);
     match interface {
         "api" => {
@@ -32,6 +32,12 @@ async fn resume(server: &Server, interface: &str) {
         _ => {
             let mut command = Command::run(&["resume", "--server", &address]);
             assert!(command.exit().await.success(), "{}", command.err.so_far().join("\n"));
+            let says = if was_paused {
+                "the server was resumed; jobs and schedules start now"
+            } else {
+                "the server was not paused; nothing has changed"
+            };
+            assert_eq!(command.out.so_far(), [says]);
         }
     }
 }
@@ -84,7 +90,17 @@ async fn nothing_starts_on_a_paused_server_until_it_is_resumed() {
         stats.exit().await;
         assert!(stats.out.so_far()[0].contains("paused"), "{:?}", stats.out.so_far());
 
-        resume(&server, interface).await;
+        // A command that waits for a job says what it waits for.
+        let address = format!("http://{}", server.address);
+        let mut submit = Command::run(&["submit", "echo", "--wait", "--server", &address]);
+        eventually("the pause is named", || async {
+            let said = submit.err.so_far().join("\n");
+            said.contains("the job waits: The server is paused").then_some(())
+        })
+        .await;
+
+        resume(&server, interface, true).await;
+        assert!(submit.exit().await.success(), "{:?}", submit.err.so_far());
         for id in [&waiting, &due, &new] {
             client.job_in(id, "completed").await;
         }
@@ -96,7 +112,7 @@ async fn nothing_starts_on_a_paused_server_until_it_is_resumed() {
         assert_eq!(client.get("/readyz").await, json!({ "status": "ready" }));
         assert_eq!(client.get("/api/v1/stats").await["paused"], false);
         assert!(!client.text("/").await.contains(NOTICE));
-        resume(&server, interface).await; // once more changes nothing
+        resume(&server, interface, false).await; // once more changes nothing
         server.kill().await;
     }
 }

@@ -30,12 +30,13 @@ kind = "http"
 queue = "mail"
 max_attempts = 1
 [schedules.nightly.payload]
-url = "http://127.0.0.1:9/hook"
+url = "http://127.0.0.1:9/hook?page=2&token=do-not-show-8&X-Amz-Signature=do-not-show-9"
 body = { visible = "payload" }
 [schedules.nightly.payload.headers]
 Authorization = "Bearer do-not-show-5"
 Cookie = "do-not-show-6"
 X-Api-Key = "do-not-show-7"
+X-Signature = "do-not-show-10"
 Accept = "visible/header"
 "#;
 
@@ -129,6 +130,11 @@ async fn no_page_answer_or_log_line_shows_a_secret() {
         ("/api/v1/schedules/nightly", "\"Authorization\":\"(not shown)\""),
         (&format!("/api/v1/jobs/{}", jobs[0]), "\"Accept\":\"visible/header\""),
         (&format!("/api/v1/jobs/{}", jobs[0]), "\"Cookie\":\"(not shown)\""),
+        (&format!("/api/v1/jobs/{}", jobs[0]), "\"X-Signature\":\"(not shown)\""),
+        (
+            &format!("/api/v1/jobs/{}", jobs[0]),
+            "http://127.0.0.1:9/hook?page=2&token=***&X-Amz-Signature=***",
+        ),
         (&format!("/jobs/{}", jobs[0]), "(not shown)"),
     ] {
         let (status, text) = &answers[path];
@@ -138,11 +144,15 @@ async fn no_page_answer_or_log_line_shows_a_secret() {
     assert!(export.contains("do-not-show-5"), "a backup is complete");
 
     // What is shown in the place of a secret cannot be submitted by mistake.
-    let payload =
-        json!({"url": "https://example.com/", "headers": {"authorization": "(not shown)"}});
-    let job = json!({"kind": "http", "payload": payload});
-    let (status, problem) = post(&server, "/api/v1/jobs", &job).await;
-    assert_eq!((status, &problem["code"]), (422, &json!("invalid_payload")), "{problem}");
+    for payload in [
+        json!({"url": "https://example.com/", "headers": {"authorization": "(not shown)"}}),
+        json!({"url": "https://example.com/?page=2&token=***"}),
+        json!({"url": "https://***@example.com/"}),
+    ] {
+        let job = json!({"kind": "http", "payload": payload});
+        let (status, problem) = post(&server, "/api/v1/jobs", &job).await;
+        assert_eq!((status, &problem["code"]), (422, &json!("invalid_payload")), "{problem}");
+    }
 
     let log = server.stop().await;
     assert!(log.len() > 20, "{log:#?}");

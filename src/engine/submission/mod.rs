@@ -9,9 +9,14 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 pub use crate::job::FieldError;
+use crate::job::limits::base_exceeds_cap;
+pub use crate::job::limits::{
+    ATTEMPTS, BACKOFF_MS, DELAY_MS, MAX_ATTEMPTS, MAX_DELAY_MS, MAX_TAGS, MAX_WAIT_MS, PRIORITY,
+    TIMEOUT_MS,
+};
 use crate::job::{
-    Backoff, FieldErrors, Fields, IdempotencyKey, IntegerRange, JobId, Json, Kind, Labels, NewJob,
-    QueueName, RetryPolicy, Spec, Start, Tag, Time,
+    Backoff, FieldErrors, Fields, IdempotencyKey, JobId, Json, Kind, Labels, NewJob, QueueName,
+    RetryPolicy, Spec, Start, Tag, Time,
 };
 
 /// A job as submitted. Only `kind` is required.
@@ -49,28 +54,6 @@ pub struct BackoffFields {
     /// The upper bound of all delays, in milliseconds.
     pub cap_ms: Option<u64>,
 }
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-
-/// The longest `timeout_ms` and the longest `backoff.cap_ms`: seven days.
-pub const MAX_WAIT_MS: u64 = 7 * DAY_MS;
-/// The longest `delay_ms`: ten years.
-pub const MAX_DELAY_MS: u64 = 3_652 * DAY_MS;
-/// The largest `max_attempts`.
-pub const MAX_ATTEMPTS: u16 = 1_000;
-/// The most tags of a job.
-pub const MAX_TAGS: usize = 32;
-
-/// The accepted priorities.
-pub const PRIORITY: IntegerRange = IntegerRange::new(i16::MIN as i64, i16::MAX as i64);
-/// The accepted numbers of attempts.
-pub const ATTEMPTS: IntegerRange = IntegerRange::new(1, MAX_ATTEMPTS as i64);
-/// The accepted delays of a start, in milliseconds.
-pub const DELAY_MS: IntegerRange = IntegerRange::new(0, MAX_DELAY_MS as i64);
-/// The accepted timeouts of an attempt, in milliseconds.
-pub const TIMEOUT_MS: IntegerRange = IntegerRange::new(1, MAX_WAIT_MS as i64);
-/// The accepted bounds of a backoff, in milliseconds. Retries never follow at once.
-pub const BACKOFF_MS: IntegerRange = IntegerRange::new(10, MAX_WAIT_MS as i64);
 
 impl Submission {
     /// Reads a submission from JSON and creates the job with a new id.
@@ -153,8 +136,13 @@ fn milliseconds(checked: Option<i64>) -> Option<u64> {
 }
 
 fn backoff(mut fields: Fields<'_>, errors: &mut FieldErrors) -> BackoffFields {
+    let is_given =
+        [fields.optional("base_ms"), fields.optional("cap_ms")].iter().any(Option::is_some);
     if fields.is_empty() {
         errors.add("backoff", "must have base_ms or cap_ms, but is an empty object");
+    } else if !is_given {
+        // Null is the same as leaving a member out.
+        errors.add("backoff", "must have base_ms or cap_ms, but has neither");
     }
     let base_ms = milliseconds(fields.integer("base_ms", BACKOFF_MS, errors));
     let cap_ms = milliseconds(fields.integer("cap_ms", BACKOFF_MS, errors));
@@ -218,7 +206,7 @@ fn retry(
     let base_ms = backoff.base_ms.unwrap_or(usual.backoff.base_ms.min(cap_given));
     let cap_ms = backoff.cap_ms.unwrap_or(usual.backoff.cap_ms.max(base_ms));
     if base_ms > cap_ms {
-        errors.add("backoff.base_ms", format!("the initial backoff ({base_ms} ms) must not exceed the maximum backoff ({cap_ms} ms)"));
+        errors.add("backoff.base_ms", base_exceeds_cap(base_ms, cap_ms));
     }
     RetryPolicy {
         max_attempts: attempts

@@ -6,8 +6,8 @@ use super::{BackoffFields, FieldError, Submission};
 use crate::engine::{Engine, SetScheduleError, StoreError, run_blocking};
 use crate::job::fields::EMPTY;
 use crate::job::{
-    Cron, CronError, Cursor, FieldErrors, Fields, IntegerRange, Origin, Overlap, Schedule,
-    ScheduleName, ScheduleSpec, Time,
+    Cron, Cursor, FieldErrors, Fields, IntegerRange, Origin, Overlap, Schedule, ScheduleName,
+    ScheduleSpec, Time,
 };
 use crate::store::{ScheduleCommand, ScheduleError};
 
@@ -112,12 +112,8 @@ impl ScheduleSubmission {
         let zone = self.zone.unwrap_or_default();
         let cron = match run_blocking(usize::MAX, || Cron::parse(&self.cron, &zone, now)) {
             Ok(cron) => Some(cron),
-            Err(CronError::Pattern(why)) => {
-                errors.add("cron", why);
-                None
-            }
-            Err(CronError::Zone(why)) => {
-                errors.add("zone", why);
+            Err(wrong) => {
+                wrong.into_iter().for_each(|wrong| errors.add(wrong.field(), wrong.to_string()));
                 None
             }
         };

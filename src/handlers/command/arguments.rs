@@ -15,10 +15,11 @@ type ArgumentValues = BTreeMap<String, Box<RawValue>>;
 /// # Errors
 /// Which value is missing, unknown or of the wrong type.
 pub(super) fn fill(program: &Program, values: &ArgumentValues) -> Result<Vec<String>, String> {
-    if let Some(message) = unknown(program, values).next() {
-        return Err(message);
-    }
-    program.args.iter().map(|template| template.fill(values, program.dashes)).collect()
+    let filled = match unknown(program, values).next() {
+        Some(message) => Err(message),
+        None => program.args.iter().map(|it| it.fill(values, program.dashes)).collect(),
+    };
+    filled.map_err(|message| format!("args: {message}"))
 }
 
 /// Everything that is wrong with the values.
@@ -42,7 +43,7 @@ fn unknown<'a>(
     unknown.filter(move |key| !known.contains(&key.as_str())).map(move |key| {
         let known: Vec<&str> = program.args.iter().flat_map(Template::keys).collect();
         format!(
-            "args: {key:?} is not a placeholder of this command; it has: {}",
+            "{key:?} is not a placeholder of this command; it has: {}",
             if known.is_empty() { "none".to_owned() } else { known.join(", ") }
         )
     })

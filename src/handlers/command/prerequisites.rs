@@ -3,9 +3,11 @@
 //! "no such file or directory" without saying which.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
 use super::Program;
@@ -47,7 +49,7 @@ impl Program {
                 "cannot run {program}: the interpreter that its first line names does not exist"
             );
         }
-        format!("cannot run {program}: {error}")
+        format!("cannot run {program}: {}", in_words(error))
     }
 
     /// Looks up a name in the `PATH` that the program gets. Directories that are relative begin at its working
@@ -75,6 +77,40 @@ impl Program {
     }
 }
 
+/// Describes an error of the system where its own words do not say what to do about it.
+fn in_words(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) => "its symbolic links lead in a circle".into(),
+        Some(Errno::ENOEXEC) => NO_FORMAT.into(),
+        Some(_) | None => error.to_string(),
+    }
+}
+
+/// Whether the system can run a file, by its first bytes; only files that are certainly none are refused.
+fn check_format(file: &Path) -> Result<(), String> {
+    // A file that only its owner may read can be run all the same, and the start finds out.
+    let Ok(mut file) = File::open(file) else { return Ok(()) };
+    let mut start = [0; 4];
+    let mut length = 0;
+    while length < start.len() {
+        match file.read(&mut start[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(_) => return Ok(()),
+        }
+    }
+    let is_text =
+        start[..length].iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    if length == 0 {
+        return Err("it is empty".into());
+    }
+    if is_text && !start.starts_with(b"#!") { Err(NO_FORMAT.into()) } else { Ok(()) }
+}
+
+/// The words for a file that the system does not recognize as a program.
+const NO_FORMAT: &str = "it is not a program that this machine can run: a script needs a first line such as \
+    #!/bin/sh, and a binary must be built for this machine";
+
 fn shown(path: &OsStr) -> String {
     path.to_string_lossy().into_owned()
 }
@@ -86,7 +122,7 @@ fn unusable_dir(dir: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             because("it does not exist".into())
         }
-        Err(error) => because(error.to_string()),
+        Err(error) => because(in_words(&error)),
         Ok(found) if !found.is_dir() => because("it is not a directory".into()),
         Ok(_) => match access(dir, AccessFlags::X_OK) {
             Ok(()) => Ok(()),
@@ -102,10 +138,10 @@ fn unusable_file(file: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             because("it does not exist".into())
         }
-        Err(error) => because(error.to_string()),
+        Err(error) => because(in_words(&error)),
         Ok(found) if !found.is_file() => because("it is not a file".into()),
         Ok(_) => match access(file, AccessFlags::X_OK) {
-            Ok(()) => Ok(()),
+            Ok(()) => check_format(file).or_else(because),
             Err(_) => because("it is not executable by the user of the server".into()),
         },
     }
@@ -145,8 +181,20 @@ mod tests {
         let plain = file("plain", "", 0o644);
         let odd = file("odd", "#!/no/such/shell\n", 0o755);
         let good = file("good", "#!/bin/sh\n", 0o755);
+        let (script, empty) = (file("script", "echo hi\n", 0o755), file("empty", "", 0o755));
+        let binary = file("binary", "\0\u{1}\u{2}\u{3}", 0o755);
+        let looped = dir.path().join("loop");
+        std::os::unix::fs::symlink(&looped, &looped).unwrap();
+        let looped = looped.to_str().unwrap();
         let here = dir.path().to_str().unwrap();
         for (program, settings) in [
+            (program(looped, None, None), vec![("program", "lead in a circle")]),
+            (program("/bin/echo", Some(looped), None), vec![("cwd", "lead in a circle")]),
+            (program(&script, None, None), vec![("program", "a script needs a first line")]),
+            (program(&empty, None, None), vec![("program", "it is empty")]),
+            (program("script", None, Some(here)), vec![("program", "a script needs a first line")]),
+            // Only the system knows whether it is built for this machine.
+            (program(&binary, None, None), vec![]),
             (program("/bin/echo", None, None), vec![]),
             (program("sh", Some(here), None), vec![]),
             (program("good", None, Some(here)), vec![]),
@@ -176,6 +224,9 @@ mod tests {
         let not_found = io::Error::from(io::ErrorKind::NotFound);
         let why = program("/bin/echo", Some("/does/not/exist"), None).start_error(&not_found);
         assert!(why.contains("/does/not/exist") && !why.contains("echo"), "{why}");
+        let no_format = io::Error::from_raw_os_error(Errno::ENOEXEC as i32);
+        let why = program(&binary, None, None).start_error(&no_format);
+        assert!(why.contains("built for this machine") && !why.contains("os error"), "{why}");
         let why = program(&odd, None, None).start_error(&not_found);
         assert!(why.contains("interpreter"), "{why}");
         assert!(program(&good, None, None).start_error(&io::Error::other("busy")).contains("busy"));

@@ -53,7 +53,7 @@ impl Template {
             match part {
                 TemplatePart::Text(text) => argument.push_str(text),
                 TemplatePart::Value(key) => {
-                    let raw = values.get(key).ok_or_else(|| format!("args: {key:?} is missing"))?;
+                    let raw = values.get(key).ok_or_else(|| format!("{key:?} is missing"))?;
                     argument.push_str(&plain(key, raw)?);
                 }
             }
@@ -61,7 +61,7 @@ impl Template {
         match (self.parts.first(), dashes) {
             (Some(TemplatePart::Value(key)), Dashes::Refuse) if argument.starts_with('-') => {
                 Err(format!(
-                    "args: {key:?} must not begin with \"-\"; the command's setting dashes = \"allow\" permits it"
+                    "{key:?} must not begin with \"-\"; the command's setting dashes = \"allow\" permits it"
                 ))
             }
             (Some(_) | None, Dashes::Refuse | Dashes::Allow) => Ok(argument),
@@ -75,12 +75,12 @@ fn plain(key: &str, raw: &RawValue) -> Result<String, String> {
     let value = match text.as_bytes().first() {
         Some(b'"') => serde_json::from_str(text).map_err(|error| error.to_string())?,
         Some(b'{' | b'[' | b'n') | None => {
-            return Err(format!("args: {key:?} must be a string, a number or a boolean"));
+            return Err(format!("{key:?} must be a string, a number or a boolean"));
         }
         Some(_) => text.to_owned(),
     };
     if value.contains('\0') {
-        return Err(format!("args: {key:?} has a NUL character, which no argument can carry"));
+        return Err(format!("{key:?} has a NUL character, which no argument can carry"));
     }
     Ok(value)
 }

@@ -19,7 +19,6 @@ use crate::job::fields::{REPEATED, REQUIRED, texts, unknown};
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
 use crate::job::{FieldErrors, Fields, JobId, JobQuery, QueueName, Time};
 
-/// The actions by name.
 /// The names of the actions.
 pub const ACTIONS: [&str; 5] = ["retry", "cancel", "delete", "move", "reprioritise"];
 
@@ -120,10 +119,10 @@ fn job_query(filter: Fields<'_>, errors: &mut FieldErrors, now: Time) -> JobQuer
         } else if seen.iter().any(|seen| *seen == name) {
             errors.add(path, REPEATED);
         } else {
-            for value in filter_values(&path, value, errors) {
+            for (path, value) in filter_values(&path, value, errors) {
                 if let Err(wrong) = narrow(&mut query, &name, &value, now) {
                     let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-                    errors.add(path.clone(), wrong.join("; "));
+                    errors.add(path, wrong.join("; "));
                 }
             }
             seen.push(name.into_owned());

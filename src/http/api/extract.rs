@@ -32,8 +32,8 @@ impl FromRequest<Api> for JsonBody {
     }
 }
 
-/// Refuses a body at an address that has no fields, because the client expects it to have an effect. An empty object, which
-/// some clients always send, is accepted. Like every body, it must arrive completely.
+/// Refuses a body at an address that has no fields, because the client expects it to have an effect. An empty object and
+/// `null`, which some clients always send, are accepted. Like every body, it must arrive completely.
 pub struct NoBody;
 
 impl FromRequest<Api> for NoBody {
@@ -44,7 +44,7 @@ impl FromRequest<Api> for NoBody {
             return Ok(NoBody);
         }
         let bytes = read_body(request, api).await?;
-        if bytes.trim_ascii().is_empty() {
+        if matches!(bytes.trim_ascii(), b"" | b"null") {
             return Ok(NoBody);
         }
         let checked = run_blocking(bytes.len(), || api.limits.json.check_body(&bytes));
@@ -159,7 +159,7 @@ impl FromRequestParts<Api> for PathQueue {
         {
             return Ok(PathQueue(queue));
         }
-        Err(Problem::invalid_parameter(invalid.to_string()))
+        Err(Problem::invalid_parameter("queue", invalid.to_string()))
     }
 }
 
@@ -181,7 +181,7 @@ impl FromRequestParts<Api> for PathSchedule {
         {
             return Ok(PathSchedule(name));
         }
-        Err(Problem::invalid_parameter(invalid.to_string()))
+        Err(Problem::invalid_parameter("schedule", invalid.to_string()))
     }
 }
 
@@ -240,7 +240,8 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
 /// The path parameter of the route; no route has more than one.
 async fn path_param(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
     let params = RawPathParams::from_request_parts(parts, api).await;
-    let params = params
-        .map_err(|_| Problem::invalid_parameter("the path is not valid UTF-8 when decoded"))?;
+    let params = params.map_err(|_| {
+        Problem::invalid_parameter("path", "the path is not valid UTF-8 when decoded")
+    })?;
     Ok(params.iter().next().map(|(_, value)| value.to_owned()).unwrap_or_default())
 }

@@ -51,7 +51,7 @@ impl Parameters {
                 Some(wrong) => errors.add(shorten(name, MAX_NAME), wrong),
                 None => valid.push((name.clone(), value.clone())),
             }
-            if at > MAX_PARAMETERS {
+            if at >= MAX_PARAMETERS {
                 let message = format!("there are more than {MAX_PARAMETERS} parameters");
                 errors.add(shorten(name, MAX_NAME), message);
                 break;
@@ -126,28 +126,36 @@ pub fn job_query(query: Option<&str>, now: Time) -> Result<JobQuery, Problem> {
     Ok(parsed)
 }
 
-/// The values of one field of a filter in JSON: a string, or an array of strings, none of them empty. An empty value or
-/// list would select everything, so it is refused.
-pub fn filter_values(path: &str, value: &str, errors: &mut FieldErrors) -> Vec<String> {
+/// The values of one field of a filter in JSON, each with its path: a string, or an array of strings, none of them empty. An
+/// empty value or list would select everything, so it is refused.
+pub fn filter_values<'v>(
+    path: &str,
+    value: &'v str,
+    errors: &mut FieldErrors,
+) -> Vec<(String, Cow<'v, str>)> {
     let values = if value.starts_with('[') {
-        let values = texts(path, value, errors);
-        if values.as_ref().is_some_and(Vec::is_empty) {
+        let values = texts(path, value, errors).unwrap_or_default();
+        if values.is_empty() {
             errors.add(path.to_owned(), format!("must have a value, but is {}", describe(value)));
         }
-        values.unwrap_or_default()
+        let indexed = values.into_iter().enumerate();
+        indexed.map(|(at, value)| (format!("{path}[{at}]"), value)).collect()
     } else if value.starts_with('"') {
-        errors.take(path.to_owned(), text(value)).into_iter().collect()
+        errors
+            .take(path.to_owned(), text(value))
+            .map(|value| (path.to_owned(), value))
+            .into_iter()
+            .collect()
     } else {
         let message =
             format!("must be a string or an array of strings, but is {}", describe(value));
         errors.add(path.to_owned(), message);
         Vec::new()
     };
-    if values.iter().any(|value| value.trim().is_empty()) {
-        errors.add(path.to_owned(), EMPTY);
-        return Vec::new();
-    }
-    values.into_iter().map(Into::into).collect()
+    let (empty, values): (Vec<_>, Vec<_>) =
+        values.into_iter().partition(|(_, value)| value.trim().is_empty());
+    empty.into_iter().for_each(|(path, _)| errors.add(path, EMPTY));
+    values
 }
 
 /// Adds one field of a filter on jobs, one of [`JOB_FILTER`].

@@ -11,8 +11,8 @@ use crate::engine::{ScheduleSubmission, run_blocking};
 use crate::http::access::Acting;
 use crate::http::view::{Displayed, JobTemplate};
 use crate::http::{Api, Problem, json};
-use crate::job::fields::EMPTY;
-use crate::job::{Cron, CronError, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
+use crate::job::fields::{EMPTY, REQUIRED};
+use crate::job::{Cron, Cursor, Fired, JobId, Origin, Overlap, Schedule, Time};
 
 /// The number of upcoming times in a response.
 const UPCOMING_TIMES: usize = 5;
@@ -193,26 +193,26 @@ pub async fn preview(
     _: NoQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let (cron, zone) = read_fields(&body, |fields, errors| {
+    let now = api.engine.now();
+    let preview = read_fields(&body, |fields, errors| {
         let cron = fields.required_text("cron", errors).unwrap_or_default();
         let zone = fields.text("zone", errors);
         if zone.as_ref().is_some_and(|zone| zone.trim().is_empty()) {
             errors.add("zone", EMPTY);
         }
-        (cron.into_owned(), zone.unwrap_or_default().into_owned())
-    })?;
-    let now = api.engine.now();
-    // Searching for a rare time takes too long for a thread of the runtime, whatever the length of the pattern.
-    let parsed = run_blocking(usize::MAX, || {
-        Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, UPCOMING_TIMES), cron))
-    });
-    let (upcoming, cron) = parsed.map_err(|misread| {
-        let (field, message) = match misread {
-            CronError::Pattern(why) => ("cron", why),
-            CronError::Zone(why) => ("zone", why),
+        let zone = zone.unwrap_or_default();
+        // Searching for a rare time takes too long for a thread of the runtime, whatever the length of the pattern.
+        let parsed = run_blocking(usize::MAX, || {
+            Cron::parse(&cron, &zone, now).map(|cron| (cron.upcoming(now, UPCOMING_TIMES), cron))
+        });
+        let wrong = match parsed {
+            Ok(parsed) => return Some(parsed),
+            Err(wrong) => wrong,
         };
-        Problem::invalid_field(field, message)
+        wrong.into_iter().for_each(|wrong| errors.add(wrong.field(), wrong.to_string()));
+        None
     })?;
+    let (upcoming, cron) = preview.ok_or_else(|| Problem::invalid_field("cron", REQUIRED))?;
     let upcoming = upcoming.into_iter().map(Displayed).collect();
     Ok(json(&PreviewView { in_words: cron.in_words(), upcoming }))
 }

@@ -37,7 +37,7 @@ use crate::http::external::ExternalLogins;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
 use crate::http::server::host_header::ReplacedHost;
-use crate::http::server::{date, request_id};
+use crate::http::server::{date, request_id, request_target};
 use crate::http::{HttpLimits, Problem};
 use crate::job::Secret;
 use crate::supervise::{Part, panic_text, pass};
@@ -218,7 +218,11 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     let mut response = match gate.admit(&mut parts).await {
         Ok(()) => {
             let request = Request::from_parts(parts, body);
-            answer(gate.time_limit(&request), request, next).await
+            if request_target::is_of_whole_server(&request) {
+                whole_server()
+            } else {
+                answer(gate.time_limit(&request), request, next).await
+            }
         }
         Err(refusal) => refusal,
     };
@@ -241,6 +245,13 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// The answer to `OPTIONS *`: the methods that some address of the server supports.
+fn whole_server() -> Response {
+    let allow =
+        [(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"))];
+    (StatusCode::NO_CONTENT, allow).into_response()
 }
 
 /// The address of the client. Requests that come through no listener of ours have none, and count as one client.

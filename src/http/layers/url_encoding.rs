@@ -12,7 +12,8 @@ use crate::http::Problem;
 pub fn check(uri: &Uri) -> Result<(), Problem> {
     for (part, text) in [("path", uri.path()), ("query", uri.query().unwrap_or_default())] {
         if let Err(why) = decode(text) {
-            return Err(Problem::invalid_parameter(format!("the {part} of the address {why}")));
+            let detail = format!("the {part} of the address {why}");
+            return Err(Problem::invalid_parameter(part, detail));
         }
     }
     Ok(())

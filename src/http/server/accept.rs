@@ -40,6 +40,7 @@ use super::lingering_close::LingeringClose;
 use super::listener::{AcceptedConnection, AcceptedStream, Listener, set_connection_options};
 use super::problem_responses::{ProblemResponses, RawResponse};
 use super::request_id::{NewRequestId, remove_unusable};
+use super::request_target;
 use super::tls::{HandshakeError, TlsServer};
 use super::unread_request::{TrackedBody, UnreadRequest};
 use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
@@ -276,7 +277,8 @@ fn connection(
         let guard = counter.begin();
         let (stream_began, rates, unread) = (stream_began.clone(), rates.clone(), tracked.clone());
         unread.clear();
-        if let Err(problem) = host_header::check(&request) {
+        let checked = request_target::check(&request).and_then(|()| host_header::check(&request));
+        if let Err(problem) = checked {
             request.extensions_mut().insert(RefusedRequest(problem));
         }
         let client = context.identify(&mut request);
@@ -354,14 +356,22 @@ fn connection(
         };
         let Err(error) = ended else { return };
         tracing::debug!(%address, %error, "connection failed");
-        // hyper closes a connection whose head does not arrive without a response. A client that has sent nothing needs
-        // none.
-        if error.is_timeout()
-            && let Some(parts) = serving.into_parts().filter(|parts| !parts.read_buf.is_empty())
-        {
-            let stream = parts.io.into_inner().into_inner().into_inner().into_inner();
-            send_head_timeout(stream, access_log, client, linger).await;
-        }
+        // hyper closes a connection whose head does not arrive, and one that begins with HTTP/2, without a response. A
+        // client that has sent nothing needs none.
+        let parts = serving.into_parts().filter(|parts| !parts.read_buf.is_empty());
+        let Some(parts) = parts else { return };
+        let problem = if error.is_timeout() {
+            let detail = "the head of the request did not arrive in time";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+        } else if error.is_parse() && parts.read_buf.starts_with(HTTP2_PREFACE) {
+            let detail =
+                "the server speaks HTTP/1.1 and HTTP/1.0, and not HTTP/2 without a negotiation";
+            Problem::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "wrong_http_version", detail)
+        } else {
+            return;
+        };
+        let stream = parts.io.into_inner().into_inner().into_inner().into_inner();
+        send_last(stream, problem, access_log, client, linger).await;
     }
 }
 
@@ -412,17 +422,20 @@ async fn open(
     None
 }
 
-/// Tells a client that the head of its request did not arrive in time.
-async fn send_head_timeout(
+/// The bytes with which a client begins that takes HTTP/2 for granted (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Tells a client what is wrong on a connection that hyper has given up.
+async fn send_last(
     mut stream: ClientStream,
+    problem: Problem,
     access_log: AccessLog,
     client: IpAddr,
     within: Duration,
 ) {
-    let detail = "the head of the request did not arrive in time";
-    let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail);
+    let status = problem.status();
     let RawResponse { bytes, body_length } = RawResponse::new(problem);
-    access_log.unreadable(client, StatusCode::REQUEST_TIMEOUT, body_length);
+    access_log.unreadable(client, status, body_length);
     let response = async {
         stream.write_all(&bytes).await?;
         stream.shutdown().await

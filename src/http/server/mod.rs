@@ -18,6 +18,7 @@ pub mod listen_address;
 pub mod listener;
 pub mod problem_responses;
 pub mod request_id;
+pub mod request_target;
 pub mod throttled_warning;
 pub mod tls;
 pub mod unix_socket;

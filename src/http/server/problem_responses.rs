@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::access_log::AccessLog;
@@ -30,6 +30,8 @@ pub struct ProblemResponses<S> {
     is_new_request: bool,
     /// Whether the request declares a body whose length hyper cannot count.
     is_body_too_long: bool,
+    /// Whether the request is one of a browser for a page.
+    is_for_page: bool,
     /// The response to write instead of hyper's.
     replacement: Option<Replacement>,
     access_log: AccessLog,
@@ -54,6 +56,7 @@ impl<S> ProblemResponses<S> {
             is_flushed: true,
             is_new_request: true,
             is_body_too_long: false,
+            is_for_page: false,
             replacement: None,
             access_log,
             client,
@@ -75,7 +78,12 @@ impl<S: AsyncWrite + Unpin> ProblemResponses<S> {
         {
             let is_of_length = self.is_body_too_long && status != StatusCode::URI_TOO_LONG;
             let status = if is_of_length { StatusCode::PAYLOAD_TOO_LARGE } else { status };
-            let RawResponse { bytes: response, body_length } = RawResponse::new(problem(status));
+            let problem = problem(status);
+            let RawResponse { bytes: response, body_length } = if self.is_for_page {
+                RawResponse::page(problem)
+            } else {
+                RawResponse::new(problem)
+            };
             self.access_log.unreadable(self.client, status, body_length);
             self.unread.set_unlimited();
             self.replacement = Some(Replacement { bytes: response, written: 0, of: bytes.len() });
@@ -132,6 +140,21 @@ fn declares_uncountable_length(bytes: &[u8]) -> bool {
     })
 }
 
+/// Whether the head at the beginning of the bytes is one of a browser that wants a page, and not an answer of the API.
+fn is_for_page(bytes: &[u8]) -> bool {
+    const NAME: &[u8] = b"accept:";
+    let mut lines = bytes.trim_ascii_start().split(|byte| *byte == b'\n');
+    let contains = |line: &[u8], part: &[u8]| line.windows(part.len()).any(|it| it == part);
+    let is_of_api = lines.next().is_none_or(|line| contains(line, b"/api/"));
+    let mut headers = lines.take_while(|line| !line.trim_ascii().is_empty());
+    !is_of_api
+        && headers.any(|line| {
+            line.split_at_checked(NAME.len()).is_some_and(|(name, value)| {
+                name.eq_ignore_ascii_case(NAME) && contains(value, b"text/html")
+            })
+        })
+}
+
 /// The problem of a request head that hyper refused with this status.
 fn problem(status: StatusCode) -> Problem {
     let (code, detail) = match status {
@@ -160,7 +183,23 @@ impl RawResponse {
     /// Builds the response to a problem, with the headers that the layers add to all other responses.
     pub fn new(problem: Problem) -> RawResponse {
         let body = to_json(&problem.document());
+        RawResponse::of(problem.into_response(), body)
+    }
+
+    /// Builds the same response as a plain page, for a person whose browser has sent what cannot be read.
+    fn page(problem: Problem) -> RawResponse {
+        let (status, detail) = (problem.status(), problem.detail());
+        let body = format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{status}</title></head>\
+             <body><h1>{status}</h1><p>{detail}.</p></body></html>\n"
+        );
         let mut response = problem.into_response();
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, html);
+        RawResponse::of(response, body)
+    }
+
+    fn of(mut response: Response, body: String) -> RawResponse {
         let headers = response.headers_mut();
         headers.extend(SAFE_HEADERS);
         date::add(headers);
@@ -186,7 +225,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for ProblemResponses<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         if std::mem::take(&mut self.is_new_request) {
-            self.is_body_too_long = declares_uncountable_length(&buffer.filled()[before..]);
+            let head = &buffer.filled()[before..];
+            self.is_body_too_long = declares_uncountable_length(head);
+            self.is_for_page = is_for_page(head);
         }
         Poll::Ready(Ok(()))
     }
@@ -272,6 +313,22 @@ mod tests {
             (String::new(), false),
         ] {
             assert_eq!(declares_uncountable_length(bytes.as_bytes()), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_browser_that_wants_a_page_is_recognized_by_its_head() {
+        let accept = "Accept: text/html,application/xhtml+xml";
+        for (head, expected) in [
+            (format!("GET /jobs HTTP/1.1\r\nhost: a\r\n{accept}\r\n\r\n"), true),
+            (format!("GET /jobs HTTP/1.1\n{}\n\n", accept.to_uppercase()), false),
+            (format!("GET /api/v1/jobs HTTP/1.1\r\n{accept}\r\n\r\n"), false),
+            (format!("GET /base/api/v1/jobs HTTP/1.1\r\n{accept}\r\n\r\n"), false),
+            ("GET /jobs HTTP/1.1\r\naccept: */*\r\n\r\n".into(), false),
+            (format!("GET /jobs HTTP/1.1\r\n\r\n{accept}\r\n"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_for_page(head.as_bytes()), expected, "{head}");
         }
     }
 

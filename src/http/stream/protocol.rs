@@ -198,9 +198,9 @@ fn event_filter(fields: Fields<'_>, errors: &mut FieldErrors) -> Filter {
         } else if seen.iter().any(|seen| *seen == name) {
             errors.add(path, REPEATED);
         } else {
-            for value in filter_values(&path, value, errors) {
+            for (path, value) in filter_values(&path, value, errors) {
                 if let Err(wrong) = add_to_filter(&mut filter, &name, &value) {
-                    errors.add(path.clone(), wrong);
+                    errors.add(path, wrong);
                 }
             }
             seen.push(name.into_owned());
@@ -268,29 +268,31 @@ impl Subscriptions {
 
     /// Adds or replaces a subscription. `here` is the cursor of the connection.
     pub fn add(&mut self, request: &Subscribe, here: Cursor) -> Result<(), Problem> {
-        let refuse = |detail: String| Err(Problem::invalid_parameter(detail));
+        let refuse = |field, detail: String| Err(Problem::invalid_parameter(field, detail));
         let id = &request.id;
         Self::check_id(id)?;
         let after = request.after.as_deref().filter(|after| !after.is_empty());
         let after = after.map(str::parse).transpose();
         let after: Option<Cursor> =
-            after.map_err(|error: String| Problem::invalid_parameter(error))?;
+            after.map_err(|error: String| Problem::invalid_parameter("after", error))?;
         if let Some(after) = after.filter(|after| *after != here) {
-            return refuse(format!(
+            let detail = format!(
                 "this connection and all its subscriptions are at {here}; to read from {after}, open \
                  another connection"
-            ));
+            );
+            return refuse("after", detail);
         }
         let topic = match (request.stats, &request.filter) {
             (true, None) => Topic::Stats,
             (true, Some(_)) => {
-                return refuse("a subscription to stats cannot have a filter".to_owned());
+                return refuse("filter", "a subscription to stats cannot have a filter".to_owned());
             }
             (false, filter) => Topic::Events(filter.clone().unwrap_or_default()),
         };
         let known = self.named.iter().any(|known| known.id == *id);
         if !known && self.named.len() >= self.max {
-            return refuse(format!("a connection can have at most {} subscriptions", self.max));
+            let detail = format!("a connection can have at most {} subscriptions", self.max);
+            return refuse("id", detail);
         }
         self.named.retain(|known| known.id != *id);
         self.named.push(Subscription::new(id, topic));
@@ -306,7 +308,10 @@ impl Subscriptions {
 
     fn check_id(id: &str) -> Result<(), Problem> {
         let detail = || format!("an id can have at most {} bytes", Self::MAX_ID);
-        if id.len() > Self::MAX_ID { Err(Problem::invalid_parameter(detail())) } else { Ok(()) }
+        if id.len() <= Self::MAX_ID {
+            return Ok(());
+        }
+        Err(Problem::invalid_parameter("id", detail()))
     }
 
     /// Whether one of them is a subscription to stats.

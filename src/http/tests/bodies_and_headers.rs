@@ -68,7 +68,9 @@ async fn an_address_without_fields_refuses_a_body_before_anything_changes() {
             (in_chunks("f\r\n{\"paused\":false\r\n1\r\n}\r\n0\r\n\r\n"), 422, "invalid_fields"),
             (with_length(r#"{"paused":false}"#), 422, "invalid_fields"),
             (with_length("[]"), 422, "invalid_fields"),
-            (with_length("null"), 422, "invalid_fields"),
+            (with_length("nul"), 400, "malformed_json"),
+            (with_length("0"), 422, "invalid_fields"),
+            (with_length("\"\""), 422, "invalid_fields"),
             (with_length("nonsense"), 400, "malformed_json"),
             (with_length("paused=false"), 400, "malformed_json"),
             (with_length("{} {}"), 400, "malformed_json"),
@@ -89,7 +91,10 @@ async fn an_address_without_fields_refuses_a_body_before_anything_changes() {
     for address in &addresses {
         for (headers, body) in [
             with_length("{}"),
+            with_length("null"),
+            with_length(" null\n"),
             with_length(" "),
+            in_chunks("4\r\nnull\r\n0\r\n\r\n"),
             in_chunks("0\r\n\r\n"),
             in_chunks("2\r\n{}\r\n0\r\n\r\n"),
         ] {

@@ -51,11 +51,11 @@ async fn a_list_has_no_empty_element_and_an_object_has_a_value() {
             let problem = answer.is_problem(400, "invalid_parameter");
             assert_eq!(errors(&problem), [format!("{name}: {words}")], "{path}");
         }
-        for value in [json!(value), json!([value])] {
+        for (at, value) in [("", json!(value)), ("[0]", json!([value]))] {
             let body = json!({ "action": "delete", "filter": { name: value } }).to_string();
             let answer = server.post("/api/v1/bulk/preview", &body).await;
             let problem = answer.is_problem(422, "invalid_fields");
-            assert_eq!(errors(&problem), [format!("filter.{name}: {words}")]);
+            assert_eq!(errors(&problem), [format!("filter.{name}{at}: {words}")]);
             let message = json!({ "type": "subscribe", "id": "x", "filter": { name: value } });
             socket.say(&message.to_string()).await;
             let error = socket.next_of("error").await;

@@ -120,6 +120,10 @@ fn what_is_not_understood_is_refused() {
         assert!(problem.detail().contains("takes no parameters"), "{}", problem.detail());
     }
     assert!(no_query(Some("&&")).is_ok() && no_query(None).is_ok());
+    let many = |count: usize| vec!["queue=a"; count].join("&");
+    assert!(job_query(Some(&many(1_000)), Time::default()).is_ok());
+    let problem = job_query(Some(&many(1_001)), Time::default()).unwrap_err();
+    assert!(problem.detail().contains("there are more than 1000 parameters"));
     let problem = limit_query(Some("queue=mail&state=x"), 1, 9).unwrap_err();
     assert_eq!(
         problem.detail(),

@@ -58,6 +58,16 @@ async fn a_request_names_one_host() {
         (get("1.0", "/api/v1/kinds", &["localhost"]), 200, ""),
         (get("1.0", "/api/v1/kinds", &["localhost", "localhost"]), 400, "invalid_host"),
         (get("1.0", "/api/v1/kinds", &["evil.test"]), 421, "unknown_host"),
+        // Targets that are none, whatever the host.
+        (get("1.1", "jobs", &["localhost"]), 400, "malformed_request"),
+        (get("1.1", "jobs", &["jobs"]), 400, "malformed_request"),
+        (get("1.1", "localhost:80", &["localhost"]), 400, "malformed_request"),
+        (get("1.0", "jobs", &[]), 400, "malformed_request"),
+        (get("1.1", "http://u:p@localhost/", &["localhost"]), 400, "malformed_request"),
+        (get("1.1", "http://u@localhost/", &["u@localhost"]), 400, "malformed_request"),
+        (get("1.1", "*", &["localhost"]), 400, "malformed_request"),
+        (get("1.1", "", &["localhost"]), 400, "malformed_request"),
+        (get("1.1", "/api/v1/jobs?q=\u{e9}", &["localhost"]), 200, ""),
     ] {
         let mut raw = Raw::connect(server.address).await;
         raw.send(request.as_bytes()).await;
@@ -66,6 +76,73 @@ async fn a_request_names_one_host() {
         if status != 200 {
             response.is_problem(status, code);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_of_http_1_is_answered_clearly() {
+    let server = Server::start().await;
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    for (bytes, status, code) in [
+        (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], 505, "wrong_http_version"),
+        (&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], settings].concat(), 505, "wrong_http_version"),
+        (b"GET / HTTP/2.0\r\nhost: localhost\r\n\r\n", 400, "malformed_request"),
+        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n", 400, "malformed_request"),
+        (b"GET /api/v1/jobs?q=\xff HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "malformed_request"),
+        (
+            b"GET /api/\xff HTTP/1.1\r\nhost: localhost\r\naccept: text/html\r\n\r\n",
+            400,
+            "malformed_request",
+        ),
+    ] {
+        let mut raw = Raw::connect(server.address).await;
+        raw.send(bytes).await;
+        raw.response().await.is_problem(status, code);
+        assert_eq!(raw.end().await, Received::End, "{bytes:?}");
+    }
+    // A person gets a page.
+    for target in [&b"/jobs/\xff"[..], b"/jobs?q=\xff", b"/\xc3"] {
+        let mut raw = Raw::connect(server.address).await;
+        let rest = b" HTTP/1.1\r\nhost: localhost\r\naccept: text/html,*/*\r\n\r\n";
+        raw.send(&[b"GET ", target, rest].concat()).await;
+        let response = raw.response().await;
+        assert_eq!(response.status, 400, "{response:?}");
+        assert_eq!(response.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(response.header("content-security-policy").is_some(), "{response:?}");
+    }
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let response = raw.response().await;
+    assert_eq!(response.status, 204, "{response:?}");
+    assert_eq!(response.header("allow"), Some("get, head, post, put, delete, options"));
+}
+
+#[tokio::test]
+async fn every_parameter_that_is_refused_is_in_the_list_of_errors() {
+    let server = Server::start().await;
+    for (method, path, field) in [
+        ("POST", "/api/v1/queues/a%20b/pause", "queue"),
+        ("POST", "/api/v1/queues/a%20b/concurrency", "queue"),
+        ("GET", "/api/v1/schedules/a%20b", "schedule"),
+        ("POST", "/api/v1/schedules/.x/run", "schedule"),
+        ("GET", "/api/v1/ws?stats=true", "stats"),
+        ("GET", "/api/v1/jobs/%ff", "path"),
+        ("GET", "/api/v1/jobs?q=%zz", "query"),
+        ("GET", "/api/v1/jobs?limit=0", "limit"),
+    ] {
+        let upgrade = [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+            ("content-type", "application/json"),
+        ];
+        let headers = if path.contains("/ws") { &upgrade[..] } else { &upgrade[4..] };
+        let body = if path.ends_with("concurrency") { r#"{"concurrency":1}"# } else { "" };
+        let answer = server.send(method, path, headers, body).await;
+        let problem = answer.is_problem(400, "invalid_parameter");
+        assert_eq!(problem["errors"][0]["field"], field, "{path}: {problem}");
+        assert!(problem["errors"][0]["message"].is_string(), "{path}: {problem}");
     }
 }
 

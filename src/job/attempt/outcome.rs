@@ -67,6 +67,7 @@ const CUT: &str = "\n    …\n    ";
 
 /// The error of a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// The class of the failure.
     pub class: FailureClass,

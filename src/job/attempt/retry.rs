@@ -10,6 +10,7 @@ use crate::job::Kind;
 /// How many attempts a job may take, and the delays between them. It is displayed as what it amounts to: "up to 25
 /// attempts over about 20 days".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RetryPolicy {
     /// The total number of attempts, including the first; at least 1.
     pub max_attempts: u16,
@@ -20,6 +21,7 @@ pub struct RetryPolicy {
 /// A backoff: the delay before retry *n* is a random duration between a half and the whole of
 /// `min(cap, base × 2^(n-1))`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Backoff {
     /// The upper bound of the first delay, in milliseconds.
     pub base_ms: u64,

@@ -16,6 +16,7 @@ use crate::job::{
 
 /// A committed fact with its position in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Event {
     /// The sequence number, which counts from 1 without gaps within one epoch.
     pub seq: u64,
@@ -27,7 +28,7 @@ pub struct Event {
 
 /// What happened, and to what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fact {
     /// Something happened to a job.
     Job {
@@ -60,7 +61,7 @@ pub enum Fact {
 
 /// A change of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
     /// The job was accepted.
     Enqueued {
@@ -134,7 +135,7 @@ pub enum Change {
 
 /// A change of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum QueueChange {
     /// The queue was paused: no jobs are claimed from it.
     Paused,
@@ -154,7 +155,7 @@ pub enum QueueChange {
 
 /// A change of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ScheduleChange {
     /// Somebody created or changed the schedule.
     Set {
@@ -212,6 +213,7 @@ impl Skip {
 
 /// Progress that a handler reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Progress {
     /// The units that are done.
     pub done: u64,
@@ -223,6 +225,7 @@ pub struct Progress {
 
 /// A log line of a handler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LogLine {
     /// The time, by the worker's clock.
     pub at: Time,

@@ -14,7 +14,9 @@ mod scan;
 mod tree;
 
 pub use scan::{JsonLimits, Scan, TooComplex, elements};
-pub use tree::{NAME_IS_NO_TEXT, NOT_A_CHARACTER, REPEATED, ambiguities, same, text_length};
+pub use tree::{
+    NAME_IS_NO_TEXT, NOT_A_CHARACTER, REPEATED, ambiguities, same, same_meaning, text_length,
+};
 
 /// One valid JSON value as text. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::job::search::decimal::Decimal;
+
 /// The words for a member that occurs twice.
 pub const REPEATED: &str = "occurs more than once";
 /// The words for a string with half of a surrogate pair.
@@ -172,6 +174,15 @@ fn path(open: &[OpenPath]) -> String {
 /// Whether two JSON texts are equal apart from white space, escapes and the order of properties. Numbers are equal when
 /// they are written in the same way; an object with a duplicate key equals no other.
 pub fn same(a: &str, b: &str) -> bool {
+    are_same(a, b, |one, other| one == other)
+}
+
+/// Whether two JSON texts have the same meaning: as [`same`], but `100`, `1e2` and `100.0` are equal, too.
+pub fn same_meaning(a: &str, b: &str) -> bool {
+    are_same(a, b, |one, other| one == other || are_equal(one, other))
+}
+
+fn are_same(a: &str, b: &str, are_equal_words: impl Fn(&str, &str) -> bool) -> bool {
     let (Some(a), Some(b)) = (nodes(a), nodes(b)) else { return false };
     if a.len() != b.len() {
         return false;
@@ -179,7 +190,7 @@ pub fn same(a: &str, b: &str) -> bool {
     let mut pairs = vec![(a.len() - 1, b.len() - 1)];
     while let Some((one, other)) = pairs.pop() {
         match (&a[one], &b[other]) {
-            (Node::Word(one), Node::Word(other)) if one == other => {}
+            (Node::Word(one), Node::Word(other)) if are_equal_words(one, other) => {}
             (Node::Text(one), Node::Text(other)) if one == other => {}
             (Node::Array(one), Node::Array(other)) if one.len() == other.len() => {
                 pairs.extend(one.iter().copied().zip(other.iter().copied()));
@@ -196,6 +207,12 @@ pub fn same(a: &str, b: &str) -> bool {
         }
     }
     true
+}
+
+/// Whether two numbers are equal, exactly.
+fn are_equal(one: &str, other: &str) -> bool {
+    let number = Decimal::parse(one);
+    number.is_some() && number == Decimal::parse(other)
 }
 
 fn is_end_of_word(c: char) -> bool {
@@ -268,6 +285,24 @@ mod tests {
         let many = format!("[{}]", vec!["{\"b\":1,\"b\":2}"; 1_000].join(","));
         assert_eq!(ambiguities(&many, 20).len(), 20);
         assert!(ambiguities(&"[".repeat(200_000), 20).is_empty());
+    }
+
+    #[test]
+    fn numbers_are_compared_by_their_values() {
+        for (one, other, are_same) in [
+            ("100", "1e2", true),
+            ("[100.0, -0]", "[1E+2,0.0]", true),
+            (r#"{"n":{"a":[1,10e-1]}}"#, r#"{"n":{"a":[1.0,1]}}"#, true),
+            ("12345678901234567890", "12345678901234567891", false),
+            ("9007199254740993", "9007199254740992.0", false),
+            ("1e999999999999999999999", "1e999999999999999999999", true),
+            ("1", "true", false),
+            ("1", "\"1\"", false),
+            ("0.1", "0.10000000000000001", false),
+        ] {
+            assert_eq!(same_meaning(one, other), are_same, "{one} {other}");
+            assert_eq!(same(one, other), one == other, "{one} {other}");
+        }
     }
 
     #[test]

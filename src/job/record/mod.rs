@@ -16,6 +16,7 @@ use crate::job::{
 
 /// Everything that is known about one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Job {
     /// The id of the job.
     pub id: JobId,
@@ -43,6 +44,7 @@ pub struct Job {
 
 /// One entry of a job's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Moment {
     /// The number of the event.
     pub seq: u64,

@@ -1,6 +1,6 @@
 //! Whether two submissions ask for the same, although the job of the first one may have changed since.
 
-use crate::job::{Change, Job, Labels, NewJob, QueueName, RetryPolicy, Spec, Tag, same};
+use crate::job::{Change, Job, Labels, NewJob, QueueName, RetryPolicy, Spec, Tag, same_meaning};
 
 /// The submission of a job, as far as it is known.
 struct FirstSubmission<'a> {
@@ -17,7 +17,7 @@ impl FirstSubmission<'_> {
         let payloads = (first.payload.as_str(), spec.payload.as_str());
         let fields = [
             ("kind", self.labels.kind == new.labels.kind),
-            ("payload", payloads.0 == payloads.1 || same(payloads.0, payloads.1)),
+            ("payload", payloads.0 == payloads.1 || same_meaning(payloads.0, payloads.1)),
             ("queue", self.queue.is_none_or(|queue| *queue == new.labels.queue)),
             ("tags", have_same(&self.labels.tags, &new.labels.tags)),
             ("priority", self.priority.is_none_or(|priority| priority == spec.priority)),
@@ -103,8 +103,9 @@ mod tests {
     fn payloads_are_compared_by_their_meaning_and_tags_in_any_order() {
         let first = new(r#"{"a": [1, "\u00e4"], "b": null}"#, &["x", "y"]);
         assert_eq!(first.differences(&new(r#"{"b":null,"a":[1,"ä"]}"#, &["y", "x"])), [""; 0]);
+        assert_eq!(first.differences(&new(r#"{"b":null,"a":[1e0,"ä"]}"#, &["y", "x"])), [""; 0]);
         assert_eq!(
-            first.differences(&new(r#"{"b":null,"a":[1.0,"ä"]}"#, &["x"])),
+            first.differences(&new(r#"{"b":null,"a":[1.5,"ä"]}"#, &["x"])),
             ["payload", "tags"]
         );
         assert_eq!(first.differences(&new(r#"{"a":[1,"ä"]}"#, &["x", "z"])), ["payload", "tags"]);

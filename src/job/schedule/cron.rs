@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::shorten::shorten;
 use crate::job::{Time, parse_duration};
-use explain::{ACCEPTED, explain};
+use explain::{ACCEPTED, explain, misplaced_name};
 use search::{Search, empty_field};
 
 mod explain;
@@ -25,10 +25,13 @@ const INTERVALS: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(366 * 24 * 60 * 60));
 /// The maximum length of a pattern, in bytes.
 const MAX_PATTERN: usize = 200;
+/// The maximum length of the name of a time zone, in bytes; the longest ones have about half of this.
+const MAX_ZONE: usize = 64;
 const EVERY: &str = "every ";
 
 /// A validated cron expression with its time zone, as they were written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cron {
     pattern: Box<str>,
     zone: Box<str>,
@@ -43,6 +46,16 @@ pub enum CronError {
     Zone(String),
 }
 
+impl CronError {
+    /// The name of the part in the API.
+    pub fn field(&self) -> &'static str {
+        match self {
+            CronError::Pattern(_) => "cron",
+            CronError::Zone(_) => "zone",
+        }
+    }
+}
+
 impl fmt::Display for CronError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -55,25 +68,20 @@ impl Cron {
     /// Validates a pattern and a zone; an empty zone is UTC. `now` is needed to refuse patterns that never match again.
     ///
     /// # Errors
-    /// When the pattern or the zone is invalid. The error says what is accepted.
-    pub fn parse(pattern: &str, zone: &str, now: Time) -> Result<Cron, CronError> {
+    /// What is wrong with the pattern, and with the zone. The errors say what is accepted.
+    pub fn parse(pattern: &str, zone: &str, now: Time) -> Result<Cron, Vec<CronError>> {
         let (pattern, zone) = (pattern.trim(), zone.trim());
         let zone = if zone.is_empty() { "UTC" } else { zone };
-        if time_zone(zone).is_none() {
-            let zone = shorten(zone, MAX_PATTERN);
-            let why = format!(
-                "unknown time zone {zone:?}; use UTC, an offset such as +02:00, or a name such as Europe/Zurich"
-            );
-            return Err(CronError::Zone(why));
-        }
         let cron = Cron { pattern: pattern.into(), zone: zone.into() };
-        cron.check().map_err(CronError::Pattern)?;
-        match cron.next_after(now) {
-            Some(_) => Ok(cron),
-            None => {
-                Err(CronError::Pattern(format!("{pattern:?} matches no time in the next 40 years")))
-            }
+        let mut wrong: Vec<CronError> =
+            cron.check().err().map(CronError::Pattern).into_iter().collect();
+        if time_zone(zone).is_none() {
+            wrong.push(CronError::Zone(unknown_zone(zone)));
+        } else if wrong.is_empty() && cron.next_after(now).is_none() {
+            let why = format!("{pattern:?} matches no time in the next 40 years");
+            wrong.push(CronError::Pattern(why));
         }
+        if wrong.is_empty() { Ok(cron) } else { Err(wrong) }
     }
 
     /// Returns the pattern as it was written.
@@ -106,8 +114,27 @@ impl Cron {
     }
 
     /// Whether the pattern can be parsed. A stored one may come from another version.
-    pub(super) fn parses(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Says what is accepted.
+    pub fn check_pattern(&self) -> Result<(), String> {
         self.meaning().map(drop)
+    }
+
+    /// Whether the time zone is known to some machine: a stored schedule may come from one with other zones, so that its
+    /// zone only has to look like one.
+    ///
+    /// # Errors
+    /// Says what is accepted.
+    pub fn check_zone(&self) -> Result<(), String> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte);
+        let looks_like_one = self.zone.len() <= MAX_ZONE
+            && self.zone.starts_with(|first: char| first.is_ascii_uppercase())
+            && self.zone.split('/').all(|part| !part.is_empty() && part.bytes().all(is_part));
+        if looks_like_one || (!self.zone.is_empty() && self.is_zone_known()) {
+            return Ok(());
+        }
+        Err(unknown_zone(&self.zone))
     }
 
     /// Describes the pattern in words: "At 02:30, Mon–Fri". A pattern that never matches is returned as it is.
@@ -125,7 +152,9 @@ impl Cron {
             return Err(format!("a pattern has at most {MAX_PATTERN} characters; use {ACCEPTED}"));
         }
         if let Some(interval) = self.pattern.strip_prefix(EVERY) {
-            let length = parse_duration(interval)?;
+            let refused =
+                |why: String| format!("{:?} is not a valid interval: {why}", &*self.pattern);
+            let length = parse_duration(interval).map_err(refused)?;
             let (least, most) = INTERVALS;
             return if (least..=most).contains(&length) && length.subsec_nanos() == 0 {
                 Ok(Meaning::Every(length))
@@ -147,11 +176,21 @@ impl Cron {
                 return Err(format!("the list {field:?} has an empty element; use {ACCEPTED}"));
             }
         }
+        if let Some(why) = misplaced_name(&self.pattern) {
+            return Err(why);
+        }
         match empty_field(&pattern) {
             Some(field) => Err(format!("the pattern matches no {field}; use {ACCEPTED}")),
             None => Ok(()),
         }
     }
+}
+
+fn unknown_zone(zone: &str) -> String {
+    let zone = shorten(zone, MAX_PATTERN);
+    format!(
+        "unknown time zone {zone:?}; use UTC, an offset such as +02:00, or a name such as Europe/Zurich"
+    )
 }
 
 /// Parses a pattern that is not an interval.
@@ -336,6 +375,45 @@ mod tests {
     }
 
     #[test]
+    fn every_form_that_the_documentation_lists_is_accepted() {
+        const DOCUMENT: &str = include_str!("../../../docs/schedules.md");
+        let friday = "2027-01-01T12:00:00Z";
+        for (pattern, day) in [
+            ("0 0 L * *", "2027-01-31"),
+            ("0 0 LW * *", "2027-01-29"),
+            ("0 0 15W 5 *", "2027-05-14"),
+            ("0 0 * * mon#2", "2027-01-11"),
+            ("0 0 * * 5L", "2027-01-29"),
+            ("0 0 ? * mon", "2027-01-04"),
+            ("0 0 13 * ?", "2027-01-13"),
+            ("0 0 13 * fri", "2027-01-08"),
+            ("0 0 1 * +mon", "2027-02-01"),
+            ("@annually", "2028-01-01"),
+            ("@yearly", "2028-01-01"),
+            ("@monthly", "2027-02-01"),
+            ("@weekly", "2027-01-03"),
+            ("@daily", "2027-01-02"),
+        ] {
+            assert!(next(pattern, "", friday).starts_with(day), "{pattern}");
+            assert!(DOCUMENT.contains(&format!("`{pattern}`")), "{pattern} is not documented");
+        }
+        assert_eq!(next("@hourly", "", friday), "2027-01-01T13:00:00.000Z");
+    }
+
+    #[test]
+    fn a_stored_list_with_an_empty_element_runs_as_if_it_were_not_there() {
+        let json = r#"{"pattern":"1,,2 * * * *","zone":"UTC"}"#;
+        let stored: Cron = serde_json::from_str(json).unwrap();
+        let times = stored.upcoming(at("2027-01-01T12:00:00Z"), 3);
+        let same = cron("1,2 * * * *", "").upcoming(at("2027-01-01T12:00:00Z"), 3);
+        assert_eq!((times.len(), times), (3, same));
+        assert!(
+            stored.check_pattern().is_ok()
+                && Cron::parse("1,,2 * * * *", "", Time::default()).is_err()
+        );
+    }
+
+    #[test]
     fn what_is_no_pattern_is_refused_with_what_is_accepted() {
         let now = at("2027-01-01T00:00:00Z");
         for bad in [
@@ -368,16 +446,18 @@ mod tests {
             "0 0 * * L",
             "0 0 31 4 *",
         ] {
-            let Err(CronError::Pattern(why)) = Cron::parse(bad, "", now) else { panic!("{bad:?}") };
+            let wrong = Cron::parse(bad, "", now).unwrap_err();
+            let [CronError::Pattern(why)] = &wrong[..] else { panic!("{bad:?}: {wrong:?}") };
             let says = ["use ", "valid", "required", "such as", "matches no time"];
             assert!(says.iter().any(|words| why.contains(words)), "{why}");
             // The library's words have no place in an error.
             assert!(!why.contains("CronPattern") && !why.contains("Component"), "{why}");
         }
-        let Err(CronError::Zone(why)) = Cron::parse("@daily", "Mars/Olympus", now) else {
-            panic!()
-        };
+        let wrong = Cron::parse("@daily", "Mars/Olympus", now).unwrap_err();
+        let [CronError::Zone(why)] = &wrong[..] else { panic!("{wrong:?}") };
         assert!(why.contains("Europe/Zurich"), "{why}");
+        let both = Cron::parse("at night", "Mars/Olympus", now).unwrap_err();
+        assert!(matches!(&both[..], [CronError::Pattern(_), CronError::Zone(_)]), "{both:?}");
         let long = format!("{} * * * *", vec!["1"; 500].join(","));
         assert!(Cron::parse(&long, "", now).is_err());
     }
@@ -386,7 +466,7 @@ mod tests {
     fn every_wrong_field_is_named_with_what_it_accepts() {
         let error = Cron::parse("61 25 * * funday", "", at("2027-01-01T00:00:00Z")).unwrap_err();
         assert_eq!(
-            error.to_string(),
+            error[0].to_string(),
             "\"61\" is not a valid minute (0 to 59), \"25\" is not a valid hour (0 to 23), \
              \"funday\" is not a valid weekday (0 to 7, or sun to sat); lists such as 1,15, ranges \
              such as 1-5 and steps such as */10 are valid, too"

@@ -19,6 +19,7 @@ const SMALL_CORRECTION: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// The specification of a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ScheduleSpec {
     /// The times at which it is due.
     pub cron: Cron,
@@ -59,6 +60,7 @@ pub enum Origin {
 
 /// A schedule as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// The name of the schedule.
     pub name: ScheduleName,
@@ -78,6 +80,7 @@ pub struct Schedule {
 
 /// A job that a schedule enqueued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fired {
     /// The scheduled time that it is for; `None` when somebody requested the run.
     pub due: Option<Time>,
@@ -175,7 +178,12 @@ impl Schedule {
             None
         } else {
             let never_due = |()| ScheduleProblem::NeverDue;
-            Some(self.spec.cron.parses().map_or_else(ScheduleProblem::InvalidPattern, never_due))
+            Some(
+                self.spec
+                    .cron
+                    .check_pattern()
+                    .map_or_else(ScheduleProblem::InvalidPattern, never_due),
+            )
         }
     }
 

@@ -2,7 +2,7 @@
 //! time that `since:1h` counts back from.
 
 mod case_fold;
-mod decimal;
+pub mod decimal;
 pub mod matcher;
 pub mod query;
 pub mod reading;

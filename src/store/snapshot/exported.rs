@@ -10,11 +10,7 @@ use crate::job::{Concurrency, Event, Job, QueueName, QueueSettings, RateRule, Sc
 #[serde(rename_all = "snake_case")]
 pub(super) enum ExportedPiece {
     Head(Head),
-    Queue {
-        name: QueueName,
-        #[serde(flatten)]
-        settings: QueueSettings,
-    },
+    Queue(ExportedQueue),
     Schedule(Box<Schedule>),
     Event(Event),
     Job(Box<Job>),
@@ -27,8 +23,27 @@ pub(super) enum ExportedPiece {
     RateLimit(QueueName, RateRule),
 }
 
+/// A queue with its settings. The members are listed here, because a struct with flattened fields cannot refuse unknown
+/// ones.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportedQueue {
+    pub name: QueueName,
+    paused: bool,
+    concurrency: Option<Concurrency>,
+    rate_limit: Option<RateRule>,
+}
+
+impl ExportedQueue {
+    pub fn settings(&self) -> QueueSettings {
+        let ExportedQueue { name: _, paused, concurrency, rate_limit } = *self;
+        QueueSettings { paused, concurrency, rate_limit }
+    }
+}
+
 /// The numbers of lines.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ExportedTotals {
     pub jobs: u64,
     pub events: u64,

@@ -6,6 +6,7 @@ use crate::job::{Epoch, Time};
 
 /// The store and the cursor that a snapshot is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Head {
     /// The format of the pieces: [`FORMAT`](super::FORMAT).
     pub cortado_export: u32,

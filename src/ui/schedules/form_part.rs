@@ -127,12 +127,13 @@ impl Draft {
     pub fn previewed(engine: &Engine, form: ScheduleForm, to: &str) -> Draft {
         let mut draft = Draft::switched(engine, form, to);
         let (cron, zone) = (&draft.form.cron, &draft.form.zone);
-        match run_blocking(usize::MAX, || Cron::parse(cron, zone, engine.now())) {
-            Err(CronError::Pattern(why)) if !cron.trim().is_empty() => {
-                draft.errors.insert("cron".into(), why);
+        let parsed = run_blocking(usize::MAX, || Cron::parse(cron, zone, engine.now()));
+        // Nothing has been typed yet where the pattern is empty.
+        let is_empty = cron.trim().is_empty();
+        for wrong in parsed.err().into_iter().flatten() {
+            if !is_empty || matches!(wrong, CronError::Zone(_)) {
+                draft.errors.insert(wrong.field().into(), wrong.to_string());
             }
-            Err(CronError::Zone(why)) => drop(draft.errors.insert("zone".into(), why)),
-            Err(CronError::Pattern(_)) | Ok(_) => {}
         }
         draft
     }

@@ -25,7 +25,7 @@ pub fn read(path: &str) -> String {
 }
 
 /// Every Rust file below a directory: its path from the root, and its text.
-fn rust_files(dir: &str) -> Vec<(String, String)> {
+pub fn rust_files(dir: &str) -> Vec<(String, String)> {
     let (mut dirs, mut files) = (vec![PathBuf::from(dir)], Vec::new());
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(root().join(&dir)).unwrap() {
@@ -188,8 +188,13 @@ fn helpers_are_there_once() {
     ] {
         refuse(&format!("{what} only in {home}"), |path, line| path != home && line.contains(what));
     }
-    refuse("a list with commas is read by one of three", |path, line| {
-        let homes = ["src/job/text/comma_list.rs", "src/http/layers/header_list.rs"];
+    refuse("a list with commas is read by one of four", |path, line| {
+        let homes = [
+            "src/job/text/comma_list.rs",
+            "src/http/layers/header_list.rs",
+            // A field of a cron pattern, of which one element is to blame.
+            "src/job/schedule/cron/explain.rs",
+        ];
         // The tags of a form are checked on submission.
         let is_form = path.starts_with("src/ui") && line.contains("self.tags");
         !homes.contains(&path) && !is_form && line.contains("split(',')")

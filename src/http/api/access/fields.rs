@@ -34,8 +34,9 @@ impl FromRequestParts<Api> for PathName {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let params = RawPathParams::from_request_parts(parts, api).await;
-        let params = params
-            .map_err(|_| Problem::invalid_parameter("the path is not valid UTF-8 when decoded"))?;
+        let params = params.map_err(|_| {
+            Problem::invalid_parameter("path", "the path is not valid UTF-8 when decoded")
+        })?;
         let name = params.iter().next().map(|(_, value)| value).unwrap_or_default();
         Ok(PathName(without_escape(name).to_owned()))
     }

@@ -137,6 +137,13 @@ impl OidcLogin {
         Ok(OidcStart { location: url.into(), cookie })
     }
 
+    /// The page that the person wanted to open, for another try. It is empty if the login is unknown.
+    pub fn wanted_page(&self, answer: &OidcReturn, headers: &HeaderMap, now: Time) -> String {
+        let state = answer.state.as_deref().unwrap_or_default();
+        let attempt = self.key.of(headers, state, now, self.scheme);
+        attempt.map(|attempt| attempt.next).unwrap_or_default()
+    }
+
     /// The `Set-Cookie` header that ends the login with which a browser returns, whether it succeeds or not.
     pub fn end_cookie(&self, answer: &OidcReturn) -> Option<String> {
         removal(answer.state.as_deref()?, self.scheme)

@@ -47,7 +47,7 @@ pub async fn upgrade(
     let accepted = handshake::check(&request)?;
     if query.stats {
         let detail = "a WebSocket subscribes to stats with a message, not in its URL";
-        return Err(Problem::invalid_parameter(detail));
+        return Err(Problem::invalid_parameter("stats", detail));
     }
     let shutdown = api.engine.shutdown().clone();
     let peer = reader.peer;
