@@ -319,7 +319,7 @@ fn every_value_of_the_wrong_type_is_named_with_its_key_and_in_our_words() {
     for line in [
         "demo: must be true or false, but is a string (line 1)",
         "listen: must be an address such as \"127.0.0.1:8080\" or \"unix:/run/cortado.sock\", or a list of them, but is 80 (line 2)",
-        "colour: is not known; expected one of listen, data_dir, base_url",
+        "colour: is not known; expected one of listen, ",
         "base_path: must be a string, but is an array (line 4)",
         "log.format: must be text or json, but is \"xml\" (line 6)",
         "log.queue: must be a size such as 4096, \"64kB\" or \"2MiB\", but is -1 (line 7)",
