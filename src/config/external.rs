@@ -108,7 +108,7 @@ impl Problems {
 
     fn required(&mut self, key: &str, text: Option<&str>) -> String {
         if text.is_none_or(str::is_empty) {
-            self.add(key, "a text is expected, because oidc.issuer is set");
+            self.add(key, "must be set, because oidc.issuer is set");
         }
         text.unwrap_or_default().to_owned()
     }
@@ -132,7 +132,7 @@ impl Problems {
         if roles.is_empty() && default.is_none() {
             self.add(
                 format!("{section}.roles"),
-                "the role of at least one group is expected, such as { ops = \"operator\" }, or a default_role",
+                "must give a role to at least one group, such as { ops = \"operator\" }, unless there is a default_role",
             );
         }
         GroupRoles::new(of_groups, default)
@@ -142,7 +142,7 @@ impl Problems {
 /// A role that people can have. Programs that claim jobs have tokens.
 fn role_of_people(text: &str) -> Result<Role, String> {
     let role = text.parse::<Role>().ok().filter(|role| *role != Role::Worker);
-    role.ok_or_else(|| format!("{text:?} is not viewer, submitter, operator or admin"))
+    role.ok_or_else(|| format!("must be viewer, submitter, operator or admin, but is {text:?}"))
 }
 
 /// What other settings say about the login through a provider.
@@ -161,18 +161,14 @@ pub(super) fn oidc(
     let mut problems = Problems::default();
     let Some(issuer) = &section.issuer else {
         if section.client_id.is_some() {
-            problems.add(
-                "oidc.issuer",
-                "the URL of the provider is expected, because oidc.client_id is set",
-            );
+            problems.add("oidc.issuer", "must be set, because oidc.client_id is set");
             return Err(problems.0);
         }
         return Ok(None);
     };
     let refused = || {
         format!(
-            "{issuer:?} is not accepted: the provider's URL without query is expected, with https (or with http on \
-             this machine)"
+            "must be the provider's URL without query, with https (or with http on this machine), but is {issuer:?}"
         )
     };
     let url = IssuerUrl::new(issuer.expose().to_owned()).ok();
@@ -189,7 +185,8 @@ pub(super) fn oidc(
         let base = url.as_str().trim_end_matches('/');
         RedirectUrl::new(format!("{base}{}/{CALLBACK}", public.path))
     });
-    let missing = || "the server's public URL is expected, because oidc.issuer is set: the provider sends browsers back to it";
+    let missing =
+        || "must be set, because oidc.issuer is set: the provider sends browsers back to this URL";
     let redirect = problems.take("base_url", redirect.ok_or_else(missing));
     let redirect = redirect.and_then(|redirect| problems.take("base_url", redirect));
     for (key, text) in [
@@ -198,22 +195,28 @@ pub(super) fn oidc(
         ("oidc.groups_claim", &section.groups_claim),
     ] {
         if text.trim().is_empty() {
-            problems.add(key, "a text is expected");
+            problems.add(key, "must not be empty");
         }
     }
     for scope in &section.scopes {
         if scope.is_empty() || !scope.bytes().all(|byte| byte.is_ascii_graphic()) {
-            problems.add("oidc.scopes", format!("{scope:?} is not a scope such as \"profile\""));
+            problems.add(
+                "oidc.scopes",
+                format!("must be scopes such as \"profile\", but one is {scope:?}"),
+            );
         }
     }
     for (key, time) in [("oidc.timeout", section.timeout), ("oidc.login_time", section.login_time)]
     {
         if time.is_zero() {
-            problems.add(key, "a duration above zero is expected");
+            problems.add(key, "must be longer than 0s");
         }
     }
     if section.max_response < 1_024 {
-        problems.add("oidc.max_response", "at least 1024 is expected");
+        problems.add(
+            "oidc.max_response",
+            format!("must be at least 1024 bytes, but is {}", section.max_response),
+        );
     }
     match (issuer, secret, redirect) {
         (Some(issuer), Some(client_secret), Some(redirect)) if problems.0.is_empty() => {
@@ -244,15 +247,13 @@ fn secret(section: &OidcSection) -> Result<Secret, String> {
         (Some(secret), None) => secret.clone(),
         (None, Some(path)) => read_secret(path)?,
         (None, None) => {
-            return Err("a secret is expected here or in oidc.client_secret_file".into());
+            return Err("must be set, here or in oidc.client_secret_file".into());
         }
         (Some(_), Some(_)) => {
-            return Err(
-                "only one of oidc.client_secret and oidc.client_secret_file is expected".into()
-            );
+            return Err("must not be set together with oidc.client_secret_file".into());
         }
     };
-    if secret.expose().is_empty() { Err("the secret is empty".into()) } else { Ok(secret) }
+    if secret.expose().is_empty() { Err("must not be empty".into()) } else { Ok(secret) }
 }
 
 /// Reads a secret, without the line break at its end.
@@ -275,12 +276,12 @@ pub(super) fn proxy(
         name => problems.take("auth.proxy.groups_header", header_name(name)),
     };
     if section.groups_separator.is_empty() {
-        problems.add("auth.proxy.groups_separator", "a text is expected, such as \",\"");
+        problems.add("auth.proxy.groups_separator", "must not be empty");
     }
     if has_trusted_proxies == HasTrustedProxies::No {
         problems.add(
             "auth.proxy.user_header",
-            "at least one proxy is expected in http.trusted_proxies: only those may name users",
+            "must not be set unless http.trusted_proxies lists the proxy: only those may name users",
         );
     }
     let roles = problems.roles("auth.proxy", &section.roles, section.default_role.as_deref());
@@ -315,7 +316,7 @@ fn header_name(text: &str) -> Result<HeaderName, String> {
     let of_clients = [header::AUTHORIZATION, header::COOKIE, header::HOST, header::USER_AGENT];
     let name = text.parse::<HeaderName>().ok().filter(|name| !of_clients.contains(name));
     name.ok_or_else(|| {
-        format!("{text:?} is not a header that only the proxy sends, such as Remote-User")
+        format!("must be a header that only the proxy sends, such as Remote-User, but is {text:?}")
     })
 }
 
@@ -364,30 +365,34 @@ mod tests {
     #[test]
     fn wrong_settings_of_a_provider_are_named() {
         for (from, to, expected) in [
-            ("https://id", "http://id", "oidc.issuer: \"http://id.test/realm\" is not accepted"),
-            ("https://id", "https://me:hunter2@id", "oidc.issuer: \"https://***@id.test/realm\""),
+            ("https://id", "http://id", "but is \"http://id.test/realm\""),
+            ("https://id", "https://me:hunter2@id", "but is \"https://***@id.test/realm\""),
             ("/realm", "/realm?a=b", "oidc.issuer: "),
-            ("'https://id.test/realm'", "'id.test'", "oidc.issuer: \"id.test\""),
-            ("issuer = 'https://id.test/realm'\n", "", "oidc.issuer: the URL of the provider"),
-            ("client_id = 'cortado'", "client_id = ''", "oidc.client_id: a text is expected"),
-            ("client_id = 'cortado'\n", "", "oidc.client_id: a text is expected"),
-            ("client_secret = 's3cret'\n", "", "oidc.client_secret: a secret is expected"),
-            ("= 's3cret'", "= ''", "oidc.client_secret: the secret is empty"),
-            ("= 's3cret'", "= 's3cret'\nclient_secret_file = 'x'", "oidc.client_secret: only one"),
-            ("client_secret = 's3cret'", "client_secret_file = '/nowhere'", "cannot read /nowhere"),
+            ("'https://id.test/realm'", "'id.test'", "but is \"id.test\""),
+            ("issuer = 'https://id.test/realm'\n", "", "oidc.issuer: must be set"),
+            ("client_id = 'cortado'", "client_id = ''", "oidc.client_id: must be set"),
+            ("client_id = 'cortado'\n", "", "oidc.client_id: must be set"),
+            ("client_secret = 's3cret'\n", "", "oidc.client_secret: must be set"),
+            ("= 's3cret'", "= ''", "oidc.client_secret: must not be empty"),
             (
-                "base_url = 'https://jobs.test'\n",
-                "",
-                "base_url: the server's public URL is expected",
+                "= 's3cret'",
+                "= 's3cret'\nclient_secret_file = 'x'",
+                "oidc.client_secret: must not be set together",
             ),
-            ("{ ops = 'operator' }", "{ ops = 'worker' }", "oidc.roles.ops: \"worker\" is not"),
-            ("{ ops = 'operator' }", "{ ops = 'root' }", "oidc.roles.ops: \"root\" is not viewer"),
-            ("{ ops = 'operator' }", "{}", "oidc.roles: the role of at least one group"),
-            ("roles =", "default_role = 'king'\nroles =", "oidc.default_role: \"king\""),
-            ("roles =", "scopes = ['a b']\nroles =", "oidc.scopes: \"a b\""),
-            ("roles =", "label = ' '\nroles =", "oidc.label: a text"),
-            ("roles =", "timeout = '0s'\nroles =", "oidc.timeout: a duration above zero"),
-            ("roles =", "max_response = 10\nroles =", "oidc.max_response: at least 1024"),
+            ("client_secret = 's3cret'", "client_secret_file = '/nowhere'", "cannot read /nowhere"),
+            ("base_url = 'https://jobs.test'\n", "", "base_url: must be set"),
+            ("{ ops = 'operator' }", "{ ops = 'worker' }", "oidc.roles.ops: must be viewer"),
+            ("{ ops = 'operator' }", "{ ops = 'root' }", "operator or admin, but is \"root\""),
+            ("{ ops = 'operator' }", "{}", "oidc.roles: must give a role"),
+            ("roles =", "default_role = 'king'\nroles =", "oidc.default_role: must be viewer"),
+            ("roles =", "scopes = ['a b']\nroles =", "oidc.scopes: must be scopes"),
+            ("roles =", "label = ' '\nroles =", "oidc.label: must not be empty"),
+            ("roles =", "timeout = '0s'\nroles =", "oidc.timeout: must be longer than 0s"),
+            (
+                "roles =",
+                "max_response = 10\nroles =",
+                "oidc.max_response: must be at least 1024 bytes",
+            ),
         ] {
             assert!(OIDC.contains(from), "{from}");
             let why = build(&OIDC.replace(from, to)).unwrap_err();
@@ -406,13 +411,13 @@ mod tests {
         assert_eq!(proxy.groups_header.unwrap(), "remote-groups");
         assert_eq!(build("[auth.proxy]\nroles = { ops = 'operator' }").unwrap().proxy_users, None);
         for (from, to, expected) in [
-            ("['127.0.0.1']", "[]", "at least one proxy is expected in http.trusted_proxies"),
-            ("Remote-User", "Remote User", "auth.proxy.user_header: \"Remote User\""),
-            ("Remote-User", "authorization", "auth.proxy.user_header: \"authorization\""),
+            ("['127.0.0.1']", "[]", "unless http.trusted_proxies lists the proxy"),
+            ("Remote-User", "Remote User", "auth.proxy.user_header: must be a header"),
+            ("Remote-User", "authorization", "but is \"authorization\""),
             ("roles =", "groups_header = 'Cookie'\nroles =", "auth.proxy.groups_header: "),
             ("roles =", "groups_separator = ''\nroles =", "auth.proxy.groups_separator: "),
             ("{ ops = 'operator' }", "{ ops = 'worker' }", "auth.proxy.roles.ops: "),
-            ("{ ops = 'operator' }", "{}", "auth.proxy.roles: the role of at least one"),
+            ("{ ops = 'operator' }", "{}", "auth.proxy.roles: must give a role"),
         ] {
             let why = build(&PROXY.replace(from, to)).unwrap_err();
             assert!(why.contains(expected), "{to}: {why}");

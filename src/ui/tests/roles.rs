@@ -74,6 +74,8 @@ fn the_table_says_what_the_roles_mean() {
             ("GET", "/readyz"),
             ("GET", "/login"),
             ("POST", "/login"),
+            ("GET", "/login/oidc"),
+            ("GET", "/login/oidc/callback"),
             ("GET", "/logout"),
             ("POST", "/logout"),
             ("GET", "/static/{hash}/{file}"),
