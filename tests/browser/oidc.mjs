@@ -52,7 +52,8 @@ for (const javaScriptEnabled of [true, false]) {
       await page.waitForURL(`${server.origin}/queues?q=de`);
       await page.goto(`${server.origin}/jobs/new?kind=echo`);
       await page.locator("#submit").waitFor();
-      await page.locator("body", { hasText: "otto@example.com" }).waitFor();
+      const me = await (await page.request.get(`${server.origin}/api/v1/me`)).json();
+      assert.deepEqual([me.actor, me.role], [{ user: "otto@example.com" }, "operator"]);
       const cookies = (await page.context().cookies()).filter(({ name }) => name.includes("oidc"));
       assert.deepEqual(cookies, [], "nothing of the login is left");
     }));
@@ -102,6 +103,6 @@ test("while the provider is down, its button says so", () =>
     await page.goto(other.origin);
     await page.locator("#log-in-with").click();
     await page.getByText("OpenID Connect is not available at the moment").waitFor();
-    await page.locator("#password").waitFor();
+    await page.locator("#log-in").waitFor();
     await other.remove();
   }));
