@@ -11,7 +11,6 @@ use url::Url;
 use crate::access::{AccessCommand, generate_password};
 use crate::config::{AuthSettings, Config};
 use crate::engine::Engine;
-use crate::http::external::ExternalLogins;
 use crate::http::layers::auth::Hosts;
 use crate::http::{Access, Anonymous};
 use crate::job::{Role, Secret, UserName};
@@ -84,8 +83,7 @@ pub fn conditions(config: &Config, missing: MissingToken) -> Access {
     let origin = base.map(|url| url.origin().ascii_serialization());
     let token = config.auth.as_ref().map(|auth| auth.token.clone());
     let trusted_origins = origin.into_iter().collect();
-    let external =
-        ExternalLogins { oidc: config.oidc.clone(), proxy_users: config.proxy_users.clone() };
+    let external = config.external.clone();
     Access { token, anonymous, hosts, trusted_origins, external }
 }
 

@@ -2,8 +2,6 @@
 //! uses every layer. [`Cortado`] is the entry point for programs with their own handlers.
 
 mod access;
-#[cfg(test)]
-mod external_logins;
 mod files;
 mod listening;
 mod reaper;

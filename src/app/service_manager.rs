@@ -64,13 +64,16 @@ impl ServiceManager {
     /// Tells the watchdog again and again that the process is alive, while it cannot be asked: while the store opens, and
     /// during the stop, whose steps have time limits. Never ends.
     pub async fn keep_alive(self) {
+        let Some(limit) = self.watchdog else { return pending().await };
         loop {
             self.ping().await;
+            tokio::time::sleep(limit / PINGS).await;
         }
     }
 
     /// Tells the watchdog again and again that the server is healthy, as long as it is. Never ends.
     pub async fn watch(self, engine: &Engine, routes: &Router) {
+        let Some(limit) = self.watchdog else { return pending().await };
         loop {
             // Without an answer there is no ping, and the watchdog ends the process.
             if is_healthy(engine, routes).await {
@@ -79,22 +82,13 @@ impl ServiceManager {
                 tracing::error!(
                     "the server does not answer its own health check, not telling the watchdog that it is healthy"
                 );
-                self.pause().await;
             }
+            tokio::time::sleep(limit / PINGS).await;
         }
     }
 
     async fn ping(self) {
         self.send(|| sd_notify::notify(&[NotifyState::Watchdog])).await;
-        self.pause().await;
-    }
-
-    /// Waits until the next ping is due; for ever if there is no watchdog.
-    async fn pause(self) {
-        match self.watchdog {
-            Some(limit) => tokio::time::sleep(limit / PINGS).await,
-            None => pending().await,
-        }
     }
 
     /// Sends a message. It may wait for the service manager, so it does not run on the runtime's threads.
@@ -123,4 +117,35 @@ async fn is_healthy(engine: &Engine, routes: &Router) -> bool {
         response.status() == StatusCode::OK
     };
     engine.shutdown().tasks.spawn(check).await.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+
+    use super::*;
+    use crate::Cortado;
+
+    #[tokio::test]
+    async fn a_server_is_healthy_only_while_a_request_is_answered() {
+        let server = Cortado::builder().listen(([127, 0, 0, 1], 0).into()).in_memory();
+        let server = server.start().await.unwrap();
+        let engine = server.engine();
+        assert!(is_healthy(engine, &server.routes).await);
+        let failing =
+            Router::new().route("/healthz", get(|| async { StatusCode::SERVICE_UNAVAILABLE }));
+        assert!(!is_healthy(engine, &failing).await);
+        async fn panicking() -> StatusCode {
+            panic!("as in a bug")
+        }
+        let panicking = Router::new().route("/healthz", get(panicking));
+        assert!(!is_healthy(engine, &panicking).await);
+        let hanging = Router::new().route("/healthz", get(pending::<StatusCode>));
+        let watchdog = Some(Duration::from_millis(1));
+        let manager = ServiceManager { listens: false, watchdog };
+        let watch =
+            tokio::time::timeout(Duration::from_millis(50), manager.watch(engine, &hanging));
+        assert!(watch.await.is_err(), "there is no answer, and no ping");
+        server.stop().await;
+    }
 }

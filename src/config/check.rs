@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::external::{self, HasTrustedProxies, PublicAddress};
+use super::external;
 use super::file::{
     AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
     RetentionSection, StoreSection, TlsSection,
@@ -21,6 +21,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
+use crate::http::external::ExternalLogins;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
@@ -50,11 +51,11 @@ pub(super) fn split(
     }
     let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
     let base_path = problems.take("base_path", file.base_path.parse()).unwrap_or_default();
-    let public = PublicAddress { url: base_url.as_ref(), path: &base_path };
-    let oidc = problems.take_all(external::oidc(&file.oidc, &public)).flatten();
-    let has_trusted_proxies = HasTrustedProxies::of(&http.trusted_proxies);
-    let proxy_users = external::proxy(&file.auth.proxy, has_trusted_proxies);
-    let proxy_users = problems.take_all(proxy_users).flatten();
+    let external = external::parse(&file, base_url.as_ref(), &base_path);
+    let external = external.unwrap_or_else(|wrong| {
+        wrong.into_iter().for_each(|(key, why)| problems.add(key, why));
+        ExternalLogins::default()
+    });
     let filter = EnvFilter::try_new(&file.log.filter);
     problems.take(
         "log.filter",
@@ -112,8 +113,7 @@ pub(super) fn split(
         handlers,
         demo: file.demo,
         auth,
-        oidc,
-        proxy_users,
+        external,
     })
 }
 
@@ -129,14 +129,6 @@ impl InvalidSettings {
     /// Returns the value, or `None` after recording a problem.
     fn take<T>(&mut self, key: impl Into<String>, got: Result<T, impl Display>) -> Option<T> {
         got.map_err(|message| self.add(key, message)).ok()
-    }
-
-    /// Returns the value, or `None` after recording what is wrong with each key.
-    fn take_all<T>(&mut self, got: Result<T, Vec<schedules::Wrong>>) -> Option<T> {
-        let record = |wrong: Vec<schedules::Wrong>| {
-            wrong.into_iter().for_each(|(key, why)| self.add(key, why));
-        };
-        got.map_err(record).ok()
     }
 
     /// Checks a number by the range of its setting.

@@ -10,9 +10,11 @@ use openidconnect::{ClientId, IssuerUrl, RedirectUrl};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::FileConfig;
 use super::schedules::Wrong;
 use crate::access::Role;
 use crate::http::BasePath;
+use crate::http::external::ExternalLogins;
 use crate::http::external::group_roles::GroupRoles;
 use crate::http::external::oidc::settings::{CALLBACK, OidcSettings, is_confidential};
 use crate::http::external::proxy_user::ProxyUsers;
@@ -145,16 +147,32 @@ fn role_of_people(text: &str) -> Result<Role, String> {
     role.ok_or_else(|| format!("must be viewer, submitter, operator or admin, but is {text:?}"))
 }
 
+/// Who else may authenticate people, or what is wrong with each key.
+pub(super) fn parse(
+    file: &FileConfig,
+    base_url: Option<&Url>,
+    base_path: &BasePath,
+) -> Result<ExternalLogins, Vec<Wrong>> {
+    let public = PublicAddress { url: base_url, path: base_path };
+    let oidc = oidc(&file.oidc, &public);
+    let proxy_users = proxy(&file.auth.proxy, &file.http.trusted_proxies);
+    match (oidc, proxy_users) {
+        (Ok(oidc), Ok(proxy_users)) => Ok(ExternalLogins { oidc, proxy_users }),
+        (Err(wrong), Ok(_)) | (Ok(_), Err(wrong)) => Err(wrong),
+        (Err(wrong), Err(more)) => Err([wrong, more].concat()),
+    }
+}
+
 /// What other settings say about the login through a provider.
-pub(super) struct PublicAddress<'a> {
+struct PublicAddress<'a> {
     /// The server's public URL, if one is set.
-    pub(super) url: Option<&'a Url>,
+    url: Option<&'a Url>,
     /// The path below it.
-    pub(super) path: &'a BasePath,
+    path: &'a BasePath,
 }
 
 /// The login through a provider, if one is set, or what is wrong with each key.
-pub(super) fn oidc(
+fn oidc(
     section: &OidcSection,
     public: &PublicAddress<'_>,
 ) -> Result<Option<OidcSettings>, Vec<Wrong>> {
@@ -264,9 +282,9 @@ fn read_secret(path: &Path) -> Result<Secret, String> {
 }
 
 /// The users whom a reverse proxy authenticates, if that is set, or what is wrong with each key.
-pub(super) fn proxy(
+fn proxy(
     section: &ProxySection,
-    has_trusted_proxies: HasTrustedProxies,
+    trusted_proxies: &[TrustedProxy],
 ) -> Result<Option<ProxyUsers>, Vec<Wrong>> {
     let Some(user_header) = &section.user_header else { return Ok(None) };
     let mut problems = Problems::default();
@@ -278,7 +296,7 @@ pub(super) fn proxy(
     if section.groups_separator.is_empty() {
         problems.add("auth.proxy.groups_separator", "must not be empty");
     }
-    if has_trusted_proxies == HasTrustedProxies::No {
+    if trusted_proxies.is_empty() {
         problems.add(
             "auth.proxy.user_header",
             "must not be set unless http.trusted_proxies lists the proxy: only those may name users",
@@ -293,21 +311,6 @@ pub(super) fn proxy(
             roles,
         })),
         _ => Err(problems.0),
-    }
-}
-
-/// Whether the settings name trusted proxies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HasTrustedProxies {
-    /// They do.
-    Yes,
-    /// They do not.
-    No,
-}
-
-impl HasTrustedProxies {
-    pub(super) fn of(proxies: &[TrustedProxy]) -> HasTrustedProxies {
-        if proxies.is_empty() { HasTrustedProxies::No } else { HasTrustedProxies::Yes }
     }
 }
 
@@ -341,16 +344,17 @@ mod tests {
 
     #[test]
     fn a_provider_needs_few_settings() {
-        let oidc = build(OIDC).unwrap().oidc.unwrap();
+        let oidc = build(OIDC).unwrap().external.oidc.unwrap();
         assert_eq!(oidc.redirect.as_str(), "https://jobs.test/login/oidc/callback");
         assert_eq!(oidc.roles.role_of(["ops"]), Some(Role::Operator));
         assert_eq!(
             (oidc.label.as_str(), oidc.name_claim.as_str()),
             ("OpenID Connect", "preferred_username")
         );
-        let below = build(&format!("base_path = '/tools/jobs'\n{OIDC}")).unwrap().oidc.unwrap();
+        let below =
+            build(&format!("base_path = '/tools/jobs'\n{OIDC}")).unwrap().external.oidc.unwrap();
         assert_eq!(below.redirect.as_str(), "https://jobs.test/tools/jobs/login/oidc/callback");
-        assert_eq!(build("").unwrap().oidc, None);
+        assert_eq!(build("").unwrap().external.oidc, None);
     }
 
     #[test]
@@ -358,7 +362,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, "from a file\r\n").unwrap();
         let setting = format!("client_secret_file = '{}'", file.path().display());
-        let oidc = build(&OIDC.replace("client_secret = 's3cret'", &setting)).unwrap().oidc;
+        let oidc =
+            build(&OIDC.replace("client_secret = 's3cret'", &setting)).unwrap().external.oidc;
         assert_eq!(oidc.unwrap().client_secret.expose(), "from a file");
     }
 
@@ -406,10 +411,13 @@ mod tests {
 
     #[test]
     fn users_of_a_proxy_are_off_unless_a_header_is_named() {
-        let proxy = build(PROXY).unwrap().proxy_users.unwrap();
+        let proxy = build(PROXY).unwrap().external.proxy_users.unwrap();
         assert_eq!(proxy.user_header, "remote-user");
         assert_eq!(proxy.groups_header.unwrap(), "remote-groups");
-        assert_eq!(build("[auth.proxy]\nroles = { ops = 'operator' }").unwrap().proxy_users, None);
+        assert_eq!(
+            build("[auth.proxy]\nroles = { ops = 'operator' }").unwrap().external.proxy_users,
+            None
+        );
         for (from, to, expected) in [
             ("['127.0.0.1']", "[]", "unless http.trusted_proxies lists the proxy"),
             ("Remote-User", "Remote User", "auth.proxy.user_header: must be a header"),

@@ -4,17 +4,18 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
+use futures_util::FutureExt as _;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,25 +30,26 @@ use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
 use super::access_log::{AccessEntry, AccessLog};
 use super::address_counts::AddressShare;
-use super::client_address::{ThroughTrustedProxy, is_trusted};
 use super::client_stream::ClientStream;
-use super::connection_scheme::ConnectionScheme;
-use super::connections::{Connections, send_refusal};
-use super::forwarded::RequestOrigin;
+use super::connection_context::ConnectionContext;
+use super::connections::Connections;
 use super::host_header;
 use super::in_flight::{InFlightRequests, RequestGuard};
 use super::lingering_close::LingeringClose;
 use super::listener::{AcceptedConnection, AcceptedStream, Listener, set_connection_options};
+use super::opening::{open, refuse};
 use super::problem_responses::{ProblemResponses, RawResponse};
 use super::request_id::{NewRequestId, remove_unusable};
 use super::request_target;
-use super::tls::{HandshakeError, TlsServer};
+use super::tls::TlsServer;
 use super::unread_request::{TrackedBody, UnreadRequest};
 use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
 use crate::http::{HttpLimits, Problem};
 use crate::shutdown::Shutdown;
 use crate::supervise::{Part, pass};
+
+pub use super::connection_context::RefusedRequest;
 
 /// Counts a connection towards [`HttpLimits::max_connections`] and its address's share of them. It is in the extensions of
 /// every request, so that a WebSocket keeps its connection's slot after the upgrade.
@@ -120,27 +122,6 @@ pub async fn serve(
     speaking.wait().await;
 }
 
-/// Refuses a connection. Returns the task that tells the client why, if it can be told.
-fn refuse(
-    stream: AcceptedStream,
-    problem: Problem,
-    client: IpAddr,
-    access_log: AccessLog,
-    connections: &Connections,
-) -> Option<impl Future<Output = ()> + Send + 'static> {
-    let stream = match stream {
-        AcceptedStream::Tcp(stream, None) => Some(ClientStream::Tcp(stream)),
-        AcceptedStream::Unix(stream) => Some(ClientStream::Unix(stream)),
-        // A handshake would cost more than a refusal may.
-        AcceptedStream::Tcp(_, Some(_)) => None,
-    };
-    let permitted = stream.and_then(|stream| Some((stream, connections.refusal_permit()?)));
-    if permitted.is_none() {
-        access_log.refused(client, None);
-    }
-    permitted.map(|(stream, permit)| send_refusal(stream, problem, client, access_log, permit))
-}
-
 /// Reads the certificate of the listeners again when it changes. All of them share one. Never ends.
 async fn reload_certificates(tls: Vec<Arc<TlsServer>>) {
     match tls.first() {
@@ -193,69 +174,6 @@ struct CountedConnection {
     speaks: TaskTrackerToken,
 }
 
-/// The address of a connection, and the settings and counts that its requests need.
-#[derive(Clone)]
-struct ConnectionContext {
-    address: SocketAddr,
-    /// Whether it comes from a trusted proxy.
-    is_trusted: bool,
-    scheme: ConnectionScheme,
-    limits: Arc<HttpLimits>,
-    access_log: AccessLog,
-    connections: Arc<Connections>,
-}
-
-impl ConnectionContext {
-    /// Returns the client of a request, and adds it and the scheme to the request's extensions. If a trusted proxy reports
-    /// the host that the client asked for, it replaces that of the request.
-    fn identify(&self, request: &mut Request<Incoming>) -> IpAddr {
-        let client = self.address.ip().to_canonical();
-        let mut origin = RequestOrigin { client, scheme: self.scheme, host: None };
-        let mut host = None;
-        if self.is_trusted {
-            let proxies = &self.limits.trusted_proxies;
-            let reported = RequestOrigin::reported(origin, request.headers(), proxies);
-            host = reported.host.map(str::to_owned);
-            origin = RequestOrigin { host: None, ..reported };
-        }
-        if let Some(host) = host
-            && let Err(problem) = host_header::replace(request, &host)
-        {
-            request.extensions_mut().insert(RefusedRequest(problem));
-        }
-        let address = SocketAddr::new(origin.client, self.address.port());
-        request.extensions_mut().insert(ConnectInfo(address));
-        request.extensions_mut().insert(origin.scheme);
-        if self.is_trusted {
-            request.extensions_mut().insert(ThroughTrustedProxy);
-        }
-        origin.client
-    }
-
-    /// Counts an active request of a client behind a trusted proxy. If the client already has too many, the request is
-    /// marked as [`RefusedRequest`].
-    fn admit(&self, request: &mut Request<Incoming>, client: IpAddr) -> Option<Arc<AddressShare>> {
-        let proxies = &self.limits.trusted_proxies;
-        // Clients without a proxy are counted by their connections, and proxies are not counted.
-        let is_proxied = self.is_trusted && !is_trusted(proxies, client);
-        if !is_proxied {
-            return None;
-        }
-        match self.connections.admit_proxied(client, &self.limits) {
-            Ok(share) => Some(Arc::new(share)),
-            Err(problem) => {
-                request.extensions_mut().insert(RefusedRequest(problem));
-                None
-            }
-        }
-    }
-}
-
-/// In the extensions of a request that the layers around the endpoints must refuse. That way, the response has the same
-/// headers as all other responses.
-#[derive(Debug, Clone)]
-pub struct RefusedRequest(pub Problem);
-
 fn connection(
     accepted: CountedConnection,
     router: Router,
@@ -271,11 +189,15 @@ fn connection(
     let counter = in_flight.clone();
     let min_rate = MinRate::new(limits.min_rate);
     let rates = min_rate.clone();
+    // Set when the stop begins: the next request of the connection is its last one.
+    let is_last = Arc::new(AtomicBool::new(false));
+    let is_last_request = is_last.clone();
     let unread = UnreadRequest::default();
     let tracked = unread.clone();
     let answer = move |mut request: Request<Incoming>| {
         let guard = counter.begin();
         let (stream_began, rates, unread) = (stream_began.clone(), rates.clone(), tracked.clone());
+        let is_last = is_last_request.clone();
         unread.clear();
         let checked = request_target::check(&request).and_then(|()| host_header::check(&request));
         if let Err(problem) = checked {
@@ -292,7 +214,9 @@ fn connection(
         async move {
             let mut entry = entry;
             let mut response: Response = answer.await?;
-            if unread.must_close() {
+            let is_last = is_last.load(Ordering::Relaxed)
+                && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+            if is_last || unread.must_close() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
@@ -341,16 +265,24 @@ fn connection(
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                Pin::new(&mut serving).graceful_shutdown();
+                // A request that is on its way already is answered, and its response says that the connection ends: clients
+                // can use it for a moment, because a request that finds it closed would fail. (hyper's graceful shutdown
+                // closes connections at once that wait for their first or next request.)
+                is_last.store(true, Ordering::Relaxed);
                 tokio::select! {
                     biased;
                     () = streaming.cancelled() => {
                         // The response ends by itself after the last event, within the stop's limit for WebSockets.
                         drop(speaks);
+                        Pin::new(&mut serving).graceful_shutdown();
                         (&mut serving).await
                     }
                     ended = &mut serving => ended,
-                    () = idle(&in_flight, last_bytes, bound, &shutdown) => Ok(()),
+                    () = idle(&in_flight, last_bytes, bound, &shutdown) => {
+                        Pin::new(&mut serving).graceful_shutdown();
+                        // Closes a connection between two requests; one with half a head is dropped.
+                        (&mut serving).now_or_never().unwrap_or(Ok(()))
+                    }
                 }
             }
         };
@@ -373,53 +305,6 @@ fn connection(
         let stream = parts.io.into_inner().into_inner().into_inner().into_inner();
         send_last(stream, problem, access_log, client, linger).await;
     }
-}
-
-/// Performs the handshake if the connection uses TLS. Returns `None` if the connection cannot be used. When the server
-/// stops, the handshake may take only a moment longer, like the head of a request.
-async fn open(
-    stream: AcceptedStream,
-    context: &ConnectionContext,
-    last_bytes: Duration,
-    shutdown: &Shutdown,
-) -> Option<ClientStream> {
-    let (stream, tls) = match stream {
-        AcceptedStream::Tcp(stream, None) => return Some(ClientStream::Tcp(stream)),
-        AcceptedStream::Unix(stream) => return Some(ClientStream::Unix(stream)),
-        AcceptedStream::Tcp(stream, Some(tls)) => (stream, tls),
-    };
-    let ConnectionContext { address, limits, access_log, connections, .. } = context;
-    let client = address.ip().to_canonical();
-    let stopped = async {
-        shutdown.draining.cancelled().await;
-        tokio::time::sleep(last_bytes).await;
-    };
-    let handshake = tokio::select! {
-        handshake = tls.accept(stream, client, limits) => handshake,
-        () = stopped => return None,
-    };
-    match handshake {
-        Ok(stream) => return Some(ClientStream::Tls(Box::new(stream))),
-        Err(HandshakeError::PlainHttp(stream)) => {
-            let detail = "this address accepts only TLS; use https://";
-            let problem = Problem::new(StatusCode::BAD_REQUEST, "tls_required", detail);
-            match connections.refusal_permit() {
-                Some(permit) => send_refusal(stream, problem, client, *access_log, permit).await,
-                None => access_log.refused(client, None),
-            }
-        }
-        Err(HandshakeError::TooMany) => {
-            access_log.refused(client, None);
-            connections.count_handshake_refused(client);
-        }
-        Err(HandshakeError::TimedOut) => {
-            tracing::debug!(%address, "the TLS handshake took longer than tls.handshake_timeout");
-        }
-        Err(HandshakeError::Failed(error)) => {
-            tracing::debug!(%address, %error, "the TLS handshake failed");
-        }
-    }
-    None
 }
 
 /// The bytes with which a client begins that takes HTTP/2 for granted (RFC 9113 §3.4).

@@ -17,7 +17,8 @@ use crate::support::{Client, Command, Dir, eventually};
 
 const CLIENTS: usize = 8;
 
-/// Clients that submit until they are told to stop. Each request has a connection of its own.
+/// Clients that submit until they are told to stop. Half of them use a connection for many requests, and half of them for
+/// one.
 struct Load {
     clients: JoinSet<Vec<String>>,
     acknowledged: Arc<AtomicUsize>,
@@ -28,10 +29,10 @@ impl Load {
     fn start(address: SocketAddr) -> Load {
         let (acknowledged, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
         let mut clients = JoinSet::new();
-        for _ in 0..CLIENTS {
+        for n in 0..CLIENTS {
             let (acknowledged, stop) = (acknowledged.clone(), stop.clone());
             clients.spawn(async move {
-                let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+                let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(n % 2);
                 let client = client.timeout(Duration::from_secs(60)).build().unwrap();
                 let mut ids = Vec::new();
                 while !stop.is_cancelled() {
@@ -83,7 +84,7 @@ async fn stop(mut server: Command) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_with_socket_activation_refuses_nobody_and_loses_nothing() {
     let dir = Dir::new();
-    let config = dir.config("");
+    let config = dir.config("log.access = 'off'");
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let start = || launch(&dir, &config, vec![socket.try_clone().unwrap().into()], &[]);
@@ -104,7 +105,10 @@ async fn a_restart_with_socket_activation_refuses_nobody_and_loses_nothing() {
 async fn a_restart_in_place_refuses_nobody_and_loses_nothing() {
     let dir = Dir::new();
     let path = dir.data().with_file_name("http.sock");
-    let config = dir.config(&format!("listen = ['127.0.0.1:0', 'unix:{}']", path.display()));
+    let config = dir.config(&format!(
+        "log.access = 'off'\nlisten = ['127.0.0.1:0', 'unix:{}']",
+        path.display()
+    ));
     let server = launch(&dir, &config, Vec::new(), &[]);
     let listeners = listening(&server, 1, 2).await;
     let address = address_of(&listeners[0]);
@@ -140,8 +144,12 @@ async fn a_restart_obeys_the_current_configuration_and_a_stop_overrides_it() {
     client.job_in(&id, "running").await;
     // The restart waits for the job; a stop ends the wait for a restart, and another one the grace period.
     server.signal(Signal::SIGUSR2);
-    let logged = server.err.line_with("restarting: new connections wait").await;
-    assert!(logged.is_some());
+    eventually("the second restart", || async {
+        let log = server.err.so_far();
+        let begun = log.iter().filter(|line| line.contains("restarting: new connections wait"));
+        (begun.count() == 2).then_some(())
+    })
+    .await;
     server.signal(Signal::SIGTERM);
     assert!(server.err.line_with("not restarting").await.is_some());
     let refused = || async { tokio::net::TcpStream::connect(address_of(&now[0])).await.err() };

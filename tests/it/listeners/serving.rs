@@ -62,17 +62,16 @@ async fn the_client_commands_do_the_same_over_http_tls_and_a_unix_socket() {
             Command::run(&[args, &["--server", url, "--ca-file", &running.cert]].concat())
         };
         let mut watch = run(&["watch", "--type", "job.completed", "--json"]);
-        let stats = || async {
-            let mut stats = run(&["stats", "--json"]);
-            assert!(stats.exit().await.success(), "{url}: {:?}", stats.err.so_far());
-            let stats: Value = serde_json::from_str(&stats.out.so_far().join("")).unwrap();
-            (stats["subscribers"]["websocket"] == 1).then_some(())
-        };
-        eventually("the subscriber", stats).await;
-        let mut submit = run(&["submit", "echo", "[7]", "--wait"]);
-        assert!(submit.exit().await.success(), "{url}: {:?}", submit.err.so_far());
-        assert_eq!(submit.out.so_far(), ["[7]"]);
-        assert!(within("an event", watch.out.line_with("job.completed")).await.is_some());
+        // The stream begins when the server has the subscriber.
+        eventually("an event", || async {
+            let mut submit = run(&["submit", "echo", "[7]", "--wait"]);
+            assert!(submit.exit().await.success(), "{url}: {:?}", submit.err.so_far());
+            assert_eq!(submit.out.so_far(), ["[7]"], "{url}");
+            watch.out.so_far().iter().any(|line| line.contains("job.completed")).then_some(())
+        })
+        .await;
+        let mut stats = run(&["stats", "--json"]);
+        assert!(stats.exit().await.success(), "{url}: {:?}", stats.err.so_far());
         watch.signal(Signal::SIGINT);
         assert!(watch.exit().await.success());
         let mut export = run(&["export"]);
@@ -86,10 +85,10 @@ async fn curl_and_openssl_agree_with_the_server() {
     let running = start().await;
     let socket = running.unix.strip_prefix("unix:").unwrap();
     for args in [
-        &["--cacert", &running.cert, &format!("{}healthz", running.tls)][..],
-        &["--tls-max", "1.2", "--cacert", &running.cert, &format!("{}healthz", running.tls)],
+        &["--cacert", &running.cert, &format!("{}/healthz", running.tls)][..],
+        &["--tls-max", "1.2", "--cacert", &running.cert, &format!("{}/healthz", running.tls)],
         &["--unix-socket", socket, "http://localhost/healthz"],
-        &[&format!("{}healthz", running.plain)],
+        &[&format!("{}/healthz", running.plain)],
     ] {
         let mut curl =
             Command::of("curl", &[&["--silent", "--show-error", "--fail"], args].concat());
@@ -113,7 +112,7 @@ async fn curl_and_openssl_agree_with_the_server() {
         // Nobody may claim another one.
         for claimed in ["http", "https"] {
             let header = format!("X-Forwarded-Proto: {claimed}");
-            let page = format!("{url}jobs/new?kind=echo");
+            let page = format!("{url}/jobs/new?kind=echo");
             let args =
                 ["--silent", "--show-error", "--cacert", &running.cert, "--header", &header, &page];
             let mut curl = Command::of("curl", &args);

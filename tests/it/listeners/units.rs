@@ -8,7 +8,8 @@ use cortado::internal::config::{Cli, CliCommand};
 
 /// Every unit of the document: its name, and its lines as `section.key` with their values.
 fn units() -> BTreeMap<String, Vec<(String, String)>> {
-    let text = include_str!("../../../docs/operations.md");
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+    let text = std::fs::read_to_string(document).unwrap();
     let blocks = text.split("```ini\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let units = blocks.map(|block| {
         let (name, lines) = block.split_once('\n').unwrap();

@@ -177,6 +177,18 @@ fn durations_have_one_grammar() {
     });
 }
 
+#[test]
+fn what_proxies_report_is_read_in_one_place() {
+    refuse(
+        "take the scheme from `ConnectionScheme`, the client from `ConnectInfo`",
+        |path, line| {
+            let line = line.to_lowercase();
+            path != "src/http/server/forwarded.rs"
+                && (line.contains("x-forwarded-") || line.contains("header::forwarded"))
+        },
+    );
+}
+
 /// There is one helper for each of these; copies could diverge.
 #[test]
 fn helpers_are_there_once() {

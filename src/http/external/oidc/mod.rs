@@ -9,9 +9,7 @@ mod provider;
 mod provider_client;
 pub mod settings;
 #[cfg(test)]
-pub(crate) mod test_provider;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Logins through a provider that the tests run, as it should be and with everything that can be wrong.
 
+pub(crate) mod provider;
+
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
@@ -10,10 +12,10 @@ use axum::response::{IntoResponse, Response};
 use openidconnect::{ClientId, IssuerUrl, RedirectUrl};
 use serde_json::{Value, json};
 
-use super::test_provider::{CLIENT_ID, CLIENT_SECRET, SigningKey, TestProvider};
 use super::*;
 use crate::access::Role;
 use crate::http::external::group_roles::GroupRoles;
+use provider::{CLIENT_ID, CLIENT_SECRET, SigningKey, TestProvider};
 
 fn now() -> Time {
     Time::of(SystemTime::now())

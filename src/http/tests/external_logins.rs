@@ -5,9 +5,10 @@ use reqwest::{Client, Response, StatusCode, redirect};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use super::{Cortado, Server};
+use crate::Cortado;
+use crate::app::Server;
 use crate::config::{Config, FileConfig, ServeArgs};
-use crate::http::external::oidc::test_provider::{CLIENT_ID, CLIENT_SECRET, TestProvider};
+use crate::http::external::oidc::tests::provider::{CLIENT_ID, CLIENT_SECRET, TestProvider};
 use crate::logging::retry_log::testing::LoggedLines;
 
 const TOKEN: &str = "0123456789abcdef";
