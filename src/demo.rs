@@ -262,7 +262,13 @@ impl Recipe {
             timeout_ms: None,
             idempotency_key: None,
         };
-        Ok(NewJob { id: JobId::generate(), labels: labels.into(), spec: Arc::new(spec), start })
+        Ok(NewJob {
+            id: JobId::generate(),
+            labels: labels.into(),
+            spec: Arc::new(spec),
+            start,
+            by: None,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cortado backup`: reads the export of a running server, builds a data directory from it, and verifies it. The server
+//! `cortado backup`: reads everything from a running server, builds a data directory from it, and verifies it. The server
 //! keeps working meanwhile; the backup is of one cursor.
 
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::io::{self, BufReader, Read, Write};
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
-use super::{Failed, read_in, report};
+use super::{Failed, Source, read_in, report};
 use crate::cli::api::ApiClient;
 use crate::cli::export::broken_off;
 use crate::config::BackupArgs;
@@ -26,11 +26,12 @@ pub async fn run(
     out: &mut (impl Write + Send),
 ) -> Result<(), Failed> {
     let api = ApiClient::new(&args.client)?;
-    let response = api.get("/api/v1/export").await?;
+    let response = api.get("/api/v1/backup").await?;
     let (bytes, received) = mpsc::channel(WAITING);
     let dir = args.dir.clone();
     let building = tokio::task::spawn_blocking(move || {
-        read_in(&mut BufReader::new(Received { received, now: Bytes::new() }), &dir)
+        let mut lines = BufReader::new(Received { received, now: Bytes::new() });
+        read_in(&mut lines, &dir, Source::Backup)
     });
     let fed = tokio::select! {
         fed = feed(response, bytes) => fed,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::access::tests::{add_user, new_session, new_token};
+use crate::access::{AccessCommand, Role, SessionOwner};
 use crate::app::{Cortado, Server};
 use crate::clock::SystemClock;
 use crate::config::{BackupArgs, ClientArgs, ExportArgs, StatsArgs};
@@ -146,6 +148,60 @@ async fn an_export_is_the_same_from_a_server_from_its_directory_and_through_an_i
     let again = exported(&place(&dirs, "imported"));
     assert_ne!(again[0], offline[0], "a new life");
     assert_eq!(comparable(&again), comparable(&offline));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_has_users_and_tokens_and_an_export_has_none() {
+    let dirs = tempfile::tempdir().unwrap();
+    let server = serve(&place(&dirs, "data")).await;
+    let (token, text) = new_token("ci", Role::Viewer);
+    let token_id = token.id.clone();
+    for command in [
+        add_user("anna", Role::Admin),
+        AccessCommand::AddToken(token),
+        AccessCommand::OpenSession(new_session(SessionOwner::Environment, None)),
+    ] {
+        server.engine().access(command).await.unwrap();
+    }
+    submit(server.engine(), LATER).await;
+    let table = server.engine().access_table().borrow().clone();
+    let api = crate::cli::api::ApiClient::new(&client(&server)).unwrap();
+    let backup = api.get("/api/v1/backup").await.unwrap().text().await.unwrap();
+    let args = ExportArgs { client: client(&server), data_dir: None };
+    let mut out = Vec::new();
+    crate::cli::export::run(args, pending(), &mut out).await.unwrap();
+    let live = lines(out);
+    back_up(&server, &place(&dirs, "copy")).await.unwrap();
+    assert!(server.stop().await.clean);
+
+    // Nothing but the events tells that they exist.
+    let offline = exported(&place(&dirs, "data"));
+    assert_eq!(comparable(&live), comparable(&offline));
+    for line in live.iter().chain(&offline) {
+        assert!(!line.starts_with("{\"access\"") && !line.contains("argon2"), "{line}");
+        assert!(!line.contains(text.expose()), "{line}");
+    }
+    assert!(live.iter().any(|line| line.contains("token_added")));
+    let end = live.last().unwrap();
+    assert!(end.contains(r#""schedules":0},"export_crc""#), "{end}");
+
+    // A backup has everything, also after a restore.
+    let args = RestoreArgs { backup: place(&dirs, "copy"), data_dir: place(&dirs, "restored") };
+    restore(&args, &mut Vec::new()).unwrap();
+    let restored = serve(&place(&dirs, "restored")).await;
+    let again = restored.engine().access_table().borrow().clone();
+    assert_eq!(again, table);
+    assert!(again.token(&token_id).is_some() && again.signing_key().is_some());
+    assert!(restored.stop().await.clean);
+
+    // Its lines are no export: whoever wrote them could bring an admin along.
+    assert_eq!(backup.lines().filter(|line| line.starts_with("{\"access\"")).count(), 4);
+    let file = place(&dirs, "all.jsonl");
+    std::fs::write(&file, &backup).unwrap();
+    let args = ImportArgs { file, data_dir: place(&dirs, "imported") };
+    let refused = import(&args, &mut Vec::new()).unwrap_err().to_string();
+    assert!(refused.contains("line 2: an export has no users and tokens"), "{refused}");
+    assert!(!place(&dirs, "imported").join("db").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

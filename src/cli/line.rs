@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use crate::job::Actor;
 use crate::job::hidden::printable;
 
 #[derive(Deserialize)]
@@ -11,6 +12,8 @@ struct ReceivedEvent {
     r#type: String,
     job: Option<ReceivedJob>,
     queue: Option<String>,
+    user: Option<String>,
+    by: Option<Actor>,
     worker: Option<String>,
     why: Option<String>,
     run_at: Option<String>,
@@ -67,6 +70,12 @@ fn line(event: &ReceivedEvent) -> String {
     if let Some(queue) = &event.queue {
         push(&mut text, &format!("  queue={queue}"));
     }
+    if let Some(user) = &event.user {
+        push(&mut text, &format!("  user={user}"));
+    }
+    if let Some(actor) = &event.by {
+        push(&mut text, &format!(" by={actor}"));
+    }
     for (name, value) in [("worker", &event.worker), ("why", &event.why), ("run_at", &event.run_at)]
     {
         if let Some(value) = value {
@@ -110,6 +119,8 @@ mod tests {
         let logged =
             r#"{"seq":2,"at":"t","type":"job.logged","lines":[{"stream":"stdout","text":"x"}]}"#;
         assert_eq!(human(logged), "t  job.logged         \n    stdout | x");
+        let paused = r#"{"seq":3,"at":"t","type":"queue.paused","by":{"user":"anna"},"queue":"q"}"#;
+        assert_eq!(human(paused), "t  queue.paused         queue=q by=user:anna");
         assert_eq!(human("{}"), "{}");
         assert_eq!(human("\u{1b}[2J\u{202e}"), "\\u{1b}[2J\\u{202e}");
     }

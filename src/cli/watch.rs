@@ -74,6 +74,7 @@ fn filter(args: &WatchArgs) -> Vec<(&'static str, String)> {
         ("kind", &args.kind),
         ("job", &args.job),
         ("tag", &args.tag),
+        ("by", &args.by),
         ("type", &args.types),
     ];
     let pairs = |(name, values): (&'static str, &Vec<String>)| {

@@ -17,8 +17,8 @@ use super::client_args::ClientArgs;
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::http::server::listen_address::ListenAddress;
 use crate::job::{
-    Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind, QueueName,
-    RetryPolicy, Secret, Tag, Time, add_names,
+    Actor, Concurrency, Cursor, EventType, FilterValue, IdempotencyKey, Invalid, JobId, Kind,
+    QueueName, RetryPolicy, Secret, Tag, Time, add_names,
 };
 use crate::units::parse_duration;
 
@@ -199,6 +199,9 @@ pub struct WatchArgs {
     /// Only events of jobs with this tag, or with one of several with commas in between (repeatable)
     #[arg(long, value_name = "TAG", value_parser = names::<Tag>)]
     pub tag: Vec<String>,
+    /// Only events that this actor caused, such as user:anna or token:ci, or one of several with commas in between (repeatable)
+    #[arg(long, value_name = "ACTOR", value_parser = names::<Actor>)]
+    pub by: Vec<String>,
     /// Only events of this type, such as job.completed, or of types that fit a pattern, such as job.* (repeatable)
     #[arg(long = "type", value_name = "TYPE", value_parser = event_types)]
     pub types: Vec<String>,

@@ -9,12 +9,15 @@ use crate::job::{Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, St
 use crate::store::{Control, JobControlError, Stats};
 
 impl Engine {
-    /// Enqueues jobs, either all of them or none. The call returns when they are durable.
+    /// Enqueues jobs in the name of this engine, either all of them or none. The call returns when they are durable.
     ///
     /// # Errors
     /// A kind is unknown, a payload is invalid or too large, or the store refused the jobs or failed. Then no job was
     /// enqueued.
-    pub async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, SubmitError> {
+    pub async fn enqueue(&self, mut batch: Vec<NewJob>) -> Result<Vec<Enqueued>, SubmitError> {
+        if self.actor.is_some() {
+            batch.iter_mut().for_each(|job| job.by = self.actor.clone());
+        }
         let size = batch.iter().map(|job| job.spec.payload.as_str().len()).sum();
         run_blocking(size, || {
             batch.iter().enumerate().try_for_each(|(at, job)| {
@@ -96,7 +99,7 @@ impl Engine {
     }
 
     async fn control_one(&self, control: Control) -> Result<Status, JobActionError> {
-        let answers = self.parts.store.control(control).await?;
+        let answers = self.parts.store.control(control, self.actor.clone()).await?;
         let (_, answer) = answers.into_iter().next().ok_or(JobControlError::NotFound)?;
         Ok(answer?)
     }

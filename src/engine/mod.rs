@@ -162,8 +162,7 @@ impl Engine {
 
     /// Pauses a queue: none of its jobs is claimed.
     pub async fn pause(&self, queue: QueueName) -> Result<(), ControlError> {
-        self.parts.store.control(Control::SetQueue(queue, QueueChange::Paused)).await?;
-        Ok(())
+        self.set_queue(queue, QueueChange::Paused).await
     }
 
     /// Whether the engine began paused and was not resumed.
@@ -182,8 +181,12 @@ impl Engine {
 
     /// Resumes a queue.
     pub async fn resume(&self, queue: QueueName) -> Result<(), ControlError> {
-        self.parts.store.control(Control::SetQueue(queue, QueueChange::Resumed)).await?;
-        Ok(())
+        self.set_queue(queue, QueueChange::Resumed).await
+    }
+
+    async fn set_queue(&self, queue: QueueName, change: QueueChange) -> Result<(), ControlError> {
+        let control = Control::SetQueue(queue, change);
+        self.parts.store.control(control, self.actor.clone()).await.map(drop)
     }
 
     /// The registered kinds, by name.

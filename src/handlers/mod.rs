@@ -99,6 +99,7 @@ mod testing {
             labels: labels.into(),
             spec: spec.into(),
             enqueued_at: Time::default(),
+            enqueued_by: None,
             status: Status { attempt, ..Status::new(10, State::Running) },
             run_at: Time::default(),
             seq: 1,

@@ -48,6 +48,7 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/api/v1/stats", get(api::stats::get))
         .route("/api/v1/resume", post(api::resume::resume))
         .route("/api/v1/export", get(api::export::export))
+        .route("/api/v1/backup", get(api::export::backup))
         .route("/api/v1/queues", get(api::queues::list))
         .route("/api/v1/queues/{name}/pause", post(api::queues::pause))
         .route("/api/v1/queues/{name}/resume", post(api::queues::resume))

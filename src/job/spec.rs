@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{IdempotencyKey, JobId, Json, Labels, RetryPolicy, Time};
+use super::{Actor, IdempotencyKey, JobId, Json, Labels, RetryPolicy, Time};
 
 /// The part of a job that filters do not need. Only its priority can change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct NewJob {
     pub spec: Arc<Spec>,
     /// The time from which it may run.
     pub start: Start,
+    /// Who submits it, or the schedule that creates it.
+    pub by: Option<Actor>,
 }
 
 impl NewJob {

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::access::{
     AccessRecord, PasswordHash, SecretHash, Session, SessionOwner, ShareLink, SigningKey, Token,
@@ -75,6 +77,28 @@ fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
         Ok((_, rest)) => Err(format!("{} bytes follow it", rest.len())),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// The line of a record in a backup: its key, and its bytes in base64.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackupLine {
+    key: String,
+    record: String,
+}
+
+/// Serializes a record for a line of a backup.
+pub fn serialize<S: Serializer>(record: &AccessRecord, output: S) -> Result<S::Ok, S::Error> {
+    let key = String::from_utf8(key(record)).map_err(ser::Error::custom)?;
+    let record = STANDARD.encode(encode(record).map_err(ser::Error::custom)?);
+    BackupLine { key, record }.serialize(output)
+}
+
+/// Reads a record of a line of a backup.
+pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<AccessRecord, D::Error> {
+    let BackupLine { key, record } = BackupLine::deserialize(input)?;
+    let bytes = STANDARD.decode(&record).map_err(|_| de::Error::custom("it is not base64"))?;
+    decode(key.as_bytes(), &bytes).map_err(de::Error::custom)
 }
 
 #[derive(Serialize, Deserialize)]

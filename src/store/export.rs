@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 
 use super::Piece;
 use super::formats::{EXPORT, Unreadable};
+use super::snapshot::Totals;
 
 /// The text between the object of a line and its checksum.
 const LINE_CHECKSUM: &[u8] = b",\"crc\":\"";
@@ -23,20 +24,49 @@ const END_LINE: &[u8] = b"{\"end\":";
 /// The number of digits of a checksum.
 const CHECKSUM_DIGITS: usize = 8;
 
-/// Writes the lines of one export.
+/// Writes the lines of one export. It leaves out users, tokens, sessions and share links, unless it is for a backup.
 #[derive(Default)]
 pub struct ExportWriter {
     /// The checksum of all bytes so far.
     whole: Hasher,
+    purpose: Purpose,
+}
+
+/// What lines are written for.
+#[derive(Default, PartialEq, Eq)]
+enum Purpose {
+    #[default]
+    Export,
+    Backup,
 }
 
 impl ExportWriter {
-    /// The next piece as a line, with its line feed. Payloads and results are strings that hold the JSON text
+    /// Writes the lines of a backup, which has users, tokens, sessions and share links, too.
+    pub fn of_backup() -> ExportWriter {
+        ExportWriter { purpose: Purpose::Backup, ..ExportWriter::default() }
+    }
+
+    /// The next piece as a line, with its line feed; nothing for a piece that an export does not have. Payloads and results are strings that hold the JSON text
     /// as it was typed, so that no digit of it changes.
     ///
     /// # Errors
     /// The error of the serializer, which does not occur for a piece of a store.
     pub fn line(&mut self, piece: &Piece) -> Result<Vec<u8>, String> {
+        let without_access;
+        let piece = match piece {
+            Piece::Access(_) if self.purpose == Purpose::Export => return Ok(Vec::new()),
+            Piece::End(totals) if self.purpose == Purpose::Export => {
+                without_access = Piece::End(Totals { access: 0, ..*totals });
+                &without_access
+            }
+            Piece::Head(_)
+            | Piece::Queue { .. }
+            | Piece::Schedule(_)
+            | Piece::Access(_)
+            | Piece::Event(_)
+            | Piece::Job(_)
+            | Piece::End(_) => piece,
+        };
         let mut line = serde_json::to_vec(piece).map_err(|error| error.to_string())?;
         line.pop(); // the closing brace follows the checksums
         if let Piece::End(_) = piece {

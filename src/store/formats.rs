@@ -10,8 +10,10 @@
 //! | | | 2 | the settings of queues are rows of their own |
 //! | | | 3 | rows for users, tokens, sessions, share links and the signing key |
 //! | [`JOURNAL_CHUNK`] | version byte of the values under `j` | 1 | the first |
+//! | | | 2 | actors of events, and events about users, tokens, sessions and share links |
 //! | [`RUN_HEADER`] | version byte of the values under `r` and `t` | 1 | the first |
 //! | [`ARCHIVED_JOBS`] | version byte of the values under `a` | 1 | the first |
+//! | | | 2 | who submitted a job, and who caused each change |
 //! | [`SCHEDULE`] | version byte of the values under `s` | 1 | the first |
 //! | [`QUEUE_SETTINGS`] | version byte of the values under `q` | 1 | the first |
 //! | [`ACCESS`] | version byte of the values under `u`, `o`, `x`, `l` and `i` | 1 | the first |
@@ -19,6 +21,7 @@
 //! | [`EXPORT`] | `cortado_export` in the first line of an export | 1 | the first |
 //! | | | 2 | a checksum at the end of each line, and one over all lines in the last |
 //! | | | 3 | one line for all settings of a queue |
+//! | | | 4 | actors in events and jobs, and events about users, tokens, sessions and share links |
 //!
 //! A backup is a data directory, so it has the numbers of one.
 
@@ -39,11 +42,11 @@ pub struct StoredFormat {
 /// must not open a directory at all.
 pub const STORE: StoredFormat = StoredFormat { name: "description of the store", newest: 3 };
 /// A chunk of the journal.
-pub const JOURNAL_CHUNK: StoredFormat = StoredFormat { name: "journal chunk", newest: 1 };
+pub const JOURNAL_CHUNK: StoredFormat = StoredFormat { name: "journal chunk", newest: 2 };
 /// The header of a run of the archive.
 pub const RUN_HEADER: StoredFormat = StoredFormat { name: "run header", newest: 1 };
 /// A chunk of a run of the archive.
-pub const ARCHIVED_JOBS: StoredFormat = StoredFormat { name: "chunk of archived jobs", newest: 1 };
+pub const ARCHIVED_JOBS: StoredFormat = StoredFormat { name: "chunk of archived jobs", newest: 2 };
 /// A schedule.
 pub const SCHEDULE: StoredFormat = StoredFormat { name: "schedule", newest: 1 };
 /// The settings of a queue.
@@ -53,7 +56,7 @@ pub const ACCESS: StoredFormat = StoredFormat { name: "access record", newest: 1
 /// The file beside the log that records how far it was durable.
 pub const HEAD_FILE: StoredFormat = StoredFormat { name: "head file", newest: 1 };
 /// An export.
-pub const EXPORT: StoredFormat = StoredFormat { name: "export", newest: 3 };
+pub const EXPORT: StoredFormat = StoredFormat { name: "export", newest: 4 };
 
 impl StoredFormat {
     /// Checks that this version can read the number that was found.

@@ -61,6 +61,9 @@ pub use stats::{PublishTimes, QueueStats, Stats, Storage};
 /// after now, because the clock was ahead, begins again when the store is opened. Records and events keep the times that
 /// the clock showed, except [`Job::run_at`] in the answers of reads.
 ///
+/// Every event that somebody caused has the actor: the one of the new job, of the control or of the command. A job that a
+/// schedule creates at its time has the schedule. Events of ticks, of attempts and of restarts have none.
+///
 /// Every change of a job is the result of [`Status::step`], and its event carries the resulting state and attempt
 /// count; only `Interrupted` and `Snoozed`, which do not count the attempt, carry the number of the attempt that
 /// ended. A refused step adds no event.
@@ -112,7 +115,7 @@ pub trait Store: Send + Sync + 'static {
     /// before the notes are durable.
     async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError>;
 
-    /// Applies a control. Controls of jobs answer for each id in order; controls of queues answer with an empty list.
+    /// Applies a control in the name of an actor. Controls of jobs answer for each id in order; controls of queues answer with an empty list.
     /// Pausing a paused queue (or resuming one that is not, or setting a limit that it already has) changes nothing.
     /// Cancelling a running job again succeeds and adds no event. The last event of a deleted job carries the state
     /// it had; then the job and its key are removed.
@@ -123,13 +126,18 @@ pub trait Store: Send + Sync + 'static {
     async fn control(
         &self,
         control: Control,
+        by: Option<Actor>,
     ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError>;
 
-    /// Executes a command about a schedule. Returns the schedule as it is afterwards, or as it was before it was
+    /// Executes a command about a schedule in the name of an actor. Returns the schedule as it is afterwards, or as it was before it was
     /// deleted. A command that changes nothing adds no event. A job that a schedule creates is enqueued in the same
     /// step, with its `Enqueued` event first. It is never refused for a full backlog or for too many queues, because
     /// no caller could try again.
-    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError>;
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+        by: Option<Actor>,
+    ) -> Result<Schedule, ScheduleError>;
 
     /// Every schedule by name, and the cursor at which they were read.
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError>;

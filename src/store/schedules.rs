@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::StoreError;
 use crate::job::{
-    DueAction, Fact, JobId, NewJob, Origin, Schedule, ScheduleChange, ScheduleName, ScheduleSpec,
-    Time,
+    Actor, DueAction, Fact, JobId, NewJob, Origin, Schedule, ScheduleChange, ScheduleName,
+    ScheduleSpec, Time,
 };
 
 /// A command about a schedule, from a person, a program or the configuration.
@@ -73,11 +73,12 @@ impl Changed {
 }
 
 impl Schedules {
-    /// Executes a command at a time and with the number of the next event. Returns the schedule as it is afterwards,
+    /// Executes a command of an actor, at a time and with the number of the next event. Returns the schedule as it is afterwards,
     /// or as it was before it was deleted, and what to write.
     pub fn command(
         &mut self,
         command: ScheduleCommand,
+        by: Option<&Actor>,
         limit: usize,
         (now, seq): (Time, u64),
     ) -> Result<(Schedule, Option<Changed>), ScheduleError> {
@@ -111,6 +112,7 @@ impl Schedules {
             ScheduleCommand::Fire(name) => {
                 let schedule = self.get(&name)?;
                 let (job, change) = fire(schedule, None, (now, seq));
+                let job = NewJob { by: by.cloned(), ..job };
                 (schedule.clone(), Some(change), Some(job))
             }
         };

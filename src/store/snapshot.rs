@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use self::exported::{ExportedPiece, ExportedTotals};
 pub use self::head::Head;
-use super::StoreError;
 use super::formats::EXPORT;
+use super::{StoreError, access_row};
+use crate::access::AccessRecord;
 use crate::job::{Event, Job, QueueName, QueueSettings, Schedule};
 
 /// The format of exports that this version writes, and the newest that it reads.
@@ -22,7 +23,7 @@ pub const FORMAT: u32 = EXPORT.newest as u32;
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the queues with settings by name, the schedules by
-    /// name, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
+    /// name, the users, tokens, sessions and share links, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
     /// Nothing after the end.
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError>;
 }
@@ -49,6 +50,8 @@ pub enum Piece {
     End(Totals),
     /// A schedule.
     Schedule(Box<Schedule>),
+    /// A user, token, session or share link, or the key that signs share links. Only backups have these.
+    Access(#[serde(serialize_with = "access_row::serialize")] AccessRecord),
 }
 
 /// The numbers of pieces.
@@ -62,6 +65,13 @@ pub struct Totals {
     pub queues: u64,
     /// The number of schedules.
     pub schedules: u64,
+    /// The number of users, tokens, sessions and share links. An export has none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub access: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Totals {
@@ -72,6 +82,7 @@ impl Totals {
             Piece::Event(_) => self.events += 1,
             Piece::Queue { .. } => self.queues += 1,
             Piece::Schedule(_) => self.schedules += 1,
+            Piece::Access(_) => self.access += 1,
             Piece::Head(_) | Piece::End(_) => {}
         }
     }
@@ -86,6 +97,7 @@ impl From<ExportedPiece> for Piece {
                 Piece::Queue { settings: queue.settings(), name: queue.name }
             }
             ExportedPiece::Schedule(schedule) => Piece::Schedule(schedule),
+            ExportedPiece::Access(record) => Piece::Access(record),
             ExportedPiece::Event(event) => Piece::Event(event),
             ExportedPiece::Job(job) => Piece::Job(job),
             ExportedPiece::End(totals) => Piece::End(totals.into()),
@@ -106,10 +118,10 @@ impl From<ExportedPiece> for Piece {
 
 impl From<ExportedTotals> for Totals {
     fn from(counts: ExportedTotals) -> Totals {
-        let ExportedTotals { jobs, events, queues, schedules, paused, concurrency, rate_limits } =
-            counts;
+        let ExportedTotals { jobs, events, queues, schedules, access, .. } = counts;
+        let ExportedTotals { paused, concurrency, rate_limits, .. } = counts;
         let older = paused.saturating_add(concurrency).saturating_add(rate_limits);
-        Totals { jobs, events, queues: queues.saturating_add(older), schedules }
+        Totals { jobs, events, queues: queues.saturating_add(older), schedules, access }
     }
 }
 
@@ -163,8 +175,8 @@ mod tests {
                 assert!(error.contains(&words), "{line}: {error}");
             }
         }
-        let head = r#"{"head":{"cortado_export":4,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
-        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 3"));
+        let head = r#"{"head":{"cortado_export":5,"epoch":1,"at":0,"oldest":0,"head":0}}"#;
+        assert!(Piece::from_line(head.as_bytes()).unwrap_err().contains("up to 4"));
         for at in [i64::MIN, i64::MAX, 253_402_207_201_000, -377_705_116_800_001] {
             let event = format!(
                 r#"{{"event":{{"seq":1,"at":{at},"fact":{{"queue":{{"queue":"q","change":"paused"}}}}}}}}"#
@@ -253,7 +265,8 @@ mod tests {
             attempt: 1,
             change: Change::Completed { result },
         };
-        let piece = Piece::Event(Event { seq: u64::MAX, at: Time::from_millis(-1), fact });
+        let piece =
+            Piece::Event(Event { seq: u64::MAX, at: Time::from_millis(-1), by: None, fact });
         let line = piece.to_line().unwrap();
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert_eq!(Piece::from_line(&line).unwrap(), piece);

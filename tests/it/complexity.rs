@@ -271,7 +271,7 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
         };
         let id = JobId::generate();
         let start = Start::After(Duration::from_secs(3_600));
-        jobs.push((NewJob { id, labels: labels.into(), spec: spec.into(), start }, size));
+        jobs.push((NewJob { id, labels: labels.into(), spec: spec.into(), start, by: None }, size));
     }
     // One job also has such a result.
     let (mut done, size) = jobs[0].clone();
@@ -294,7 +294,7 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
     };
     let spec = Box::new(schedule.into_spec(Origin::Api, Time::default()).unwrap());
     let set = ScheduleCommand::Set(ScheduleName::parse("old").unwrap(), spec);
-    store.schedule(set).await.unwrap();
+    store.schedule(set, None).await.unwrap();
     store.close().await.unwrap();
     list
 }

@@ -104,7 +104,7 @@ fn an_export_of_the_first_format_is_imported() {
     let dirs = tempfile::tempdir().unwrap();
     let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v1.jsonl");
     let bytes = std::fs::read(&old).unwrap();
-    let imported = read_in(&mut &*bytes, &place(&dirs, "old")).unwrap();
+    let imported = read_in(&mut &*bytes, &place(&dirs, "old"), Source::Export).unwrap();
     assert!(!imported.has_checksums);
     assert_eq!((imported.totals.jobs, imported.totals.events), (29, 111));
     let mut out = Vec::new();
@@ -112,7 +112,7 @@ fn an_export_of_the_first_format_is_imported() {
     assert!(String::from_utf8(out).unwrap().contains("29 jobs and 111 events"));
     let newer = exported(&place(&dirs, "old"));
     let lines = newer.iter().map(|line| format!("{line}\n")).collect::<String>();
-    let imported = read_in(&mut lines.as_bytes(), &place(&dirs, "new")).unwrap();
+    let imported = read_in(&mut lines.as_bytes(), &place(&dirs, "new"), Source::Export).unwrap();
     assert!(imported.has_checksums);
 }
 
@@ -122,13 +122,13 @@ async fn what_a_newer_version_wrote_has_its_own_words_and_exit_code() {
     let dirs = tempfile::tempdir().unwrap();
     let text = String::from_utf8(small(&dirs).await).unwrap();
     let file = place(&dirs, "newer.jsonl");
-    std::fs::write(&file, text.replacen("\"cortado_export\":3", "\"cortado_export\":9", 1))
+    std::fs::write(&file, text.replacen("\"cortado_export\":4", "\"cortado_export\":9", 1))
         .unwrap();
     let new = place(&dirs, "new");
     let args = ImportArgs { file, data_dir: new.clone() };
     let why = import(&args, &mut Vec::new()).unwrap_err();
     assert!(matches!(why, Failed::Newer(_)) && why.exit_code() == 3, "{why:?}");
-    let words = "newer version of Cortado (format 9; this version reads up to 3)";
+    let words = "newer version of Cortado (format 9; this version reads up to 4)";
     assert!(why.to_string().contains(words), "{why}");
 
     // A backup is a directory: its head file stands for all that can be newer in it.

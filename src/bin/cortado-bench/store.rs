@@ -31,7 +31,7 @@ pub fn job(labels: &Arc<Labels>) -> NewJob {
         idempotency_key: None,
     };
     let id = cortado::job::JobId::generate();
-    NewJob { id, labels: labels.clone(), spec: Arc::new(spec), start: Start::Now }
+    NewJob { id, labels: labels.clone(), spec: Arc::new(spec), start: Start::Now, by: None }
 }
 
 pub fn labels(kind: &str) -> anyhow::Result<Arc<Labels>> {

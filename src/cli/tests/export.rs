@@ -73,7 +73,7 @@ async fn an_export_that_breaks_off_or_was_changed_is_an_error() {
     let why = exported(until_closed(&flipped)).await.0.unwrap_err();
     assert!(why.contains("line 2: it was changed"), "{why}");
     let newer = String::from_utf8(whole).unwrap();
-    let newer = newer.replacen("\"cortado_export\":3", "\"cortado_export\":4", 1);
+    let newer = newer.replacen("\"cortado_export\":4", "\"cortado_export\":5", 1);
     let why = exported(until_closed(newer.as_bytes())).await.0.unwrap_err();
     assert!(why.contains("newer version of Cortado"), "{why}");
     let old = include_bytes!("../../../tests/fixtures/store-v1.jsonl");

@@ -285,7 +285,7 @@ mod tests {
         let (id, at) = (JobId::from_u128(1), Time::default());
         let change = crate::job::Change::Enqueued { spec, run_at: at };
         let fact = Fact::Job { id, labels, state: State::Available, attempt: 0, change };
-        let job = Job::from_enqueued(&Event { seq: 1, at, fact }).unwrap();
+        let job = Job::from_enqueued(&Event { seq: 1, at, by: None, fact }).unwrap();
         Lease { job: Arc::new(job), token, expires: at }
     }
 

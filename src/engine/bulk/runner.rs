@@ -101,7 +101,7 @@ impl Runner {
             let answers = if step.jobs.is_empty() {
                 Vec::new()
             } else {
-                self.store.control(run.action.on(step.jobs)).await?
+                self.store.control(run.action.on(step.jobs), run.by.clone()).await?
             };
             self.notify(&run.action, &answers);
             run.progress.send_modify(|progress| progress.note(step.examined, answers));

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{Action, BulkId, BulkReport, Count, RunProgress, Target};
 use crate::engine::BulkError;
-use crate::job::Time;
+use crate::job::{Actor, Time};
 
 /// The most runs at once.
 pub const MAX_RUNNING: usize = 4;
@@ -20,6 +20,8 @@ pub struct BulkRun {
     pub id: BulkId,
     pub action: Action,
     pub target: Target,
+    /// In whose name it changes jobs.
+    pub by: Option<Actor>,
     pub began: Time,
     pub expected: Count,
     pub stored: u64,

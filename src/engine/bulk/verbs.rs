@@ -45,6 +45,7 @@ impl Engine {
             id: BulkId(crate::job::fresh_uuid()),
             action,
             target,
+            by: self.actor.clone(),
             began: self.now(),
             expected,
             stored: self.stats().await?.states.values().sum(),

@@ -184,7 +184,7 @@ impl Engine {
         queue: QueueName,
         concurrency: Option<Concurrency>,
     ) -> Result<(), ControlError> {
-        self.parts.queue_limits.set_concurrency(queue, concurrency).await
+        self.parts.queue_limits.set_concurrency(queue, concurrency, self.actor.clone()).await
     }
 
     /// Sets the rate limit of a queue, which also applies after a restart; `None` restores the configured one.
@@ -194,7 +194,7 @@ impl Engine {
         queue: QueueName,
         rule: Option<RateRule>,
     ) -> Result<(), ControlError> {
-        self.parts.queue_limits.set_rate_limit(queue, rule).await
+        self.parts.queue_limits.set_rate_limit(queue, rule, self.actor.clone()).await
     }
 }
 

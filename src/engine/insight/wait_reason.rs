@@ -319,7 +319,7 @@ mod tests {
         let change = Change::Enqueued { spec: Arc::new(spec), run_at };
         let id = JobId::from_u128(1);
         let fact = Fact::Job { id, labels: Arc::new(labels), state, attempt: 0, change };
-        let event = Event { seq: 1, at: Time::from_millis(NOW), fact };
+        let event = Event { seq: 1, at: Time::from_millis(NOW), by: None, fact };
         let mut job = Job::from_enqueued(&event).unwrap();
         job.status = Status::new(10, state);
         job

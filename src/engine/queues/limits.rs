@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::known::KnownQueues;
 use super::rates::QueueRates;
-use crate::job::{Concurrency, QueueChange, QueueName, RateRule};
+use crate::job::{Actor, Concurrency, QueueChange, QueueName, RateRule};
 use crate::store::{Control, ControlError, QueueStats, Store};
 
 /// Sets the concurrency and rate limits of queues.
@@ -38,10 +38,11 @@ impl QueueLimits {
         &self,
         queue: QueueName,
         concurrency: Option<Concurrency>,
+        by: Option<Actor>,
     ) -> Result<(), ControlError> {
         let _changing = self.lock_changes().await;
         let change = QueueChange::ConcurrencySet { concurrency };
-        self.store.control(Control::SetQueue(queue.clone(), change)).await?;
+        self.store.control(Control::SetQueue(queue.clone(), change), by).await?;
         self.queues.set_concurrency(&queue, concurrency);
         Ok(())
     }
@@ -51,10 +52,11 @@ impl QueueLimits {
         &self,
         queue: QueueName,
         rule: Option<RateRule>,
+        by: Option<Actor>,
     ) -> Result<(), ControlError> {
         let _changing = self.lock_changes().await;
         let change = QueueChange::RateLimitSet { rate_limit: rule };
-        self.store.control(Control::SetQueue(queue.clone(), change)).await?;
+        self.store.control(Control::SetQueue(queue.clone(), change), by).await?;
         self.rates.set(&queue, rule);
         Ok(())
     }

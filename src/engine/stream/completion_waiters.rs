@@ -123,6 +123,6 @@ fn ended_job(event: &Event) -> Option<JobId> {
         Fact::Job { id, state, change, .. } => {
             (state.is_final() || *change == Change::Deleted).then_some(*id)
         }
-        Fact::Queue { .. } | Fact::Schedule { .. } => None,
+        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => None,
     }
 }

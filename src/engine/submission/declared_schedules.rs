@@ -50,7 +50,7 @@ impl DeclaredSchedules {
             .iter()
             .map(|(name, spec)| ScheduleCommand::Set(name.clone(), Box::new(spec.clone())));
         for command in gone.chain(set) {
-            match self.store.schedule(command).await {
+            match self.store.schedule(command, None).await {
                 Ok(_) => {}
                 Err(ScheduleError::Store(error)) => return Err(error),
                 Err(

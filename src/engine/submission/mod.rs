@@ -126,7 +126,7 @@ impl Submission {
         let spec =
             Spec { payload, priority, retry, timeout_ms: self.timeout_ms, idempotency_key: key };
         let id = JobId::generate();
-        errors.finish(NewJob { id, labels: labels.into(), spec: spec.into(), start })
+        errors.finish(NewJob { id, labels: labels.into(), spec: spec.into(), start, by: None })
     }
 }
 

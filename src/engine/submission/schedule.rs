@@ -191,7 +191,7 @@ impl Engine {
     }
 
     async fn command(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
-        let schedule = self.parts.store.schedule(command).await?;
+        let schedule = self.parts.store.schedule(command, self.actor.clone()).await?;
         self.parts.dispatchers.ensure(std::iter::once(&schedule.spec.labels.queue));
         Ok(schedule)
     }

@@ -93,14 +93,19 @@ impl Store for Faulty {
     async fn control(
         &self,
         control: Control,
+        by: Option<Actor>,
     ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError> {
         self.calls.lock().unwrap().push("control");
         self.controls.acquire().await.unwrap().forget();
         fault(&self.bad_controls)?;
-        self.store.control(control).await
+        self.store.control(control, by).await
     }
-    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
-        self.store.schedule(command).await
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+        by: Option<Actor>,
+    ) -> Result<Schedule, ScheduleError> {
+        self.store.schedule(command, by).await
     }
     async fn access(
         &self,

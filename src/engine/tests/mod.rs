@@ -18,6 +18,7 @@ use crate::job::{
 use crate::shutdown::Shutdown;
 use crate::store::{Control, Store, StoreLimits, memory::MemoryStore};
 
+mod access;
 mod attempts;
 mod bulk;
 mod clock;
@@ -105,6 +106,7 @@ fn job(kind: &str, queue: &str) -> NewJob {
             idempotency_key: None::<IdempotencyKey>,
         }),
         start: Start::Now,
+        by: None,
     }
 }
 

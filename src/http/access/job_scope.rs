@@ -153,6 +153,7 @@ impl JobScope {
                     && queues.is_some_and(|queues| queues.contains(queue))
             }),
             Fact::Schedule { .. } => !self.is_restricted(),
+            Fact::Access { .. } => false,
         }
     }
 }

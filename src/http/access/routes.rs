@@ -80,6 +80,7 @@ pub const ROUTES: &[RouteRule] = &[
     rule("GET", "/metrics", Needs(Viewer), Refused),
     rule("POST", "/api/v1/resume", Needs(Operator), Refused),
     rule("GET", "/api/v1/export", Needs(Admin), Refused),
+    rule("GET", "/api/v1/backup", Needs(Admin), Refused),
     // The event stream. `MESSAGES` has what a WebSocket may send.
     rule("GET", "/api/v1/events", Needs(Viewer), Allowed),
     rule("GET", "/api/v1/ws", Needs(Viewer), Allowed),

@@ -1,5 +1,5 @@
-//! `GET /api/v1/export`: a consistent snapshot of the whole store as JSON lines.
-//! Backups and exports of a running server use it.
+//! `GET /api/v1/export`: a consistent snapshot of the whole store as JSON lines, without users, tokens, sessions and share
+//! links. `GET /api/v1/backup`: the same with them.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -22,8 +22,18 @@ const HEADERS: [(header::HeaderName, &str); 2] = [
 /// at last `{"end": …}`, each with a checksum. An incomplete export has no end. Changes made meanwhile are not
 /// included.
 pub async fn export(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
+    stream_lines(&api, ExportWriter::default()).await
+}
+
+/// Streams what a backup holds: the lines of an export, and users, tokens, sessions and share links with the hashes of
+/// their secrets.
+pub async fn backup(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
+    stream_lines(&api, ExportWriter::of_backup()).await
+}
+
+async fn stream_lines(api: &Api, writer: ExportWriter) -> Result<Response, Problem> {
     let snapshot = api.engine.snapshot().await?;
-    let start = (snapshot, ExportWriter::default());
+    let start = (snapshot, writer);
     let steps = stream::try_unfold(start, |(mut snapshot, mut writer)| async {
         let lines = next(&mut *snapshot, &mut writer).await.inspect_err(|error| {
             // The status has been sent, so the client can only be told by breaking off the response.

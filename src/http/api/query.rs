@@ -105,7 +105,7 @@ fn pairs(query: Option<&str>) -> impl Iterator<Item = QueryPair<'_>> {
 /// The names of the fields of a filter on jobs.
 pub const JOB_FILTER: [&str; 7] = ["q", "state", "queue", "kind", "tag", "since", "until"];
 /// The names of the fields of a filter on events.
-pub const EVENT_FILTER: [&str; 5] = ["queue", "kind", "job", "type", "tag"];
+pub const EVENT_FILTER: [&str; 6] = ["queue", "kind", "job", "type", "tag", "by"];
 
 /// Parses the query of `GET /api/v1/jobs`: the filter, `after` and `limit`. Durations in it count back from `now`.
 pub fn job_query(query: Option<&str>, now: Time) -> Result<JobQuery, Problem> {
@@ -266,7 +266,7 @@ impl StreamQuery {
 /// The largest number of events in one answer of `GET /api/v1/events`.
 pub const MAX_EVENTS: usize = 1_000;
 
-/// Parses `after`, `limit`, `wait`, `stats` and the filter: `queue`, `kind`, `job`, `type` and `tag`, each repeated or with
+/// Parses `after`, `limit`, `wait`, `stats` and the filter: `queue`, `kind`, `job`, `type`, `tag` and `by`, each repeated or with
 /// commas.
 pub fn stream_query(query: Option<&str>) -> Result<StreamQuery, Problem> {
     const ACCEPTED: Parameters = Parameters {
@@ -295,6 +295,7 @@ pub fn add_to_filter(filter: &mut Filter, field: &str, value: &str) -> Result<()
         "kind" => names(&mut filter.kinds, value),
         "job" => names(&mut filter.jobs, value),
         "tag" => names(&mut filter.tags, value),
+        "by" => names(&mut filter.by, value),
         "type" => types(&mut filter.types, value),
         _ => return Err(unknown(&EVENT_FILTER)),
     };

@@ -249,7 +249,10 @@ impl Follower {
                         return out + &self.end(state.as_str());
                     }
                 }
-                Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => {}
+                Fact::Job { .. }
+                | Fact::Queue { .. }
+                | Fact::Schedule { .. }
+                | Fact::Access { .. } => {}
             }
         }
         out
@@ -301,7 +304,7 @@ mod tests {
             let line = LogLine { at, stream: Stream::Log, text: text.into() };
             let (labels, change) = (labels.clone(), Change::Logged(vec![line]));
             let fact = Fact::Job { id, labels, state: State::Running, attempt: 1, change };
-            Event { seq, at, fact }
+            Event { seq, at, by: None, fact }
         };
         let mut follower = Follower {
             feed: Feed::new(server.engine.clone(), server.engine.live(), None),

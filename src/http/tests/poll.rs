@@ -49,6 +49,41 @@ async fn a_poll_that_waits_answers_with_the_first_event_that_passes() {
 }
 
 #[tokio::test]
+async fn events_are_filtered_by_their_actor_on_every_transport() {
+    let server = Server::start().await;
+    let after = start_of_log(&server);
+    let queue = |name: &str| crate::job::QueueName::parse(name).unwrap();
+    for (by, name) in [("user:anna", "a"), ("token:ci", "b"), ("", "c"), ("user:anna", "d")] {
+        server.engine.by(by.parse().ok()).pause(queue(name)).await.unwrap();
+    }
+    for (by, expected) in
+        [("user:anna", vec![1, 4]), ("token:ci,user:anna", vec![1, 2, 4]), ("user:bob", vec![])]
+    {
+        let answer = server.get(&format!("/api/v1/events?after={after}&by={by}")).await.json();
+        assert_eq!(seqs(&answer), expected, "{by}");
+        if let Some(first) = answer["events"].get(0) {
+            assert_eq!(first["by"], json!({"user": "anna"}));
+        }
+        let mut socket = server.socket(&format!("?after={after}&by={by}")).await;
+        assert_eq!(socket.seqs(expected.len()).await, expected, "{by}");
+    }
+    let mut socket = server.socket(&format!("?after={after}&type=job.deleted")).await;
+    assert_eq!(socket.next().await["type"], "hello");
+    let filter = r#"{"type":"subscribe","id":"hers","filter":{"by":["user:anna"]}}"#;
+    socket.say(filter).await;
+    assert_eq!(socket.next().await["type"], "subscribed");
+    for by in ["token:ci", "user:anna"] {
+        server
+            .engine
+            .by(by.parse().ok())
+            .resume(queue(if by == "token:ci" { "a" } else { "b" }))
+            .await
+            .unwrap();
+    }
+    assert_eq!(socket.seqs(1).await, [6]);
+}
+
+#[tokio::test]
 async fn at_the_bound_the_answer_is_empty_and_the_cursor_has_advanced() {
     let limits = HttpLimits { max_wait: Duration::from_millis(150), ..HttpLimits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() }).await;

@@ -10,6 +10,9 @@ fn lists_may_repeat_or_use_commas() {
     assert_eq!(queues, ["a", "b", "c"]);
     assert_eq!(query.filter.types.len(), 1);
     assert_eq!(query.filter.tags[0].as_str(), "x y");
+    let query = stream_query(Some("by=user:anna,token:ci&by=schedule:nightly")).unwrap();
+    let by: Vec<String> = query.filter.by.iter().map(ToString::to_string).collect();
+    assert_eq!(by, ["user:anna", "token:ci", "schedule:nightly"]);
     let now = Time::from_millis(1_000_000);
     let text = "state=running,retryable&limit=7&q=queue:a+payload.x:1&tag=b,c&since=1m";
     let query = job_query(Some(text), now).unwrap();
@@ -57,9 +60,13 @@ fn every_invalid_parameter_is_named_with_what_it_must_be() {
         (stream("stats=maybe"), "stats: must be true or false, but is \"maybe\"".into()),
         (
             stream("limit=0&bogus=1"),
-            "bogus: is not known; expected one of limit, wait, queue, kind, job, type, tag, after, \
+            "bogus: is not known; expected one of limit, wait, queue, kind, job, type, tag, by, after, \
              stats; limit: must be an integer from 1 to 1000, but is \"0\""
                 .into(),
+        ),
+        (
+            stream("by=anna"),
+            "by: by \"anna\" is not valid: use user:NAME, token:NAME, schedule:NAME or link:ID".into(),
         ),
         (jobs("limit=x"), "limit: must be an integer from 1 to 500, but is \"x\"".into()),
         (

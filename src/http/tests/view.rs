@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::job::{
-    Change, Event, Fact, Failure, FailureClass, Interruption, Job, JobId, Json, Kind, Labels,
-    LogCaps, LogLine, Progress, QueueChange, QueueName, Spec, State, Status, Stream, Tag, Time,
-    WorkerName,
+    AccessChange, AccessSubject, Change, Event, Fact, Failure, FailureClass, Interruption, Job,
+    JobId, Json, Kind, Labels, LinkSubject, LogCaps, LogLine, Progress, QueueChange, QueueName,
+    Role, Spec, State, Status, Stream, Tag, Time, WorkerName,
 };
 
 fn event(seq: u64, state: State, attempt: u16, change: Change) -> Event {
@@ -15,7 +15,12 @@ fn event(seq: u64, state: State, attempt: u16, change: Change) -> Event {
     };
     let id = JobId::from_u128(7);
     let at = Time::from_millis(seq as i64 * 1_000);
-    Event { seq, at, fact: Fact::Job { id, labels: labels.into(), state, attempt, change } }
+    Event {
+        seq,
+        at,
+        by: None,
+        fact: Fact::Job { id, labels: labels.into(), state, attempt, change },
+    }
 }
 
 fn enqueued() -> Event {
@@ -89,10 +94,79 @@ fn an_event_carries_what_its_type_needs_and_never_the_payload() {
 fn a_queue_event_names_its_queue() {
     let queue = QueueName::parse("mail").unwrap();
     let fact = Fact::Queue { queue, change: QueueChange::Paused };
-    let event = Event { seq: 3, at: Time::default(), fact };
+    let event = Event { seq: 3, at: Time::default(), by: None, fact };
     let expected =
         r#"{"seq":3,"at":"1970-01-01T00:00:00.000Z","type":"queue.paused","queue":"mail"}"#;
     assert_eq!(event_json(&event), expected);
+}
+
+#[test]
+fn an_event_says_who_caused_it() {
+    for (by, shown) in [
+        ("user:anna", r#""by":{"user":"anna"}"#),
+        ("token:ci", r#""by":{"token":"ci"}"#),
+        ("schedule:nightly", r#""by":{"schedule":"nightly"}"#),
+        ("link:7", r#""by":{"link":"7"}"#),
+    ] {
+        let event = Event { by: by.parse().ok(), ..event(5, State::Running, 1, Change::Retried) };
+        let expected = format!(
+            r#"{{"seq":5,"at":"1970-01-01T00:00:05.000Z","type":"job.retried",{shown},{JOB}}}"#
+        );
+        assert_eq!(event_json(&event), expected);
+    }
+}
+
+#[test]
+fn an_event_of_users_and_credentials_names_what_it_is_about() {
+    let end = Time::from_millis(9_500);
+    let bob = || AccessSubject::User("bob".parse().unwrap());
+    let token = || AccessSubject::Token { id: "t1".parse().unwrap(), name: "ci".parse().unwrap() };
+    let of = "user:bob".parse().unwrap();
+    let to = LinkSubject::Job(JobId::from_u128(7));
+    for (subject, change, expected) in [
+        (
+            bob(),
+            AccessChange::UserAdded { role: Role::Viewer },
+            r#""user.added","user":"bob","role":"viewer""#,
+        ),
+        (bob(), AccessChange::UserPasswordSet, r#""user.password_set","user":"bob""#),
+        (
+            token(),
+            AccessChange::TokenAdded { role: Role::Worker, expires_at: None },
+            r#""token.added","token":{"id":"t1","name":"ci"},"role":"worker","expires_at":null"#,
+        ),
+        (token(), AccessChange::TokenRevoked, r#""token.revoked","token":{"id":"t1","name":"ci"}"#),
+        (
+            AccessSubject::Session { id: "s1".parse().unwrap(), of },
+            AccessChange::SessionOpened,
+            r#""session.opened","session":{"id":"s1","of":{"user":"bob"}}"#,
+        ),
+        (
+            AccessSubject::Link { id: "l1".parse().unwrap(), to },
+            AccessChange::LinkAdded { expires_at: end },
+            r#""link.added","link":{"id":"l1","to":{"job":"00000000-0000-0000-0000-000000000007"}},"expires_at":"1970-01-01T00:00:09.500Z""#,
+        ),
+    ] {
+        let fact = Fact::Access { subject, change };
+        let event = Event { seq: 3, at: Time::default(), by: None, fact };
+        let expected = format!(r#"{{"seq":3,"at":"1970-01-01T00:00:00.000Z","type":{expected}}}"#);
+        assert_eq!(event_json(&event), expected);
+    }
+}
+
+#[test]
+fn a_job_shows_who_submitted_it_and_who_changed_it() {
+    let enqueued = Event { by: "token:ci".parse().ok(), ..enqueued() };
+    let mut job = Job::from_enqueued(&enqueued).unwrap();
+    let cancelled =
+        Event { by: "user:anna".parse().ok(), ..event(2, State::Cancelled, 0, Change::Cancelled) };
+    let status = Status { state: State::Cancelled, ..job.status };
+    job.apply(&cancelled, status, LogCaps::default());
+    let json: serde_json::Value = serde_json::from_str(&to_json(&JobView::of(&job))).unwrap();
+    assert_eq!(json["enqueued_by"], serde_json::json!({"token": "ci"}));
+    assert_eq!(json["timeline"][0]["by"], serde_json::json!({"user": "anna"}));
+    let row: serde_json::Value = serde_json::from_str(&to_json(&JobRow::of(&job))).unwrap();
+    assert_eq!(row["enqueued_by"], serde_json::json!({"token": "ci"}));
 }
 
 #[test]

@@ -5,13 +5,15 @@ use serde::Serialize;
 
 use super::encode::{Displayed, to_json};
 use crate::job::{
-    Change, Concurrency, Event, Fact, Failure, JobId, LogLine, Progress, QueueChange, QueueName,
-    RateRule, ScheduleChange, ScheduleName, Tag, Time, error_line,
+    AccessChange, AccessSubject, Actor, Change, Concurrency, Event, Fact, Failure, JobId, LinkId,
+    LinkSubject, LogLine, Progress, QueueChange, QueueName, RateRule, Role, ScheduleChange,
+    ScheduleName, SessionId, Tag, Time, TokenId, TokenName, UserName, error_line,
 };
 
 /// Writes one event, in the same form for every transport:
 /// `{"seq","at","type","job":{"id","queue","kind","state","attempt","tags"}, …}` or
-/// `{"seq","at","type":"queue.paused","queue"}`. Payload and result are never included.
+/// `{"seq","at","type":"queue.paused","queue"}`; `by` is who caused it, such as `{"user":"anna"}`. Payload and result are
+/// never included.
 pub fn event_json(event: &Event) -> String {
     to_json(&EventView::of(event))
 }
@@ -23,11 +25,15 @@ pub struct EventView<'a> {
     at: Displayed<Time>,
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a Actor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<EventJob<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<&'a QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<&'a ScheduleName>,
+    #[serde(flatten)]
+    access: Option<AccessEventView<'a>>,
     #[serde(flatten)]
     more: Option<ChangeView<'a>>,
 }
@@ -45,7 +51,8 @@ struct EventJob<'a> {
 impl<'a> EventView<'a> {
     /// Creates the view of an event.
     pub fn of(event: &'a Event) -> Self {
-        let (job, (queue, schedule), more) = match &event.fact {
+        let (mut queue, mut schedule, mut access) = (None, None, None);
+        let (job, more) = match &event.fact {
             Fact::Job { id, labels, state, attempt, change } => {
                 let job = EventJob {
                     id: *id,
@@ -55,17 +62,99 @@ impl<'a> EventView<'a> {
                     attempt: *attempt,
                     tags: &labels.tags,
                 };
-                (Some(job), (None, None), Some(ChangeView::of(change)))
+                (Some(job), Some(ChangeView::of(change)))
             }
-            Fact::Queue { queue, change } => {
-                (None, (Some(queue), None), ChangeView::of_queue(*change))
+            Fact::Queue { queue: name, change } => {
+                queue = Some(name);
+                (None, ChangeView::of_queue(*change))
             }
-            Fact::Schedule { schedule, change } => {
-                (None, (None, Some(schedule)), ChangeView::of_schedule(*change))
+            Fact::Schedule { schedule: name, change } => {
+                schedule = Some(name);
+                (None, ChangeView::of_schedule(*change))
+            }
+            Fact::Access { subject, change } => {
+                access = Some(AccessEventView::of(subject, *change));
+                (None, None)
             }
         };
         let r#type = event.event_type().as_str();
-        EventView { seq: event.seq, at: Displayed(event.at), r#type, job, queue, schedule, more }
+        let (at, by) = (Displayed(event.at), event.by.as_ref());
+        EventView { seq: event.seq, at, r#type, by, job, queue, schedule, access, more }
+    }
+}
+
+/// The fields of events about users, tokens, sessions and share links.
+#[derive(Debug, Default, Serialize)]
+struct AccessEventView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a UserName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<EventToken<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<EventSession<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<EventLink<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+    /// Null means never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Option<Displayed<Time>>>,
+}
+
+#[derive(Debug, Serialize)]
+struct EventToken<'a> {
+    id: &'a TokenId,
+    name: &'a TokenName,
+}
+
+#[derive(Debug, Serialize)]
+struct EventSession<'a> {
+    id: &'a SessionId,
+    of: &'a Actor,
+}
+
+#[derive(Debug, Serialize)]
+struct EventLink<'a> {
+    id: &'a LinkId,
+    to: &'a LinkSubject,
+}
+
+impl<'a> AccessEventView<'a> {
+    fn of(subject: &'a AccessSubject, change: AccessChange) -> Self {
+        let nothing = AccessEventView::default();
+        let subject = match subject {
+            AccessSubject::User(name) => AccessEventView { user: Some(name), ..nothing },
+            AccessSubject::Token { id, name } => {
+                AccessEventView { token: Some(EventToken { id, name }), ..nothing }
+            }
+            AccessSubject::Session { id, of } => {
+                AccessEventView { session: Some(EventSession { id, of }), ..nothing }
+            }
+            AccessSubject::Link { id, to } => {
+                AccessEventView { link: Some(EventLink { id, to }), ..nothing }
+            }
+        };
+        match change {
+            AccessChange::UserAdded { role } | AccessChange::UserRoleSet { role } => {
+                AccessEventView { role: Some(role), ..subject }
+            }
+            AccessChange::TokenAdded { role, expires_at } => AccessEventView {
+                role: Some(role),
+                expires_at: Some(expires_at.map(Displayed)),
+                ..subject
+            },
+            AccessChange::LinkAdded { expires_at } => {
+                AccessEventView { expires_at: Some(Some(Displayed(expires_at))), ..subject }
+            }
+            AccessChange::UserPasswordSet
+            | AccessChange::UserDisabled
+            | AccessChange::UserEnabled
+            | AccessChange::UserDeleted
+            | AccessChange::TokenRevoked
+            | AccessChange::SessionOpened
+            | AccessChange::SessionClosed
+            | AccessChange::LinkRevoked => subject,
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use super::event::{ChangeView, FailureView, LineView, ProgressView};
 use crate::engine::WaitReason;
 use crate::job::secret::without_secrets;
 use crate::job::{
-    AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, Kind, LogLine, Moment,
-    QueueName, RetryPolicy, State, Status, Tag, Time,
+    Actor, AttemptEnd, AttemptView, Backoff, Cursor, EventType, Job, JobId, Json, Kind, LogLine,
+    Moment, QueueName, RetryPolicy, State, Status, Tag, Time,
 };
 
 /// A job in a list and in the answer to a submission, without payload, result and attempts.
@@ -27,6 +27,9 @@ pub struct JobRow<'a> {
     attempt: u16,
     max_attempts: u16,
     enqueued_at: Displayed<Time>,
+    /// Absent when nobody was authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enqueued_by: Option<&'a Actor>,
     run_at: Displayed<Time>,
     finished_at: Option<Displayed<Time>>,
     progress: Option<ProgressView<'a>>,
@@ -52,6 +55,7 @@ impl<'a> JobRow<'a> {
             attempt: job.status.attempt,
             max_attempts: job.status.max_attempts,
             enqueued_at: Displayed(job.enqueued_at),
+            enqueued_by: job.enqueued_by.as_ref(),
             run_at: Displayed(job.run_at),
             finished_at: job.finished_at().map(Displayed),
             progress: job.progress.as_ref().map(ProgressView::of),
@@ -249,6 +253,8 @@ struct MomentView<'a> {
     r#type: Displayed<EventType>,
     state: Displayed<State>,
     attempt: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a Actor>,
     #[serde(flatten)]
     more: ChangeView<'a>,
 }
@@ -261,6 +267,7 @@ impl<'a> MomentView<'a> {
             r#type: Displayed(moment.change.event_type()),
             state: Displayed(moment.state),
             attempt: moment.attempt,
+            by: moment.by.as_ref(),
             more: ChangeView::of(&moment.change),
         }
     }

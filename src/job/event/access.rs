@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    Actor, JobId, LinkId, QueueName, Role, SessionId, Time, TokenId, TokenName, UserName,
+    Actor, EventType, JobId, LinkId, QueueName, Role, SessionId, Time, TokenId, TokenName, UserName,
 };
 
 /// The user, token, session or share link that an event is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AccessSubject {
     /// A user.
     User(UserName),
@@ -37,7 +37,7 @@ pub enum AccessSubject {
 
 /// What a share link shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum LinkSubject {
     /// One job.
     Job(JobId),
@@ -48,7 +48,7 @@ pub enum LinkSubject {
 /// What happened to a user, a token, a session or a share link. Stores write the position of a variant, so new ones are
 /// added at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AccessChange {
     /// Somebody added the user.
     UserAdded {
@@ -88,4 +88,24 @@ pub enum AccessChange {
     },
     /// Somebody revoked the share link.
     LinkRevoked,
+}
+
+impl AccessChange {
+    /// The type of the event that carries this change.
+    pub fn event_type(self) -> EventType {
+        match self {
+            AccessChange::UserAdded { .. } => EventType::UserAdded,
+            AccessChange::UserRoleSet { .. } => EventType::UserRoleSet,
+            AccessChange::UserPasswordSet => EventType::UserPasswordSet,
+            AccessChange::UserDisabled => EventType::UserDisabled,
+            AccessChange::UserEnabled => EventType::UserEnabled,
+            AccessChange::UserDeleted => EventType::UserDeleted,
+            AccessChange::TokenAdded { .. } => EventType::TokenAdded,
+            AccessChange::TokenRevoked => EventType::TokenRevoked,
+            AccessChange::SessionOpened => EventType::SessionOpened,
+            AccessChange::SessionClosed => EventType::SessionClosed,
+            AccessChange::LinkAdded { .. } => EventType::LinkAdded,
+            AccessChange::LinkRevoked => EventType::LinkRevoked,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// The type of an event, with a public name in the past tense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)] // each is the name of the `Change`, `QueueChange` or `ScheduleChange` beside it
+#[allow(missing_docs)] // each is the name of the change that the event carries
 pub enum EventType {
     JobEnqueued,
     JobAvailable,
@@ -34,11 +34,23 @@ pub enum EventType {
     ScheduleResumed,
     ScheduleFired,
     ScheduleSkipped,
+    UserAdded,
+    UserRoleSet,
+    UserPasswordSet,
+    UserDisabled,
+    UserEnabled,
+    UserDeleted,
+    TokenAdded,
+    TokenRevoked,
+    SessionOpened,
+    SessionClosed,
+    LinkAdded,
+    LinkRevoked,
 }
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 27] = [
+    pub const ALL: [EventType; 39] = [
         EventType::JobEnqueued,
         EventType::JobAvailable,
         EventType::JobStarted,
@@ -66,6 +78,18 @@ impl EventType {
         EventType::ScheduleResumed,
         EventType::ScheduleFired,
         EventType::ScheduleSkipped,
+        EventType::UserAdded,
+        EventType::UserRoleSet,
+        EventType::UserPasswordSet,
+        EventType::UserDisabled,
+        EventType::UserEnabled,
+        EventType::UserDeleted,
+        EventType::TokenAdded,
+        EventType::TokenRevoked,
+        EventType::SessionOpened,
+        EventType::SessionClosed,
+        EventType::LinkAdded,
+        EventType::LinkRevoked,
     ];
 
     /// Returns the public name.
@@ -98,6 +122,18 @@ impl EventType {
             EventType::ScheduleResumed => "schedule.resumed",
             EventType::ScheduleFired => "schedule.fired",
             EventType::ScheduleSkipped => "schedule.skipped",
+            EventType::UserAdded => "user.added",
+            EventType::UserRoleSet => "user.role_set",
+            EventType::UserPasswordSet => "user.password_set",
+            EventType::UserDisabled => "user.disabled",
+            EventType::UserEnabled => "user.enabled",
+            EventType::UserDeleted => "user.deleted",
+            EventType::TokenAdded => "token.added",
+            EventType::TokenRevoked => "token.revoked",
+            EventType::SessionOpened => "session.opened",
+            EventType::SessionClosed => "session.closed",
+            EventType::LinkAdded => "link.added",
+            EventType::LinkRevoked => "link.revoked",
         }
     }
 }
@@ -164,7 +200,8 @@ mod tests {
         for kind in EventType::ALL {
             assert_eq!(kind.as_str().parse::<EventType>().unwrap(), kind);
             let of = kind.as_str().split('.').next();
-            assert!(matches!(of, Some("job" | "queue" | "schedule")), "{kind}");
+            let known = ["job", "queue", "schedule", "user", "token", "session", "link"];
+            assert!(of.is_some_and(|of| known.contains(&of)), "{kind}");
         }
         assert!("job.finish".parse::<EventType>().is_err());
     }
@@ -189,7 +226,9 @@ mod tests {
                 "job.retried",
                 "job.reprioritised",
                 "queue.resumed",
-                "schedule.resumed"
+                "schedule.resumed",
+                "token.revoked",
+                "link.revoked"
             ]
         );
         assert_eq!(names("job.started"), ["job.started"]);

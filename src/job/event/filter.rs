@@ -1,6 +1,6 @@
 //! Filters on events.
 
-use crate::job::{Change, Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
+use crate::job::{Actor, Change, Event, EventType, Fact, JobId, Kind, Labels, QueueName, Tag};
 
 /// A filter on events. An empty list matches everything; the values of one field are alternatives, and all fields
 /// must match.
@@ -16,12 +16,14 @@ pub struct Filter {
     pub tags: Vec<Tag>,
     /// The event types.
     pub types: Vec<EventType>,
+    /// The actors that caused the events. Events without an actor match only an empty list.
+    pub by: Vec<Actor>,
 }
 
 impl Filter {
     /// Whether the event matches.
     pub fn matches(&self, event: &Event) -> bool {
-        if !any_of(&self.types, &event.event_type()) {
+        if !any_of(&self.types, &event.event_type()) || !self.is_by(event.by.as_ref()) {
             return false;
         }
         match &event.fact {
@@ -39,13 +41,20 @@ impl Filter {
                     && self.jobs.is_empty()
                     && self.tags.is_empty()
             }
-            Fact::Schedule { .. } => {
-                self.queues.is_empty()
-                    && self.kinds.is_empty()
-                    && self.jobs.is_empty()
-                    && self.tags.is_empty()
-            }
+            Fact::Schedule { .. } | Fact::Access { .. } => self.has_no_job_field(),
         }
+    }
+
+    fn is_by(&self, actor: Option<&Actor>) -> bool {
+        self.by.is_empty() || actor.is_some_and(|actor| self.by.contains(actor))
+    }
+
+    /// Whether no field is given that only jobs and queues have.
+    fn has_no_job_field(&self) -> bool {
+        self.queues.is_empty()
+            && self.kinds.is_empty()
+            && self.jobs.is_empty()
+            && self.tags.is_empty()
     }
 }
 
@@ -60,7 +69,10 @@ fn has_tag(wanted: &[Tag], labels: &Labels) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{QueueChange, ScheduleChange, ScheduleName, State, Time};
+    use crate::job::{
+        AccessChange, AccessSubject, QueueChange, ScheduleChange, ScheduleName, State, Time,
+        UserName,
+    };
 
     fn event(queue: &str, kind: &str) -> Event {
         let labels = Labels {
@@ -75,7 +87,7 @@ mod tests {
             attempt: 0,
             change: Change::Retried,
         };
-        Event { seq: 1, at: Time::default(), fact }
+        Event { seq: 1, at: Time::default(), by: None, fact }
     }
 
     #[test]
@@ -119,7 +131,7 @@ mod tests {
     fn queue_events_pass_unless_a_job_field_is_asked_for() {
         let queue = QueueName::parse("mail").unwrap();
         let fact = Fact::Queue { queue: queue.clone(), change: QueueChange::Paused };
-        let event = Event { seq: 1, at: Time::default(), fact };
+        let event = Event { seq: 1, at: Time::default(), by: None, fact };
         assert!(Filter { queues: vec![queue], ..Default::default() }.matches(&event));
         let kinds = vec![Kind::parse("echo").unwrap()];
         assert!(!Filter { kinds, ..Default::default() }.matches(&event));
@@ -129,7 +141,7 @@ mod tests {
     fn schedule_events_pass_unless_anything_of_a_job_is_asked_for() {
         let schedule = ScheduleName::parse("nightly").unwrap();
         let fact = Fact::Schedule { schedule, change: ScheduleChange::Paused };
-        let event = Event { seq: 1, at: Time::default(), fact };
+        let event = Event { seq: 1, at: Time::default(), by: None, fact };
         let with = |filter: Filter| filter.matches(&event);
         assert!(with(Filter::default()));
         assert!(with(Filter { types: vec![EventType::SchedulePaused], ..Default::default() }));
@@ -140,5 +152,38 @@ mod tests {
         assert!(!with(Filter { tags, ..Default::default() }));
         let kinds = vec![Kind::parse("echo").unwrap()];
         assert!(!with(Filter { kinds, ..Default::default() }));
+    }
+
+    #[test]
+    fn an_actor_is_compared_with_those_that_are_asked_for() {
+        let actor = |text: &str| text.parse::<Actor>().unwrap();
+        let by = |texts: &[&str]| Filter {
+            by: texts.iter().map(|text| actor(text)).collect(),
+            ..Filter::default()
+        };
+        let (nobody, mut anna) = (event("mail", "echo"), event("mail", "echo"));
+        anna.by = Some(actor("user:anna"));
+        for (filter, of_nobody, of_anna) in [
+            (by(&[]), true, true),
+            (by(&["user:anna"]), false, true),
+            (by(&["token:anna"]), false, false),
+            (by(&["token:ci", "user:anna"]), false, true),
+        ] {
+            assert_eq!((filter.matches(&nobody), filter.matches(&anna)), (of_nobody, of_anna));
+        }
+    }
+
+    #[test]
+    fn events_about_users_pass_unless_anything_of_a_job_is_asked_for() {
+        let subject = AccessSubject::User(UserName::parse("anna").unwrap());
+        let fact = Fact::Access { subject, change: AccessChange::UserPasswordSet };
+        let event = Event { seq: 1, at: Time::default(), by: None, fact };
+        let types = vec![EventType::UserPasswordSet];
+        assert!(Filter::default().matches(&event));
+        assert!(Filter { types, ..Filter::default() }.matches(&event));
+        let queues = vec![QueueName::default()];
+        assert!(!Filter { queues, ..Filter::default() }.matches(&event));
+        let jobs = vec![JobId::from_u128(8)];
+        assert!(!Filter { jobs, ..Filter::default() }.matches(&event));
     }
 }

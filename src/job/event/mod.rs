@@ -10,8 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    Concurrency, Cursor, EventType, Failure, Interruption, JobId, Json, Labels, QueueName,
-    RateRule, ScheduleName, Spec, State, Time, WorkerName,
+    AccessChange, AccessSubject, Actor, Concurrency, Cursor, EventType, Failure, Interruption,
+    JobId, Json, Labels, QueueName, RateRule, ScheduleName, Spec, State, Time, WorkerName,
 };
 
 /// A committed fact with its position in the log.
@@ -22,6 +22,9 @@ pub struct Event {
     pub seq: u64,
     /// The time of the commit, by the store's clock.
     pub at: Time,
+    /// Who caused it, if it was not the server itself or an attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
     /// What happened.
     pub fact: Fact,
 }
@@ -56,6 +59,13 @@ pub enum Fact {
         schedule: ScheduleName,
         /// What happened.
         change: ScheduleChange,
+    },
+    /// Something happened to a user, a token, a session or a share link.
+    Access {
+        /// The user, the token, the session or the share link.
+        subject: AccessSubject,
+        /// What happened.
+        change: AccessChange,
     },
 }
 
@@ -338,6 +348,7 @@ impl Event {
                 EventType::QueueRateLimitSet
             }
             Fact::Schedule { change, .. } => change.event_type(),
+            Fact::Access { change, .. } => change.event_type(),
         }
     }
 

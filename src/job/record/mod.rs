@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    Change, Event, Fact, Failure, Interruption, JobId, Json, Labels, LogLine, Progress, Spec,
-    State, Status, Time, WorkerName,
+    Actor, Change, Event, Fact, Failure, Interruption, JobId, Json, Labels, LogLine, Progress,
+    Spec, State, Status, Time, WorkerName,
 };
 
 /// Everything that is known about one job.
@@ -26,6 +26,8 @@ pub struct Job {
     pub spec: Arc<Spec>,
     /// The time at which the job was accepted.
     pub enqueued_at: Time,
+    /// Who submitted the job, or the schedule that created it.
+    pub enqueued_by: Option<Actor>,
     /// The status by the state machine.
     pub status: Status,
     /// The time from which it may run, or could have run in its current state.
@@ -54,6 +56,8 @@ pub struct Moment {
     pub state: State,
     /// The attempt that the change belongs to.
     pub attempt: u16,
+    /// Who caused it, if it was not the server itself or an attempt.
+    pub by: Option<Actor>,
     /// The change.
     pub change: Change,
 }
@@ -89,6 +93,7 @@ impl Job {
             labels: labels.clone(),
             spec: spec.clone(),
             enqueued_at: event.at,
+            enqueued_by: event.by.clone(),
             status: Status::new(spec.retry.max_attempts, *state),
             run_at: *run_at,
             seq: event.seq,
@@ -141,8 +146,14 @@ impl Job {
             at: event.at,
             state: *state,
             attempt: *attempt,
+            by: event.by.clone(),
             change: change.clone(),
         });
+    }
+
+    /// Who acted on the job last, after it was submitted.
+    pub fn last_actor(&self) -> Option<&Actor> {
+        self.history.iter().rev().find_map(|moment| moment.by.as_ref())
     }
 
     /// The result of the handler, once the job has completed.
@@ -314,7 +325,12 @@ mod tests {
         let state = State::Available;
         let id = JobId::from_u128(1);
         let at = Time::from_millis(seq as i64 * 10);
-        Event { seq, at, fact: Fact::Job { id, labels: labels.into(), state, attempt, change } }
+        Event {
+            seq,
+            at,
+            by: None,
+            fact: Fact::Job { id, labels: labels.into(), state, attempt, change },
+        }
     }
 
     fn apply(job: &mut Job, seq: u64, attempt: u16, change: Change) {

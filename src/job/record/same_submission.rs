@@ -96,7 +96,7 @@ mod tests {
             idempotency_key: Some(IdempotencyKey::parse("k").unwrap()),
         };
         let id = JobId::generate();
-        NewJob { id, labels: labels.into(), spec: spec.into(), start: Start::Now }
+        NewJob { id, labels: labels.into(), spec: spec.into(), start: Start::Now, by: None }
     }
 
     #[test]

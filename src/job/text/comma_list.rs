@@ -1,7 +1,7 @@
 //! Comma-separated lists of names, as filters use them in queries, searches and pages.
 
 use crate::job::shorten::MAX_ERRORS;
-use crate::job::{Invalid, JobId, Kind, QueueName, State, Tag};
+use crate::job::{Actor, Invalid, JobId, Kind, QueueName, State, Tag};
 
 /// The most values that one field of a filter may have, even when several lists are combined.
 pub const MAX_NAMES: usize = 100;
@@ -36,6 +36,12 @@ impl FilterValue for QueueName {
 impl FilterValue for Kind {
     fn read(text: &str) -> Result<Self, Invalid> {
         Kind::stored(text)
+    }
+}
+
+impl FilterValue for Actor {
+    fn read(text: &str) -> Result<Self, Invalid> {
+        text.parse()
     }
 }
 

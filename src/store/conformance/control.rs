@@ -126,13 +126,13 @@ pub(crate) async fn a_control_answers_for_each_job_in_order(harness: impl Harnes
     let rig = Rig::open(harness).await;
     let (a, b) = (rig.add(draft()).await.id, rig.add(draft()).await.id);
     let unknown = JobId::generate();
-    let answers = rig.store.control(Control::Cancel(vec![b, unknown, a, b])).await.unwrap();
+    let answers = rig.store.control(Control::Cancel(vec![b, unknown, a, b]), None).await.unwrap();
     let ids: Vec<JobId> = answers.iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, [b, unknown, a, b]);
     assert!(answers[0].1.is_ok() && answers[2].1.is_ok());
     assert_eq!(answers[1].1, Err(JobControlError::NotFound));
     assert_eq!(answers[3].1, Err(refused(State::Cancelled, Step::AskCancel)));
-    assert_eq!(rig.store.control(Control::Retry(Vec::new())).await.unwrap(), []);
+    assert_eq!(rig.store.control(Control::Retry(Vec::new()), None).await.unwrap(), []);
 }
 
 pub(crate) async fn pausing_and_resuming_are_events_only_when_they_change(h: impl Harness) {
@@ -198,7 +198,7 @@ pub(crate) async fn a_paused_queue_counts_as_a_queue(harness: impl Harness) {
     let rig =
         Rig::open_with(harness, StoreLimits { max_queues: 1, ..StoreLimits::default() }).await;
     rig.pause("a").await;
-    let refused = rig.store.control(Control::SetQueue(queue("b"), QueueChange::Paused)).await;
+    let refused = rig.store.control(Control::SetQueue(queue("b"), QueueChange::Paused), None).await;
     assert!(
         matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
         "{refused:?}"
@@ -239,17 +239,20 @@ pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl H
     rig.set_concurrency("a", Some(1)).await;
     let refused = rig
         .store
-        .control(Control::SetQueue(
-            queue("b"),
-            QueueChange::ConcurrencySet { concurrency: at_most(1) },
-        ))
+        .control(
+            Control::SetQueue(queue("b"), QueueChange::ConcurrencySet { concurrency: at_most(1) }),
+            None,
+        )
         .await;
     assert!(
         matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
         "{refused:?}"
     );
     rig.store
-        .control(Control::SetQueue(queue("b"), QueueChange::ConcurrencySet { concurrency: None }))
+        .control(
+            Control::SetQueue(queue("b"), QueueChange::ConcurrencySet { concurrency: None }),
+            None,
+        )
         .await
         .unwrap();
     assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
@@ -295,17 +298,23 @@ pub(crate) async fn a_queue_with_a_rate_counts_as_a_queue(harness: impl Harness)
     rig.set_rate_limit("a", Some(per_minute(1))).await;
     let refused = rig
         .store
-        .control(Control::SetQueue(
-            queue("b"),
-            QueueChange::RateLimitSet { rate_limit: Some(per_minute(1)) },
-        ))
+        .control(
+            Control::SetQueue(
+                queue("b"),
+                QueueChange::RateLimitSet { rate_limit: Some(per_minute(1)) },
+            ),
+            None,
+        )
         .await;
     assert!(
         matches!(refused, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
         "{refused:?}"
     );
     rig.store
-        .control(Control::SetQueue(queue("b"), QueueChange::RateLimitSet { rate_limit: None }))
+        .control(
+            Control::SetQueue(queue("b"), QueueChange::RateLimitSet { rate_limit: None }),
+            None,
+        )
         .await
         .unwrap();
     // The engine enforces the rate; the store only keeps it.

@@ -26,6 +26,7 @@ pub(crate) fn draft() -> Draft {
         labels: labels.into(),
         spec: spec.into(),
         start: Start::Now,
+        by: None,
     })
 }
 

@@ -23,11 +23,15 @@ pub(crate) async fn a_closed_store_answers_nothing_but_closed(harness: impl Harn
         store.settle(vec![settlement]).await.map(drop),
         store.annotate(Vec::new()).await,
         store
-            .control(Control::SetQueue(queue("q"), QueueChange::Paused))
+            .control(Control::SetQueue(queue("q"), QueueChange::Paused), None)
             .await
             .map(drop)
             .map_err(Outage::outage),
-        store.control(Control::Cancel(vec![lease.job.id])).await.map(drop).map_err(Outage::outage),
+        store
+            .control(Control::Cancel(vec![lease.job.id]), None)
+            .await
+            .map(drop)
+            .map_err(Outage::outage),
         store
             .access(AccessCommand::CloseSessionsOf(user("anna")), None)
             .await

@@ -8,6 +8,7 @@ use crate::clock::ManualClock;
 use crate::job::Time;
 
 pub(crate) mod access;
+pub(crate) mod actor;
 pub(crate) mod claim;
 pub(crate) mod clock;
 pub(crate) mod control;
@@ -270,6 +271,12 @@ macro_rules! conformance_suite {
                 changed_limits_of_attempts_survive
                 a_large_backlog_keeps_its_order
                 every_opening_is_remembered
+            }
+            actor {
+                every_event_that_somebody_caused_has_the_actor
+                a_schedule_is_the_actor_of_its_jobs
+                the_actors_of_finished_jobs_survive
+                a_change_of_users_is_an_event_with_its_actor
             }
             access {
                 users_tokens_sessions_and_links_survive_a_restart

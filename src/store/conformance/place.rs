@@ -85,7 +85,7 @@ pub(crate) async fn one_queue_too_many_is_not_moved_to(harness: impl Harness) {
         Rig::open_with(harness, StoreLimits { max_queues: 1, ..StoreLimits::default() }).await;
     let job = rig.add(draft().queue("a")).await;
     let control = Control::Move { jobs: vec![job.id], queue: queue("b") };
-    let answer = rig.store.control(control).await;
+    let answer = rig.store.control(control, None).await;
     assert!(
         matches!(answer, Err(ControlError::TooManyQueues(TooManyQueues { limit: 1 }))),
         "{answer:?}"

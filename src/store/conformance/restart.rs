@@ -112,7 +112,9 @@ pub(crate) async fn lost_jobs_are_given_back_in_the_order_of_their_ids(harness: 
         .iter()
         .map(|event| match &event.fact {
             crate::job::Fact::Job { id, .. } => *id,
-            crate::job::Fact::Queue { .. } | crate::job::Fact::Schedule { .. } => panic!(),
+            crate::job::Fact::Queue { .. }
+            | crate::job::Fact::Schedule { .. }
+            | crate::job::Fact::Access { .. } => panic!(),
         })
         .collect();
     ids.sort();

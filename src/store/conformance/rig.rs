@@ -60,13 +60,13 @@ impl<H: Harness> Rig<H> {
         let concurrency = concurrency.map(|number| Concurrency::clamped(number.into()));
         let change = QueueChange::ConcurrencySet { concurrency };
         let control = Control::SetQueue(queue(name), change);
-        assert_eq!(self.store.control(control).await.unwrap(), []);
+        assert_eq!(self.store.control(control, None).await.unwrap(), []);
     }
 
     pub(crate) async fn set_rate_limit(&self, name: &str, rate_limit: Option<RateRule>) {
         let change = QueueChange::RateLimitSet { rate_limit };
         let control = Control::SetQueue(queue(name), change);
-        assert_eq!(self.store.control(control).await.unwrap(), []);
+        assert_eq!(self.store.control(control, None).await.unwrap(), []);
     }
 
     pub(crate) async fn open(harness: H) -> Self {
@@ -197,19 +197,25 @@ impl<H: Harness> Rig<H> {
     }
 
     async fn control_one(&self, control: Control) -> Result<Status, JobControlError> {
-        self.store.control(control).await.unwrap().remove(0).1
+        self.store.control(control, None).await.unwrap().remove(0).1
     }
 
     pub(crate) async fn pause(&self, name: &str) {
         assert_eq!(
-            self.store.control(Control::SetQueue(queue(name), QueueChange::Paused)).await.unwrap(),
+            self.store
+                .control(Control::SetQueue(queue(name), QueueChange::Paused), None)
+                .await
+                .unwrap(),
             []
         );
     }
 
     pub(crate) async fn resume(&self, name: &str) {
         assert_eq!(
-            self.store.control(Control::SetQueue(queue(name), QueueChange::Resumed)).await.unwrap(),
+            self.store
+                .control(Control::SetQueue(queue(name), QueueChange::Resumed), None)
+                .await
+                .unwrap(),
             []
         );
     }

@@ -77,7 +77,9 @@ pub(crate) async fn one_refusal_does_not_touch_the_others(harness: impl Harness)
     let log = rig.log().await;
     let ended = [&log[6], &log[7], &log[8]].map(|event| match &event.fact {
         crate::job::Fact::Job { id, .. } => *id,
-        crate::job::Fact::Queue { .. } | crate::job::Fact::Schedule { .. } => panic!(),
+        crate::job::Fact::Queue { .. }
+        | crate::job::Fact::Schedule { .. }
+        | crate::job::Fact::Access { .. } => panic!(),
     });
     assert_eq!(ended, [leases[2].job.id, leases[0].job.id, leases[1].job.id]);
 }

@@ -3,6 +3,8 @@
 use super::rig::{completed, failed};
 use super::schedule::every;
 use super::{Harness, Rig, draft, per_minute, queue, secs};
+use crate::access::Role;
+use crate::access::tests::add_user;
 use crate::job::{Concurrency, Event, Job, QueueSettings, State};
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
 use crate::store::{Keep, Retention, StoreLimits};
@@ -25,6 +27,7 @@ async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     rig.set("hourly", every("every 1h", draft())).await;
     rig.start(draft().queue("running")).await;
     rig.add(draft().queue("waiting").key("waits")).await;
+    rig.store.access(add_user("anna", Role::Admin), None).await.unwrap();
     rig.log().await; // waits until everything is durable
 }
 
@@ -45,6 +48,7 @@ fn jobs(pieces: &[Piece]) -> Vec<Job> {
         Piece::Head(_)
         | Piece::Queue { .. }
         | Piece::Schedule(_)
+        | Piece::Access(_)
         | Piece::Event(_)
         | Piece::End(_) => None,
     };
@@ -57,6 +61,7 @@ fn events(pieces: &[Piece]) -> Vec<Event> {
         Piece::Head(_)
         | Piece::Queue { .. }
         | Piece::Schedule(_)
+        | Piece::Access(_)
         | Piece::Job(_)
         | Piece::End(_) => None,
     };
@@ -90,6 +95,9 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let schedules = rig.store.schedules().await.unwrap().0.into_iter();
     let schedules: Vec<Piece> = schedules.map(|one| Piece::Schedule(one.into())).collect();
     assert_eq!((schedules.len(), &pieces[3..5]), (2, &schedules[..]));
+    let records: Vec<Piece> =
+        rig.store.access_table().borrow().records().map(Piece::Access).collect();
+    assert_eq!((records.len(), &pieces[5..7]), (2, &records[..]));
     assert_eq!(events(&pieces), log);
     let (mut finished, mut rest): (Vec<Job>, Vec<Job>) =
         stored.into_iter().partition(|job| job.status.state.is_final());
@@ -99,7 +107,7 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let jobs = jobs(&pieces);
     assert_eq!(jobs, [finished, rest].concat());
     let (jobs, events) = (jobs.len() as u64, log.len() as u64);
-    let totals = Totals { jobs, events, queues: 2, schedules: 2 };
+    let totals = Totals { jobs, events, queues: 2, schedules: 2, access: 2 };
     assert_eq!(pieces.last(), Some(&Piece::End(totals)));
 }
 
@@ -145,10 +153,10 @@ pub(crate) async fn a_snapshot_sees_nothing_of_what_comes_after(harness: impl Ha
 pub(crate) async fn a_snapshot_of_nothing_has_a_head_and_an_end(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     let pieces = read(&mut *rig.store.snapshot().await.unwrap()).await;
-    assert_eq!(pieces.len(), 2);
-    assert_eq!(pieces[1], Piece::End(Totals::default()));
+    assert!(matches!(&pieces[..2], [Piece::Head(_), Piece::Access(_)]), "{pieces:?}");
+    assert_eq!(pieces[2..], [Piece::End(Totals { access: 1, ..Totals::default() })]);
     rig.add(draft()).await;
     let lease = rig.claim_one().await;
     rig.settle(&lease, completed()).await.unwrap();
-    assert_eq!(read(&mut *rig.store.snapshot().await.unwrap()).await.len(), 2 + 3 + 1);
+    assert_eq!(read(&mut *rig.store.snapshot().await.unwrap()).await.len(), 3 + 3 + 1);
 }

@@ -66,6 +66,7 @@ fn job_of(event: &crate::job::Event) -> JobId {
         Fact::Job { id, .. } => *id,
         Fact::Queue { queue, .. } => panic!("an event of queue {queue}"),
         Fact::Schedule { schedule, .. } => panic!("an event of schedule {schedule}"),
+        Fact::Access { subject, .. } => panic!("an event of {subject:?}"),
     }
 }
 

@@ -238,18 +238,18 @@ fn an_export_of_the_first_format_is_read_and_known_to_have_no_checksums() {
 
 #[test]
 fn an_export_of_a_newer_version_is_called_that() {
-    for number in ["4", "77", "4294967295", "4294967296"] {
+    for number in ["5", "77", "4294967295", "4294967296"] {
         let text = String::from_utf8(few().concat()).unwrap();
         let newer = format!("\"cortado_export\":{number}");
-        let text = text.replacen("\"cortado_export\":3", &newer, 1);
+        let text = text.replacen("\"cortado_export\":4", &newer, 1);
         let line = text.lines().next().unwrap();
         let why = ExportReader::default().piece(line.as_bytes()).unwrap_err();
-        assert!(matches!(why, Unreadable::Newer { newest: 3, .. }), "{why}");
+        assert!(matches!(why, Unreadable::Newer { newest: 4, .. }), "{why}");
         // Whatever else a newer version may write there.
         let line =
             format!("{{\"head\":{{\"cortado_export\":{number},\"new\":[]}},\"sha\":\"x\"}}\n");
         let why = ExportReader::default().piece(line.as_bytes()).unwrap_err();
-        assert!(why.to_string().contains(&format!("format {number}; this version reads up to 3")));
+        assert!(why.to_string().contains(&format!("format {number}; this version reads up to 4")));
     }
     let none = b"{\"head\":{\"cortado_export\":0}}\n";
     let why = ExportReader::default().piece(none).unwrap_err();

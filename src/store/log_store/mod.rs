@@ -331,12 +331,17 @@ impl Store for LogStore {
     async fn control(
         &self,
         control: Control,
+        by: Option<Actor>,
     ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError> {
-        self.mutate(|reply| Mutation::Control(control, reply)).await
+        self.mutate(|reply| Mutation::Control(control, by, reply)).await
     }
 
-    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
-        self.mutate(|reply| Mutation::Schedule(command, reply)).await
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+        by: Option<Actor>,
+    ) -> Result<Schedule, ScheduleError> {
+        self.mutate(|reply| Mutation::Schedule(command, by, reply)).await
     }
 
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::content::Content;
 use crate::access::{AccessApplied, AccessCommand, AccessStep};
-use crate::job::{Actor, Time};
+use crate::job::{Actor, Fact, Time};
 use crate::store::AccessError;
 
 impl Content {
@@ -12,12 +12,17 @@ impl Content {
         &mut self,
         now: Time,
         command: AccessCommand,
-        by: Option<&Actor>,
+        by: Option<Actor>,
     ) -> Result<AccessApplied, AccessError> {
         let limits = self.limits.access;
         let table = Arc::make_mut(&mut self.access);
-        let AccessStep { applied, changes: _, records: _ } =
-            table.apply(command, by, now, &limits)?;
+        let step = table.apply(command, by.as_ref(), now, &limits)?;
+        let AccessStep { applied, changes, records: _ } = step;
+        self.in_the_name_of(by, |content| {
+            for (subject, change) in changes {
+                content.append(now, Fact::Access { subject, change });
+            }
+        });
         Ok(applied)
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::job::{
-    Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName, QueueSettings,
-    State, Status, Time,
+    Actor, Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName,
+    QueueSettings, State, Status, Time,
 };
 use crate::store::StoreLimits;
 use crate::store::clock_changes::TickWatch;
@@ -35,6 +35,8 @@ pub(super) struct Content {
     pub(super) starts: Vec<Time>,
     /// The log, oldest event first.
     pub(super) log: VecDeque<Event>,
+    /// In whose name the events of the current verb are.
+    by: Option<Actor>,
     /// The events of the current verb. They are published even if they have already been trimmed from the log.
     fresh: Vec<Event>,
 }
@@ -63,6 +65,7 @@ impl Content {
             watch: TickWatch::default(),
             starts: Vec::new(),
             log: VecDeque::new(),
+            by: None,
             fresh: Vec::new(),
         }
     }
@@ -78,6 +81,18 @@ impl Content {
     /// Queues that hold a job, are paused, or have a limit of their own.
     pub(super) fn known_queues(&self) -> BTreeSet<&QueueName> {
         self.jobs.values().map(|job| &job.labels.queue).chain(self.queues.keys()).collect()
+    }
+
+    /// Does something whose events are in the name of an actor.
+    pub(super) fn in_the_name_of<T>(
+        &mut self,
+        by: Option<Actor>,
+        act: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let before = std::mem::replace(&mut self.by, by);
+        let answer = act(self);
+        self.by = before;
+        answer
     }
 
     /// Changes a job; every change goes through here. The event is appended and folded into the record, and what
@@ -114,7 +129,7 @@ impl Content {
 
     pub(super) fn append(&mut self, at: Time, fact: Fact) -> Event {
         self.last_seq += 1;
-        let event = Event { seq: self.last_seq, at, fact };
+        let event = Event { seq: self.last_seq, at, by: self.by.clone(), fact };
         self.log.push_back(event.clone());
         self.fresh.push(event.clone());
         event

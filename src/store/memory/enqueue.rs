@@ -89,7 +89,7 @@ impl Content {
         }
         let change = Change::Enqueued { spec: new.spec, run_at };
         let fact = Fact::Job { id: new.id, labels: new.labels, state, attempt: 0, change };
-        let event = self.append(now, fact);
+        let event = self.in_the_name_of(new.by, |content| content.append(now, fact));
         let job = Job::from_enqueued(&event)?; // the event was made just above
         self.jobs.insert(new.id, job.clone());
         Some(Enqueued::New(job))

@@ -165,6 +165,7 @@ impl StoreSignals {
                     ..
                 } => {}
                 Fact::Schedule { .. } => self.expect(content.schedules.timer()),
+                Fact::Access { .. } => {}
             }
         }
         if !fresh.is_empty() && !self.followers.is_empty() {
@@ -234,12 +235,19 @@ impl Store for MemoryStore {
     async fn control(
         &self,
         control: Control,
+        by: Option<Actor>,
     ) -> Result<Vec<(JobId, Result<Status, JobControlError>)>, ControlError> {
-        self.write(|content, now| content.control(now, control))?
+        self.write(|content, now| {
+            content.in_the_name_of(by, |content| content.control(now, control))
+        })?
     }
 
-    async fn schedule(&self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
-        self.write(|content, now| content.schedule(now, command))?
+    async fn schedule(
+        &self,
+        command: ScheduleCommand,
+        by: Option<Actor>,
+    ) -> Result<Schedule, ScheduleError> {
+        self.write(|content, now| content.schedule(now, command, by))?
     }
 
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
@@ -253,7 +261,7 @@ impl Store for MemoryStore {
         by: Option<Actor>,
     ) -> Result<AccessApplied, AccessError> {
         self.write(|content, now| {
-            let applied = content.change_access(now, command, by.as_ref())?;
+            let applied = content.change_access(now, command, by)?;
             self.access.send_replace(content.access.clone());
             Ok(applied)
         })?

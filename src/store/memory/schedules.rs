@@ -1,7 +1,7 @@
 //! Commands about schedules, and the firing of schedules that are due.
 
 use super::content::Content;
-use crate::job::{Schedule, Time};
+use crate::job::{Actor, Schedule, Time};
 use crate::store::schedules::Changed;
 use crate::store::{ScheduleCommand, ScheduleError};
 
@@ -10,12 +10,13 @@ impl Content {
         &mut self,
         now: Time,
         command: ScheduleCommand,
+        by: Option<Actor>,
     ) -> Result<Schedule, ScheduleError> {
         let limit = self.limits.max_schedules;
         let next = (now, self.last_seq + 1);
-        let (schedule, changed) = self.schedules.command(command, limit, next)?;
+        let (schedule, changed) = self.schedules.command(command, by.as_ref(), limit, next)?;
         if let Some(changed) = changed {
-            self.write_schedule(now, changed);
+            self.in_the_name_of(by, |content| content.write_schedule(now, changed));
         }
         Ok(schedule)
     }

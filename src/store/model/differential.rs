@@ -5,12 +5,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::moves::{How, Move, Pick, Want};
+use super::moves::{AccessMove, How, Move, Pick, Want};
 use super::same;
+use crate::access::tests::{new_session, new_token, password, user};
+use crate::access::{AccessCommand, AccessRecord, NewSession, NewToken, SecretHash, SessionOwner};
 use crate::clock::{Clock, ManualClock};
 use crate::job::{
-    Cursor, Event, Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, Origin, Overlap,
-    Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
+    Actor, Cursor, Event, Failure, FailureClass, Job, JobId, JobQuery, Json, NewJob, Origin,
+    Overlap, Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
 };
 use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
@@ -27,6 +29,8 @@ pub(super) struct Pair<A, B> {
     jobs: Vec<JobId>,
     /// Every lease granted so far; most are stale.
     leases: Vec<LeaseRef>,
+    /// The number of steps so far, which decides in whose name the next one is.
+    steps: usize,
     /// The last event up to which the logs have been compared.
     compared: u64,
 }
@@ -36,10 +40,11 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         let clock = clock();
         let left = Side::open(clock.clone(), limits.clone()).await;
         let right = Side::open(clock.clone(), limits).await;
-        Pair { clock, left, right, jobs: Vec::new(), leases: Vec::new(), compared: 0 }
+        Pair { clock, left, right, jobs: Vec::new(), leases: Vec::new(), steps: 0, compared: 0 }
     }
 
     pub(super) async fn play(&mut self, step: &Move) -> Result<(), String> {
+        self.steps += 1;
         match step {
             Move::Enqueue(wants) => self.enqueue(wants).await,
             Move::Claim { queue, max, ttl } => {
@@ -105,6 +110,12 @@ impl<A: Harness, B: Harness> Pair<A, B> {
             Move::Fire(schedule) => {
                 self.schedule(ScheduleCommand::Fire(schedule_of(*schedule))).await
             }
+            Move::Access(change) => {
+                let command = access_command(change, self.steps);
+                self.ask(async |store| store.access(command.clone(), self.by()).await)
+                    .await
+                    .map(drop)
+            }
             Move::Pass(time) => {
                 self.clock.advance(secs(*time));
                 self.tick().await
@@ -132,6 +143,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         }
         same("counters", &self.left.counters().await?, &self.right.counters().await?)?;
         self.ask(async |store| store.schedules().await.map(|(all, _)| all)).await.map(drop)?;
+        self.ask(async |store| records(store)).await?;
         for id in self.jobs.iter().rev().take(12) {
             self.ask(async |store| store.get(*id).await.map(|(job, _)| job)).await.map(drop)?;
         }
@@ -162,17 +174,17 @@ impl<A: Harness, B: Harness> Pair<A, B> {
             let place = if n % 6 == 5 { n - 2 } else { n }; // some ids are older than the last
             let id = JobId::from_u128(1_000_000 + place * 256 + n);
             self.jobs.push(id);
-            batch.push(NewJob { id, ..wanted(want) });
+            batch.push(NewJob { id, by: self.by(), ..wanted(want) });
         }
         self.ask(async |store| store.enqueue(batch.clone()).await).await.map(drop)
     }
 
     async fn control(&self, control: Control) -> Result<(), String> {
-        self.ask(async |store| store.control(control.clone()).await).await.map(drop)
+        self.ask(async |store| store.control(control.clone(), self.by()).await).await.map(drop)
     }
 
     async fn schedule(&self, command: ScheduleCommand) -> Result<(), String> {
-        self.ask(async |store| store.schedule(command.clone()).await).await.map(drop)
+        self.ask(async |store| store.schedule(command.clone(), self.by()).await).await.map(drop)
     }
 
     /// Ticks both stores until no more work is due. The right one may ask for its next tick earlier than necessary.
@@ -191,6 +203,12 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         }
     }
 
+    /// In whose name the present step is.
+    fn by(&self) -> Option<Actor> {
+        let actors = ["", "user:anna", "token:ci", "link:7"];
+        actors[self.steps % actors.len()].parse().ok()
+    }
+
     fn lease(&self, pick: Pick) -> Option<LeaseRef> {
         chosen(&self.leases, pick)
     }
@@ -202,6 +220,47 @@ impl<A: Harness, B: Harness> Pair<A, B> {
 
 fn chosen<T: Copy>(all: &[T], Pick(back): Pick) -> Option<T> {
     all.iter().rev().nth(back).or(all.first()).copied()
+}
+
+/// Users, tokens, sessions and share links; each store has a signing key of its own.
+fn records(store: &dyn Store) -> Vec<AccessRecord> {
+    let mut records: Vec<AccessRecord> = store.access_table().borrow().records().collect();
+    records.retain(|record| !matches!(record, AccessRecord::SigningKey(_)));
+    records
+}
+
+/// The command for a step. Nothing in it is random, so that both stores have the same ids and hashes.
+fn access_command(change: &AccessMove, step: usize) -> AccessCommand {
+    let name = |n: u8| user(&format!("u{n}"));
+    let of = |n: u8| format!("{n}");
+    let hash = |text: &str| SecretHash::of(text);
+    match change {
+        AccessMove::AddUser(n, role) => {
+            AccessCommand::AddUser { name: name(*n), password: password(1), role: *role }
+        }
+        AccessMove::SetPassword(n) => {
+            AccessCommand::SetPassword { name: name(*n), password: password(2) }
+        }
+        AccessMove::SetRole(n, role) => AccessCommand::SetRole { name: name(*n), role: *role },
+        AccessMove::DisableUser(n) => AccessCommand::DisableUser(name(*n)),
+        AccessMove::EnableUser(n) => AccessCommand::EnableUser(name(*n)),
+        AccessMove::DeleteUser(n) => AccessCommand::DeleteUser(name(*n)),
+        AccessMove::AddToken(n, role) => AccessCommand::AddToken(NewToken {
+            id: of(*n).parse().unwrap(),
+            secret: hash(&format!("token {step}")),
+            ..new_token(&format!("t{n}"), *role).0
+        }),
+        AccessMove::RevokeToken(n) => AccessCommand::RevokeToken(of(*n).parse().unwrap()),
+        AccessMove::OpenSession(n) => {
+            let credential = Some(password(1).fingerprint());
+            AccessCommand::OpenSession(NewSession {
+                id: of(*n).parse().unwrap(),
+                secret: hash(&format!("session {step}")),
+                ..new_session(SessionOwner::User(name(*n)), credential)
+            })
+        }
+        AccessMove::CloseSession(n) => AccessCommand::CloseSession(of(*n).parse().unwrap()),
+    }
 }
 
 fn schedule_of(n: u8) -> crate::job::ScheduleName {

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::job::{Concurrency, Interruption, QueueChange};
+use crate::job::{Concurrency, Interruption, QueueChange, Role};
 use crate::store::conformance::per_minute;
 
 /// One step of a script.
@@ -51,12 +51,28 @@ pub(super) enum Move {
     PauseSchedule(u8),
     ResumeSchedule(u8),
     Fire(u8),
+    Access(AccessMove),
     /// Advances the clock by seconds and ticks.
     Pass(u64),
     /// Ticks without advancing the clock.
     Tick,
     Reopen,
     Crash,
+}
+
+/// A change of users, tokens or sessions, which have small numbers.
+#[derive(Debug, Clone)]
+pub(super) enum AccessMove {
+    AddUser(u8, Role),
+    SetPassword(u8),
+    SetRole(u8, Role),
+    DisableUser(u8),
+    EnableUser(u8),
+    DeleteUser(u8),
+    AddToken(u8, Role),
+    RevokeToken(u8),
+    OpenSession(u8),
+    CloseSession(u8),
 }
 
 /// A job to enqueue.
@@ -116,10 +132,28 @@ fn step() -> impl Strategy<Value = Move> {
         1 => (0..3u8).prop_map(Move::PauseSchedule),
         1 => (0..3u8).prop_map(Move::ResumeSchedule),
         1 => (0..3u8).prop_map(Move::Fire),
+        3 => access().prop_map(Move::Access),
         4 => (0..40u64).prop_map(Move::Pass),
         2 => Just(Move::Tick),
         1 => Just(Move::Reopen),
         1 => Just(Move::Crash),
+    ]
+}
+
+fn access() -> impl Strategy<Value = AccessMove> {
+    let name = || 0..3u8;
+    let role = || prop_oneof![Just(Role::Admin), Just(Role::Viewer)];
+    prop_oneof![
+        3 => (name(), role()).prop_map(|(name, role)| AccessMove::AddUser(name, role)),
+        1 => name().prop_map(AccessMove::SetPassword),
+        1 => (name(), role()).prop_map(|(name, role)| AccessMove::SetRole(name, role)),
+        1 => name().prop_map(AccessMove::DisableUser),
+        1 => name().prop_map(AccessMove::EnableUser),
+        1 => name().prop_map(AccessMove::DeleteUser),
+        2 => (name(), role()).prop_map(|(name, role)| AccessMove::AddToken(name, role)),
+        1 => name().prop_map(AccessMove::RevokeToken),
+        2 => name().prop_map(AccessMove::OpenSession),
+        1 => name().prop_map(AccessMove::CloseSession),
     ]
 }
 

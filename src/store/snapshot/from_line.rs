@@ -7,9 +7,9 @@ use crate::job::limits::{ATTEMPTS, MAX_TAGS, STORED_BACKOFF_MS, TIMEOUT_MS, base
 use crate::job::refusal::Refusal;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, first_few, shorten};
 use crate::job::{
-    Backoff, Change, Event, Fact, FieldErrors, IdempotencyKey, IntegerRange, Job, Json, JsonLimits,
-    Kind, Labels, QueueName, Scan, Schedule, ScheduleChange, ScheduleName, Spec, Tag, Time,
-    WorkerName, parse_value,
+    AccessChange, AccessSubject, Actor, Backoff, Change, Event, Fact, FieldErrors, IdempotencyKey,
+    IntegerRange, Job, Json, JsonLimits, Kind, Labels, LinkSubject, QueueName, Scan, Schedule,
+    ScheduleChange, ScheduleName, SessionId, Spec, Tag, Time, TokenId, WorkerName, parse_value,
 };
 use crate::store::formats::EXPORT;
 
@@ -62,13 +62,15 @@ fn check(piece: &Piece) -> Result<(), String> {
             errors.take("head.cortado_export", EXPORT.check(head.cortado_export.into()));
             time("head.at", head.at, &mut errors);
         }
-        Piece::End(_) => {}
+        // The bytes of a record were checked when they were read.
+        Piece::End(_) | Piece::Access(_) => {}
         Piece::Queue { name, .. } => {
             errors.take("queue.name", QueueName::stored(name.as_str()));
         }
         Piece::Schedule(schedule) => check_schedule(schedule, &mut errors),
-        Piece::Event(Event { at, fact, .. }) => {
+        Piece::Event(Event { at, by, fact, .. }) => {
             time("event.at", *at, &mut errors);
+            actor("event.by", by.as_ref(), &mut errors);
             check_fact(fact, *at, &mut errors);
         }
         Piece::Job(job) => check_job(job, &mut errors),
@@ -118,6 +120,24 @@ fn check_fact(fact: &Fact, at: Time, errors: &mut FieldErrors) {
             some_time("event.fact.schedule.change", due.or(next_at), errors);
             some_time("event.fact.schedule.change", next_at, errors);
         }
+        Fact::Access { subject, change } => {
+            check_subject("event.fact.access.subject", subject, errors);
+            let end = match *change {
+                AccessChange::TokenAdded { expires_at, .. } => expires_at,
+                AccessChange::LinkAdded { expires_at } => Some(expires_at),
+                AccessChange::UserAdded { .. }
+                | AccessChange::UserRoleSet { .. }
+                | AccessChange::UserPasswordSet
+                | AccessChange::UserDisabled
+                | AccessChange::UserEnabled
+                | AccessChange::UserDeleted
+                | AccessChange::TokenRevoked
+                | AccessChange::SessionOpened
+                | AccessChange::SessionClosed
+                | AccessChange::LinkRevoked => None,
+            };
+            some_time("event.fact.access.change", end, errors);
+        }
         Fact::Job { labels: of_job, change, .. } => {
             some_time("event.fact.job.change", change.run_at(at), errors);
             labels("event.fact.job.labels", of_job, errors);
@@ -126,8 +146,29 @@ fn check_fact(fact: &Fact, at: Time, errors: &mut FieldErrors) {
     }
 }
 
+fn check_subject(path: &str, subject: &AccessSubject, errors: &mut FieldErrors) {
+    match subject {
+        AccessSubject::User(name) => actor(path, Some(&Actor::User(name.clone())), errors),
+        AccessSubject::Token { id, name } => {
+            errors.take(format!("{path}.token.id"), TokenId::stored(id.as_str()));
+            actor(&format!("{path}.token.name"), Some(&Actor::Token(name.clone())), errors);
+        }
+        AccessSubject::Session { id, of } => {
+            errors.take(format!("{path}.session.id"), SessionId::stored(id.as_str()));
+            actor(&format!("{path}.session.of"), Some(of), errors);
+        }
+        AccessSubject::Link { id, to } => {
+            actor(&format!("{path}.link.id"), Some(&Actor::Link(id.clone())), errors);
+            if let LinkSubject::Queue(queue) = to {
+                errors.take(format!("{path}.link.to"), QueueName::stored(queue.as_str()));
+            }
+        }
+    }
+}
+
 fn check_job(job: &Job, errors: &mut FieldErrors) {
     time("job.enqueued_at", job.enqueued_at, errors);
+    actor("job.enqueued_by", job.enqueued_by.as_ref(), errors);
     time("job.run_at", job.run_at, errors);
     labels("job.labels", &job.labels, errors);
     check_spec("job.spec", &job.spec, errors);
@@ -135,6 +176,9 @@ fn check_job(job: &Job, errors: &mut FieldErrors) {
     for (at, moment) in job.history.iter().enumerate() {
         if !moment.at.has_date() {
             time(&format!("job.history[{at}].at"), moment.at, errors);
+        }
+        if moment.by.is_some() {
+            actor(&format!("job.history[{at}].by"), moment.by.as_ref(), errors);
         }
         check_change(&format!("job.history[{at}].change"), &moment.change, errors);
     }
@@ -147,6 +191,12 @@ fn check_job(job: &Job, errors: &mut FieldErrors) {
 fn time(path: &str, at: Time, errors: &mut FieldErrors) {
     if !at.has_date() {
         errors.add(path.to_owned(), format!("the time {at} is out of range"));
+    }
+}
+
+fn actor(path: &str, actor: Option<&Actor>, errors: &mut FieldErrors) {
+    if let Some(actor) = actor {
+        errors.take(path.to_owned(), actor.to_string().parse::<Actor>());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::WaitReason;
 use crate::job::{
-    AttemptEnd, AttemptView, Change, Failure, Interruption, Job, Moment, State, Time,
+    Actor, AttemptEnd, AttemptView, Change, Failure, Interruption, Job, Moment, State, Time,
 };
 
 use crate::ui::parts::job_row::excerpt;
@@ -88,7 +88,10 @@ fn submitted(job: &Job, now: Time) -> TimelineEntry {
         index: 0,
         when: TimeText::new(job.enqueued_at, now),
         state: State::Available,
-        text: format!("Submitted to queue {}", job.labels.queue),
+        text: in_the_name_of(
+            format!("Submitted to queue {}", job.labels.queue),
+            job.enqueued_by.as_ref(),
+        ),
         next: None,
         error: None,
     }
@@ -129,10 +132,21 @@ fn line(moment: &Moment, escapes: Escapes, now: Time) -> Option<TimelineEntry> {
         index: 0,
         when: TimeText::new(moment.at, now),
         state: moment.state,
-        text,
+        text: in_the_name_of(text, moment.by.as_ref()),
         next: next.map(|at| TimeText::new(at, now)),
         error: error.map(|failure| ErrorText::new(&failure.message, escapes)),
     })
+}
+
+/// A text with the actor, if there is one: "Cancelled by anna".
+fn in_the_name_of(text: String, actor: Option<&Actor>) -> String {
+    match actor {
+        None => text,
+        Some(Actor::User(name)) => format!("{text} by {name}"),
+        Some(Actor::Token(name)) => format!("{text} by token {name}"),
+        Some(Actor::Schedule(name)) => format!("{text} by schedule {name}"),
+        Some(Actor::Link(id)) => format!("{text} by share link {id}"),
+    }
 }
 
 fn cause(why: Interruption) -> &'static str {

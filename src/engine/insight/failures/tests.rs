@@ -13,7 +13,7 @@ fn event(seq: u64, job: u128, at: i64, state: State, change: Change) -> Event {
     };
     let id = JobId::from_u128(job);
     let fact = Fact::Job { id, labels: labels.into(), state, attempt: 1, change };
-    Event { seq, at: Time::from_millis(at), fact }
+    Event { seq, at: Time::from_millis(at), by: None, fact }
 }
 
 fn retry(job: u128, at: i64, message: &str) -> Event {

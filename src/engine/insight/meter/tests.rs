@@ -12,7 +12,7 @@ fn event_in(queue: QueueName, job: u128, ms: i64, state: State, change: Change) 
     let labels = Labels { queue, kind, tags: Box::new([]) };
     let (id, labels) = (JobId::from_u128(job), labels.into());
     let fact = Fact::Job { id, labels, state, attempt: 1, change };
-    Event { seq: 1, at: Time::from_millis(ms), fact }
+    Event { seq: 1, at: Time::from_millis(ms), by: None, fact }
 }
 
 fn life(meter: &mut Meter, job: u128, available: i64, started: i64, done: i64) {

@@ -72,7 +72,7 @@ mod tests {
     fn batch(seqs: std::ops::RangeInclusive<u64>) -> Arc<Batch> {
         let event = |seq| {
             let fact = Fact::Queue { queue: QueueName::default(), change: QueueChange::Paused };
-            Event { seq, at: Time::default(), fact }
+            Event { seq, at: Time::default(), by: None, fact }
         };
         Arc::new(Batch::new(Epoch(1), seqs.map(event).collect()))
     }

@@ -27,14 +27,14 @@ fn job(payload: &str) -> Job {
         attempt: 0,
         change,
     };
-    Job::from_enqueued(&Event { seq: 1, at: Time::default(), fact }).unwrap()
+    Job::from_enqueued(&Event { seq: 1, at: Time::default(), by: None, fact }).unwrap()
 }
 
 fn failed(mut job: Job, message: &str) -> Job {
     let failure = Failure::new(FailureClass::Timeout, message);
     let change = Change::Discarded { failure };
     let (seq, at, attempt) = (2, Time::default(), 1);
-    job.history.push(Moment { seq, at, state: State::Discarded, attempt, change });
+    job.history.push(Moment { seq, at, state: State::Discarded, attempt, by: None, change });
     job
 }
 

@@ -12,6 +12,7 @@ use crate::store::StoreError;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::journal::codec::{seal, unseal};
+use crate::store::log_store::journal::first_format::{self, FirstJob};
 
 /// The most jobs in a run, so that rewriting it takes about ten milliseconds.
 pub const MAX_JOBS: usize = 4_096;
@@ -211,10 +212,15 @@ impl Run {
             Some((count, rest)) => (u32::from_le_bytes(*count), rest),
             None => return Err(bad("too short".into())),
         };
+        let is_first = bytes.first() == Some(&first_format::ARCHIVED_JOBS);
         let mut jobs = Vec::with_capacity(count as usize);
         for _ in 0..count {
-            let (job, tail) =
-                postcard::take_from_bytes::<Job>(rest).map_err(|error| bad(error.to_string()))?;
+            let taken = if is_first {
+                postcard::take_from_bytes::<FirstJob>(rest).map(|(job, tail)| (job.into(), tail))
+            } else {
+                postcard::take_from_bytes::<Job>(rest)
+            };
+            let (job, tail) = taken.map_err(|error| bad(error.to_string()))?;
             jobs.push(job);
             rest = tail;
         }
@@ -278,11 +284,12 @@ mod tests {
             attempt: 0,
             change,
         };
-        let mut job = Job::from_enqueued(&Event { seq: 1, at: Time::default(), fact }).unwrap();
+        let mut job =
+            Job::from_enqueued(&Event { seq: 1, at: Time::default(), by: None, fact }).unwrap();
         job.status = Status::new(1, state);
         let at = Time::from_millis(id as i64);
         let change = Change::Cancelled;
-        job.history.push(Moment { seq: id as u64, at, state, attempt: 0, change });
+        job.history.push(Moment { seq: id as u64, at, state, attempt: 0, by: None, change });
         let _caps = LogCaps::default();
         job
     }

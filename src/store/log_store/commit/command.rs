@@ -37,8 +37,8 @@ pub enum Mutation {
     Extend(Vec<LeaseRef>, Duration, Reply<Vec<Extension>>),
     Settle(Vec<Settlement>, Reply<Vec<Result<Status, SettleError>>>),
     Annotate(Vec<Note>, Reply<()>),
-    Control(Control, Reply<JobAnswers, ControlError>),
-    Schedule(ScheduleCommand, Reply<Schedule, ScheduleError>),
+    Control(Control, Option<Actor>, Reply<JobAnswers, ControlError>),
+    Schedule(ScheduleCommand, Option<Actor>, Reply<Schedule, ScheduleError>),
     Access(AccessCommand, Option<Actor>, Reply<AccessApplied, AccessError>),
     /// Carries what this tick did before it had to wait for the archiver.
     Tick(Ticked, Reply<Ticked>),
@@ -128,8 +128,8 @@ impl CommandBatch {
                 Mutation::Extend(_, _, reply) => drop(reply.send(Err(error))),
                 Mutation::Settle(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Annotate(_, reply) => drop(reply.send(Err(error))),
-                Mutation::Control(_, reply) => drop(reply.send(Err(error.into()))),
-                Mutation::Schedule(_, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::Control(_, _, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::Schedule(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Access(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Tick(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Archive(..) => {}

@@ -170,18 +170,20 @@ fn apply(
             Mutation::Extend(leases, ttl, reply) => {
                 when_durable(Ok(group.extend(&leases, ttl)), reply)
             }
-            Mutation::Control(control, reply) => match group.control(control) {
-                Ok(ControlOutcome::Done(done)) => when_durable(Ok(done), reply),
-                Ok(ControlOutcome::Deferred(control)) => {
-                    later.push(Mutation::Control(control, reply));
-                    continue;
+            Mutation::Control(control, by, reply) => {
+                match group.in_the_name_of(by.clone(), |group| group.control(control)) {
+                    Ok(ControlOutcome::Done(done)) => when_durable(Ok(done), reply),
+                    Ok(ControlOutcome::Deferred(control)) => {
+                        later.push(Mutation::Control(control, by, reply));
+                        continue;
+                    }
+                    Err(error) => when_durable(Err(error), reply),
                 }
-                Err(error) => when_durable(Err(error), reply),
-            },
-            Mutation::Schedule(command, reply) => when_durable(group.schedule(command), reply),
-            Mutation::Access(command, by, reply) => {
-                when_durable(group.access(command, by.as_ref()), reply)
             }
+            Mutation::Schedule(command, by, reply) => {
+                when_durable(group.schedule(command, by), reply)
+            }
+            Mutation::Access(command, by, reply) => when_durable(group.access(command, by), reply),
             Mutation::Tick(so_far, reply) => match group.tick(so_far) {
                 Ok(TickOutcome::Done(ticked)) => when_durable(Ok(ticked), reply),
                 Ok(TickOutcome::Deferred(so_far)) => {

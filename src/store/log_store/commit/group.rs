@@ -11,7 +11,8 @@ use super::index::{Entry, Index};
 use super::meta::Meta;
 use crate::access::AccessTable;
 use crate::job::{
-    Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueName, Start, State, Status, Time,
+    Actor, Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueName, Start, State,
+    Status, Time,
 };
 use crate::store::StoreError;
 use crate::store::log::Mark;
@@ -29,6 +30,8 @@ pub struct CommitGroup<'a> {
     pub steady: Time,
     pub writes: WriteBatch,
     pub events: Vec<Event>,
+    /// In whose name the events are that are appended now.
+    by: Option<Actor>,
     /// Queues with new work. Their dispatchers are woken when the group is durable.
     pub woken: BTreeSet<u32>,
     packer: Packer,
@@ -52,6 +55,7 @@ impl<'a> CommitGroup<'a> {
             steady,
             writes: WriteBatch::default(),
             events: Vec::new(),
+            by: None,
             woken: BTreeSet::new(),
             packer,
             first_chunk,
@@ -89,9 +93,18 @@ impl<'a> CommitGroup<'a> {
         chunk >= self.first_chunk
     }
 
+    /// Does something whose events are in the name of an actor.
+    pub fn in_the_name_of<T>(&mut self, by: Option<Actor>, act: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.by, by);
+        let answer = act(self);
+        self.by = before;
+        answer
+    }
+
     /// Appends an event. Returns the chunk that holds it.
     pub fn event(&mut self, fact: Fact) -> Result<u64, StoreError> {
-        let event = Event { seq: self.core.next_seq, at: self.now, fact };
+        let by = self.by.clone();
+        let event = Event { seq: self.core.next_seq, at: self.now, by, fact };
         let place = self.packer.event(&event).map_err(StoreError::Corrupt)?;
         self.core.next_seq += 1;
         self.events.push(event);
@@ -108,7 +121,7 @@ impl<'a> CommitGroup<'a> {
         let (id, spec) = (new.id, new.spec);
         let change = Change::Enqueued { spec: spec.clone(), run_at };
         let fact = Fact::Job { id, labels: labels.clone(), state, attempt: 0, change };
-        let chunk = self.event(fact)?;
+        let chunk = self.in_the_name_of(new.by, |group| group.event(fact))?;
         self.core.journal.hold(chunk);
         let entry = Entry {
             counters,
@@ -148,7 +161,7 @@ impl<'a> CommitGroup<'a> {
         entry.finished = status.state.is_final().then_some((seq, self.now));
         let fact =
             Fact::Job { id, labels: entry.labels.clone(), state: status.state, attempt, change };
-        let event = Event { seq, at: self.now, fact };
+        let event = Event { seq, at: self.now, by: self.by.clone(), fact };
         let place = self.packer.event(&event).map_err(StoreError::Corrupt)?;
         let chunk = self.first_chunk + place as u64;
         core.next_seq += 1;

@@ -316,8 +316,8 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, labels, change) = match &event.fact {
         Fact::Job { id, labels, change, .. } => (*id, labels, change),
-        // The settings of queues and the schedules have rows of their own.
-        Fact::Queue { .. } | Fact::Schedule { .. } => return Ok(()),
+        // The settings of queues, the schedules and the users have rows of their own.
+        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => return Ok(()),
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);

@@ -1,19 +1,23 @@
 //! Commands about schedules, and the jobs that schedules enqueue, applied to a group.
 
 use super::group::CommitGroup;
-use crate::job::{Schedule, ScheduleChange, State};
+use crate::job::{Actor, Schedule, ScheduleChange, State};
 use crate::store::log_store::journal::schedule_rows;
 use crate::store::schedules::Changed;
 use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
 
 impl CommitGroup<'_> {
-    /// Executes a command about a schedule.
-    pub fn schedule(&mut self, command: ScheduleCommand) -> Result<Schedule, ScheduleError> {
+    /// Executes a command about a schedule in the name of an actor.
+    pub fn schedule(
+        &mut self,
+        command: ScheduleCommand,
+        by: Option<Actor>,
+    ) -> Result<Schedule, ScheduleError> {
         let limit = self.core.shared.limits.max_schedules;
         let next = (self.now, self.core.next_seq);
-        let (schedule, changed) = self.core.schedules.command(command, limit, next)?;
+        let (schedule, changed) = self.core.schedules.command(command, by.as_ref(), limit, next)?;
         if let Some(changed) = changed {
-            self.write_schedule(changed)?;
+            self.in_the_name_of(by, |group| group.write_schedule(changed))?;
         }
         Ok(schedule)
     }

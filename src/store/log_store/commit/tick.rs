@@ -279,9 +279,9 @@ impl CommitGroup<'_> {
                 let id = match &record {
                     Record::Event(event) => match &event.fact {
                         crate::job::Fact::Job { id, .. } => *id,
-                        crate::job::Fact::Queue { .. } | crate::job::Fact::Schedule { .. } => {
-                            continue;
-                        }
+                        crate::job::Fact::Queue { .. }
+                        | crate::job::Fact::Schedule { .. }
+                        | crate::job::Fact::Access { .. } => continue,
                     },
                     Record::Carried(job) => job.id,
                     Record::Pruned(_) => continue,

@@ -7,15 +7,16 @@
 //! └─────────┴───────┴────────┴───────────────────────────────────────────────┘
 //! ```
 //! The version is the number of the format of the body, see `src/store/formats.rs`.
-//! The checksum covers everything after itself. Labels are stored once per chunk, in the header.
+//! The checksum covers everything after itself. Labels and actors are stored once per chunk, in the header.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::first_format::{self, FirstHeader, FirstRecord};
 use crate::job::{
-    Change, Event, Fact, Job, JobId, Labels, QueueChange, QueueName, ScheduleChange, ScheduleName,
-    State, Time,
+    AccessChange, AccessSubject, Actor, Change, Event, Fact, Job, JobId, Labels, QueueChange,
+    QueueName, ScheduleChange, ScheduleName, State, Time,
 };
 use crate::store::formats::{self, StoredFormat, Unreadable};
 
@@ -56,24 +57,51 @@ struct Header {
     at: Time,
     count: u32,
     labels: Vec<Arc<Labels>>,
+    actors: Vec<Actor>,
 }
 
+/// A record as it is written. `by` is the position of the actor among those of the chunk, counted from 1; 0 means none.
 #[derive(Serialize)]
 enum RecordRef<'a> {
-    Job { id: JobId, label: u32, state: State, attempt: u16, change: &'a Change },
-    Queue { queue: &'a QueueName, change: QueueChange },
+    Job { id: JobId, label: u32, by: u32, state: State, attempt: u16, change: &'a Change },
+    Queue { queue: &'a QueueName, by: u32, change: QueueChange },
     Carried(&'a Job),
     Pruned(JobId),
-    Schedule { schedule: &'a ScheduleName, change: ScheduleChange },
+    Schedule { schedule: &'a ScheduleName, by: u32, change: ScheduleChange },
+    Access { subject: &'a AccessSubject, by: u32, change: AccessChange },
 }
 
 #[derive(Deserialize)]
 enum StoredRecord {
-    Job { id: JobId, label: u32, state: State, attempt: u16, change: Change },
-    Queue { queue: QueueName, change: QueueChange },
+    Job { id: JobId, label: u32, by: u32, state: State, attempt: u16, change: Change },
+    Queue { queue: QueueName, by: u32, change: QueueChange },
     Carried(Box<Job>),
     Pruned(JobId),
-    Schedule { schedule: ScheduleName, change: ScheduleChange },
+    Schedule { schedule: ScheduleName, by: u32, change: ScheduleChange },
+    Access { subject: AccessSubject, by: u32, change: AccessChange },
+}
+
+impl From<FirstHeader> for Header {
+    fn from(header: FirstHeader) -> Header {
+        let FirstHeader { first_seq, at, count, labels } = header;
+        Header { first_seq, at, count, labels, actors: Vec::new() }
+    }
+}
+
+impl From<FirstRecord> for StoredRecord {
+    fn from(record: FirstRecord) -> StoredRecord {
+        match record {
+            FirstRecord::Job { id, label, state, attempt, change } => {
+                StoredRecord::Job { id, label, by: 0, state, attempt, change }
+            }
+            FirstRecord::Queue { queue, change } => StoredRecord::Queue { queue, by: 0, change },
+            FirstRecord::Carried(job) => StoredRecord::Carried(Box::new((*job).into())),
+            FirstRecord::Pruned(id) => StoredRecord::Pruned(id),
+            FirstRecord::Schedule { schedule, change } => {
+                StoredRecord::Schedule { schedule, by: 0, change }
+            }
+        }
+    }
 }
 
 /// Packs records into chunks, in order.
@@ -83,6 +111,7 @@ pub struct Packer {
     first_seq: u64,
     count: u32,
     labels: Vec<Arc<Labels>>,
+    actors: Vec<Actor>,
     body: Vec<u8>,
     done: Vec<RawChunk>,
     /// The size of the events packed so far before compression, in bytes.
@@ -112,6 +141,7 @@ impl Packer {
             first_seq: next_seq,
             count: 0,
             labels: Vec::new(),
+            actors: Vec::new(),
             body: Vec::with_capacity(CHUNK_BYTES + 2_048),
             done: Vec::new(),
             event_bytes: 0,
@@ -123,15 +153,17 @@ impl Packer {
     pub fn event(&mut self, event: &Event) -> Result<usize, String> {
         self.next_seq += 1;
         let before = self.body.len();
+        let by = event.by.as_ref().map_or(0, |actor| self.actor(actor));
         let wire = match &event.fact {
             Fact::Job { id, labels, state, attempt, change } => {
                 let label = self.label(labels);
-                RecordRef::Job { id: *id, label, state: *state, attempt: *attempt, change }
+                RecordRef::Job { id: *id, label, by, state: *state, attempt: *attempt, change }
             }
-            Fact::Queue { queue, change } => RecordRef::Queue { queue, change: *change },
+            Fact::Queue { queue, change } => RecordRef::Queue { queue, by, change: *change },
             Fact::Schedule { schedule, change } => {
-                RecordRef::Schedule { schedule, change: *change }
+                RecordRef::Schedule { schedule, by, change: *change }
             }
+            Fact::Access { subject, change } => RecordRef::Access { subject, by, change: *change },
         };
         self.encode(&wire)?;
         self.event_bytes += (self.body.len() - before) as u64;
@@ -199,12 +231,23 @@ impl Packer {
         }) as u32
     }
 
+    /// The position of an actor among those of the chunk, counted from 1.
+    fn actor(&mut self, actor: &Actor) -> u32 {
+        let known = self.actors.iter().position(|known| known == actor);
+        let position = known.unwrap_or_else(|| {
+            self.actors.push(actor.clone());
+            self.actors.len() - 1
+        });
+        position as u32 + 1
+    }
+
     fn close(&mut self) -> Result<(), String> {
         let header = Header {
             first_seq: self.first_seq,
             at: self.at,
             count: self.count,
             labels: std::mem::take(&mut self.labels),
+            actors: std::mem::take(&mut self.actors),
         };
         let mut raw = postcard::to_stdvec(&header).map_err(|error| error.to_string())?;
         raw.extend_from_slice(&self.body);
@@ -223,21 +266,42 @@ impl Chunk {
     /// Says what is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Chunk, Unreadable> {
         let raw = unseal(formats::JOURNAL_CHUNK, bytes)?;
-        let (header, mut rest) =
-            postcard::take_from_bytes::<Header>(&raw).map_err(|e| format!("chunk header: {e}"))?;
+        let is_first = bytes.first() == Some(&first_format::CHUNK);
+        let header = if is_first {
+            take::<FirstHeader>(&raw).map(|(header, rest)| (Header::from(header), rest))
+        } else {
+            take::<Header>(&raw)
+        };
+        let (header, mut rest) = header.map_err(|e| format!("chunk header: {e}"))?;
+        let actor = |by: u32| match by {
+            0 => Ok(None),
+            _ => {
+                let actor = header.actors.get(by as usize - 1);
+                actor.cloned().map(Some).ok_or("unknown actor")
+            }
+        };
         let mut seq = header.first_seq;
         let mut records = Vec::with_capacity(header.count as usize);
         for _ in 0..header.count {
-            let (stored, tail) = postcard::take_from_bytes::<StoredRecord>(rest)
-                .map_err(|e| format!("record: {e}"))?;
+            let stored = if is_first {
+                take::<FirstRecord>(rest).map(|(record, tail)| (StoredRecord::from(record), tail))
+            } else {
+                take::<StoredRecord>(rest)
+            };
+            let (stored, tail) = stored.map_err(|e| format!("record: {e}"))?;
             rest = tail;
-            let fact = match stored {
-                StoredRecord::Job { id, label, state, attempt, change } => {
+            let (by, fact) = match stored {
+                StoredRecord::Job { id, label, by, state, attempt, change } => {
                     let labels = header.labels.get(label as usize).ok_or("unknown label")?.clone();
-                    Fact::Job { id, labels, state, attempt, change }
+                    (by, Fact::Job { id, labels, state, attempt, change })
                 }
-                StoredRecord::Queue { queue, change } => Fact::Queue { queue, change },
-                StoredRecord::Schedule { schedule, change } => Fact::Schedule { schedule, change },
+                StoredRecord::Queue { queue, by, change } => (by, Fact::Queue { queue, change }),
+                StoredRecord::Schedule { schedule, by, change } => {
+                    (by, Fact::Schedule { schedule, change })
+                }
+                StoredRecord::Access { subject, by, change } => {
+                    (by, Fact::Access { subject, change })
+                }
                 StoredRecord::Carried(job) => {
                     records.push(Record::Carried(job));
                     continue;
@@ -247,12 +311,16 @@ impl Chunk {
                     continue;
                 }
             };
-            records.push(Record::Event(Event { seq, at: header.at, fact }));
+            records.push(Record::Event(Event { seq, at: header.at, by: actor(by)?, fact }));
             seq += 1;
         }
         let bytes = raw.len();
         Ok(Chunk { first_seq: header.first_seq, at: header.at, records, bytes })
     }
+}
+
+fn take<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> postcard::Result<(T, &'de [u8])> {
+    postcard::take_from_bytes(bytes)
 }
 
 /// Compresses a value where that saves space, and adds its version and checksum.
@@ -334,7 +402,7 @@ mod tests {
             attempt: 0,
             change: Change::Enqueued { spec: spec.into(), run_at: Time::from_millis(5) },
         };
-        Record::Event(Event { seq: 100 + n, at: Time::from_millis(9), fact })
+        Record::Event(Event { seq: 100 + n, at: Time::from_millis(9), by: None, fact })
     }
 
     fn pack(records: &[Record]) -> Vec<Chunk> {

@@ -4,6 +4,7 @@
 pub mod access_rows;
 pub mod chunks;
 pub mod codec;
+pub mod first_format;
 pub mod fold;
 pub mod queue_rows;
 pub mod schedule_rows;

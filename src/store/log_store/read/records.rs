@@ -45,7 +45,8 @@ fn owner(record: &Record) -> Option<JobId> {
             // The last event of a deleted job is in the log, but there is no record any more.
             Fact::Job { change: Change::Deleted, .. }
             | Fact::Queue { .. }
-            | Fact::Schedule { .. } => None,
+            | Fact::Schedule { .. }
+            | Fact::Access { .. } => None,
             Fact::Job { id, .. } => Some(*id),
         },
         Record::Pruned(_) => None,
@@ -144,7 +145,7 @@ pub fn status_after(status: Status, event: &Event) -> Result<Status, StoreError>
         Fact::Job { id, change, .. } => status.after(change).map_err(|refused| {
             StoreError::Corrupt(format!("event {} of job {id} cannot be: {refused}", event.seq))
         }),
-        Fact::Queue { .. } | Fact::Schedule { .. } => Ok(status),
+        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => Ok(status),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::{MAX_JOBS, Run};
 use crate::store::log_store::commit::meta::Meta;
+use crate::store::log_store::journal::access_rows::{self, AccessRowLengths};
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::codec::{Packer, RawChunk};
 use crate::store::log_store::journal::queue_rows::{self, QueueTable};
@@ -87,6 +88,9 @@ impl LogBuilder {
             Piece::Queue { name, settings } => {
                 let queue = self.queues.entry(name).or_default();
                 *queue = settings.or(*queue);
+            }
+            Piece::Access(record) => {
+                access_rows::put(&mut self.writes, &mut AccessRowLengths::new(), &record)?;
             }
             Piece::Schedule(schedule) => drop(schedule_rows::put(&mut self.writes, &schedule, 0)?),
             Piece::Event(event) => self.event(event, head)?,

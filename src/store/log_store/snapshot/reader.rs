@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::access::AccessTable;
 use crate::clock::SystemClock;
 use crate::job::{Job, JobId, Time};
 use crate::store::log::Log;
@@ -40,6 +41,7 @@ pub struct SnapshotState {
     archived: u64,
     queues: QueueTable,
     schedules: Schedules,
+    access: Arc<AccessTable>,
     head: Head,
     pin: Arc<Pin>,
 }
@@ -62,6 +64,7 @@ impl SnapshotState {
             archived: core.meta.archived,
             queues: core.index.queue_settings(),
             schedules: core.schedules.clone(),
+            access: core.access.clone(),
             head,
             pin: shared.pins.add(shared.clock.steady()),
         }
@@ -131,7 +134,9 @@ impl SnapshotReader {
                 let schedules = std::mem::take(&mut self.state.schedules).0.into_values();
                 let schedules = schedules.map(|one| Piece::Schedule(Box::new(one)));
                 let head = std::iter::once(Piece::Head(self.state.head));
-                Ok(head.chain(queues).chain(schedules).collect())
+                let access = std::mem::take(&mut self.state.access);
+                let access = access.records().map(Piece::Access);
+                Ok(head.chain(queues).chain(schedules).chain(access).collect())
             }
             Stage::Events(next) => self.events(next),
             Stage::Archived(mut runs) => match runs.pop_front() {

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Tuning;
+use crate::access::tests::{add_user, new_session, new_token, password, user};
+use crate::access::{AccessCommand, NewLink, Role, SessionOwner};
 use crate::clock::ManualClock;
 use crate::job::{
-    Failure, FailureClass, Interruption, JobId, Json, LogLine, Origin, Overlap, Progress,
-    ScheduleSpec, Stream, Time, Verdict,
+    Actor, Failure, FailureClass, Interruption, JobId, Json, Kind, LinkSubject, LogLine, NewJob,
+    Origin, Overlap, Progress, ScheduleSpec, Stream, Time, Verdict,
 };
 use crate::store::conformance::schedule::{every, named};
-use crate::store::conformance::{Draft, Harness, Rig, draft, lines, per_minute, secs};
+use crate::store::conformance::{Draft, Harness, Rig, draft, lines, per_minute, queue, secs};
 use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
-use crate::store::{Keep, Lease, Note, Retention, ScheduleCommand, Store, StoreLimits};
+use crate::store::{Control, Keep, Lease, Note, Retention, ScheduleCommand, Store, StoreLimits};
 
 /// A harness in a directory that the caller keeps.
 struct AtDir {
@@ -194,6 +196,7 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
     let asked = rig.start(draft().queue("running")).await;
     rig.cancel(asked.job.id).await.unwrap();
     rig.store.annotate(vec![Note { lines: lines(&["half"]), ..empty_note(&asked) }]).await.unwrap();
+    users(rig).await;
     rig.log().await;
 
     rig.retry(archived[0]).await.unwrap(); // comes back from the archive
@@ -217,6 +220,54 @@ async fn schedules(rig: &Rig<AtDir>) {
     }
     rig.pass(secs(60));
     assert_eq!(rig.tick().await.skipped, 1);
+}
+
+/// Users, tokens, sessions and share links, and changes in the name of each sort of actor.
+async fn users(rig: &Rig<AtDir>) {
+    let anna: Actor = "user:anna".parse().unwrap();
+    let fingerprint = Some(password(1).fingerprint());
+    let (mut worker, _) = new_token("worker", Role::Worker);
+    worker.queues = Some(vec![queue("running")]);
+    worker.kinds = Some(vec![Kind::parse("echo").unwrap()]);
+    worker.expires_at = Some(rig.now().after(secs(1_000_000_000)));
+    let (revoked, _) = new_token("revoked", Role::Viewer);
+    let (revoked_id, end) = (revoked.id.clone(), rig.now().after(secs(1_000_000_000)));
+    let link = |subject| NewLink::generate(subject, end).unwrap();
+    let bob = || user("bob");
+    let closed = new_session(SessionOwner::Environment, None);
+    let closed_id = closed.id.clone();
+    let unlinked = link(LinkSubject::Queue(queue("large")));
+    let unlinked_id = unlinked.id.clone();
+    for command in [
+        add_user("anna", Role::Admin),
+        add_user("bob", Role::Viewer),
+        AccessCommand::SetRole { name: bob(), role: Role::Operator },
+        AccessCommand::SetPassword { name: bob(), password: password(2) },
+        add_user("gone", Role::Viewer),
+        AccessCommand::DeleteUser(user("gone")),
+        AccessCommand::DisableUser(bob()),
+        AccessCommand::EnableUser(bob()),
+        AccessCommand::DisableUser(bob()),
+        AccessCommand::AddToken(worker),
+        AccessCommand::AddToken(revoked),
+        AccessCommand::RevokeToken(revoked_id),
+        AccessCommand::OpenSession(new_session(SessionOwner::User(user("anna")), fingerprint)),
+        AccessCommand::OpenSession(new_session(SessionOwner::Environment, None)),
+        AccessCommand::OpenSession(closed),
+        AccessCommand::CloseSession(closed_id),
+        AccessCommand::AddLink(unlinked),
+        AccessCommand::RevokeLink(unlinked_id),
+        AccessCommand::AddLink(link(LinkSubject::Queue(queue("running")))),
+        AccessCommand::AddLink(link(LinkSubject::Job(JobId::from_u128(7)))),
+    ] {
+        rig.store.access(command, Some(anna.clone())).await.unwrap();
+    }
+    for by in ["user:anna", "token:worker", "link:7"] {
+        let by: Option<Actor> = by.parse().ok();
+        let new = NewJob { by: by.clone(), ..draft().queue("named").job() };
+        let job = rig.add(new).await;
+        rig.store.control(Control::Cancel(vec![job.id]), by).await.unwrap();
+    }
 }
 
 fn empty_note(lease: &Lease) -> Note {

@@ -9,7 +9,12 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::sleep;
 
-use crate::job::{Change, Event, Fact, Job, JobId, JobQuery, Json, NewJob, State, Verdict};
+use crate::access::tests::new_token;
+use crate::access::{AccessCommand, Role};
+use crate::job::{
+    AccessChange, AccessSubject, Change, Event, Fact, Job, JobId, JobQuery, Json, NewJob, State,
+    TokenId, Verdict,
+};
 use crate::store::conformance::{Harness, Outage, Rig, draft, failed, secs};
 use crate::store::{Control, Events, Lease, Settlement, Stats, Store, StoreError};
 
@@ -27,12 +32,21 @@ pub(crate) struct Ledger {
     deleted: BTreeSet<JobId>,
     /// Jobs that may have been deleted.
     maybe_deleted: BTreeSet<JobId>,
+    /// Tokens, and what was last acknowledged about each; `None` when the last change was refused.
+    tokens: BTreeMap<TokenId, Option<Acknowledged>>,
     held: Vec<Lease>,
     /// Settlements that were refused and will be repeated.
     unsettled: Vec<(JobId, Settlement)>,
     count: u64,
     /// Set when the power is off for good, so that nothing waits any more.
     pub dark: Arc<AtomicBool>,
+}
+
+/// What was acknowledged about a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Acknowledged {
+    Added,
+    Revoked,
 }
 
 impl Ledger {
@@ -42,11 +56,13 @@ impl Ledger {
 
     /// Calls a random verb and records the answer. Returns an error when the store refuses it.
     pub async fn step<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
-        match self.random.u8(0..12) {
+        match self.random.u8(0..14) {
             0..4 => self.enqueue(rig).await,
             4 | 5 => self.claim(rig).await,
             6..8 => self.settle(rig).await,
             8 => self.delete(rig).await,
+            9 => self.add_token(rig).await,
+            10 => self.revoke_token(rig).await,
             _ => rig.store.tick().await.map(drop),
         }
     }
@@ -121,7 +137,7 @@ impl Ledger {
 
     async fn delete<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
         let some = self.random.choose_multiple(self.accepted.keys().copied(), 2);
-        let answer = rig.store.control(Control::Delete(some.clone())).await;
+        let answer = rig.store.control(Control::Delete(some.clone()), None).await;
         match answer {
             Ok(answers) => {
                 let gone = answers.into_iter().filter(|(_, answer)| answer.is_ok());
@@ -133,6 +149,24 @@ impl Ledger {
                 Err(error.outage())
             }
         }
+    }
+
+    async fn add_token<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
+        self.count += 1;
+        let token = new_token(&format!("token-{}", self.count), Role::Viewer).0;
+        let id = token.id.clone();
+        let answer = rig.store.access(AccessCommand::AddToken(token), None).await;
+        self.tokens.insert(id, answer.is_ok().then_some(Acknowledged::Added));
+        answer.map(drop).map_err(Outage::outage)
+    }
+
+    async fn revoke_token<H: Harness>(&mut self, rig: &Rig<H>) -> Result<(), StoreError> {
+        let added = self.tokens.iter().filter(|(_, last)| **last == Some(Acknowledged::Added));
+        let added: Vec<TokenId> = added.map(|(id, _)| id.clone()).collect();
+        let Some(id) = self.random.choice(added) else { return Ok(()) };
+        let answer = rig.store.access(AccessCommand::RevokeToken(id.clone()), None).await;
+        self.tokens.insert(id, answer.is_ok().then_some(Acknowledged::Revoked));
+        answer.map(drop).map_err(Outage::outage)
     }
 
     /// Checks that the store agrees with everything it has answered.
@@ -152,6 +186,12 @@ impl Ledger {
                 let shown = job.history.last().map(|moment| &moment.change);
                 assert_eq!(shown, Some(&Change::Completed { result: result.clone() }), "{id}");
             }
+        }
+        let table = rig.store.access_table().borrow().clone();
+        for (id, last) in &self.tokens {
+            let Some(last) = last else { continue };
+            let expected = *last == Acknowledged::Added;
+            assert_eq!(table.token(id).is_some(), expected, "token {id}: {last:?}");
         }
         audit(rig).await;
     }
@@ -178,9 +218,32 @@ pub(crate) async fn audit<H: Harness>(rig: &Rig<H>) {
         assert_eq!(Some(job.status.state), state, "the log says otherwise of {}", job.id);
     }
     if stats.oldest.seq == 0 {
+        let table = rig.store.access_table().borrow().clone();
+        let stored: BTreeSet<TokenId> = table.tokens().iter().map(|it| it.id.clone()).collect();
+        assert_eq!(tokens(&log), stored, "the log knows of other tokens than the table");
         let alive = newest.values().flatten().count();
         assert_eq!(alive, jobs.len(), "the log knows of other jobs than the store");
     }
+}
+
+/// The tokens that exist after these events.
+fn tokens(log: &[Event]) -> BTreeSet<TokenId> {
+    let mut tokens = BTreeSet::new();
+    for event in log {
+        match &event.fact {
+            Fact::Access {
+                subject: AccessSubject::Token { id, .. },
+                change: AccessChange::TokenAdded { .. },
+            } => drop(tokens.insert(id.clone())),
+            Fact::Access {
+                subject: AccessSubject::Token { id, .. },
+                change: AccessChange::TokenRevoked,
+            } => drop(tokens.remove(id)),
+            Fact::Access { .. } | Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => {
+            }
+        }
+    }
+    tokens
 }
 
 fn newest_states(log: &[Event]) -> BTreeMap<JobId, Option<State>> {

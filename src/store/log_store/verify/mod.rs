@@ -1,6 +1,7 @@
 //! Verifies a store that no server uses, without changing it. It shares as little code as possible with the store
 //! itself, so that a mistake in one of them is noticed.
 
+mod access;
 mod archived;
 mod live;
 mod report;
@@ -8,6 +9,7 @@ mod report;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use self::access::LastChanges;
 pub use self::report::{Report, VerifyProblem};
 use super::commit::meta::{Meta, StoredMeta};
 use super::journal::access_rows;
@@ -17,6 +19,7 @@ use super::journal::fold::JournalFold;
 use super::journal::queue_rows::{self, QueueTable};
 use super::journal::schedule_rows;
 use super::snapshot::reader;
+use crate::access::AccessTable;
 use crate::job::Fact;
 use crate::store::StoreError;
 use crate::store::log::Log;
@@ -56,9 +59,9 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
         }
     };
     report.epoch = Some(meta.epoch);
-    let rows = check_keys(&*log, report)?;
+    let (rows, access) = check_keys(&*log, report)?;
     let queues = older_settings.unwrap_or(rows);
-    let mut fold = check_journal(&*log, queues, report)?;
+    let mut fold = check_journal(&*log, queues, access, report)?;
     match log.recorded_head(meta.epoch) {
         Ok(Some(seq)) if seq > report.head => {
             report.problem(
@@ -86,9 +89,10 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Checks that every key is a known one, and that every value has the right checksum. Returns the rows of queues.
-fn check_keys(log: &dyn Log, report: &mut Report) -> Result<QueueTable, StoreError> {
-    let mut queues = QueueTable::new();
+/// Checks that every key is a known one, and that every value has the right checksum. Returns the rows of queues, and those
+/// of users, tokens, sessions and share links.
+fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(QueueTable, AccessTable), StoreError> {
+    let (mut queues, mut access) = (QueueTable::new(), AccessTable::default());
     for row in log.scan(b"") {
         let (key, value) = row?;
         report.value_bytes += (key.len() + value.len()) as u64;
@@ -112,8 +116,9 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<QueueTable, StoreErr
             }
             (Some(b'u' | b'o' | b'x' | b'l' | b'i'), _) => {
                 report.access_rows += 1;
-                if let Err(why) = access_rows::decode(&key, &value) {
-                    report.problem(&name, why);
+                match access_rows::decode(&key, &value) {
+                    Ok(record) => access.put(record),
+                    Err(why) => report.problem(&name, why),
                 }
                 continue;
             }
@@ -130,18 +135,20 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<QueueTable, StoreErr
             report.problem(&name, why);
         }
     }
-    Ok(queues)
+    Ok((queues, access))
 }
 
-/// Checks that no chunk or event is missing, that every event can follow the ones before it, and that the queues are
-/// stored as the last events about them left them.
+/// Checks that no chunk or event is missing, that every event can follow the ones before it, and that queues, users, tokens,
+/// sessions and share links are stored as the last events about them left them.
 fn check_journal(
     log: &dyn Log,
     queues: QueueTable,
+    access: AccessTable,
     report: &mut Report,
 ) -> Result<JournalFold, StoreError> {
     let mut folded_queues = queues.clone();
     let mut fold = JournalFold::default();
+    let mut last_changes = LastChanges::default();
     let (mut next_chunk, mut next_seq) = (None, None);
     for row in log.scan(b"j") {
         let (key, value) = row?;
@@ -173,8 +180,12 @@ fn check_journal(
             if let Record::Event(event) = record {
                 report.events += 1;
                 seq += 1;
-                if let Fact::Queue { queue, change } = &event.fact {
-                    folded_queues.entry(queue.clone()).or_default().apply(*change);
+                match &event.fact {
+                    Fact::Queue { queue, change } => {
+                        folded_queues.entry(queue.clone()).or_default().apply(*change);
+                    }
+                    Fact::Access { subject, change } => last_changes.note(subject, *change),
+                    Fact::Job { .. } | Fact::Schedule { .. } => {}
                 }
             }
             if let Err(why) = fold.take(number, record) {
@@ -191,6 +202,7 @@ fn check_journal(
             report.problem(&name, "the settings of the queue and the journal disagree");
         }
     }
+    last_changes.check(&access, report);
     Ok(fold)
 }
 

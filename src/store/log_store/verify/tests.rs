@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 use super::super::tests::fixture;
 use super::*;
-use crate::job::{Change, Event, Fact, Json, State};
+use crate::access::{AccessRecord, User};
+use crate::job::{AccessChange, AccessSubject, Change, Event, Fact, Json, State};
 use crate::store::Piece;
 use crate::store::data_dir::{read_all_pieces, verify};
 use crate::store::log::WriteBatch;
@@ -47,6 +48,18 @@ fn put(log: &dyn Log, key: &[u8], value: &[u8]) {
 fn remove(log: &dyn Log, (key, value): &(Vec<u8>, Vec<u8>)) {
     let mut writes = WriteBatch::default();
     writes.remove(key.clone(), value.len());
+    log.apply(writes).unwrap();
+}
+
+/// The first record whose key begins so.
+fn record(log: &dyn Log, prefix: &str) -> AccessRecord {
+    let (key, value) = rows(log, prefix).swap_remove(0);
+    access_rows::decode(&key, &value).unwrap()
+}
+
+fn put_record(log: &dyn Log, record: &AccessRecord) {
+    let mut writes = WriteBatch::default();
+    access_rows::put(&mut writes, &mut Default::default(), record).unwrap();
     log.apply(writes).unwrap();
 }
 
@@ -104,7 +117,7 @@ async fn a_sound_directory_is_counted_and_not_changed() {
 async fn the_fixture_has_everything_that_can_be_written() {
     let dir = full().await;
     let log = open(dir.path());
-    for letter in ["meta", "j", "a", "r", "t", "k", "s", "q"] {
+    for letter in ["meta", "j", "a", "r", "t", "k", "s", "q", "u", "o", "x", "l", "i"] {
         assert!(!rows(&log, letter).is_empty(), "{letter}");
     }
     let mut types = std::collections::BTreeSet::new();
@@ -132,7 +145,7 @@ async fn every_damage_is_named() {
     let event_of = |job: &crate::job::Job, seq, change| {
         let (labels, id) = (job.labels.clone(), job.id);
         let fact = Fact::Job { id, labels, state: State::Completed, attempt: 1, change };
-        Record::Event(Event { seq, at: Default::default(), fact })
+        Record::Event(Event { seq, at: Default::default(), by: None, fact })
     };
     let completed = || Change::Completed { result: Json::null() };
 
@@ -171,6 +184,49 @@ async fn every_damage_is_named() {
                 let mut job = find(State::Available);
                 job.seq -= 1;
                 append(log, |_| vec![Record::Carried(Box::new(job))]);
+            }),
+        ),
+        (
+            "u \"anna\": the checksum",
+            Box::new(|log, _| {
+                let (key, mut value) = rows(log, "u").swap_remove(0);
+                *value.last_mut().unwrap() ^= 1;
+                put(log, &key, &value);
+            }),
+        ),
+        (
+            "u \"bob\": the row of the user and the journal disagree",
+            Box::new(|log, _| {
+                let AccessRecord::User(bob) = record(log, "ubob") else { panic!("no user") };
+                let enabled = User { disabled: false, ..User::clone(&bob) };
+                put_record(log, &AccessRecord::User(enabled.into()));
+            }),
+        ),
+        (
+            "u \"gone\": the journal says that the user was deleted",
+            Box::new(|log, _| {
+                let AccessRecord::User(bob) = record(log, "ubob") else { panic!("no user") };
+                let gone = User { name: "gone".parse().unwrap(), ..User::clone(&bob) };
+                put_record(log, &AccessRecord::User(gone.into()));
+            }),
+        ),
+        (
+            "the token was revoked",
+            Box::new(|log, _| {
+                let AccessRecord::Token(token) = record(log, "o") else { panic!("no token") };
+                append(log, |seq| {
+                    let (id, name) = (token.id.clone(), token.name.clone());
+                    let subject = AccessSubject::Token { id, name };
+                    let fact = Fact::Access { subject, change: AccessChange::TokenRevoked };
+                    vec![Record::Event(Event { seq, at: Default::default(), by: None, fact })]
+                });
+            }),
+        ),
+        (
+            "it has the key of another",
+            Box::new(|log, _| {
+                let (_, value) = rows(log, "u").swap_remove(0);
+                put(log, b"uzoe", &value);
             }),
         ),
         (

@@ -20,7 +20,7 @@ use crate::store::{StoreError, StoreLimits};
 /// A copy of the fixture, which has values of every format.
 fn fixture() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v2"), dir.path());
+    copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v3"), dir.path());
     dir
 }
 
@@ -101,6 +101,11 @@ fn a_directory_of_a_newer_version_is_called_that_and_left_alone() {
         ("t", formats::RUN_HEADER),
         ("s", formats::SCHEDULE),
         ("q", formats::QUEUE_SETTINGS),
+        ("u", formats::ACCESS),
+        ("o", formats::ACCESS),
+        ("x", formats::ACCESS),
+        ("l", formats::ACCESS),
+        ("i", formats::ACCESS),
     ];
     let next = next.map(|(letter, format)| (letter, format.newest, format.newest + 1));
     for (letter, newest, number) in next.into_iter().chain([("meta", formats::STORE.newest, 255)]) {

@@ -29,7 +29,7 @@ fn job(run_at: i64, life: Vec<(i64, State, u16, Change)>) -> Job {
     let event = |seq, ms, state, attempt, change| {
         let id = JobId::from_u128(1);
         let fact = Fact::Job { id, labels: labels.clone(), state, attempt, change };
-        Event { seq, at: at(ms), fact }
+        Event { seq, at: at(ms), by: None, fact }
     };
     let first = if run_at > 0 { State::Scheduled } else { State::Available };
     let enqueued = Change::Enqueued { spec: Arc::new(spec), run_at: at(run_at) };
