@@ -25,18 +25,18 @@ struct RouteAccess {
     method: &'static str,
     path: &'static str,
     #[serde(flatten)]
-    allowed: Allowance,
+    allowed: RoleAccess,
 }
 
 #[derive(Serialize)]
 struct MessageAccess {
     message: &'static str,
     #[serde(flatten)]
-    allowed: Allowance,
+    allowed: RoleAccess,
 }
 
 #[derive(Serialize)]
-struct Allowance {
+struct RoleAccess {
     /// `everybody`, `any role`, or a role.
     needs: String,
     /// The roles that may use it.
@@ -45,13 +45,13 @@ struct Allowance {
     restricted: bool,
 }
 
-impl Allowance {
-    fn of(need: Need, restricted: Restricted) -> Allowance {
+impl RoleAccess {
+    fn of(need: Need, restricted: Restricted) -> RoleAccess {
         let roles = Role::ALL.into_iter().filter(|role| match need {
             Need::Everybody | Need::AnyRole => true,
             Need::Role(needed) => role.allows(needed),
         });
-        Allowance {
+        RoleAccess {
             needs: need.to_string(),
             roles: roles.map(Role::as_str).collect(),
             restricted: restricted == Restricted::Allowed,
@@ -64,11 +64,11 @@ impl AccessRules {
         let route = |rule: &crate::http::access::routes::RouteRule| RouteAccess {
             method: rule.method,
             path: rule.path,
-            allowed: Allowance::of(rule.need, rule.restricted),
+            allowed: RoleAccess::of(rule.need, rule.restricted),
         };
         let message = |message: SocketMessage| {
             let rule = message.rule();
-            let allowed = Allowance::of(rule.need, rule.restricted);
+            let allowed = RoleAccess::of(rule.need, rule.restricted);
             MessageAccess { message: message.as_str(), allowed }
         };
         AccessRules {
@@ -116,7 +116,7 @@ fn table(rules: &AccessRules) -> String {
 /// The roles, and whether restricted credentials may use a route.
 const COLUMNS: [&str; 6] = ["VIEWER", "SUBMITTER", "WORKER", "OPERATOR", "ADMIN", "RESTRICTED"];
 
-fn cells(allowed: &Allowance) -> [&'static str; 6] {
+fn cells(allowed: &RoleAccess) -> [&'static str; 6] {
     if allowed.needs == Need::Everybody.to_string() {
         return ["all"; 6];
     }

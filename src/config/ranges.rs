@@ -11,7 +11,7 @@ const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
-const RANGES: [(&str, IntegerRange); 39] = [
+const RANGES: [(&str, IntegerRange); 40] = [
     ("engine.max_running", POSITIVE),
     ("engine.concurrency", Concurrency::RANGE),
     ("engine.weight", SMALL),
@@ -43,6 +43,7 @@ const RANGES: [(&str, IntegerRange); 39] = [
     ("http.connections_per_address", POSITIVE),
     ("http.max_subscribers", POSITIVE),
     ("http.login_failures", SMALL),
+    ("http.login_failures_per_user", SMALL),
     ("http.login_failures_total", SMALL),
     ("http.socket_rate", SMALL),
     ("http.socket_subscriptions", POSITIVE),

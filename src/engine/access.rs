@@ -2,33 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::{AccessError, Engine};
 use crate::access::{
     AccessApplied, AccessCommand, AccessTable, PasswordHash, PasswordProblem, User,
 };
 use crate::job::{Actor, Secret, UserName};
-
-/// How many passwords are hashed at once. Each takes a core and 19 MiB for about 20 ms.
-const MAX_HASHING: usize = 2;
-
-/// Bounds how many passwords are hashed at once; the others wait.
-pub(super) struct HashPermits(Semaphore);
-
-impl Default for HashPermits {
-    fn default() -> Self {
-        HashPermits(Semaphore::new(MAX_HASHING))
-    }
-}
-
-impl HashPermits {
-    /// Hashes on a thread that may block. `None` when the runtime stops.
-    async fn run<T: Send + 'static>(&self, hash: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let _permit = self.0.acquire().await.ok()?;
-        tokio::task::spawn_blocking(hash).await.ok()
-    }
-}
 
 impl Engine {
     /// The same engine for operations in the name of an actor, who is in the events that they make. It is cheap.

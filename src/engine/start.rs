@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::access::HashPermits;
 use super::attempts::dispatcher::Dispatcher;
 use super::attempts::dispatchers::Dispatchers;
 use super::attempts::executor::Executor;
@@ -13,6 +12,7 @@ use super::attempts::heartbeat::Heartbeat;
 use super::attempts::leases::Leases;
 use super::attempts::report::{AttemptReport, Reports};
 use super::attempts::settler::Settler;
+use super::hash_permits::HashPermits;
 use super::insight::enqueue_times::EnqueueTimes;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};

@@ -15,8 +15,8 @@ use crate::engine::Engine;
 use crate::http::HttpLimits;
 use crate::http::external::oidc::OidcLogin;
 use crate::http::external::proxy_user::ProxyUsers;
+use crate::http::layers::conditions::{Access, Anonymous};
 use crate::http::layers::login_limiter::LoginLimiter;
-use crate::http::layers::stack::{Access, Anonymous};
 use crate::job::{Actor, Role, TokenName};
 
 /// Who may use a server. It is in the extensions of every request that passes the layers.

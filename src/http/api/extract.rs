@@ -1,12 +1,10 @@
 //! Extracts bodies and path parameters from requests. Every rejection is a problem document; clients never see the
 //! plain-text rejections of axum.
 
-use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody as _};
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::value::RawValue;
@@ -221,19 +219,6 @@ impl FromRequestParts<Api> for PathBulkRun {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         path_param(parts, api).await.map(PathBulkRun)
-    }
-}
-
-/// The address of the client. In a server that does not provide it, it is unspecified (`0.0.0.0`), and no limit of an
-/// address applies.
-pub struct ClientAddress(pub SocketAddr);
-
-impl<S: Sync> FromRequestParts<S> for ClientAddress {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let known = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|client| client.0);
-        Ok(ClientAddress(known.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())))
     }
 }
 

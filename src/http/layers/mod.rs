@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod base_path;
 pub mod compression;
+pub mod conditions;
 pub mod cookies;
 pub mod cross_site;
 pub mod header_list;

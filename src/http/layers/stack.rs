@@ -20,8 +20,9 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use super::auth::{Hosts, check_host, check_origin};
+use super::auth::{check_host, check_origin};
 use super::base_path::Address;
+use super::conditions::Access;
 use super::cross_site::check_cross_site;
 use super::safe_headers::SAFE_HEADERS;
 use super::sender::{ErrorRenderer, Sender};
@@ -33,38 +34,12 @@ use crate::http::access::principal::forbidden;
 use crate::http::access::routes::{self, Listed, RouteRule};
 use crate::http::access::{Authenticator, Principal};
 use crate::http::api::query::asks_to_wait;
-use crate::http::external::ExternalLogins;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
 use crate::http::server::host_header::ReplacedHost;
 use crate::http::server::{date, request_id, request_target};
 use crate::http::{HttpLimits, Problem};
-use crate::job::Secret;
 use crate::supervise::{Part, panic_text, pass};
-
-/// The conditions that a request must meet.
-#[derive(Debug, Clone)]
-pub struct Access {
-    /// A token of the configuration, which may do everything. There may be users and other tokens besides it.
-    pub token: Option<Secret>,
-    /// Whether requests need credentials although there is neither a token of the configuration nor a user.
-    pub anonymous: Anonymous,
-    /// The host names that requests may use.
-    pub hosts: Hosts,
-    /// Other origins that may make requests and open WebSockets, such as `https://jobs.example.org`.
-    pub trusted_origins: Vec<String>,
-    /// Who else may authenticate people.
-    pub external: ExternalLogins,
-}
-
-/// Whether somebody without credentials may use the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Everybody may do everything as long as there is neither a token of the configuration nor a user.
-    AllowedWithoutUsers,
-    /// Nobody may, because other machines can reach the server.
-    Refused,
-}
 
 /// Puts the layers around the merged routers of endpoints and pages. `error_page` renders the errors for browsers.
 ///

@@ -32,7 +32,7 @@ const SHOWN: usize = 5;
 /// The form of the job list or of the confirmation page.
 struct Form {
     action: String,
-    scope: Scope,
+    scope: BulkScope,
     ids: Vec<JobId>,
     queue: String,
     priority: String,
@@ -52,7 +52,7 @@ impl Accepts for BulkForm {
 
 /// Which jobs the action applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
+enum BulkScope {
     Selected,
     Matching,
 }
@@ -198,14 +198,14 @@ async fn confirm(
     let now = engine.now();
     let layout = Layout::still(visit, format!("{} jobs", words.verb), Section::Jobs, now);
     let jobs = match form.scope {
-        Scope::Selected => {
+        BulkScope::Selected => {
             let mut jobs = Vec::new();
             for id in form.ids.iter().take(SHOWN) {
                 jobs.extend(engine.job(*id).await?.0);
             }
             jobs
         }
-        Scope::Matching => {
+        BulkScope::Matching => {
             engine.jobs(JobQuery { limit: SHOWN, ..form.filter.query.clone() }).await?.jobs
         }
     };
@@ -227,7 +227,7 @@ impl Form {
         let body = String::from_utf8_lossy(&posted.encoded);
         let mut form = Form {
             action: String::new(),
-            scope: Scope::Selected,
+            scope: BulkScope::Selected,
             ids: Vec::new(),
             queue: String::new(),
             priority: String::new(),
@@ -239,7 +239,7 @@ impl Form {
         for (name, value) in &posted.pairs {
             match name.as_str() {
                 "action" => form.action.clone_from(value),
-                "scope" if value == "matching" => form.scope = Scope::Matching,
+                "scope" if value == "matching" => form.scope = BulkScope::Matching,
                 "scope" => {}
                 "id" => match value.parse::<JobId>() {
                     Ok(id) => form.ids.push(id),
@@ -273,17 +273,17 @@ impl Form {
     }
 
     fn is_empty(&self) -> bool {
-        self.scope == Scope::Selected && self.ids.is_empty()
+        self.scope == BulkScope::Selected && self.ids.is_empty()
     }
 
     fn is_matching(&self) -> bool {
-        self.scope == Scope::Matching
+        self.scope == BulkScope::Matching
     }
 
     fn target(&self) -> Target {
         match self.scope {
-            Scope::Selected => Target::Jobs(self.ids.clone()),
-            Scope::Matching => Target::Matching(Box::new(self.filter.query.clone())),
+            BulkScope::Selected => Target::Jobs(self.ids.clone()),
+            BulkScope::Matching => Target::Matching(Box::new(self.filter.query.clone())),
         }
     }
 

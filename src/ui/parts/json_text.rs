@@ -8,7 +8,7 @@ use super::visible_text::{Escapes, Syntax, VisibleText};
 
 /// A token of indented JSON with the class for its colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub struct JsonToken {
     /// The class: `key`, `string`, `number`, `word`, `mark` for a character that could not be seen, or `plain`.
     pub class: &'static str,
     /// The text, including its white space.
@@ -39,7 +39,7 @@ const LEFT_OUT: &str = "…";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ShownText {
     /// The tokens in order.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<JsonToken>,
     /// Whether something was left out.
     pub is_cut: bool,
     /// Whether a string has escapes that were decoded.
@@ -52,7 +52,7 @@ pub struct TextLine {
     /// The level of its indent. The text begins with two spaces for each.
     pub level: usize,
     /// The tokens in order. All lines but the last end with a line break.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<JsonToken>,
 }
 
 impl ShownText {
@@ -79,13 +79,13 @@ impl TextLine {
             let spaces = text.len() - text.trim_start_matches(' ').len();
             self.level = (spaces / 2).min(INDENTED);
         }
-        self.tokens.push(Token { class, text: text.to_owned() });
+        self.tokens.push(JsonToken { class, text: text.to_owned() });
     }
 }
 
 /// The lines of a text that is indented like JSON, such as a command with JSON in it.
 pub fn lines(text: &str) -> Vec<TextLine> {
-    let token = Token { class: "plain", text: text.to_owned() };
+    let token = JsonToken { class: "plain", text: text.to_owned() };
     ShownText { tokens: vec![token], ..ShownText::default() }.lines()
 }
 
@@ -109,7 +109,7 @@ struct TextWriter {
     bounds: TextBounds,
     /// How strings are shown; `None` leaves them as they are.
     escapes: Option<Escapes>,
-    out: Vec<Token>,
+    out: Vec<JsonToken>,
     depth: usize,
     lines: usize,
     bytes: usize,
@@ -234,7 +234,7 @@ impl TextWriter {
             self.is_cut = true;
         }
         self.bytes += text.len();
-        self.out.push(Token { class, text });
+        self.out.push(JsonToken { class, text });
     }
 
     fn ends_with(&self, what: [char; 2]) -> bool {
@@ -350,7 +350,8 @@ mod tests {
         let lines = shown.lines();
         let levels: Vec<usize> = lines.iter().map(|line| line.level).collect();
         assert_eq!(levels, [0, 1, 2, 2, 3, 2, 1, 0]);
-        let text = |tokens: &[Token]| tokens.iter().map(|token| &*token.text).collect::<String>();
+        let text =
+            |tokens: &[JsonToken]| tokens.iter().map(|token| &*token.text).collect::<String>();
         let joined: String = lines.iter().map(|line| text(&line.tokens)).collect();
         assert_eq!(joined, text(&shown.tokens));
         let command = lines_of("curl x \\\n  -d '{\n  \"a\": 1\n}'");

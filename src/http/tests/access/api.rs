@@ -83,7 +83,19 @@ async fn users_are_added_changed_and_deleted_and_their_passwords_shown_nowhere()
     let users = send(&server, "GET", "/api/v1/users", Value::Null).await;
     assert_eq!(users.json()["users"].as_array().unwrap().len(), 1);
 
-    let events = send(&server, "GET", &format!("/api/v1/events?after={start}"), Value::Null).await;
+    // Every change is an event of the one who made it, and no answer has a password or a hash.
+    let path = format!("/api/v1/events?after={start}");
+    let events = send(&server, "GET", &path, Value::Null).await;
+    let all = events.json();
+    let types: Vec<&str> =
+        all["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
+    for name in
+        ["user.added", "user.role_set", "user.password_set", "user.disabled", "user.deleted"]
+    {
+        assert!(types.contains(&name), "{name}: {types:?}");
+    }
+    let paused = all["events"].as_array().unwrap().iter().find(|e| e["type"] == "queue.paused");
+    assert_eq!(paused.unwrap()["by"], json!({"user": "bert"}), "{all}");
     let export = send(&server, "GET", "/api/v1/export", Value::Null).await;
     for shown in [&events.body, &export.body, &users.body] {
         for secret in [PASSWORD, "another password", "argon2"] {
@@ -129,6 +141,9 @@ async fn tokens_are_created_listed_and_revoked_and_their_texts_shown_once() {
     let refused = send_as(&server, &bearer(&text), "GET", "/api/v1/me", Value::Null).await;
     refused.is_problem(401, "unauthorized");
     let events = send(&server, "GET", &format!("/api/v1/events?after={start}"), Value::Null).await;
+    let all = events.json();
+    let enqueued = all["events"].as_array().unwrap().iter().find(|e| e["type"] == "job.enqueued");
+    assert_eq!(enqueued.unwrap()["by"], json!({"token": "ci"}), "{all}");
     let export = send(&server, "GET", "/api/v1/export", Value::Null).await;
     for shown in [&tokens.body, &events.body, &export.body] {
         assert!(!shown.contains(&text), "{shown}");

@@ -149,6 +149,7 @@ async fn the_stream_has_only_the_events_of_the_scope_on_every_transport() {
         ("&queue=other", 0),
         ("&kind=refuse", 0),
         ("&type=queue.*", 0),
+        ("&type=user.*,token.*", 0),
     ] {
         let path = format!("/api/v1/events?after={start}{query}");
         let polled = it.get(&path).await.json();
