@@ -211,15 +211,14 @@ const SECRET_WORDS: [&str; 15] = [
     "session",
     "jwt",
 ];
-/// Whole names of parameters that are too short to be parts: `sig` is in `design`.
-const SECRET_NAMES: [&str; 6] = ["key", "sig", "hmac", "code", "sas", "pass"];
+/// Words of such names that are too short to be searched for in longer ones: `sig` is in `design`.
+const SECRET_NAMES: [&str; 5] = ["key", "sig", "hmac", "sas", "pass"];
 
 /// Whether the value of a header authenticates its sender, by its name.
 fn is_secret_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
-    let is_word = |word: &&str| name.split('-').any(|part| part == *word) && **word != *"code";
     SECRET_WORDS.iter().any(|word| name.contains(word))
-        || SECRET_NAMES.iter().any(|word| is_word(&word))
+        || name.split('-').any(|part| SECRET_NAMES.contains(&part))
 }
 
 /// Whether the value of a parameter in a URL authenticates its sender, by its name.
