@@ -46,7 +46,7 @@ use crate::supervise::{Part, panic_text, pass};
 /// Puts the layers around the merged routers of endpoints and pages. `error_page` renders the errors for browsers.
 ///
 /// # Errors
-/// A trusted origin is not a valid origin.
+/// A trusted origin is not a valid origin, or the login through a provider cannot be set up.
 pub fn wrap(
     router: Router,
     engine: Engine,
@@ -63,7 +63,7 @@ pub fn wrap(
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
     let (timeout, max_wait) = (limits.request_timeout, limits.max_wait);
-    let auth = Arc::new(Authenticator::new(engine, limits, &access));
+    let auth = Arc::new(Authenticator::new(engine, limits, &access)?);
     let gate = Gate { access, auth, error_page, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
@@ -123,6 +123,7 @@ impl Gate {
 
     /// Checks a request, and adds who makes it to its extensions.
     async fn admit(&self, parts: &mut Parts) -> Result<(), Response> {
+        self.auth.remove_untrusted(parts);
         let principal = self.check(parts).await?;
         parts.extensions.insert(self.auth.clone());
         if let Some(principal) = principal {
@@ -159,7 +160,7 @@ impl Gate {
         let path = parts.extensions.get::<MatchedPath>();
         let listed = path.map(|path| routes::find(&parts.method, path.as_str()));
         if let Some(Listed::Rule(RouteRule { need: Need::Everybody, .. })) = listed {
-            return Ok(self.auth.by_cookie(parts));
+            return Ok(self.auth.known(parts));
         }
         if let Some(Listed::Rule(rule @ RouteRule { need: Need::ShareLink, .. })) = listed {
             // The session of a browser that opens a link does not count: it shows what the link shows.
@@ -223,6 +224,9 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     if is_error {
         response = in_our_form(response);
         if sender != Sender::Program {
+            if let Some(login) = &gate.auth.oidc {
+                response.extensions_mut().insert(login.label());
+            }
             response = (gate.error_page)(&address.unwrap_or_default(), sender, response);
         }
     }
