@@ -72,6 +72,7 @@ impl Principal {
             Credential::Session(_)
             | Credential::Token(_)
             | Credential::Password { .. }
+            | Credential::Proxy(_)
             | Credential::Environment => None,
         }
     }
