@@ -84,6 +84,7 @@ pub(super) fn split(
     file.http.connections_per_address = Some(file.http.connections_from_one_address());
     file.http.json = engine.json;
     (file.http.grace, file.http.close) = (file.stop.grace, file.stop.close);
+    file.http.base_url = base_url.as_ref().map(Url::to_string);
     Ok(Config {
         settings: settings::in_force(&file),
         listen: file.listen,
@@ -259,6 +260,7 @@ impl InvalidSettings {
         self.integer("access.sessions_per_user", section.sessions_per_user);
         self.integer("access.max_links", section.max_links);
         self.integer("access.min_password", section.min_password);
+        self.lasts("access.max_link_lifetime", section.max_link_lifetime);
         self.lasts("access.session_lifetime", section.session_lifetime);
         self.lasts("access.session_idle", section.session_idle);
         AccessLimits {
@@ -267,6 +269,7 @@ impl InvalidSettings {
             max_sessions: section.max_sessions,
             sessions_per_user: section.sessions_per_user,
             max_links: section.max_links,
+            max_link_lifetime: section.max_link_lifetime,
             min_password: section.min_password,
             session_lifetime: section.session_lifetime,
             session_idle: section.session_idle,

@@ -115,6 +115,8 @@ pub struct AccessSection {
     pub max_sessions: usize,
     pub sessions_per_user: usize,
     pub max_links: usize,
+    #[serde(deserialize_with = "duration")]
+    pub max_link_lifetime: Duration,
     pub min_password: usize,
     #[serde(deserialize_with = "duration")]
     pub session_lifetime: Duration,
@@ -352,6 +354,7 @@ impl Default for AccessSection {
             max_sessions: limits.max_sessions,
             sessions_per_user: limits.sessions_per_user,
             max_links: limits.max_links,
+            max_link_lifetime: limits.max_link_lifetime,
             min_password: limits.min_password,
             session_lifetime: limits.session_lifetime,
             session_idle: limits.session_idle,

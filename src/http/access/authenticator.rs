@@ -31,6 +31,8 @@ pub struct Authenticator {
     pub checks: PasswordChecks,
     pub(super) remembered: Option<PasswordCache>,
     uses: CredentialUses,
+    /// The URL at which people reach the server, if it is configured.
+    pub(super) base_url: Option<String>,
 }
 
 /// The engine, which has no `Debug` output.
@@ -57,6 +59,7 @@ impl Authenticator {
             checks: PasswordChecks::default(),
             remembered: PasswordCache::new(),
             uses: CredentialUses::default(),
+            base_url: limits.base_url.clone(),
         }
     }
 
@@ -113,6 +116,10 @@ impl Authenticator {
                 user.password.fingerprint().is(fingerprint).then(|| Scope::of(user.role))
             }
             Credential::Environment => self.environment.map(|_| Scope::of(Role::Admin)),
+            Credential::Link(link) => {
+                let link = table.link(&link.id)?;
+                (!link.is_expired(self.engine.0.now())).then(|| link.scope())
+            }
         }
     }
 

@@ -16,6 +16,7 @@ pub mod problems;
 pub mod routes;
 pub mod session_cookie;
 pub mod sessions;
+pub mod share_links;
 
 pub use authenticator::Authenticator;
 pub use caller::{Acting, Caller};

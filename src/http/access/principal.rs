@@ -1,11 +1,12 @@
 //! Who makes a request: the actor that its changes are attributed to, what it may do, and the credential it came with.
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 
 use super::need::{Need, Restricted};
-use crate::access::{Scope, SecretHash};
+use crate::access::{Scope, SecretHash, ShareLink};
 use crate::http::Problem;
 use crate::job::{Actor, Role, SessionId, TokenId, UserName};
 
@@ -37,6 +38,8 @@ pub enum Credential {
     },
     /// The token of the configuration or of the environment.
     Environment,
+    /// The address of a share link.
+    Link(Arc<ShareLink>),
 }
 
 impl Credential {
@@ -47,6 +50,7 @@ impl Credential {
             Credential::Token(_) => "token",
             Credential::Password { .. } => "password",
             Credential::Environment => "environment",
+            Credential::Link(_) => "link",
         }
     }
 }
@@ -57,6 +61,17 @@ impl Principal {
         self.scope.role
     }
 
+    /// The share link, if it is one.
+    pub fn link(&self) -> Option<&Arc<ShareLink>> {
+        match &self.credential {
+            Credential::Link(link) => Some(link),
+            Credential::Session(_)
+            | Credential::Token(_)
+            | Credential::Password { .. }
+            | Credential::Environment => None,
+        }
+    }
+
     /// Checks what a route or a message needs.
     ///
     /// # Errors
@@ -64,6 +79,8 @@ impl Principal {
     pub fn check(&self, need: Need, restricted: Restricted) -> Result<(), Problem> {
         match need {
             Need::Everybody | Need::AnyRole => {}
+            Need::ShareLink if self.link().is_some() => {}
+            Need::ShareLink => return Err(forbidden("this needs a share link")),
             Need::Role(needed) if self.role().allows(needed) => {}
             Need::Role(needed) => {
                 return Err(forbidden(format!(

@@ -143,7 +143,7 @@ impl Authenticator {
                 Some((SessionOwner::Token { id, name }, hash))
             }
             Credential::Environment => Some((SessionOwner::Environment, hash)),
-            Credential::Session(_) | Credential::Password { .. } => None,
+            Credential::Session(_) | Credential::Password { .. } | Credential::Link(_) => None,
         }
     }
 }

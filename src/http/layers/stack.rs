@@ -32,11 +32,13 @@ use crate::engine::Engine;
 use crate::http::access::need::Need;
 use crate::http::access::principal::forbidden;
 use crate::http::access::routes::{self, Listed, RouteRule};
+use crate::http::access::share_links::{HEADERS_OF_SHARED, SHARED};
 use crate::http::access::{Authenticator, Principal};
 use crate::http::api::query::asks_to_wait;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
 use crate::http::server::host_header::ReplacedHost;
+use crate::http::server::logged_path::without_signature;
 use crate::http::server::{date, request_id, request_target};
 use crate::http::{HttpLimits, Problem};
 use crate::supervise::{Part, panic_text, pass};
@@ -69,8 +71,14 @@ pub fn wrap(
     let trace = TraceLayer::new_for_http().make_span_with(request_span);
     // The access log has a line for each request; the span only associates other lines with their request.
     let trace = trace.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(());
-    let [policy, sniffing, referrer, opener, resource] =
-        SAFE_HEADERS.map(|(name, value)| SetResponseHeaderLayer::overriding(name, value));
+    let [policy, sniffing, referrer, opener, resource] = SAFE_HEADERS.map(|(name, value)| {
+        if name == header::REFERRER_POLICY {
+            // What a share link opens has a stricter one.
+            SetResponseHeaderLayer::if_not_present(name, value)
+        } else {
+            SetResponseHeaderLayer::overriding(name, value)
+        }
+    });
     // The router gets them as one layer, because it boxes the service of each layer anew for every request.
     let layers = ServiceBuilder::new()
         .layer((policy, sniffing, referrer, opener, resource))
@@ -159,13 +167,23 @@ impl Gate {
         if let Some(Listed::Rule(RouteRule { need: Need::Everybody, .. })) = listed {
             return Ok((self.auth.by_cookie(parts), None));
         }
+        if let Some(Listed::Rule(rule @ RouteRule { need: Need::ShareLink, .. })) = listed {
+            // The session of a browser that opens a link does not count: it shows what the link shows.
+            let principal = self.auth.by_link(parts).map_err(Problem::into_response)?;
+            let allowed = principal.check(rule.need, rule.restricted);
+            return allowed.map(|()| Some(principal)).map_err(Problem::into_response);
+        }
         let principal = self.auth.authenticate(parts, client_of(parts)).await;
         let principal = principal.map_err(Problem::into_response)?;
         match listed {
             Some(Listed::Rule(rule)) => {
-                if let Some(principal) = &principal {
-                    let allowed = principal.check(rule.need, rule.restricted);
-                    allowed.map_err(Problem::into_response)?;
+                if let Some(principal) = &principal
+                    && let Err(problem) = principal.check(rule.need, rule.restricted)
+                {
+                    // The page of the error shows who is logged in.
+                    let mut refusal = problem.into_response();
+                    refusal.extensions_mut().insert(principal.clone());
+                    return Err(refusal);
                 }
             }
             Some(Listed::OtherMethods(allow)) => {
@@ -203,6 +221,7 @@ fn wrong_method(allow: &str) -> Response {
 async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let (is_api, is_routine) = (path.starts_with("/api/"), is_routine(path));
+    let is_shared = path.starts_with(SHARED);
     let (sender, address) = (Sender::of(&request), request.extensions().get::<Address>().cloned());
     let (mut parts, body) = request.into_parts();
     let mut response = match gate.admit(&mut parts).await {
@@ -228,6 +247,11 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     }
     let headers = response.headers_mut();
     date::add(headers);
+    if is_shared {
+        for (name, value) in HEADERS_OF_SHARED {
+            headers.insert(name, value);
+        }
+    }
     if is_api && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -292,7 +316,7 @@ fn request_span(request: &axum::http::Request<Body>) -> Span {
         "request",
         id = request_id::of(request.headers()),
         method = %request.method(),
-        path = request.uri().path(),
+        path = %without_signature(request.uri().path()),
     )
 }
 

@@ -5,11 +5,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::http::Problem;
+use crate::http::access::Principal;
+use crate::http::access::share_links::SHARED;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;
 use crate::ui::login;
 
 use super::error::{UiError, sentence};
+use super::viewer::Viewer;
 
 /// Browsers ask for a user and a password themselves when a response has a `Basic` challenge. This one they ignore, so
 /// the person sees the login page.
@@ -31,10 +34,12 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
         let error = explain(status, problem.as_ref().map(Problem::detail));
         let error = match problem.as_ref().map(Problem::code) {
             Some("too_many_failed_logins") => slowed_down(error),
+            Some("no_such_link") if is_shared(address) => ended(),
             Some("forbidden") => not_allowed(error),
             Some(_) | None => error,
         };
-        error.page(address)
+        let reader = response.extensions_mut().remove::<Principal>();
+        error.page(address, reader.map_or(Viewer::Unknown, |known| Viewer::of(Some(&known))))
     };
     replace(response, page)
 }
@@ -58,6 +63,21 @@ pub fn replace(response: Response, page: Response) -> Response {
         }
     }
     Response::from_parts(head, body)
+}
+
+/// Whether a request is for what a share link opens.
+fn is_shared(address: &Address) -> bool {
+    format!("/{}", address.relative()).starts_with(SHARED)
+}
+
+/// The page of a share link that opens nothing. It is the same for links that have expired, were revoked or never existed.
+fn ended() -> UiError {
+    UiError {
+        status: StatusCode::NOT_FOUND,
+        title: "This link has ended".into(),
+        message: "It has expired or was revoked, or its address is incomplete.".into(),
+        advice: "Ask the person who sent it to you for a new link.",
+    }
 }
 
 /// The page of a browser that sends wrong passwords or tokens by itself.

@@ -2,14 +2,16 @@
 //! starts from. Every page is rendered here, so that a failing template becomes an error response, not a panic.
 
 use askama::Template;
-use axum::http::{HeaderName, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::http::access::share_links::SHARED;
 use crate::http::layers::base_path::Address;
 use crate::job::{Cursor, Time};
 
 use super::assets;
 use super::flash::{Done, Flash};
+use super::viewer::Viewer;
 use super::visit::Visit;
 
 /// The data of `templates/layout.html`, which every page extends.
@@ -34,6 +36,8 @@ pub struct Layout {
     pub flash: Option<String>,
     /// Whether the server waits to be resumed, which every page says except for the login.
     pub is_paused: bool,
+    /// Who looks at the page, which decides what it offers.
+    pub viewer: Viewer,
     /// The version shown in the footer.
     pub version: &'static str,
 }
@@ -67,8 +71,26 @@ pub enum Section {
     Workers,
     /// The page for operators.
     System,
+    /// The list of users.
+    Users,
+    /// One user.
+    User,
+    /// The list of tokens.
+    Tokens,
+    /// The account of the person who is logged in.
+    Account,
+    /// The audit log.
+    Audit,
     /// The login page, which has no navigation, because no other page can be opened yet.
     Login,
+    /// The list of share links, or one of them.
+    Links,
+    /// A job that a share link shows, without navigation, because the link opens nothing else.
+    SharedJob,
+    /// A queue that a share link shows.
+    SharedQueue,
+    /// An error of a share link.
+    SharedError,
     /// No part of the navigation, as for an error page.
     None,
 }
@@ -89,8 +111,16 @@ impl Section {
             Section::Schedule => "schedule",
             Section::Workers => "workers",
             Section::System => "system",
+            Section::Users => "users",
+            Section::User => "user",
+            Section::Tokens => "tokens",
+            Section::Account => "account",
+            Section::Audit => "audit",
             Section::Login => "login",
-            Section::None => "none",
+            Section::Links => "links",
+            Section::SharedJob => "job",
+            Section::SharedQueue => "shared-queue",
+            Section::SharedError | Section::None => "none",
         }
     }
 }
@@ -112,11 +142,23 @@ impl Layout {
         Layout { section, now: Some(now), ..Layout::error(visit, title).with_notices(visit) }
     }
 
+    /// The layout of what a share link shows, which has no message about an action of somebody else.
+    pub fn shared(
+        visit: &Visit,
+        title: impl Into<String>,
+        section: Section,
+        cursor: Cursor,
+        now: Time,
+    ) -> Self {
+        Layout { section, cursor: Some(cursor), now: Some(now), ..Layout::error(visit, title) }
+    }
+
     /// The layout of an error page, which neither follows events nor shows times.
     pub fn error(address: &Address, title: impl Into<String>) -> Self {
+        let is_shared = format!("/{}", address.relative()).starts_with(SHARED);
         Layout {
             title: title.into(),
-            section: Section::None,
+            section: if is_shared { Section::SharedError } else { Section::None },
             cursor: None,
             base: address.url(""),
             here: address.here(),
@@ -124,14 +166,25 @@ impl Layout {
             now: None,
             flash: None,
             is_paused: false,
+            viewer: Viewer::Unknown,
             version: env!("CARGO_PKG_VERSION"),
         }
     }
 
-    /// Adds what the page of this request says at its top.
+    /// Adds what the page of this request says at its top, and who looks at it.
     pub fn with_notices(self, visit: &Visit) -> Self {
         let flash = visit.flash().map(Flash::message);
-        Layout { flash, is_paused: visit.is_paused(), ..self }
+        Layout { flash, is_paused: visit.is_paused(), viewer: visit.viewer().clone(), ..self }
+    }
+
+    /// Whether the page has no navigation, because its reader cannot open other pages.
+    pub fn is_alone(&self) -> bool {
+        self.is(Section::Login) || self.is_shared()
+    }
+
+    /// Whether the page is for the holder of a share link.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.section, Section::SharedJob | Section::SharedQueue | Section::SharedError)
     }
 
     /// Whether a navigation entry is the current one.
@@ -189,4 +242,11 @@ pub fn page<T: Template>(status: StatusCode, template: &T) -> Response {
             (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered").into_response()
         }
     }
+}
+
+/// Renders a page with a secret, which no cache may keep and the back button must not bring back.
+pub fn private_page<T: Template>(status: StatusCode, template: &T) -> Response {
+    let mut response = page(status, template);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -87,6 +87,7 @@ fn the_table_says_what_the_roles_mean() {
                 let is_submission = ["/api/v1/jobs", "/jobs", "/jobs/new"].contains(&rule.path);
                 assert!(is_submission, "{rule:?}");
             }
+            Need::ShareLink => assert!(!changes && rule.path.starts_with("/shared/{link}")),
             Need::Role(Role::Worker | Role::Operator | Role::Admin)
             | Need::AnyRole
             | Need::Everybody => {}
@@ -124,7 +125,8 @@ impl Who {
     /// The status class that the table promises: 200 for anything that access does not refuse.
     fn expected(self, rule: &RouteRule) -> u16 {
         let (role, is_restricted) = match self {
-            _ if rule.need == Need::Everybody => return 200,
+            // A share link needs no other credentials, and none of these makes up for a link that does not exist.
+            _ if matches!(rule.need, Need::Everybody | Need::ShareLink) => return 200,
             Who::Nobody | Who::Unknown | Who::Expired | Who::Revoked | Who::DisabledUser => {
                 return 401;
             }
@@ -132,7 +134,7 @@ impl Who {
             Who::RestrictedWith(role) => (role, true),
         };
         let has_role = match rule.need {
-            Need::Everybody | Need::AnyRole => true,
+            Need::Everybody | Need::AnyRole | Need::ShareLink => true,
             Need::Role(needed) => role.allows(needed),
         };
         let is_refused = is_restricted && rule.restricted == Restricted::Refused;
