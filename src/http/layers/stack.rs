@@ -171,7 +171,7 @@ impl Gate {
             // The session of a browser that opens a link does not count: it shows what the link shows.
             let principal = self.auth.by_link(parts).map_err(Problem::into_response)?;
             let allowed = principal.check(rule.need, rule.restricted);
-            return allowed.map(|()| Some(principal)).map_err(Problem::into_response);
+            return allowed.map(|()| (Some(principal), None)).map_err(Problem::into_response);
         }
         let principal = self.auth.authenticate(parts, client_of(parts)).await;
         let principal = principal.map_err(Problem::into_response)?;
