@@ -9,7 +9,9 @@ mod check;
 pub mod client_args;
 mod environment;
 mod error;
+pub mod external;
 pub mod file;
+pub mod link_args;
 mod parts;
 mod ranges;
 pub mod schedules;
@@ -33,6 +35,7 @@ pub use args::{
 pub use client_args::ClientArgs;
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
+pub use link_args::{LinkArgs, LinkCommand};
 pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
 pub use settings::Setting;
 

@@ -50,7 +50,8 @@ fn main() -> ExitCode {
         | CliCommand::Stats(_)
         | CliCommand::Access(_)
         | CliCommand::Export(_)
-        | CliCommand::Verify(_) => {}
+        | CliCommand::Verify(_)
+        | CliCommand::Link(_) => {}
         CliCommand::User(_) | CliCommand::Token(_) | CliCommand::Session(_) => {
             create_private_files();
         }
@@ -116,6 +117,9 @@ fn main() -> ExitCode {
         }),
         CliCommand::Session(args) => client(|_| async {
             admin::access::run_session(args.command, &mut Output::default()).await.map(|()| 0)
+        }),
+        CliCommand::Link(args) => client(|_| async {
+            cli::access::links::run(args.command, &mut Output::default()).await.map(|()| 0)
         }),
     }
 }

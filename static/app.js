@@ -56,6 +56,7 @@ async function bringToLife() {
   if (page === "home") (await import("./home.js")).home({ open, owe, lifecycle: LIFECYCLE, queues: QUEUES });
   else if (page === "jobs") (await import("./jobs.js")).listPage({ open, owe, lifecycle: LIFECYCLE, maxHighlighted: MAX_HIGHLIGHTED });
   else if (page === "job") (await import("./job.js")).job(open, owe, body.dataset.job);
+  else if (page === "shared-queue") sharedQueue();
   else if (page in NEWS) sectionsOnly();
   else if (page in EVENTS) actionsOnly();
 }
@@ -140,13 +141,14 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
   const gate = new Gate({ events: act, stats: onStats, refresh });
   const onState = (state) => {
     if (state.name === "refused") askAgain(state.reason);
+    if (body.dataset.stream && (state.name === "refused" || state.name === "reconnecting")) leaveIfEnded();
     showConnection(startsOver && state.name === "live" ? { name: "connecting" } : state);
     payBack();
   };
   startUpdates();
   document.addEventListener("visibilitychange", payBack);
   return new Stream({
-    path: new URL("api/v1/ws", document.baseURI),
+    path: new URL(body.dataset.stream ?? "api/v1/ws", document.baseURI),
     cursor: body.dataset.cursor,
     params,
     onEvents: (events) => gate.events(events),
@@ -156,32 +158,56 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
   });
 }
 
-/** Pages about users, tokens and what they do. Events that nobody caused do not concern them. */
-function actionsOnly() {
-  const sections = atMostEvery(2000, async () => {
+/** A function that fetches the page again and replaces its sections, at most once in so many milliseconds. */
+function refetched(pause, afterwards = () => {}) {
+  const sections = atMostEvery(pause, async () => {
     if (document.hidden) return owe(sections);
     const fresh = await fetchPage();
-    if (fresh?.page) swapSections(fresh.page);
-    else if (!fresh) owe(sections);
+    if (fresh?.page) {
+      swapSections(fresh.page);
+      afterwards();
+    } else if (!fresh) {
+      owe(sections);
+    }
   });
+  return sections;
+}
+
+/** Pages about users, tokens and what they do. Events that nobody caused do not concern them. */
+function actionsOnly() {
+  const sections = refetched(2000);
   const params = EVENTS[page];
   const types = params.some(([name]) => name === "type") ? [] : ACTIONS;
   open([...params, ...types], (events) => events.some(({ by }) => by) && sections(), sections);
 }
 
+/** Loads the page that says that a share link has ended, if it has. */
+const leaveIfEnded = atMostEvery(1000, async () => (await fetchPage())?.gone && location.reload());
+
+/** The queue of a share link, which has no counters: its sections are fetched again after events. A busy queue is fetched
+ * once a second, without its events, and its events are followed again after a while. */
+function sharedQueue() {
+  const sections = refetched(1000);
+  let events = 0;
+  let busySeconds = 0;
+  const all = [...LIFECYCLE, ...QUEUES];
+  const stream = open(all, (fresh) => ((events += fresh.length), sections()), sections);
+  setInterval(() => {
+    if (busySeconds) {
+      sections();
+      if (--busySeconds === 0) stream.follow(all);
+    } else if (events > body.dataset.busyAt) {
+      busySeconds = 30;
+      stream.follow(QUEUES);
+    }
+    events = 0;
+  }, 1000);
+}
+
 /** Pages whose sections are rendered by the server whenever something that they show has changed. */
 function sectionsOnly() {
   let shown = null;
-  const sections = atMostEvery(2000, async () => {
-    if (document.hidden) return owe(sections);
-    const fresh = await fetchPage();
-    if (fresh?.page) {
-      swapSections(fresh.page);
-      dashboard.rescan();
-    } else if (!fresh) {
-      owe(sections);
-    }
-  });
+  const sections = refetched(2000, () => dashboard.rescan());
   const { queue } = body.dataset;
   const dashboard = new Dashboard({ queue, onUnknownQueue: page === "queues" ? sections : undefined, onMissed: sections });
   const discarded = new DiscardedCounter();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::password::PasswordHash;
-use super::records::{AccessRecord, Session, SessionOwner, ShareLink, Token, User};
+use super::records::{AccessRecord, Session, SessionOwner, ShareLink, SharedPayload, Token, User};
 use super::secrets::{NoRandomness, SecretHash, fresh_id, fresh_secret, fresh_token};
 use crate::job::{
     AccessChange, AccessSubject, Kind, LinkId, LinkSubject, QueueName, Role, Secret, SessionId,
@@ -140,17 +140,19 @@ pub struct NewLink {
     pub id: LinkId,
     /// What the link shows.
     pub subject: LinkSubject,
+    /// Whether it shows the payload of the job.
+    pub payload: SharedPayload,
     /// When it expires.
     pub expires_at: Time,
 }
 
 impl NewLink {
-    /// Generates the id of a link.
+    /// Generates the id of a link, which shows the payload.
     ///
     /// # Errors
     /// When the system gives no random bytes.
     pub fn generate(subject: LinkSubject, expires_at: Time) -> Result<NewLink, NoRandomness> {
-        Ok(NewLink { id: fresh_id()?, subject, expires_at })
+        Ok(NewLink { id: fresh_id()?, subject, payload: SharedPayload::Shown, expires_at })
     }
 }
 

@@ -15,6 +15,8 @@ pub struct AccessLimits {
     pub sessions_per_user: usize,
     /// How many share links there may be.
     pub max_links: usize,
+    /// The longest time after which a share link expires.
+    pub max_link_lifetime: Duration,
     /// The fewest characters of a password.
     pub min_password: usize,
     /// How long a session lasts, however often it is used.
@@ -37,6 +39,7 @@ impl Default for AccessLimits {
             max_sessions: 10_000,
             sessions_per_user: 20,
             max_links: 10_000,
+            max_link_lifetime: 30 * DAY,
             min_password: 12,
             session_lifetime: 30 * DAY,
             session_idle: 7 * DAY,

@@ -1,6 +1,7 @@
 //! The records of users, tokens, sessions and share links. Their secrets are hashes, which `Debug` does not show, and they
 //! cannot be serialized; stores have rows for them.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::password::PasswordHash;
@@ -126,6 +127,38 @@ impl SessionOwner {
     }
 }
 
+/// Whether a share link shows the payload of its job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum SharedPayload {
+    /// It does.
+    #[default]
+    Shown,
+    /// It does not, because the payload is not for everybody who has the link.
+    Hidden,
+}
+
+impl SharedPayload {
+    /// `shown` or `hidden`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SharedPayload::Shown => "shown",
+            SharedPayload::Hidden => "hidden",
+        }
+    }
+}
+
+impl FromStr for SharedPayload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "shown" => Ok(SharedPayload::Shown),
+            "hidden" => Ok(SharedPayload::Hidden),
+            other => Err(format!("must be shown or hidden, but is {other:?}")),
+        }
+    }
+}
+
 /// A link that shows one job or one queue without login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareLink {
@@ -133,6 +166,8 @@ pub struct ShareLink {
     pub id: LinkId,
     /// What the link shows.
     pub subject: LinkSubject,
+    /// Whether it shows the payload of the job.
+    pub payload: SharedPayload,
     /// When the link was created.
     pub created_at: Time,
     /// When it expires.
@@ -149,11 +184,7 @@ impl ShareLink {
 
     /// What the holder of the link may do.
     pub fn scope(&self) -> Scope {
-        let nothing = Scope::of(Role::Viewer);
-        match &self.subject {
-            LinkSubject::Job(id) => Scope { jobs: Some(vec![*id]), ..nothing },
-            LinkSubject::Queue(queue) => Scope { queues: Some(vec![queue.clone()]), ..nothing },
-        }
+        Scope::shared(&self.subject)
     }
 }
 

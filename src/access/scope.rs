@@ -1,6 +1,6 @@
 //! The scope of a request: a role, and the queues, kinds and jobs that it is restricted to.
 
-use crate::job::{Filter, JobId, JobQuery, Kind, QueueName, Role};
+use crate::job::{Filter, JobId, JobQuery, Kind, LinkSubject, QueueName, Role};
 
 /// What a request may do: a role, and what it is restricted to. `None` means without restriction.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +19,15 @@ impl Scope {
     /// A scope without restrictions.
     pub fn of(role: Role) -> Scope {
         Scope { role, queues: None, kinds: None, jobs: None }
+    }
+
+    /// The scope of the holder of a share link.
+    pub fn shared(subject: &LinkSubject) -> Scope {
+        let nothing = Scope::of(Role::Viewer);
+        match subject {
+            LinkSubject::Job(id) => Scope { jobs: Some(vec![*id]), ..nothing },
+            LinkSubject::Queue(queue) => Scope { queues: Some(vec![queue.clone()]), ..nothing },
+        }
     }
 
     /// Whether it is restricted to some queues, kinds or jobs.

@@ -1,10 +1,12 @@
 //! The rules of the table: each command, and what is refused.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::job::{
-    AccessChange, Actor, LinkSubject, QueueName, Secret, SessionId, Time, TokenName, UserName,
+    AccessChange, Actor, JobId, LinkSubject, QueueName, Secret, SessionId, Time, TokenName,
+    UserName,
 };
 
 pub(crate) fn user(name: &str) -> UserName {
@@ -374,4 +376,46 @@ fn nothing_shows_a_secret() {
         assert!(!shown.contains(secret), "{secret}: {shown}");
     }
     assert!(shown.contains("(not shown)"));
+}
+
+#[test]
+fn a_link_is_opened_by_its_own_signature_until_it_ends() {
+    let mut fixture = Fixture::new();
+    fixture.table.put(AccessRecord::SigningKey(SigningKey::generate().unwrap()));
+    let mut added = |subject: LinkSubject| {
+        let new = NewLink::generate(subject, at(100)).unwrap();
+        match fixture.run(AccessCommand::AddLink(new)).unwrap().applied {
+            AccessApplied::Link(link) => link,
+            other => panic!("{other:?}"),
+        }
+    };
+    let one = added(LinkSubject::Queue(QueueName::default()));
+    let other = added(LinkSubject::Job(JobId::from_u128(7)));
+    let table = fixture.table;
+    let (text, of_other) = (table.link_text(&one).unwrap(), table.link_text(&other).unwrap());
+    let signature = |text: &str| text.split_once('.').unwrap().1.to_owned();
+    assert_eq!(signature(&text).len(), 43);
+    assert_eq!(table.live_link(&text, at(5)).map(|link| &link.id), Some(&one.id));
+    let swapped = format!("{}.{}", one.id, signature(&of_other));
+    let longer = format!("{text}=");
+    for bad in ["", ".", one.id.as_str(), &swapped, &longer, &text[..text.len() - 1]] {
+        assert_eq!(table.live_link(bad, at(5)), None, "{bad}");
+    }
+    assert_eq!(table.live_link(&text, one.expires_at), None, "it has expired");
+    // The signature is of everything that the link promises.
+    let edits: [fn(&mut ShareLink); 3] = [
+        |link| link.expires_at = link.expires_at.after(Duration::from_secs(1)),
+        |link| link.subject = LinkSubject::Queue(QueueName::parse("mail").unwrap()),
+        |link| link.subject = LinkSubject::Job(JobId::from_u128(8)),
+    ];
+    for edit in edits {
+        let mut table = table.clone();
+        let mut edited = (*one).clone();
+        edit(&mut edited);
+        table.put(AccessRecord::Link(Arc::new(edited)));
+        assert_eq!(table.live_link(&text, at(5)), None);
+    }
+    let mut of_another_store = table;
+    of_another_store.put(AccessRecord::SigningKey(SigningKey::generate().unwrap()));
+    assert_eq!(of_another_store.live_link(&text, at(5)), None);
 }

@@ -7,7 +7,7 @@ use std::io::{self, BufReader, Read, Write};
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
-use super::{Failed, Source, read_in, report};
+use super::{Failed, LinesFrom, read_in, report};
 use crate::cli::api::ApiClient;
 use crate::cli::export::broken_off;
 use crate::config::BackupArgs;
@@ -31,7 +31,7 @@ pub async fn run(
     let dir = args.dir.clone();
     let building = tokio::task::spawn_blocking(move || {
         let mut lines = BufReader::new(Received { received, now: Bytes::new() });
-        read_in(&mut lines, &dir, Source::Backup)
+        read_in(&mut lines, &dir, LinesFrom::Backup)
     });
     let fed = tokio::select! {
         fed = feed(response, bytes) => fed,

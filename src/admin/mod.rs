@@ -79,7 +79,7 @@ pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
 /// is no store in the directory, and a server refuses to start in it.
 pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
     let imported = if args.file == Path::new("-") {
-        read_in(&mut io::stdin().lock(), &args.data_dir, Source::Export)
+        read_in(&mut io::stdin().lock(), &args.data_dir, LinesFrom::Export)
             .map_err(|why| why.after("nothing was imported from standard input"))?
     } else {
         let cannot = |error| format!("cannot read {}: {error}", args.file.display());
@@ -88,7 +88,7 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
             return Err(cannot(io::Error::other("it is a directory")).into());
         }
         let nothing = format!("nothing was imported from {}", args.file.display());
-        read_in(&mut BufReader::new(file), &args.data_dir, Source::Export)
+        read_in(&mut BufReader::new(file), &args.data_dir, LinesFrom::Export)
             .map_err(|why| why.after(&nothing))?
     };
     if !imported.has_checksums {
@@ -129,7 +129,7 @@ struct Imported {
 
 /// Where lines come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+enum LinesFrom {
     /// A file, which anybody may have written: it must not bring users and tokens with it.
     Export,
     /// A running server, which says everything.
@@ -138,7 +138,7 @@ enum Source {
 
 /// Builds a directory from lines. An error names the line; the directory holds no store then, however early the lines
 /// break off, and a server refuses to start in it.
-fn read_in(lines: &mut impl BufRead, dir: &Path, source: Source) -> Result<Imported, Failed> {
+fn read_in(lines: &mut impl BufRead, dir: &Path, from: LinesFrom) -> Result<Imported, Failed> {
     let mut builder = DataDirBuilder::create(dir)?;
     let mut reader = ExportReader::default();
     let (mut line, mut problems) = (Vec::new(), Vec::new());
@@ -151,7 +151,7 @@ fn read_in(lines: &mut impl BufRead, dir: &Path, source: Source) -> Result<Impor
             break;
         }
         let piece = reader.piece(&line)?;
-        if source == Source::Export && matches!(piece, Piece::Access(_)) {
+        if from == LinesFrom::Export && matches!(piece, Piece::Access(_)) {
             let number = reader.line_number();
             return Err(format!("line {number}: an export has no users and tokens").into());
         }

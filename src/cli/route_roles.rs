@@ -50,6 +50,7 @@ impl RoleAccess {
         let roles = Role::ALL.into_iter().filter(|role| match need {
             Need::Everybody | Need::AnyRole => true,
             Need::Role(needed) => role.allows(needed),
+            Need::ShareLink => false,
         });
         RoleAccess {
             needs: need.to_string(),

@@ -14,6 +14,7 @@ use clap::{
 
 use super::access_args::{SessionArgs, TokenArgs, UserArgs};
 use super::client_args::ClientArgs;
+use super::link_args::LinkArgs;
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::http::server::listen_address::ListenAddress;
 use crate::job::{
@@ -128,6 +129,8 @@ pub enum CliCommand {
     Token(TokenArgs),
     /// List and revoke the sessions of browsers
     Session(SessionArgs),
+    /// Create, list and revoke links that show a job or a queue without a login
+    Link(LinkArgs),
 }
 
 /// The flags of the server. Each one overrides the configuration file.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
+use super::external::{OidcSection, ProxySection};
 use super::schedules::ScheduleSection;
 use crate::access::AccessLimits;
 use crate::engine::EngineConfig;
@@ -44,6 +45,8 @@ pub struct FileConfig {
     pub log: LogSection,
     /// Who may use the server.
     pub auth: AuthSection,
+    /// Login through an OpenID Connect provider.
+    pub oidc: OidcSection,
     /// The certificate of the server.
     pub tls: TlsSection,
     /// The limits of users, tokens, sessions and share links.
@@ -89,6 +92,7 @@ pub struct LogSection {
 #[allow(missing_docs)] // as above
 pub struct AuthSection {
     pub token: Option<Secret>,
+    pub proxy: ProxySection,
 }
 
 /// `[tls]`
@@ -115,6 +119,8 @@ pub struct AccessSection {
     pub max_sessions: usize,
     pub sessions_per_user: usize,
     pub max_links: usize,
+    #[serde(deserialize_with = "duration")]
+    pub max_link_lifetime: Duration,
     pub min_password: usize,
     #[serde(deserialize_with = "duration")]
     pub session_lifetime: Duration,
@@ -303,6 +309,7 @@ impl Default for FileConfig {
             paused: false,
             log: LogSection::default(),
             auth: AuthSection::default(),
+            oidc: OidcSection::default(),
             tls: TlsSection::default(),
             access: AccessSection::default(),
             stop: StopSection::default(),
@@ -352,6 +359,7 @@ impl Default for AccessSection {
             max_sessions: limits.max_sessions,
             sessions_per_user: limits.sessions_per_user,
             max_links: limits.max_links,
+            max_link_lifetime: limits.max_link_lifetime,
             min_password: limits.min_password,
             session_lifetime: limits.session_lifetime,
             session_idle: limits.session_idle,

@@ -11,7 +11,7 @@ use crate::engine::{
 };
 use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{FieldError, JobId, ScheduleName, TooComplex};
+use crate::job::{FieldError, JobId, QueueName, ScheduleName, TooComplex};
 
 /// An error response:
 /// `{"type","title","status","detail","code","errors":[{"field","message"}]?}`.
@@ -119,6 +119,12 @@ impl Problem {
     /// The invalid fields of a body.
     pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
         Problem::of_fields(errors.into_iter().map(|error| (error.field.into(), error.message)))
+    }
+
+    /// There is no queue with this name.
+    pub fn no_such_queue(name: &QueueName) -> Self {
+        let detail = format!("no such queue: {name}");
+        Problem::new(StatusCode::NOT_FOUND, "no_such_queue", detail)
     }
 
     /// There is no schedule with this name.

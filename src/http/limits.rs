@@ -106,6 +106,9 @@ pub struct HttpLimits {
     /// of a response, too short for a client that sends half a request head.
     #[serde(deserialize_with = "duration")]
     pub last_bytes: Duration,
+    /// The URL at which people reach the server, if it is configured; from the top of the configuration.
+    #[serde(skip)]
+    pub base_url: Option<String>,
     /// How deep payloads may be nested, and how many values they may have; from `[engine]`.
     #[serde(skip)]
     pub json: JsonLimits,
@@ -217,6 +220,7 @@ impl Default for HttpLimits {
             socket_pong: Duration::from_secs(10),
             retry: Duration::from_secs(2),
             last_bytes: Duration::from_secs(1),
+            base_url: None,
             json: JsonLimits::default(),
             grace: Duration::from_secs(25),
             close: Duration::from_secs(2),

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 pub mod access;
 pub(crate) mod api;
 pub mod error;
+pub mod external;
 mod json;
 pub mod layers;
 pub mod limits;
@@ -81,6 +82,11 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/api/v1/tokens/{id}", delete(api::access::tokens::revoke))
         .route("/api/v1/sessions", get(api::access::sessions::list))
         .route("/api/v1/sessions/{id}", delete(api::access::sessions::end))
+        .route("/api/v1/links", get(api::access::links::list).post(api::access::links::create))
+        .route("/api/v1/links/{id}", delete(api::access::links::revoke))
+        .route("/shared/{link}/ws", get(stream::ws::upgrade))
+        .route("/shared/{link}/events", get(stream::poll::events))
+        .route("/shared/{link}/log", get(stream::job_log::shared_log))
         .route("/metrics", get(api::metrics::metrics))
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))

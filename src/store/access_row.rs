@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::access::{
-    AccessRecord, PasswordHash, SecretHash, Session, SessionOwner, ShareLink, SigningKey, Token,
-    User,
+    AccessRecord, PasswordHash, SecretHash, Session, SessionOwner, ShareLink, SharedPayload,
+    SigningKey, Token, User,
 };
 use crate::job::{
     Actor, Kind, LinkId, LinkSubject, QueueName, Role, SessionId, Time, TokenId, TokenName,
@@ -169,9 +169,18 @@ enum OwnerRow {
 struct LinkRow {
     id: LinkId,
     subject: LinkSubject,
+    #[serde(with = "PayloadRow")]
+    payload: SharedPayload,
     created_at: Time,
     expires_at: Time,
     created_by: Option<Actor>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SharedPayload")]
+enum PayloadRow {
+    Shown,
+    Hidden,
 }
 
 mod phc {

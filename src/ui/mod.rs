@@ -18,10 +18,12 @@ mod job;
 mod jobs;
 mod layout;
 mod login;
+mod oidc_login;
 mod parts;
 mod queue_list;
 mod queues;
 mod schedules;
+mod share;
 mod submit;
 mod system;
 mod workers;
@@ -48,12 +50,18 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/jobs/{id}/retry", post(job::job_actions::retry).get(page_above))
         .route("/jobs/{id}/cancel", post(job::job_actions::cancel).get(page_above))
         .route("/jobs/{id}/delete", post(job::job_actions::delete).get(page_above))
+        .route("/jobs/{id}/share", post(share::links::share_job).get(page_above))
         .route("/queues", get(queue_list::show))
         .route("/queues/{name}", get(queues::show))
         .route("/queues/{name}/pause", post(queues::pause).get(page_above))
         .route("/queues/{name}/resume", post(queues::resume).get(page_above))
         .route("/queues/{name}/concurrency", post(queues::set_concurrency).get(page_above))
         .route("/queues/{name}/rate_limit", post(queues::set_rate_limit).get(page_above))
+        .route("/queues/{name}/share", post(share::links::share_queue).get(page_above))
+        .route("/links", get(share::links::list))
+        .route("/links/{id}", get(share::links::show))
+        .route("/links/{id}/revoke", post(share::links::revoke).get(share::links::to_list))
+        .route("/shared/{link}", get(share::shared::show))
         .route("/failures", get(failures::list))
         .route("/failures/{id}", get(failures::show))
         .route("/failures/{id}/retry", post(failures::retry).get(page_above))
@@ -84,6 +92,8 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/account/revoke", post(access::account::revoke).get(page_above))
         .route("/audit", get(access::audit::show))
         .route("/login", get(login::show).post(login::sign_in))
+        .route("/login/oidc", get(oidc_login::begin))
+        .route("/login/oidc/callback", get(oidc_login::finish))
         .route("/logout", post(login::sign_out).get(page_above))
         .route("/system/resume", post(system::resume).get(page_above))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))

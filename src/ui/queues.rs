@@ -21,6 +21,7 @@ use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::queue_row::QueueRow;
 use super::queue_list::QueueFilter;
+use super::share::ShareForm;
 use super::submit::form_value::cut;
 
 /// The number of a queue's newest jobs that its page shows.
@@ -35,6 +36,8 @@ struct QueuePage {
     max_running: usize,
     newest: Vec<JobCells>,
     invalid: Option<InvalidLimit>,
+    /// The form that creates a share link.
+    share: ShareForm,
     width: f64,
     height: f64,
 }
@@ -173,6 +176,7 @@ async fn render(
         max_running: engine.config().max_running,
         newest: jobs.jobs.iter().map(|job| JobCells::of(job, now)).collect(),
         invalid,
+        share: ShareForm::of(engine),
         width: WIDTH,
         height: HEIGHT,
         layout,

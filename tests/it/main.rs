@@ -20,6 +20,7 @@ mod files;
 mod hostile;
 mod input;
 mod large_reads;
+mod links;
 mod listeners;
 mod logging;
 mod logins;

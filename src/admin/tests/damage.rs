@@ -104,7 +104,7 @@ fn an_export_of_the_first_format_is_imported() {
     let dirs = tempfile::tempdir().unwrap();
     let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v1.jsonl");
     let bytes = std::fs::read(&old).unwrap();
-    let imported = read_in(&mut &*bytes, &place(&dirs, "old"), Source::Export).unwrap();
+    let imported = read_in(&mut &*bytes, &place(&dirs, "old"), LinesFrom::Export).unwrap();
     assert!(!imported.has_checksums);
     assert_eq!((imported.totals.jobs, imported.totals.events), (29, 111));
     let mut out = Vec::new();
@@ -112,7 +112,7 @@ fn an_export_of_the_first_format_is_imported() {
     assert!(String::from_utf8(out).unwrap().contains("29 jobs and 111 events"));
     let newer = exported(&place(&dirs, "old"));
     let lines = newer.iter().map(|line| format!("{line}\n")).collect::<String>();
-    let imported = read_in(&mut lines.as_bytes(), &place(&dirs, "new"), Source::Export).unwrap();
+    let imported = read_in(&mut lines.as_bytes(), &place(&dirs, "new"), LinesFrom::Export).unwrap();
     assert!(imported.has_checksums);
 }
 

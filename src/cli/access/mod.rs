@@ -1,6 +1,7 @@
 //! `cortado user`, `cortado token` and `cortado session`. The commands are the same for a running server and for the data
 //! directory of a stopped one; an [`AccessClient`] does what they ask.
 
+pub mod links;
 pub mod password;
 pub mod server;
 pub mod sessions;

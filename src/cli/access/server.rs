@@ -43,7 +43,11 @@ impl ServerAccess {
     }
 }
 
-async fn received<T: DeserializeOwned>(response: Response) -> Result<T, CliError> {
+/// Reads an answer.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) async fn received<T: DeserializeOwned>(response: Response) -> Result<T, CliError> {
     let body = response.bytes().await.map_err(|error| causes(&error))?;
     serde_json::from_slice(&body)
         .map_err(|error| format!("the response of the server cannot be read: {error}"))

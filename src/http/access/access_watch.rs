@@ -21,6 +21,9 @@ use crate::http::Problem;
 /// The reason why an open response ends, for its reader.
 pub const ENDED: &str = "access was revoked, has expired or has changed; log in again";
 
+/// The same for the reader of a share link.
+pub const LINK_ENDED: &str = "this share link does not exist, has expired or was revoked";
+
 /// How often the clock is looked at, so that expired credentials end what they opened.
 const CLOCK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -63,10 +66,29 @@ impl AccessWatch {
         principal.map_or(Ok(()), |principal| principal.check(rule.need, rule.restricted))
     }
 
+    /// Whether the credential is a share link.
+    pub fn is_of_link(&self) -> bool {
+        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_deref());
+        principal.is_some_and(|principal| principal.link().is_some())
+    }
+
+    /// The reason why the response ends, for its reader.
+    pub fn reason(&self) -> &'static str {
+        if self.is_of_link() { LINK_ENDED } else { ENDED }
+    }
+
     /// The answer to a request that waited while its credentials were revoked.
-    pub fn problem() -> Problem {
+    pub fn problem(&self) -> Problem {
+        if self.is_of_link() {
+            return no_such_link();
+        }
         Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", ENDED)
     }
+}
+
+/// The problem of a share link that opens nothing. It does not say why.
+pub fn no_such_link() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_such_link", LINK_ENDED)
 }
 
 impl Watched {

@@ -1,13 +1,17 @@
 //! Restricted credentials at the endpoints of jobs: what they may submit, which jobs exist for them, and which events
 //! they are sent. Without restrictions, every check succeeds at once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::principal::{Principal, Restrictions, forbidden};
 use crate::access::Scope;
 use crate::engine::Engine;
 use crate::http::Problem;
-use crate::job::{Change, Event, Fact, Job, JobId, JobQuery, Kind, Labels, QueueName, Role};
+use crate::http::view::{EventView, PolledEvent, SharedEventView, shared_event_json};
+use crate::job::{
+    Change, Event, Fact, Filter, Job, JobId, JobQuery, Kind, Labels, LinkSubject, QueueName, Role,
+};
 
 /// What of the jobs and events a reader or a submitter may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -19,43 +23,61 @@ pub enum JobScope {
     AllJobs,
     /// The jobs that a restricted scope names, and the queues of these.
     Only(Arc<Scope>),
+    /// What a share link shows.
+    Shared(LinkSubject),
 }
 
 impl JobScope {
     /// The scope of a request.
     pub fn of(principal: Option<&Principal>) -> JobScope {
-        match principal {
-            None => JobScope::Everything,
-            Some(principal) if principal.scope.is_restricted() => {
-                JobScope::Only(Arc::new(principal.scope.clone()))
-            }
-            Some(principal) if principal.role() == Role::Admin => JobScope::Everything,
-            Some(_) => JobScope::AllJobs,
+        let Some(principal) = principal else { return JobScope::Everything };
+        if let Some(link) = principal.link() {
+            JobScope::Shared(link.subject.clone())
+        } else if principal.scope.is_restricted() {
+            JobScope::Only(Arc::new(principal.scope.clone()))
+        } else if principal.role() == Role::Admin {
+            JobScope::Everything
+        } else {
+            JobScope::AllJobs
         }
     }
 
     /// The restricted scope, if it is one.
-    fn restricted(&self) -> Option<&Scope> {
+    fn restricted(&self) -> Option<Cow<'_, Scope>> {
         match self {
             JobScope::Everything | JobScope::AllJobs => None,
-            JobScope::Only(scope) => Some(scope),
+            JobScope::Only(scope) => Some(Cow::Borrowed(scope)),
+            JobScope::Shared(subject) => Some(Cow::Owned(Scope::shared(subject))),
         }
     }
 
     /// Whether it is restricted to some jobs.
     pub fn is_restricted(&self) -> bool {
-        self.restricted().is_some()
+        match self {
+            JobScope::Everything | JobScope::AllJobs => false,
+            JobScope::Only(_) | JobScope::Shared(_) => true,
+        }
     }
 
     /// Whether a job is in the scope.
     pub fn allows(&self, id: JobId, labels: &Labels) -> bool {
-        self.restricted().is_none_or(|scope| scope.allows_job(&labels.queue, &labels.kind, id))
+        match self {
+            JobScope::Everything | JobScope::AllJobs => true,
+            JobScope::Only(scope) => scope.allows_job(&labels.queue, &labels.kind, id),
+            JobScope::Shared(LinkSubject::Job(job)) => *job == id,
+            JobScope::Shared(LinkSubject::Queue(queue)) => *queue == labels.queue,
+        }
     }
 
     /// Whether jobs of a kind may be in the scope.
     pub fn allows_kind(&self, kind: &Kind) -> bool {
-        let kinds = self.restricted().and_then(|scope| scope.kinds.as_ref());
-        kinds.is_none_or(|kinds| kinds.contains(kind))
+        self.restricted()
+            .is_none_or(|scope| scope.kinds.as_ref().is_none_or(|kinds| kinds.contains(kind)))
+    }
+
+    /// Whether all jobs of a queue are in the scope.
+    pub fn allows_queue(&self, queue: &QueueName) -> bool {
+        self.restricted().is_none_or(|scope| scope_has_queue(&scope, queue))
     }
 
     /// Refuses what shows the server as a whole, such as statistics, to restricted credentials.
@@ -67,7 +89,7 @@ impl JobScope {
             None => Ok(()),
             Some(scope) => Err(forbidden(format!(
                 "this needs credentials without restrictions; these are restricted to {}",
-                Restrictions(scope)
+                Restrictions(&scope)
             ))),
         }
     }
@@ -83,7 +105,7 @@ impl JobScope {
         }
         Err(forbidden(format!(
             "a job of the kind {kind} in the queue {queue} is not allowed; these credentials are restricted to {}",
-            Restrictions(scope)
+            Restrictions(&scope)
         )))
     }
 
@@ -132,28 +154,77 @@ impl JobScope {
 
     /// Whether a reader of the stream is sent an event.
     pub fn shows(&self, event: &Event) -> bool {
-        if matches!(self, JobScope::Everything) {
-            return true;
+        match self {
+            JobScope::Everything => true,
+            JobScope::AllJobs => match &event.fact {
+                Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => true,
+                Fact::Access { .. } => false,
+            },
+            JobScope::Only(scope) => is_in_scope(scope, event),
+            JobScope::Shared(subject) => is_shared(subject, event),
         }
-        match &event.fact {
-            Fact::Job { id, labels, change, .. } => {
-                // A reader must learn that a job has left its queues.
-                let has_left = || match (change, self.restricted()) {
-                    (Change::Moved { from }, Some(scope)) => {
-                        scope.allows_job(from, &labels.kind, *id)
-                    }
-                    _ => false,
-                };
-                self.allows(*id, labels) || has_left()
+    }
+
+    /// What of a filter a reader may use. A filter tells something about the events that it lets pass, and the holder of a
+    /// share link sees only a part of them.
+    #[must_use]
+    pub fn readable(&self, filter: Filter) -> Filter {
+        match self {
+            JobScope::Everything | JobScope::AllJobs | JobScope::Only(_) => filter,
+            JobScope::Shared(_) => Filter { types: filter.types, ..Filter::default() },
+        }
+    }
+
+    /// An event in an answer to a poll.
+    pub fn view<'a>(&self, event: &'a Event) -> PolledEvent<'a> {
+        match self {
+            JobScope::Everything | JobScope::AllJobs | JobScope::Only(_) => {
+                PolledEvent::Whole(EventView::of(event))
             }
-            Fact::Queue { queue, .. } => self.restricted().is_none_or(|scope| {
-                let queues = scope.queues.as_ref();
-                scope.kinds.is_none()
-                    && scope.jobs.is_none()
-                    && queues.is_some_and(|queues| queues.contains(queue))
-            }),
-            Fact::Schedule { .. } => !self.is_restricted(),
-            Fact::Access { .. } => false,
+            JobScope::Shared(_) => PolledEvent::Shared(SharedEventView::of(event)),
         }
+    }
+
+    /// An event as this reader sees it, if that differs from how all others see it.
+    pub fn own_json(&self, event: &Event) -> Option<String> {
+        match self {
+            JobScope::Everything | JobScope::AllJobs | JobScope::Only(_) => None,
+            JobScope::Shared(_) => Some(shared_event_json(event)),
+        }
+    }
+}
+
+/// Whether a restricted scope has all jobs of a queue.
+fn scope_has_queue(scope: &Scope, queue: &QueueName) -> bool {
+    let queues = scope.queues.as_ref();
+    scope.kinds.is_none()
+        && scope.jobs.is_none()
+        && queues.is_some_and(|queues| queues.contains(queue))
+}
+
+fn is_in_scope(scope: &Scope, event: &Event) -> bool {
+    match &event.fact {
+        Fact::Job { id, labels, change, .. } => {
+            // A reader must learn that a job has left its queues.
+            let has_left = || matches!(change, Change::Moved { from } if scope.allows_job(from, &labels.kind, *id));
+            scope.allows_job(&labels.queue, &labels.kind, *id) || has_left()
+        }
+        Fact::Queue { queue, .. } => scope_has_queue(scope, queue),
+        Fact::Schedule { .. } | Fact::Access { .. } => false,
+    }
+}
+
+/// Whether the holder of a share link is sent an event. That of a queue does not show the output of its jobs.
+fn is_shared(subject: &LinkSubject, event: &Event) -> bool {
+    match (subject, &event.fact) {
+        (LinkSubject::Job(job), Fact::Job { id, .. }) => job == id,
+        (LinkSubject::Queue(queue), Fact::Job { labels, change, .. }) => {
+            let is_output = matches!(change, Change::Logged(_) | Change::Progressed(_));
+            let has_left = matches!(change, Change::Moved { from } if from == queue);
+            !is_output && (*queue == labels.queue || has_left)
+        }
+        (LinkSubject::Queue(shared), Fact::Queue { queue, .. }) => shared == queue,
+        (LinkSubject::Job(_), Fact::Queue { .. })
+        | (_, Fact::Schedule { .. } | Fact::Access { .. }) => false,
     }
 }

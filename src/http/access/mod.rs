@@ -13,9 +13,11 @@ pub mod password_cache;
 pub mod password_checks;
 pub mod principal;
 pub mod problems;
+pub mod proxy_users;
 pub mod routes;
 pub mod session_cookie;
 pub mod sessions;
+pub mod share_links;
 
 pub use authenticator::Authenticator;
 pub use caller::{Acting, Caller};

@@ -13,6 +13,8 @@ pub enum Need {
     AnyRole,
     /// A role that allows this one.
     Role(Role),
+    /// A share link, which is in the path; no other credentials count.
+    ShareLink,
 }
 
 /// Whether credentials may use something that are restricted to some queues, kinds or jobs.
@@ -30,6 +32,7 @@ impl fmt::Display for Need {
             Need::Everybody => f.pad("everybody"),
             Need::AnyRole => f.pad("any role"),
             Need::Role(role) => f.pad(role.as_str()),
+            Need::ShareLink => f.pad("share link"),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Who makes a request: the actor that its changes are attributed to, what it may do, and the credential it came with.
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 
 use super::need::{Need, Restricted};
-use crate::access::{Scope, SecretHash};
+use crate::access::{Scope, SecretHash, ShareLink};
 use crate::http::Problem;
+use crate::http::external::ExternalPerson;
 use crate::job::{Actor, Role, SessionId, TokenId, UserName};
 
 /// The one who makes a request. It is in the extensions of every request with valid credentials; a request without
@@ -35,8 +37,12 @@ pub enum Credential {
         /// The fingerprint of the password.
         fingerprint: SecretHash,
     },
+    /// The header of a reverse proxy that names this person.
+    Proxy(ExternalPerson),
     /// The token of the configuration or of the environment.
     Environment,
+    /// The address of a share link.
+    Link(Arc<ShareLink>),
 }
 
 impl Credential {
@@ -46,7 +52,9 @@ impl Credential {
             Credential::Session(_) => "session",
             Credential::Token(_) => "token",
             Credential::Password { .. } => "password",
+            Credential::Proxy(_) => "proxy",
             Credential::Environment => "environment",
+            Credential::Link(_) => "link",
         }
     }
 }
@@ -57,6 +65,18 @@ impl Principal {
         self.scope.role
     }
 
+    /// The share link, if it is one.
+    pub fn link(&self) -> Option<&Arc<ShareLink>> {
+        match &self.credential {
+            Credential::Link(link) => Some(link),
+            Credential::Session(_)
+            | Credential::Token(_)
+            | Credential::Password { .. }
+            | Credential::Proxy(_)
+            | Credential::Environment => None,
+        }
+    }
+
     /// Checks what a route or a message needs.
     ///
     /// # Errors
@@ -64,6 +84,8 @@ impl Principal {
     pub fn check(&self, need: Need, restricted: Restricted) -> Result<(), Problem> {
         match need {
             Need::Everybody | Need::AnyRole => {}
+            Need::ShareLink if self.link().is_some() => {}
+            Need::ShareLink => return Err(forbidden("this needs a share link")),
             Need::Role(needed) if self.role().allows(needed) => {}
             Need::Role(needed) => {
                 return Err(forbidden(format!(

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use axum::http::Method;
 
-use super::need::Need::{AnyRole, Everybody, Role as Needs};
+use super::need::Need::{AnyRole, Everybody, Role as Needs, ShareLink};
 use super::need::Restricted::{Allowed, Refused};
 use super::need::{Need, Restricted};
 use crate::job::Role::{Admin, Operator, Submitter, Viewer};
@@ -96,10 +96,20 @@ pub const ROUTES: &[RouteRule] = &[
     rule("DELETE", "/api/v1/tokens/{id}", Needs(Admin), Refused),
     rule("GET", "/api/v1/sessions", AnyRole, Refused),
     rule("DELETE", "/api/v1/sessions/{id}", AnyRole, Refused),
+    rule("GET", "/api/v1/links", Needs(Operator), Allowed),
+    rule("POST", "/api/v1/links", Needs(Operator), Allowed),
+    rule("DELETE", "/api/v1/links/{id}", Needs(Operator), Allowed),
+    // What a share link shows: a page, and the events and the log behind it.
+    rule("GET", "/shared/{link}", ShareLink, Allowed),
+    rule("GET", "/shared/{link}/ws", ShareLink, Allowed),
+    rule("GET", "/shared/{link}/events", ShareLink, Allowed),
+    rule("GET", "/shared/{link}/log", ShareLink, Allowed),
     // Pages, which show more than what restricted credentials are for. The address of a form leads to the page above it
     // when it is opened.
     rule("GET", "/login", Everybody, Allowed),
     rule("POST", "/login", Everybody, Allowed),
+    rule("GET", "/login/oidc", Everybody, Allowed),
+    rule("GET", "/login/oidc/callback", Everybody, Allowed),
     rule("GET", "/logout", Everybody, Allowed),
     rule("POST", "/logout", Everybody, Allowed),
     rule("GET", "/static/{hash}/{file}", Everybody, Allowed),
@@ -122,6 +132,8 @@ pub const ROUTES: &[RouteRule] = &[
     rule("POST", "/jobs/{id}/cancel", Needs(Operator), Refused),
     rule("GET", "/jobs/{id}/delete", Needs(Viewer), Refused),
     rule("POST", "/jobs/{id}/delete", Needs(Operator), Refused),
+    rule("GET", "/jobs/{id}/share", Needs(Viewer), Refused),
+    rule("POST", "/jobs/{id}/share", Needs(Operator), Refused),
     rule("GET", "/queues", Needs(Viewer), Refused),
     rule("GET", "/queues/{name}", Needs(Viewer), Refused),
     rule("GET", "/queues/{name}/pause", Needs(Viewer), Refused),
@@ -132,6 +144,8 @@ pub const ROUTES: &[RouteRule] = &[
     rule("POST", "/queues/{name}/concurrency", Needs(Operator), Refused),
     rule("GET", "/queues/{name}/rate_limit", Needs(Viewer), Refused),
     rule("POST", "/queues/{name}/rate_limit", Needs(Operator), Refused),
+    rule("GET", "/queues/{name}/share", Needs(Viewer), Refused),
+    rule("POST", "/queues/{name}/share", Needs(Operator), Refused),
     rule("GET", "/failures", Needs(Viewer), Refused),
     rule("GET", "/failures/{id}", Needs(Viewer), Refused),
     rule("GET", "/failures/{id}/retry", Needs(Viewer), Refused),
@@ -184,6 +198,10 @@ pub const ROUTES: &[RouteRule] = &[
     rule("POST", "/account/revoke", AnyRole, Refused),
     rule("GET", "/audit", Needs(Admin), Refused),
     rule("GET", "/workers", Needs(Viewer), Refused),
+    rule("GET", "/links", Needs(Operator), Refused),
+    rule("GET", "/links/{id}", Needs(Operator), Refused),
+    rule("GET", "/links/{id}/revoke", Needs(Operator), Refused),
+    rule("POST", "/links/{id}/revoke", Needs(Operator), Refused),
     rule("GET", "/system", Needs(Operator), Refused),
     rule("GET", "/system/resume", Needs(Operator), Refused),
     rule("POST", "/system/resume", Needs(Operator), Refused),

@@ -56,7 +56,7 @@ pub async fn until_final(api: &Api, id: JobId, wait: JobWait) -> Result<(Job, Cu
         tokio::select! {
             waited = api.engine.wait_final(id, wait) => drop(waited?), // read again, with the cursor
             () = draining.cancelled() => {}
-            () = watch.ended() => return Err(AccessWatch::problem()),
+            () = watch.ended() => return Err(watch.problem()),
         }
     }
     let (job, cursor) = api.engine.job(id).await?;

@@ -15,12 +15,13 @@ use axum::middleware::{self, Next};
 use crate::http::server::connection_scheme::ConnectionScheme;
 
 /// The first segments of the server's own paths. A base path that begins with one of them would be ambiguous.
-pub const OWN: [&str; 15] = [
+pub const OWN: [&str; 17] = [
     "api",
     "failures",
     "favicon.ico",
     "healthz",
     "jobs",
+    "links",
     "login",
     "logout",
     "metrics",
@@ -28,6 +29,7 @@ pub const OWN: [&str; 15] = [
     "queues",
     "readyz",
     "schedules",
+    "shared",
     "static",
     "system",
     "workers",

@@ -13,6 +13,7 @@ use tracing::Level;
 
 pub use super::access_line::AccessFormat;
 use super::access_line::{AccessLine, RequestLine, TARGET};
+use super::logged_path::without_signature;
 use super::request_id::X_REQUEST_ID;
 
 /// The level at which requests are logged.
@@ -166,7 +167,7 @@ impl Drop for AccessEntry {
         let line = AccessLine {
             request: Some(RequestLine {
                 method: &self.method,
-                path: self.uri.path(),
+                path: &without_signature(self.uri.path()),
                 version: self.version,
                 duration: self.began.elapsed(),
             }),

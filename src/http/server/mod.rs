@@ -17,6 +17,7 @@ pub mod inherited;
 pub mod lingering_close;
 pub mod listen_address;
 pub mod listener;
+pub mod logged_path;
 mod opening;
 pub mod problem_responses;
 pub mod request_id;

@@ -33,8 +33,10 @@ pub async fn open(
         shutdown.draining.cancelled().await;
         tokio::time::sleep(last_bytes).await;
     };
+    // Boxed, so that connections without TLS do not reserve memory for it.
+    let handshake = Box::pin(tls.accept(stream, client, limits));
     let handshake = tokio::select! {
-        handshake = tls.accept(stream, client, limits) => handshake,
+        handshake = handshake => handshake,
         () = stopped => return None,
     };
     match handshake {

@@ -17,13 +17,13 @@ use super::poll::accepts;
 use super::reader::StreamReader;
 use super::streaming_body::streaming_response;
 use crate::engine::{Batch, Engine, Transport};
-use crate::http::access::access_watch::AccessWatch;
+use crate::http::access::access_watch::{AccessWatch, no_such_link};
 use crate::http::access::job_scope::JobScope;
 use crate::http::api::extract::PathId;
 use crate::http::api::query::{LogQuery, log_query};
 use crate::http::view::{LogView, NumberedLineView, to_json};
 use crate::http::{Api, Problem, json};
-use crate::job::{Change, Fact, Job, JobId, LogLine};
+use crate::job::{Change, Fact, Job, JobId, LinkSubject, LogLine};
 
 /// Returns the log of one job, beginning with the line after `after`.
 pub async fn log(
@@ -33,14 +33,45 @@ pub async fn log(
     headers: HeaderMap,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
-    let LogQuery { after, follow, download } = log_query(text.as_deref())?;
+    answer(api, reader, id, &headers, text.as_deref()).await
+}
+
+/// `GET /shared/{link}/log`: the same for the job of a share link. That of a queue has no log.
+///
+/// # Errors
+/// As for the log of a job.
+pub async fn shared_log(
+    State(api): State<Api>,
+    reader: StreamReader,
+    headers: HeaderMap,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Problem> {
+    match reader.scope {
+        JobScope::Shared(LinkSubject::Job(id)) => {
+            answer(api, reader, id, &headers, text.as_deref()).await
+        }
+        JobScope::Shared(LinkSubject::Queue(_))
+        | JobScope::Everything
+        | JobScope::AllJobs
+        | JobScope::Only(_) => Err(no_such_link()),
+    }
+}
+
+async fn answer(
+    api: Api,
+    reader: StreamReader,
+    id: JobId,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<Response, Problem> {
+    let LogQuery { after, follow, download } = log_query(query)?;
     let (job, cursor) = api.engine.job(id).await?;
     let StreamReader { peer, scope, watch } = reader;
     let job = job.filter(|job| scope.allows(id, &job.labels));
     let job = job.ok_or_else(|| Problem::no_such_job(&id.to_string()))?;
-    let format = if accepts(&headers, "application/x-ndjson") {
+    let format = if accepts(headers, "application/x-ndjson") {
         JobLogFormat::Objects
-    } else if follow || download || accepts(&headers, "text/plain") {
+    } else if follow || download || accepts(headers, "text/plain") {
         JobLogFormat::Text
     } else {
         return Ok(json(&LogView::of(&job, after, cursor)));

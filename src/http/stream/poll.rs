@@ -14,12 +14,11 @@ use super::reader::StreamReader;
 use super::sse;
 use super::start::start_after;
 use crate::engine::{Batch, Transport};
-use crate::http::access::access_watch::AccessWatch;
 use crate::http::access::job_scope::JobScope;
 use crate::http::api::query;
 use crate::http::api::query::StreamQuery;
 use crate::http::layers::header_list;
-use crate::http::view::{Displayed, EventView, StatsMessage, stats_message_view};
+use crate::http::view::{Displayed, PolledEvent, StatsMessage, stats_message_view};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, Filter};
 
@@ -30,7 +29,7 @@ const MAX_SHORT_READS: usize = 4;
 
 #[derive(Serialize)]
 struct EventsView<'a> {
-    events: Vec<EventView<'a>>,
+    events: Vec<PolledEvent<'a>>,
     /// The `after` of the next poll.
     cursor: Displayed<Cursor>,
     /// Present when the log does not reach back to `after`: the events in between cannot be read any more.
@@ -76,6 +75,7 @@ pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 async fn poll(api: &Api, reader: StreamReader, query: StreamQuery) -> Result<Response, Problem> {
     let StreamReader { peer, scope, mut watch } = reader;
     let StreamQuery { after, filter, limit, wait, stats } = query;
+    let filter = scope.readable(filter);
     let limit = limit.unwrap_or(100);
     let wait = wait.unwrap_or_default().min(api.limits.max_wait);
     let deadline = Instant::now() + wait;
@@ -98,7 +98,7 @@ async fn poll(api: &Api, reader: StreamReader, query: StreamQuery) -> Result<Res
         let _permit = api.admit(peer, Transport::Poll)?; // a waiting poll counts as a subscriber
         tokio::select! {
             waited = page.wait(&mut feed, deadline, draining) => waited?,
-            () = watch.ended() => return Err(AccessWatch::problem()),
+            () = watch.ended() => return Err(watch.problem()),
         }
     }
     // Read after the events, so that their cursor is never ahead of that of the statistics.
@@ -208,7 +208,7 @@ impl PollAnswer {
     fn view(&self) -> EventsView<'_> {
         let events = self.found.iter().filter_map(|(batch, at)| batch.events.get(*at));
         EventsView {
-            events: events.map(EventView::of).collect(),
+            events: events.map(|event| self.scope.view(event)).collect(),
             cursor: Displayed(self.cursor),
             gap: self.gap.map(|(from, to)| GapView { from: Displayed(from), to: Displayed(to) }),
             stats: None,

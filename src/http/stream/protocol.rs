@@ -262,7 +262,12 @@ impl Subscriptions {
 
     /// Restricts them to the events that a client may see.
     #[must_use]
-    pub fn within(self, scope: JobScope) -> Self {
+    pub fn within(mut self, scope: JobScope) -> Self {
+        for one in &mut self.named {
+            if let Topic::Events(filter) = &mut one.topic {
+                *filter = scope.readable(std::mem::take(filter));
+            }
+        }
         Subscriptions { scope, ..self }
     }
 
@@ -287,7 +292,9 @@ impl Subscriptions {
             (true, Some(_)) => {
                 return refuse("filter", "a subscription to stats cannot have a filter".to_owned());
             }
-            (false, filter) => Topic::Events(filter.clone().unwrap_or_default()),
+            (false, filter) => {
+                Topic::Events(self.scope.readable(filter.clone().unwrap_or_default()))
+            }
         };
         let known = self.named.iter().any(|known| known.id == *id);
         if !known && self.named.len() >= self.max {
@@ -355,9 +362,13 @@ impl EventsMessage {
             if !is_wanted || !subscriptions.scope.shows(event) {
                 continue;
             }
+            let own = subscriptions.scope.own_json(event);
             // Encoded only when it is needed: a batch of which no event passes is never encoded.
-            let texts = *encoded.get_or_insert_with(|| batch.encoded(view::event_json));
-            let Some(text) = texts.get(at) else { continue };
+            let mut shared = || {
+                let texts = *encoded.get_or_insert_with(|| batch.encoded(view::event_json));
+                texts.get(at).map(|text| &**text)
+            };
+            let Some(text) = own.as_deref().or_else(&mut shared) else { continue };
             self.text.push_str(if self.text.is_empty() { Self::HEAD } else { "," });
             match text.strip_suffix('}') {
                 Some(open) if named => {

@@ -18,7 +18,7 @@ use super::protocol::{ServerInfo, ServerMessage};
 use super::reader::StreamReader;
 use super::streaming_body::streaming_response;
 use crate::engine::{Batch, Engine, LiveStats, StoreError, Transport};
-use crate::http::access::access_watch::{self, AccessWatch};
+use crate::http::access::access_watch::AccessWatch;
 use crate::http::access::job_scope::JobScope;
 use crate::http::api::query::StreamQuery;
 use crate::http::view;
@@ -34,7 +34,7 @@ pub fn stream(api: &Api, reader: StreamReader, query: StreamQuery) -> Result<Res
     let limits = api.limits.clone();
     let stream = EventStream {
         feed: api.feed(query.after),
-        filter: query.filter,
+        filter: scope.readable(query.filter),
         scope,
         watch,
         stats: query.stats.then(|| api.engine.live_stats()),
@@ -108,7 +108,10 @@ impl EventStream {
                     self.state = StreamState::Draining;
                     return Some(self.named(&ServerMessage::Draining { grace_ms: self.limits.grace_ms() }));
                 }
-                () = self.watch.ended() => return Some(self.bye(access_watch::ENDED)),
+                () = self.watch.ended() => {
+                    let why = self.watch.reason();
+                    return Some(self.bye(why));
+                }
                 () = sleep_until(self.mark_at) => {
                     let cursor = Displayed(self.feed.cursor());
                     return Some(self.named(&ServerMessage::Mark { cursor }));
@@ -194,7 +197,9 @@ impl EventStream {
             if event.seq <= after || !self.filter.matches(event) || !self.scope.shows(event) {
                 continue;
             }
-            let Some(data) = batch.encoded(view::event_json).get(at) else { continue };
+            let own = self.scope.own_json(event);
+            let shared = || batch.encoded(view::event_json).get(at).map(|text| &**text);
+            let Some(data) = own.as_deref().or_else(shared) else { continue };
             let id = Cursor { epoch, seq: event.seq };
             // Writing to a String cannot fail.
             let _ = write!(text, "id: {id}\ndata: {data}\n\n");

@@ -5,6 +5,7 @@ mod encode;
 mod event;
 mod job;
 mod series;
+mod shared_event;
 mod stats;
 mod template;
 
@@ -13,6 +14,7 @@ pub use encode::{Displayed, to_json};
 pub use event::{EventView, event_json};
 pub use job::{JobRow, JobView, LogView, NumberedLineView, RetryView, StatusView};
 pub(crate) use series::PointView;
+pub use shared_event::{PolledEvent, SharedEventView, shared_event_json};
 pub(crate) use stats::{
     QueueStatsView, StatsMessage, StatsView, queue_views, stats_message, stats_message_view,
     stats_view,

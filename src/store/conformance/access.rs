@@ -6,7 +6,7 @@ use super::{Harness, Outage, Rig, draft, secs};
 use crate::access::tests::{add_user, new_session, new_token, password, user};
 use crate::access::{
     AccessApplied, AccessCommand, AccessLimits, AccessRecord, AccessRefusal, AccessTable, NewLink,
-    Role, SessionOwner, parse_token,
+    Role, SessionOwner, SharedPayload, parse_token,
 };
 use crate::job::{Actor, JobId, Kind, LinkId, LinkSubject, QueueName, TokenId};
 use crate::store::{AccessError, MemoryStore, StoreLimits};
@@ -44,7 +44,10 @@ impl<H: Harness> Rig<H> {
         for subject in
             [LinkSubject::Job(JobId::from_u128(7)), LinkSubject::Queue(QueueName::default())]
         {
-            let link = NewLink::generate(subject, self.now().after(secs(600))).unwrap();
+            let mut link = NewLink::generate(subject, self.now().after(secs(600))).unwrap();
+            if link_id.is_some() {
+                link.payload = SharedPayload::Hidden;
+            }
             link_id = Some(link.id.clone());
             self.access(AccessCommand::AddLink(link)).await.unwrap();
         }

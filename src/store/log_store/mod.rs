@@ -27,7 +27,7 @@ use super::reused_key::index_in;
 use super::search::Budget;
 use super::{
     AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KeyOwner, Lease, LeaseRef, Note, Page, Piece, ReusedKey, ScheduleCommand,
+    JobControlError, KeyOwner, Lease, LeaseRef, Note, Page, ReusedKey, ScheduleCommand,
     ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
     StoreLimits, Ticked,
 };
@@ -45,30 +45,13 @@ use commit::shared::Shared;
 use commit::verbs::ClaimedJob;
 use read::pool::{ReadClass, ReadPool};
 pub use snapshot::builder::LogBuilder;
-use snapshot::reader::{LiveSnapshot, SnapshotReader, SnapshotState};
+pub use snapshot::reader::read_all_pieces;
+use snapshot::reader::{LiveSnapshot, SnapshotState};
 
 /// How many commands can be queued for the committer before callers have to wait.
 const MAX_QUEUED_COMMANDS: usize = 16_384;
 /// How often a read is repeated when the job moved while it was read.
 const MAX_READ_ATTEMPTS: usize = 8;
-
-/// Reads everything in a log that no server uses, piece by piece, and changes nothing.
-///
-/// # Errors
-/// When something cannot be read, or when `take` fails.
-pub fn read_all_pieces<E: From<StoreError>>(
-    log: Box<dyn Log>,
-    mut take: impl FnMut(Piece) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut walk = SnapshotReader::offline(log)?;
-    loop {
-        let pieces = walk.next()?;
-        if pieces.is_empty() {
-            return Ok(());
-        }
-        pieces.into_iter().try_for_each(&mut take)?;
-    }
-}
 
 /// The handle of an open store.
 pub struct LogStore {

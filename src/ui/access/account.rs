@@ -99,7 +99,11 @@ pub async fn revoke(
 fn current(principal: &Principal) -> Option<&SessionId> {
     match &principal.credential {
         Credential::Session(id) => Some(id),
-        Credential::Token(_) | Credential::Password { .. } | Credential::Environment => None,
+        Credential::Token(_)
+        | Credential::Password { .. }
+        | Credential::Proxy(_)
+        | Credential::Environment
+        | Credential::Link(_) => None,
     }
 }
 

@@ -108,6 +108,7 @@ async fn back_to_job(
                 notice: Some(Notice { text, tone: Tone::Error }),
                 escapes: Escapes::Decoded,
                 status: StatusCode::CONFLICT,
+                shared: None,
             };
             render(engine, visit, id, shown, headers).await
         }

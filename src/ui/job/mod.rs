@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
+use crate::access::SharedPayload;
 use crate::engine::{Engine, run_blocking};
 use crate::job::secret::without_secrets;
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
@@ -25,6 +26,7 @@ use super::parts::job_row::excerpt;
 use super::parts::json_text::{self, ShownText, shown};
 use super::parts::time_format::{TimeText, length};
 use super::parts::visible_text::{Escapes, Syntax, VisibleText, visible};
+use super::share::{ShareForm, SharedView, remove_names};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
 use job_history::{Attempt, NewestFew, TimelineEntry};
 use lifetime_bar::LifetimeBar;
@@ -61,6 +63,10 @@ struct JobPage {
     result: Option<ShownText>,
     curl: Vec<json_text::TextLine>,
     escapes: Escapes,
+    /// How a share link shows the job; `None` for those who can open other pages, too.
+    shared: Option<SharedView>,
+    /// The form that creates a share link.
+    share: ShareForm,
 }
 
 /// A message above the page about the last action.
@@ -161,7 +167,7 @@ pub async fn show(
             .into(),
         tone: Tone::Info,
     });
-    let shown = ShownAs { notice, escapes, status: StatusCode::OK };
+    let shown = ShownAs { notice, escapes, status: StatusCode::OK, shared: None };
     render(&engine, &visit, parse_id(&id)?, shown, &headers).await
 }
 
@@ -178,6 +184,8 @@ pub struct ShownAs {
     pub escapes: Escapes,
     /// The status of the response.
     pub status: StatusCode,
+    /// The share link that shows it, if it is one.
+    pub shared: Option<SharedView>,
 }
 
 /// Renders the page of a job.
@@ -185,15 +193,21 @@ pub async fn render(
     engine: &Engine,
     visit: &Visit,
     id: JobId,
-    ShownAs { notice, escapes, status }: ShownAs,
+    ShownAs { notice, escapes, status, shared }: ShownAs,
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     let (job, cursor) = engine.job(id).await?;
-    let job = job.ok_or_else(|| UiError::not_found("Job not found"))?;
+    let mut job = job.ok_or_else(|| UiError::not_found("Job not found"))?;
+    if shared.is_some() {
+        remove_names(&mut job);
+    }
     let why = engine.wait_reason(&job).await?;
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
-    let layout = Layout::live(visit, title, Section::Job, cursor, now);
+    let layout = match &shared {
+        Some(_) => Layout::shared(visit, title, Section::SharedJob, cursor, now),
+        None => Layout::live(visit, title, Section::Job, cursor, now),
+    };
     let (status_line, status_when) = job_history::status_line(&job, why.as_ref(), now);
     let lifetime_bar = LifetimeBar::of(&job, now);
     let is_notified = engine.is_asked_to_end(id);
@@ -211,7 +225,11 @@ pub async fn render(
         bar_start: TimeText::new(lifetime_bar.from, now),
         lifetime_bar,
         ended: job.finished_at().map(|at| TimeText::new(at, now)),
-        facts: facts(&job, engine, now),
+        facts: if shared.is_some() {
+            shared_facts(facts(&job, engine, now))
+        } else {
+            facts(&job, engine, now)
+        },
         allowed: AllowedActions::of(&job),
         wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
         parts: parts(&job),
@@ -226,6 +244,8 @@ pub async fn render(
             &SubmitForm::of_job(&job).curl(&SubmitEndpoint::of(headers, visit), None),
         ),
         escapes,
+        shared,
+        share: ShareForm::of(engine),
         layout,
     });
     Ok(page(status, &view))
@@ -286,10 +306,27 @@ impl JobPage {
 
     /// The address of the page with texts in the other form: decoded, or raw.
     fn switch_escapes(&self) -> String {
+        let page = match &self.shared {
+            Some(link) => link.path.clone(),
+            None => format!("jobs/{}", self.id),
+        };
         match self.escapes {
-            Escapes::Decoded => format!("jobs/{}?raw=1", self.id),
-            Escapes::Raw => format!("jobs/{}", self.id),
+            Escapes::Decoded => format!("{page}?raw=1"),
+            Escapes::Raw => page,
         }
+    }
+
+    /// The address of the log as a file.
+    fn log_file(&self) -> String {
+        match &self.shared {
+            Some(link) => format!("{}/log?download", link.path),
+            None => format!("api/v1/jobs/{}/log?download", self.id),
+        }
+    }
+
+    /// Whether the payload is hidden from the reader.
+    fn hides_payload(&self) -> bool {
+        self.shared.as_ref().is_some_and(|link| link.payload == SharedPayload::Hidden)
     }
 
     fn is_raw(&self) -> bool {
@@ -354,4 +391,9 @@ fn facts(job: &Job, engine: &Engine, now: Time) -> Vec<JobDetail> {
             key.map_or("no key".into(), |key| format!("key {}", visible(key.as_str()))),
         ),
     ]
+}
+
+/// The details that the holder of a share link sees.
+fn shared_facts(facts: Vec<JobDetail>) -> Vec<JobDetail> {
+    facts.into_iter().filter(|fact| fact.name != "Idempotency").collect()
 }

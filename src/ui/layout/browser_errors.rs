@@ -6,9 +6,11 @@ use axum::response::Response;
 
 use crate::http::Problem;
 use crate::http::access::Principal;
+use crate::http::access::share_links::SHARED;
+use crate::http::external::oidc::ProviderLabel;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;
-use crate::ui::login;
+use crate::ui::login::{self, LoginChoices};
 
 use super::error::{UiError, sentence};
 use super::viewer::Viewer;
@@ -28,11 +30,13 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
     }
     let problem = response.extensions_mut().remove::<Problem>();
     let page = if status == StatusCode::UNAUTHORIZED {
-        login::required(address)
+        let provider = response.extensions_mut().remove::<ProviderLabel>();
+        login::required(address, LoginChoices { provider })
     } else {
         let error = explain(status, problem.as_ref().map(Problem::detail));
         let error = match problem.as_ref().map(Problem::code) {
             Some("too_many_failed_logins") => slowed_down(error),
+            Some("no_such_link") if is_shared(address) => ended(),
             Some("forbidden") => not_allowed(error),
             Some(_) | None => error,
         };
@@ -61,6 +65,21 @@ pub fn replace(response: Response, page: Response) -> Response {
         }
     }
     Response::from_parts(head, body)
+}
+
+/// Whether a request is for what a share link opens.
+fn is_shared(address: &Address) -> bool {
+    format!("/{}", address.relative()).starts_with(SHARED)
+}
+
+/// The page of a share link that opens nothing. It is the same for links that have expired, were revoked or never existed.
+fn ended() -> UiError {
+    UiError {
+        status: StatusCode::NOT_FOUND,
+        title: "This link has ended".into(),
+        message: "It has expired or was revoked, or its address is incomplete.".into(),
+        advice: "Ask the person who sent it to you for a new link.",
+    }
 }
 
 /// The page of a browser that sends wrong passwords or tokens by itself.

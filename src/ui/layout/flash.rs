@@ -66,6 +66,10 @@ pub enum Done {
     SessionRevoked,
     /// Several sessions of one person were revoked.
     SessionsRevoked,
+    /// A share link was created.
+    LinkAdded,
+    /// A share link was revoked.
+    LinkRevoked,
 }
 
 /// A message about an action.
@@ -77,7 +81,7 @@ pub struct Flash {
 }
 
 impl Done {
-    const ALL: [Done; 24] = [
+    const ALL: [Done; 26] = [
         Done::JobRetried,
         Done::JobMadeDue,
         Done::JobCancelled,
@@ -102,6 +106,8 @@ impl Done {
         Done::TokenRevoked,
         Done::SessionRevoked,
         Done::SessionsRevoked,
+        Done::LinkAdded,
+        Done::LinkRevoked,
     ];
 
     /// The name of the action in the cookie.
@@ -131,6 +137,8 @@ impl Done {
             Done::TokenRevoked => "token-revoked",
             Done::SessionRevoked => "session-revoked",
             Done::SessionsRevoked => "sessions-revoked",
+            Done::LinkAdded => "link-added",
+            Done::LinkRevoked => "link-revoked",
         }
     }
 
@@ -165,6 +173,8 @@ impl Done {
             Done::TokenRevoked => format!("Token {name} was revoked."),
             Done::SessionRevoked => format!("Session {name} was revoked."),
             Done::SessionsRevoked => format!("Sessions of {name} were revoked."),
+            Done::LinkAdded => "The link was created. Copy its address below.".into(),
+            Done::LinkRevoked => format!("The link to {name} was revoked."),
         }
     }
 }

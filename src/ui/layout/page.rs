@@ -5,6 +5,7 @@ use askama::Template;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::http::access::share_links::SHARED;
 use crate::http::layers::base_path::Address;
 use crate::job::{Cursor, Time};
 
@@ -82,6 +83,14 @@ pub enum Section {
     Audit,
     /// The login page, which has no navigation, because no other page can be opened yet.
     Login,
+    /// The list of share links, or one of them.
+    Links,
+    /// A job that a share link shows, without navigation, because the link opens nothing else.
+    SharedJob,
+    /// A queue that a share link shows.
+    SharedQueue,
+    /// An error of a share link.
+    SharedError,
     /// No part of the navigation, as for an error page.
     None,
 }
@@ -108,7 +117,10 @@ impl Section {
             Section::Account => "account",
             Section::Audit => "audit",
             Section::Login => "login",
-            Section::None => "none",
+            Section::Links => "links",
+            Section::SharedJob => "job",
+            Section::SharedQueue => "shared-queue",
+            Section::SharedError | Section::None => "none",
         }
     }
 }
@@ -130,11 +142,23 @@ impl Layout {
         Layout { section, now: Some(now), ..Layout::error(visit, title).with_notices(visit) }
     }
 
+    /// The layout of what a share link shows, which has no message about an action of somebody else.
+    pub fn shared(
+        visit: &Visit,
+        title: impl Into<String>,
+        section: Section,
+        cursor: Cursor,
+        now: Time,
+    ) -> Self {
+        Layout { section, cursor: Some(cursor), now: Some(now), ..Layout::error(visit, title) }
+    }
+
     /// The layout of an error page, which neither follows events nor shows times.
     pub fn error(address: &Address, title: impl Into<String>) -> Self {
+        let is_shared = format!("/{}", address.relative()).starts_with(SHARED);
         Layout {
             title: title.into(),
-            section: Section::None,
+            section: if is_shared { Section::SharedError } else { Section::None },
             cursor: None,
             base: address.url(""),
             here: address.here(),
@@ -151,6 +175,16 @@ impl Layout {
     pub fn with_notices(self, visit: &Visit) -> Self {
         let flash = visit.flash().map(Flash::message);
         Layout { flash, is_paused: visit.is_paused(), viewer: visit.viewer().clone(), ..self }
+    }
+
+    /// Whether the page has no navigation, because its reader cannot open other pages.
+    pub fn is_alone(&self) -> bool {
+        self.is(Section::Login) || self.is_shared()
+    }
+
+    /// Whether the page is for the holder of a share link.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.section, Section::SharedJob | Section::SharedQueue | Section::SharedError)
     }
 
     /// Whether a navigation entry is the current one.

@@ -26,6 +26,7 @@ mod offered;
 mod one_job;
 mod roles;
 mod schedules;
+mod shared;
 mod submit;
 mod users_and_tokens;
 mod whole;

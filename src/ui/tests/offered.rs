@@ -66,6 +66,7 @@ fn is_allowed(role: Role, need: Need) -> bool {
     match need {
         Need::Everybody | Need::AnyRole => true,
         Need::Role(needed) => role.allows(needed),
+        Need::ShareLink => false,
     }
 }
 

@@ -74,6 +74,8 @@ fn the_table_says_what_the_roles_mean() {
             ("GET", "/readyz"),
             ("GET", "/login"),
             ("POST", "/login"),
+            ("GET", "/login/oidc"),
+            ("GET", "/login/oidc/callback"),
             ("GET", "/logout"),
             ("POST", "/logout"),
             ("GET", "/static/{hash}/{file}"),
@@ -87,6 +89,7 @@ fn the_table_says_what_the_roles_mean() {
                 let is_submission = ["/api/v1/jobs", "/jobs", "/jobs/new"].contains(&rule.path);
                 assert!(is_submission, "{rule:?}");
             }
+            Need::ShareLink => assert!(!changes && rule.path.starts_with("/shared/{link}")),
             Need::Role(Role::Worker | Role::Operator | Role::Admin)
             | Need::AnyRole
             | Need::Everybody => {}
@@ -124,7 +127,8 @@ impl Who {
     /// The status class that the table promises: 200 for anything that access does not refuse.
     fn expected(self, rule: &RouteRule) -> u16 {
         let (role, is_restricted) = match self {
-            _ if rule.need == Need::Everybody => return 200,
+            // A share link needs no other credentials, and none of these makes up for a link that does not exist.
+            _ if matches!(rule.need, Need::Everybody | Need::ShareLink) => return 200,
             Who::Nobody | Who::Unknown | Who::Expired | Who::Revoked | Who::DisabledUser => {
                 return 401;
             }
@@ -132,7 +136,7 @@ impl Who {
             Who::RestrictedWith(role) => (role, true),
         };
         let has_role = match rule.need {
-            Need::Everybody | Need::AnyRole => true,
+            Need::Everybody | Need::AnyRole | Need::ShareLink => true,
             Need::Role(needed) => role.allows(needed),
         };
         let is_refused = is_restricted && rule.restricted == Restricted::Refused;
@@ -155,6 +159,7 @@ async fn every_route_is_open_to_exactly_the_roles_of_the_table() {
         anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Any,
         trusted_origins: Vec::new(),
+        external: Default::default(),
     };
     let routes = crate::http::router(engine.clone(), limits.clone()).merge(desk.pages.clone());
     let routes = wrap(routes, engine.clone(), &limits, access, crate::ui::error_page).unwrap();
@@ -270,6 +275,7 @@ async fn a_route_that_is_not_in_the_table_is_refused() {
         anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Any,
         trusted_origins: Vec::new(),
+        external: Default::default(),
     };
     let unlisted = axum::routing::get(async || "secret");
     let routes = Router::new().route("/unlisted", unlisted);

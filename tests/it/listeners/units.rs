@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use clap::Parser as _;
 use cortado::internal::config::{Cli, CliCommand};
 
+use crate::support::Command;
+
 /// Every unit of the document: its name, and its lines as `section.key` with their values.
 fn units() -> BTreeMap<String, Vec<(String, String)>> {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
@@ -39,7 +41,7 @@ fn the_units_of_the_documentation_fit_the_server() {
         "Unit.Requires",
         "Unit.After",
         "Service.Type",
-        "Service.ReloadSignal",
+        "Service.ExecReload",
         "Service.ExecStart",
         "Service.Restart",
         "Service.User",
@@ -64,9 +66,9 @@ fn the_units_of_the_documentation_fit_the_server() {
         assert!(known.contains(&key.as_str()), "{key}={value}");
     }
     let service: BTreeMap<_, _> = units["cortado.service"].iter().cloned().collect();
-    assert_eq!(service["Service.Type"], "notify-reload");
+    assert_eq!(service["Service.Type"], "notify");
     // The signal that restarts in place.
-    assert_eq!(service["Service.ReloadSignal"], "SIGUSR2");
+    assert_eq!(service["Service.ExecReload"], "/bin/kill -USR2 $MAINPID");
     let line = service["Service.ExecStart"].split_whitespace();
     let Ok(CliCommand::Serve(args)) = Cli::try_parse_from(line).map(Cli::into_command) else {
         panic!("{}", service["Service.ExecStart"]);
@@ -82,4 +84,40 @@ fn the_units_of_the_documentation_fit_the_server() {
     assert!(
         socket["Socket.ListenStream"].parse::<std::net::SocketAddr>().unwrap().ip().is_loopback()
     );
+}
+
+#[tokio::test]
+async fn systemd_finds_no_mistake_in_the_units() {
+    let dir = tempfile::tempdir().unwrap();
+    let units = units();
+    let paths: Vec<_> = units
+        .iter()
+        .map(|(name, settings)| {
+            let (mut text, mut section) = (String::new(), "");
+            for (key, value) in settings {
+                let (of, key) = key.split_once('.').unwrap();
+                if of != section {
+                    text += &format!("[{of}]\n");
+                    section = of;
+                }
+                // The program must exist.
+                let value = value.replace("/usr/local/bin/cortado", env!("CARGO_BIN_EXE_cortado"));
+                text += &format!("{key}={value}\n");
+            }
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        })
+        .collect();
+    let installed = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|dir| dir.join("systemd-analyze").is_file())
+    });
+    if !installed {
+        return; // the test above checks what it can without systemd
+    }
+    let mut args = vec!["verify"];
+    args.extend(paths.iter().map(String::as_str));
+    let mut analyze = Command::of("systemd-analyze", &args);
+    let status = analyze.exit().await;
+    assert!(status.success() && analyze.err.so_far().is_empty(), "{:?}", analyze.err.so_far());
 }

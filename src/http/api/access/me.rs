@@ -30,7 +30,13 @@ pub async fn get(Caller(caller): Caller, _: NoQuery) -> Response {
     let kinds = scope.and_then(|scope| scope.kinds.as_ref());
     let session = match caller.as_ref().map(|caller| &caller.credential) {
         Some(Credential::Session(id)) => Some(id.as_str()),
-        Some(Credential::Token(_) | Credential::Password { .. } | Credential::Environment)
+        Some(
+            Credential::Token(_)
+            | Credential::Password { .. }
+            | Credential::Proxy(_)
+            | Credential::Environment
+            | Credential::Link(_),
+        )
         | None => None,
     };
     json(&MeView {

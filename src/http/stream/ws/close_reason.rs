@@ -28,6 +28,8 @@ pub enum CloseReason {
     Flood,
     /// Its credentials are not valid any more, or allow something else.
     AccessEnded,
+    /// Its share link has expired or was revoked.
+    LinkEnded,
     /// The client sent a binary message.
     Binary,
     /// The client sent a message that is longer than allowed; the rest of it is not read.
@@ -50,6 +52,7 @@ impl CloseReason {
             CloseReason::Silent => Some((1013, "no pong received")),
             CloseReason::Flood => Some((1008, "too many messages")),
             CloseReason::AccessEnded => Some((1008, access_watch::ENDED)),
+            CloseReason::LinkEnded => Some((1008, access_watch::LINK_ENDED)),
             CloseReason::Binary => Some((1003, "only text messages are supported")),
             CloseReason::TooBig => Some((1009, "message too big")),
             CloseReason::BadText => Some((1007, "text is not valid UTF-8")),
@@ -72,7 +75,8 @@ impl CloseReason {
             | CloseReason::Unwritable
             | CloseReason::Silent
             | CloseReason::Flood
-            | CloseReason::AccessEnded => true,
+            | CloseReason::AccessEnded
+            | CloseReason::LinkEnded => true,
         }
     }
 }
@@ -100,6 +104,7 @@ mod tests {
             CloseReason::Silent,
             CloseReason::Flood,
             CloseReason::AccessEnded,
+            CloseReason::LinkEnded,
             CloseReason::Binary,
             CloseReason::TooBig,
             CloseReason::BadText,

@@ -338,7 +338,11 @@ impl Subscriber {
             SocketState::Open => {}
         }
         if self.watch.has_ended() {
-            return Err(CloseReason::AccessEnded);
+            return Err(if self.watch.is_of_link() {
+                CloseReason::LinkEnded
+            } else {
+                CloseReason::AccessEnded
+            });
         }
         let bounds = limits.write_bounds();
         self.socket.check_rate(now, &bounds).map_err(|_| CloseReason::Unwritable)?;

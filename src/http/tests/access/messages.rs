@@ -63,6 +63,7 @@ async fn a_message_is_answered_or_refused_by_its_rule() {
                 let has_role = match rule.need {
                     Need::Everybody | Need::AnyRole => true,
                     Need::Role(needed) => role.allows(needed),
+                    Need::ShareLink => false,
                 };
                 let allowed =
                     has_role && (!is_restricted || rule.restricted == Restricted::Allowed);

@@ -2,6 +2,8 @@
 
 mod api;
 mod events;
+mod link_streams;
+mod links;
 mod logins;
 mod messages;
 mod restricted;

@@ -221,6 +221,24 @@ impl SnapshotReader {
     }
 }
 
+/// Reads everything in a log that no server uses, piece by piece, and changes nothing.
+///
+/// # Errors
+/// When something cannot be read, or when `take` fails.
+pub fn read_all_pieces<E: From<StoreError>>(
+    log: Box<dyn Log>,
+    mut take: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut walk = SnapshotReader::offline(log)?;
+    loop {
+        let pieces = walk.next()?;
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        pieces.into_iter().try_for_each(&mut take)?;
+    }
+}
+
 /// Loads a log that no server uses. Returns its state, and when its last chunk was committed.
 pub fn load(log: Box<dyn Log>) -> Result<(Core, Time), StoreError> {
     let for_ever = Keep { age: Duration::MAX, count: u64::MAX };
