@@ -129,6 +129,7 @@ async fn a_page_offers_exactly_what_the_role_of_its_reader_allows() {
         "/tokens",
         "/account",
         "/audit",
+        "/links",
     ]
     .map(str::to_owned)
     .into();
