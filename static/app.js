@@ -18,6 +18,11 @@ const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_sched
 const MAX_HIGHLIGHTED = 10;
 const QUEUES = [["type", "queue.*"]];
 const SCHEDULES = [["type", "schedule.*"]];
+const ACCESS = ["user", "token", "session"].map((name) => ["type", `${name}.*`]);
+/** What people, programs and schedules do. */
+const ACTIONS = ["enqueued", "cancel_asked", "cancelled", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]).concat(QUEUES, SCHEDULES, ACCESS, [["type", "link.*"]]);
+/** Pages whose sections the server renders again after events, and those events. */
+const EVENTS = { users: ACCESS, user: ACCESS, tokens: ACCESS, audit: [["by", body.dataset.by], ["type", body.dataset.types]].filter(([, value]) => value) };
 /** Pages whose sections the server renders again, and the parts of a `stats` message that make it necessary. */
 const NEWS = {
   queues: null, // its rows decide
@@ -53,6 +58,7 @@ async function bringToLife() {
   else if (page === "job") (await import("./job.js")).job(open, owe, body.dataset.job);
   else if (page === "shared-queue") sharedQueue();
   else if (page in NEWS) sectionsOnly();
+  else if (page in EVENTS) actionsOnly();
 }
 
 /** After a form, returns the focus to the pressed button or its counterpart, which the message above must not take. */
@@ -114,6 +120,12 @@ function startOver() {
   reloadWhenReady();
 }
 
+/** Reloads the page when the session has ended or its role has changed: it leads to the login, or has other buttons. */
+async function askAgain(reason) {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+  if (answer?.status === 401 || reason.startsWith("access ")) location.reload();
+}
+
 function payBack() {
   if (document.hidden || !isWell()) return;
   for (const ask of owed) ask();
@@ -128,6 +140,7 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
   };
   const gate = new Gate({ events: act, stats: onStats, refresh });
   const onState = (state) => {
+    if (state.name === "refused") askAgain(state.reason);
     if (body.dataset.stream && (state.name === "refused" || state.name === "reconnecting")) leaveIfEnded();
     showConnection(startsOver && state.name === "live" ? { name: "connecting" } : state);
     payBack();
@@ -145,18 +158,36 @@ function open(params, onEvents, refresh = startOver, onStats = undefined) {
   });
 }
 
+/** A function that fetches the page again and replaces its sections, at most once in so many milliseconds. */
+function refetched(pause, afterwards = () => {}) {
+  const sections = atMostEvery(pause, async () => {
+    if (document.hidden) return owe(sections);
+    const fresh = await fetchPage();
+    if (fresh?.page) {
+      swapSections(fresh.page);
+      afterwards();
+    } else if (!fresh) {
+      owe(sections);
+    }
+  });
+  return sections;
+}
+
+/** Pages about users, tokens and what they do. Events that nobody caused do not concern them. */
+function actionsOnly() {
+  const sections = refetched(2000);
+  const params = EVENTS[page];
+  const types = params.some(([name]) => name === "type") ? [] : ACTIONS;
+  open([...params, ...types], (events) => events.some(({ by }) => by) && sections(), sections);
+}
+
 /** Loads the page that says that a share link has ended, if it has. */
 const leaveIfEnded = atMostEvery(1000, async () => (await fetchPage())?.gone && location.reload());
 
 /** The queue of a share link, which has no counters: its sections are fetched again after events. A busy queue is fetched
  * once a second, without its events, and its events are followed again after a while. */
 function sharedQueue() {
-  const sections = atMostEvery(1000, async () => {
-    if (document.hidden) return owe(sections);
-    const fresh = await fetchPage();
-    if (fresh?.page) swapSections(fresh.page);
-    else if (!fresh) owe(sections);
-  });
+  const sections = refetched(1000);
   let events = 0;
   let busySeconds = 0;
   const all = [...LIFECYCLE, ...QUEUES];
@@ -176,16 +207,7 @@ function sharedQueue() {
 /** Pages whose sections are rendered by the server whenever something that they show has changed. */
 function sectionsOnly() {
   let shown = null;
-  const sections = atMostEvery(2000, async () => {
-    if (document.hidden) return owe(sections);
-    const fresh = await fetchPage();
-    if (fresh?.page) {
-      swapSections(fresh.page);
-      dashboard.rescan();
-    } else if (!fresh) {
-      owe(sections);
-    }
-  });
+  const sections = refetched(2000, () => dashboard.rescan());
   const { queue } = body.dataset;
   const dashboard = new Dashboard({ queue, onUnknownQueue: page === "queues" ? sections : undefined, onMissed: sections });
   const discarded = new DiscardedCounter();

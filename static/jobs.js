@@ -166,15 +166,22 @@ function startNews(rows, selection, searches) {
 function newRow(change) {
   const row = makeRow(change);
   const box = row.querySelector("input[name=id]");
-  box.value = change.job.id;
-  box.setAttribute("aria-label", `Select ${change.job.kind} ${change.job.id.slice(-8)}`);
+  if (box) {
+    box.value = change.job.id;
+    box.setAttribute("aria-label", `Select ${change.job.kind} ${change.job.id.slice(-8)}`);
+  }
   row.className = "changed";
   return row;
 }
 
+/** Shows or hides the table and the bulk actions, which a reader who may not use them does not have. */
+function showList(isShown) {
+  for (const id of ["list", "bulk"]) if (byId(id)) byId(id).hidden = !isShown;
+}
+
 /** Moves the rows that no longer fit to the next page. */
 function trimRows(rows) {
-  byId("list").hidden = byId("bulk").hidden = false;
+  showList(true);
   byId("none").hidden = true;
   if (rows.childElementCount <= FULL) return;
   while (rows.childElementCount > FULL) rows.lastElementChild.remove();
@@ -187,7 +194,7 @@ function replaceRows(rows, page) {
   const fresh = [...page.querySelectorAll("#list tbody tr")].map((row) => document.importNode(row, true));
   rows.replaceChildren(...fresh);
   showTimes(rows);
-  byId("list").hidden = byId("bulk").hidden = fresh.length === 0;
+  showList(fresh.length > 0);
   byId("none").hidden = fresh.length > 0;
   byId("pager").replaceChildren(...[...page.getElementById("pager").childNodes].map((node) => document.importNode(node, true)));
 }
@@ -197,6 +204,7 @@ function startSelection(rows) {
   const picked = new Set();
   const all = byId("pick-all");
   const form = byId("bulk");
+  if (!form) return { isInUse: () => false, restore: () => {} };
   const scope = byId("scope");
   const boxes = () => [...rows.querySelectorAll("input[name=id]")];
   let last = null;
@@ -279,10 +287,11 @@ function startRowShortcuts(rows, selection) {
   };
   addShortcut("j", "Next job (Enter opens it)", () => go(1));
   addShortcut("k", "Previous job", () => go(-1));
-  addShortcut("x", "Select or deselect the job", () => {
+  const select = () => {
     if (!here()) go(1);
     if (here()) selection.toggle(here());
-  });
+  };
+  if (selection.toggle) addShortcut("x", "Select or deselect the job", select);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     if (!here() || !["ArrowDown", "ArrowUp"].includes(event.key)) return;
@@ -334,7 +343,7 @@ async function searchOn(rows, selection, onShown) {
     showTimes(rows);
     onShown(page.body.dataset.cursor);
     const found = rows.childElementCount > 0;
-    byId("list").hidden = byId("bulk").hidden = !found;
+    showList(found);
     next = part?.dataset.next;
     if (part) {
       progress.querySelector("progress").value = part.querySelector("progress").value;

@@ -72,6 +72,7 @@ function polling(url, wantsStats, onMessage, onClose) {
     for (let isFirst = true; ; isFirst = false) {
       const begun = Date.now();
       const answer = await fetch(address, { signal: control.signal, cache: "no-store", headers: { accept: "application/json" } });
+      if (answer.status === 401) return { refused: "logged out" };
       if (!answer.ok) return { wait: 1000 * Number(answer.headers.get("retry-after")) };
       const { events, cursor, gap, stats } = await answer.json();
       if (isFirst) onMessage({ type: "hello" });

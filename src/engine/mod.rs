@@ -26,6 +26,7 @@ use crate::store::{Control, Store};
 use crate::supervise::PartFailure;
 
 mod attempts;
+mod audit;
 pub mod bulk;
 pub mod handler;
 mod insight;
@@ -53,6 +54,7 @@ pub use crate::store::{
     JobControlError, Page, Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage,
     StoreError, TooManyQueues,
 };
+pub use audit::{AuditPage, AuditQuery};
 pub use blocking::run_blocking;
 pub use config::{EngineConfig, QueueConfig};
 pub use error::{BulkError, JobActionError, PayloadError, SetScheduleError, SubmitError};

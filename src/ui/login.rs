@@ -1,24 +1,23 @@
 //! The login page. A person enters a name and a password, or a token, and the response opens a session and leads back to
 //! the page that they wanted.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{Extension, Query};
+use axum::extract::Query;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::engine::AccessError;
 use crate::http::access::sessions::{BrowserVisit, LogInError};
-use crate::http::access::{Authenticator, Caller};
 use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::LoginFailure;
+use crate::job::Secret;
 
 use super::layout::error::UiError;
 use super::layout::form_fields::{Accepts, NoFields, PostedForm};
 use super::layout::page::{Layout, Section, page, see_other};
+use super::layout::viewer::Viewer;
 use super::layout::visit::Visit;
+use super::submit::form_value::cut;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -27,9 +26,12 @@ struct LoginPage {
     /// The page to open afterwards, relative to the base path.
     next: String,
     note: &'static str,
-    /// The error of the field; empty when nothing was entered yet.
+    /// The name as it was typed.
+    name: String,
+    /// Why the last login failed; empty when nothing was entered yet.
     wrong: String,
-    is_signed_in: bool,
+    /// Who is logged in already.
+    logged_in: Option<String>,
 }
 
 /// The query of the page.
@@ -39,11 +41,11 @@ pub struct LoginQuery {
     next: String,
 }
 
-/// The form, which sends the token and the page to open afterwards.
+/// The form, which sends the name, the password or a token in its place, and the page to open afterwards.
 pub struct LoginForm;
 
 impl Accepts for LoginForm {
-    const ONCE: &'static [&'static str] = &["token", "next"];
+    const ONCE: &'static [&'static str] = &["name", "password", "next"];
 }
 
 /// The longest page address that is returned to, in bytes.
@@ -59,105 +61,114 @@ pub fn required(address: &Address) -> Response {
             "Your last action was not carried out because you were not logged in. Log in and repeat it.",
         )
     };
-    login_page(StatusCode::UNAUTHORIZED, address, next, note, String::new())
+    page(StatusCode::UNAUTHORIZED, &LoginPage { note, ..LoginPage::of(address, next) })
 }
 
 /// `GET /login`
-pub async fn show(
-    auth: Option<Extension<Arc<Authenticator>>>,
-    Caller(caller): Caller,
-    visit: Visit,
-    Query(query): Query<LoginQuery>,
-) -> Response {
+pub async fn show(visit: Visit, Query(query): Query<LoginQuery>) -> Response {
     let next = own_page(&query.next);
-    if !auth.is_some_and(|auth| auth.is_required()) {
-        return see_other(next).into_response();
+    match (visit.authenticator(), visit.principal()) {
+        (Some(authenticator), None) if !authenticator.is_required() => {
+            see_other(next).into_response()
+        }
+        (None, _) => see_other(next).into_response(),
+        (Some(_), principal) => {
+            let mut view = LoginPage::of(&visit, next);
+            view.logged_in = principal.map(|known| known.actor.name().to_owned());
+            view.layout = Layout { viewer: Viewer::Unknown, ..view.layout.with_notices(&visit) };
+            page(StatusCode::OK, &view)
+        }
     }
-    let mut view = LoginPage::of(&visit, next, "", String::new());
-    view.is_signed_in = caller.is_some();
-    view.layout = view.layout.with_notices(&visit);
-    page(StatusCode::OK, &view)
 }
 
 /// `POST /login`
 pub async fn sign_in(
-    auth: Option<Extension<Arc<Authenticator>>>,
-    address: Address,
-    visit: BrowserVisit,
+    visit: Visit,
+    browser: BrowserVisit,
     form: PostedForm<LoginForm>,
-) -> Response {
+) -> Result<Response, UiError> {
     let next = own_page(form.value("next"));
-    let Some(Extension(auth)) = auth.filter(|auth| auth.is_required()) else {
-        return see_other(next).into_response();
+    let Some(authenticator) = visit.authenticator().filter(|known| known.is_required()) else {
+        return Ok(see_other(next).into_response());
     };
-    let refused = |status, wrong: &str| login_page(status, &address, next, "", wrong.to_owned());
-    let token = form.value("token").trim();
-    if token.is_empty() {
-        return refused(StatusCode::UNAUTHORIZED, "Enter the token.");
+    let (name, password) = (form.value("name").trim(), form.value("password"));
+    let refused = |status, wrong: String| {
+        let mut view = LoginPage { wrong, name: name.to_owned(), ..LoginPage::of(&visit, next) };
+        cut([&mut view.name]);
+        page(status, &view)
+    };
+    if password.is_empty() {
+        let wrong = if name.is_empty() {
+            "Enter a name and a password, or a token."
+        } else {
+            "Enter the password."
+        };
+        return Ok(refused(StatusCode::UNAUTHORIZED, wrong.to_owned()));
     }
-    let failure = match auth.log_in(&visit, "", token.into()).await {
-        Ok(cookie) => return ([(header::SET_COOKIE, cookie)], see_other(next)).into_response(),
-        Err(LogInError::NotStored(error)) => return not_stored(error),
-        Err(LogInError::Failed(failure)) => failure,
+    // A token that was copied may have spaces around it; a password may begin with one.
+    let secret = if name.is_empty() { password.trim() } else { password };
+    let wrong = if name.is_empty() {
+        "This token is not correct."
+    } else {
+        "The name or the password is not correct."
     };
+    match authenticator.log_in(&browser, name, Secret::new(secret.to_owned())).await {
+        Ok(cookie) => Ok(([(header::SET_COOKIE, cookie)], see_other(next)).into_response()),
+        Err(LogInError::NotStored(error)) => Err(error.into()),
+        Err(LogInError::Failed(failure)) => {
+            let (status, wrong) = login_failure(failure, wrong);
+            let page = refused(status, wrong);
+            Ok(match failure {
+                LoginFailure::TooMany(failures) => {
+                    ([(header::RETRY_AFTER, failures.seconds().to_string())], page).into_response()
+                }
+                LoginFailure::Wrong | LoginFailure::Busy(_) => page,
+            })
+        }
+    }
+}
+
+/// The status and the words for credentials that were not accepted.
+pub fn login_failure(failure: LoginFailure, wrong: &str) -> (StatusCode, String) {
     match failure {
-        LoginFailure::Wrong => refused(StatusCode::UNAUTHORIZED, "This token is not correct."),
+        LoginFailure::Wrong => (StatusCode::UNAUTHORIZED, wrong.to_owned()),
         LoginFailure::TooMany(failures) => {
             let seconds = failures.seconds();
             let unit = if seconds == 1 { "second" } else { "seconds" };
             let wrong = format!("Too many failed logins. Try again in {seconds} {unit}.");
-            let page = refused(StatusCode::TOO_MANY_REQUESTS, &wrong);
-            ([(header::RETRY_AFTER, seconds.to_string())], page).into_response()
+            (StatusCode::TOO_MANY_REQUESTS, wrong)
         }
         LoginFailure::Busy(_) => {
-            let wrong = "Many people are logging in. Try again in a moment.";
-            refused(StatusCode::SERVICE_UNAVAILABLE, wrong)
+            let wrong = "Too many people are logging in. Try again in a few seconds.";
+            (StatusCode::SERVICE_UNAVAILABLE, wrong.to_owned())
         }
     }
 }
 
 /// `POST /logout`
 pub async fn sign_out(
-    auth: Option<Extension<Arc<Authenticator>>>,
-    Caller(caller): Caller,
-    visit: BrowserVisit,
+    visit: Visit,
+    browser: BrowserVisit,
     _: PostedForm<NoFields>,
-) -> Response {
-    let Some(Extension(auth)) = auth else { return see_other("").into_response() };
-    match auth.log_out(&visit, caller.as_ref()).await {
-        Ok(cookie) => ([(header::SET_COOKIE, cookie)], see_other("login")).into_response(),
-        Err(error) => not_stored(error),
-    }
-}
-
-/// The page of a session that could not be opened or closed.
-fn not_stored(error: AccessError) -> Response {
-    match error {
-        AccessError::Store(error) => UiError::from(error),
-        AccessError::Refused(refusal) => UiError::of(
-            &refusal,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Nobody was logged in",
-            "Try again, or ask whoever runs the server.",
-        ),
-    }
-    .into_response()
-}
-
-fn login_page(
-    status: StatusCode,
-    address: &Address,
-    next: &str,
-    note: &'static str,
-    wrong: String,
-) -> Response {
-    page(status, &LoginPage::of(address, next, note, wrong))
+) -> Result<Response, UiError> {
+    let Some(authenticator) = visit.authenticator() else {
+        return Ok(see_other("").into_response());
+    };
+    let cookie = authenticator.log_out(&browser, visit.principal()).await?;
+    Ok(([(header::SET_COOKIE, cookie)], see_other("login")).into_response())
 }
 
 impl LoginPage {
-    fn of(address: &Address, next: &str, note: &'static str, wrong: String) -> LoginPage {
+    fn of(address: &Address, next: &str) -> LoginPage {
         let layout = Layout { section: Section::Login, ..Layout::error(address, "Log in") };
-        LoginPage { layout, next: next.to_owned(), note, wrong, is_signed_in: false }
+        LoginPage {
+            layout,
+            next: next.to_owned(),
+            note: "",
+            name: String::new(),
+            wrong: String::new(),
+            logged_in: None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use crate::config::Setting;
 use crate::engine::Engine;
 
+mod access;
 mod failures;
 mod home;
 mod job;
@@ -73,6 +74,22 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/schedules/of/{name}/run", post(schedules::run).get(page_above))
         .route("/schedules/of/{name}/delete", post(schedules::delete).get(page_above))
         .route("/workers", get(workers::show))
+        .route("/users", get(access::users::list).post(access::users::add))
+        .route("/users/{name}", get(access::users::show))
+        .route("/users/{name}/role", post(access::users::set_role).get(page_above))
+        .route("/users/{name}/password", post(access::users::set_password).get(page_above))
+        .route("/users/{name}/disable", post(access::users::disable).get(page_above))
+        .route("/users/{name}/enable", post(access::users::enable).get(page_above))
+        .route("/users/{name}/delete", post(access::users::delete).get(page_above))
+        .route("/users/{name}/log_out", post(access::users::log_out).get(page_above))
+        .route("/users/{name}/revoke", post(access::users::revoke_session).get(page_above))
+        .route("/tokens", get(access::tokens::list).post(access::tokens::create))
+        .route("/tokens/revoke", post(access::tokens::revoke).get(page_above))
+        .route("/account", get(access::account::show))
+        .route("/account/password", post(access::account::change_password).get(page_above))
+        .route("/account/log_out_others", post(access::account::log_out_others).get(page_above))
+        .route("/account/revoke", post(access::account::revoke).get(page_above))
+        .route("/audit", get(access::audit::show))
         .route("/login", get(login::show).post(login::sign_in))
         .route("/logout", post(login::sign_out).get(page_above))
         .route("/system/resume", post(system::resume).get(page_above))

@@ -134,12 +134,12 @@ for (const javaScriptEnabled of [true, false]) {
       assert.equal(await page.locator("nav").count(), 0);
       await fits(page);
       if (javaScriptEnabled) await assertAccessible(page);
-      await page.locator("#token").fill("wrong");
+      await page.locator("#password").fill("wrong");
       await page.locator("#log-in").click();
-      await page.locator("#token-error").getByText("This token is not correct.").waitFor();
+      await page.locator("#password-error").getByText("This token is not correct.").waitFor();
       assert.equal((await page.goto(page.url())).status(), 200);
       await page.goto(wanted);
-      await page.locator("#token").fill(TOKEN);
+      await page.locator("#password").fill(TOKEN);
       await page.keyboard.press("Enter");
       await page.waitForURL(wanted);
       await page.getByRole("heading", { level: 1 }).first().waitFor();
@@ -170,5 +170,5 @@ test("scripts of a page whose session has ended see no dialog of the browser", (
     });
     assert.equal(status, 401);
     assert.match(challenge, /^Bearer/);
-    await until(page, () => document.getElementById("token") !== null);
+    await until(page, () => document.getElementById("password") !== null);
   }));

@@ -2,12 +2,17 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, live, withPage } from "./page.mjs";
+import { launch, live, withPage as withAnyPage } from "./page.mjs";
+import { addUsers, loggedIn } from "./people.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
 let server;
-const paths = ["/", "/?span=hours", "/jobs", "/jobs?q=nothing", "/jobs?state=discarded&queue=webhooks&tag=nightly", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/queues", "/queues/mail", "/failures", "/schedules", "/schedules/new", "/schedules/of/stock-check", "/workers", "/system", "/nowhere"];
+/** The state of a browser in which somebody with a long name is logged in, who may see everything. */
+let storageState;
+const name = "anna.with-a-rather-long-name@department.example.org";
+const withPage = (browser, options, work) => withAnyPage(browser, { storageState, ...options }, work);
+const paths = ["/", "/?span=hours", "/jobs", "/jobs?q=nothing", "/jobs?state=discarded&queue=webhooks&tag=nightly", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/queues", "/queues/mail", "/failures", "/schedules", "/schedules/new", "/schedules/of/stock-check", "/workers", "/system", "/users", `/users/${name}`, "/tokens", "/account", "/audit", "/audit?by=wrong&type=queue.*", "/login", "/nowhere"];
 
 /** The widths at which the layout changes, the usual ones, and many between them. */
 const widths = [360, 390, 420, 760, 761, 768, 1024, 1040, 1041, 1110, 1111, 1180, 1181, 1359, 1440, 1899, 2560];
@@ -39,6 +44,11 @@ before(async () => {
   for (const { id } of groups) paths.push(`/failures/${id}`);
   const run = await fetch(`${server.origin}/jobs/bulk/run`, { method: "POST", redirect: "manual", body: new URLSearchParams({ action: "cancel", scope: "matching", state: "completed" }) });
   paths.push(run.headers.get("location"));
+  const names = ["mail", "webhooks", "a-queue-with-the-longest-name-that-anyone-could-think-of-0123456"];
+  await addUsers(server, { [name]: "admin", bert: "viewer" });
+  await server.post("/api/v1/tokens", { name: "continuous-integration", role: "submitter", queues: names, kinds: ["echo", "sleep"] });
+  await server.post("/api/v1/queues/mail/rate_limit", { rate_limit: "100/1m" });
+  storageState = await loggedIn(server, name);
   browser = await launch();
 });
 
@@ -62,7 +72,7 @@ function faults() {
     if (!isCut(element)) for (const child of element.children) check(child);
   };
   check(document.body);
-  for (const link of document.querySelectorAll("nav[aria-label=Main] a, .right .button, .foot a, .foot button:not([hidden])")) {
+  for (const link of document.querySelectorAll("nav[aria-label=Main] a, .right > .button, .right > details > summary, .foot a, .foot button:not([hidden])")) {
     const box = link.getBoundingClientRect();
     if (link.scrollWidth > link.clientWidth && getComputedStyle(link).display !== "inline") wrong.push(`${nameOf(link)} is cut off`);
     if (!box.width) wrong.push(`${nameOf(link)} is not shown`);

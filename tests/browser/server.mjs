@@ -34,6 +34,8 @@ export async function freePort() {
 export class Server {
   /** The output of the server, over all its starts. */
   lines = [];
+  /** Headers of the test's own requests, for a server with users. */
+  headers;
 
   /** Starts a server with additional arguments and environment variables, and a configuration file with this text. */
   static async start({ flags = [], env = {}, grace = "5s", config } = {}) {
@@ -95,7 +97,7 @@ export class Server {
   }
 
   async post(path, body) {
-    const answer = await fetch(this.origin + path, { method: "POST", headers: { "content-type": "application/json" }, body: body && JSON.stringify(body) });
+    const answer = await fetch(this.origin + path, { method: "POST", headers: { "content-type": "application/json", ...this.headers }, body: body && JSON.stringify(body) });
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
     return answer;
   }
@@ -105,14 +107,14 @@ export class Server {
   }
 
   async stats() {
-    return (await fetch(`${this.origin}/api/v1/stats`)).json();
+    return (await fetch(`${this.origin}/api/v1/stats`, { headers: this.headers })).json();
   }
 
   /** Waits until a job is in a state, and returns it. */
   async until(id, state) {
     const end = Date.now() + PATIENCE_MS;
     for (;;) {
-      const job = await (await fetch(`${this.origin}/api/v1/jobs/${id}`)).json();
+      const job = await (await fetch(`${this.origin}/api/v1/jobs/${id}`, { headers: this.headers })).json();
       if (job.state === state) return job;
       if (Date.now() > end) throw new Error(`job ${id} is ${job.state}, not ${state}\n${serverLogs()}`);
       await new Promise((resolve) => setTimeout(resolve, 50));

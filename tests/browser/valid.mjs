@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { HtmlValidate } from "html-validate";
+import { addUsers } from "./people.mjs";
 import { Server } from "./server.mjs";
 
 /** Only the rules of the standard, without rules of style. */
 const validator = new HtmlValidate({ extends: ["html-validate:standard"] });
 
 let server;
-const paths = ["/", "/?span=hours", "/jobs", "/jobs?q=nothing", "/jobs?q=colour:red", "/jobs?state=discarded", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/jobs/new?kind=sleep&delay=5m", "/queues", "/queues?q=none&show=paused&page=9", "/queues/default", "/queues/none", "/failures", "/schedules", "/schedules/new", "/schedules/of/nightly", "/workers", "/system", "/nowhere"];
+const paths = ["/", "/?span=hours", "/jobs", "/jobs?q=nothing", "/jobs?q=colour:red", "/jobs?state=discarded", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/jobs/new?kind=sleep&delay=5m", "/queues", "/queues?q=none&show=paused&page=9", "/queues/default", "/queues/none", "/failures", "/schedules", "/schedules/new", "/schedules/of/nightly", "/workers", "/system", "/users", "/users/anna", "/users/none", "/tokens", "/account", "/audit", "/audit?by=wrong", "/login", "/nowhere"];
 
 before(async () => {
   server = await Server.start();
@@ -30,6 +31,8 @@ before(async () => {
   for (const { id } of groups) paths.push(`/failures/${id}`);
   const run = await fetch(`${server.origin}/jobs/bulk/run`, { method: "POST", redirect: "manual", body: new URLSearchParams({ action: "cancel", scope: "matching", state: "completed" }) });
   paths.push(run.headers.get("location"));
+  await addUsers(server, { anna: "admin" });
+  await server.post("/api/v1/tokens", { name: "ci", role: "submitter", queues: ["slow"] });
 });
 
 after(() => server?.remove());
@@ -42,7 +45,7 @@ test("what is not valid is seen", async () => {
 test("every page is valid HTML", async () => {
   const wrong = [];
   for (const path of paths) {
-    const html = await (await fetch(server.origin + path, { headers: { accept: "text/html" } })).text();
+    const html = await (await fetch(server.origin + path, { headers: { accept: "text/html", ...server.headers } })).text();
     const { results } = await validator.validateString(html);
     for (const { messages } of results) {
       for (const { ruleId, message, line } of messages) wrong.push(`${path}:${line} ${ruleId}: ${message}: ${html.split("\n")[line - 1].trim().slice(0, 160)}`);

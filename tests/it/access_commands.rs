@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
@@ -119,6 +120,53 @@ async fn exercise(target: &Target<'_>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_tokens_and_sessions_are_managed_on_a_running_server() {
+    let dir = Dir::new();
+    let server = Server::start(&dir, &[]).await;
+    let url = format!("http://{}", server.address);
+    let open = Target { flags: ["--server", &url], token: None };
+    open.refused("user add anna --role viewer", PASSWORD, "first user must have the role admin")
+        .await;
+    open.ok("user add anna --role admin --password-file -", PASSWORD).await;
+    // From now on, the server asks who its clients are.
+    open.refused("user list", "", "(unauthorized)").await;
+    let http = cortado::internal::cli::http_client().unwrap();
+    let body = serde_json::json!({ "name": "root", "role": "admin" });
+    let made = http.post(format!("{url}/api/v1/tokens")).basic_auth("anna", Some(PASSWORD));
+    let made = made.json(&body).send().await.unwrap();
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let made: Value = made.json().await.unwrap();
+    let token = made["token"].as_str();
+    let admin = Target { flags: ["--server", &url], token };
+    let ci = exercise(&admin).await;
+
+    let submitter = Target { flags: ["--server", &url], token: Some(&ci) };
+    submitter.refused("user list", "", "(forbidden)").await;
+
+    // A session of a browser is listed and ends when it is revoked.
+    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let browser = browser.no_proxy().build().unwrap();
+    let form = format!("name=anna&password={}&next=", PASSWORD.replace(' ', "+"));
+    let login = browser
+        .post(format!("{url}/login"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("user-agent", "test\u{9b}31m")
+        .body(form)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(login.status(), StatusCode::SEE_OTHER);
+    let cookie = login.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    let visit = || browser.get(format!("{url}/api/v1/stats")).header("cookie", cookie).send();
+    assert_eq!(visit().await.unwrap().status(), StatusCode::OK);
+    let sessions = admin.ok("session list --user anna", "").await;
+    assert!(sessions.contains("user:anna") && !sessions.contains('\u{9b}'), "{sessions:?}");
+    assert_eq!(admin.ok("session revoke --user anna", "").await, "1 session was revoked\n");
+    assert_eq!(visit().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_locked_out_gets_in_again_with_the_directory_of_the_stopped_server() {
     let dir = Dir::new();
     let server = Server::start(&dir, &[]).await;
@@ -137,5 +185,10 @@ async fn whoever_is_locked_out_gets_in_again_with_the_directory_of_the_stopped_s
     offline.ok(&add, "").await;
     exercise(&offline).await;
     let server = Server::start(&dir, &[]).await;
+    let http = cortado::internal::cli::http_client().unwrap();
+    let stats = || http.get(format!("http://{}/api/v1/stats", server.address));
+    assert_eq!(stats().send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let answer = stats().basic_auth("anna", Some(PASSWORD)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
     server.stop().await;
 }

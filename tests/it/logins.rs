@@ -75,7 +75,7 @@ impl Guarded {
             }
             "login form" => {
                 let form = ("content-type", "application/x-www-form-urlencoded");
-                let body = format!("token={token}&next=jobs");
+                let body = format!("name=&password={token}&next=jobs");
                 self.send(client, (Method::POST, "/login"), &[form, html], &body).await
             }
             other => panic!("{other}"),

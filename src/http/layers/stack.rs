@@ -171,9 +171,13 @@ impl Gate {
         let principal = principal.map_err(Problem::into_response)?;
         match listed {
             Some(Listed::Rule(rule)) => {
-                if let Some(principal) = &principal {
-                    let allowed = principal.check(rule.need, rule.restricted);
-                    allowed.map_err(Problem::into_response)?;
+                if let Some(principal) = &principal
+                    && let Err(problem) = principal.check(rule.need, rule.restricted)
+                {
+                    // The page of the error shows who is logged in.
+                    let mut refusal = problem.into_response();
+                    refusal.extensions_mut().insert(principal.clone());
+                    return Err(refusal);
                 }
             }
             Some(Listed::OtherMethods(allow)) => return Err(wrong_method(&allow)),

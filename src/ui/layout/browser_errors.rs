@@ -5,12 +5,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::http::Problem;
+use crate::http::access::Principal;
 use crate::http::access::share_links::SHARED;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;
 use crate::ui::login;
 
 use super::error::{UiError, sentence};
+use super::viewer::Viewer;
 
 /// Browsers ask for a user and a password themselves when a response has a `Basic` challenge. This one they ignore, so
 /// the person sees the login page.
@@ -36,7 +38,8 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
             Some("forbidden") => not_allowed(error),
             Some(_) | None => error,
         };
-        error.page(address)
+        let reader = response.extensions_mut().remove::<Principal>();
+        error.page(address, reader.map_or(Viewer::Unknown, |known| Viewer::of(Some(&known))))
     };
     replace(response, page)
 }

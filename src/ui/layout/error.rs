@@ -13,6 +13,7 @@ use crate::job::Invalid;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
 use super::page::{Layout, Section, page};
+use super::viewer::Viewer;
 use super::visit::Visit;
 
 /// An error that is answered with an error page.
@@ -235,8 +236,9 @@ impl IntoResponse for UiError {
 
 impl UiError {
     /// Renders the page in the place of the response to another request.
-    pub fn page(&self, address: &Address) -> Response {
-        self.render(Layout::error(address, self.title.clone()), address)
+    pub fn page(&self, address: &Address, viewer: Viewer) -> Response {
+        let layout = Layout { viewer, ..Layout::error(address, self.title.clone()) };
+        self.render(layout, address)
     }
 
     /// Renders the page as the response to a request for a page.
@@ -288,7 +290,7 @@ mod tests {
     #[tokio::test]
     async fn a_page_rendered_in_a_task_of_its_own_keeps_its_links() {
         let show = |address: Address| async move {
-            let page = async move { UiError::not_found("Gone").page(&address) };
+            let page = async move { UiError::not_found("Gone").page(&address, Viewer::Unknown) };
             tokio::spawn(page).await.unwrap()
         };
         let routes = mount(Router::new().fallback(show), &"/cortado".parse().unwrap());

@@ -12,7 +12,7 @@ use crate::job::shorten::shorten;
 const COOKIE: &str = "cortado-flash";
 /// The seconds after which a message that no page has shown is dropped.
 const MAX_AGE_S: u32 = 60;
-/// The longest name of a job, queue or schedule in a message, in bytes.
+/// The longest name in a message, in bytes.
 const MAX_NAME: usize = 200;
 
 /// What a form has done. The cookie holds only this code and a name, so that a forged cookie cannot show other text.
@@ -48,6 +48,24 @@ pub enum Done {
     BulkStopped,
     /// A server that was started paused was resumed.
     ServerResumed,
+    /// A user was added.
+    UserAdded,
+    /// A user got another role.
+    UserRoleSet,
+    /// A user was disabled.
+    UserDisabled,
+    /// A user was enabled.
+    UserEnabled,
+    /// A user was deleted.
+    UserDeleted,
+    /// The password of a user was set.
+    UserPasswordSet,
+    /// A token was revoked.
+    TokenRevoked,
+    /// A session was revoked.
+    SessionRevoked,
+    /// Several sessions of one person were revoked.
+    SessionsRevoked,
     /// A share link was created.
     LinkAdded,
     /// A share link was revoked.
@@ -58,12 +76,12 @@ pub enum Done {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flash {
     done: Done,
-    /// The job, queue or schedule that the action changed.
+    /// The name of what the action changed, such as a job, a queue or a user.
     name: String,
 }
 
 impl Done {
-    const ALL: [Done; 17] = [
+    const ALL: [Done; 26] = [
         Done::JobRetried,
         Done::JobMadeDue,
         Done::JobCancelled,
@@ -79,6 +97,15 @@ impl Done {
         Done::ScheduleDeleted,
         Done::BulkStopped,
         Done::ServerResumed,
+        Done::UserAdded,
+        Done::UserRoleSet,
+        Done::UserDisabled,
+        Done::UserEnabled,
+        Done::UserDeleted,
+        Done::UserPasswordSet,
+        Done::TokenRevoked,
+        Done::SessionRevoked,
+        Done::SessionsRevoked,
         Done::LinkAdded,
         Done::LinkRevoked,
     ];
@@ -101,6 +128,15 @@ impl Done {
             Done::ScheduleDeleted => "schedule-deleted",
             Done::BulkStopped => "bulk-stopped",
             Done::ServerResumed => "server-resumed",
+            Done::UserAdded => "user-added",
+            Done::UserRoleSet => "user-role-set",
+            Done::UserDisabled => "user-disabled",
+            Done::UserEnabled => "user-enabled",
+            Done::UserDeleted => "user-deleted",
+            Done::UserPasswordSet => "user-password-set",
+            Done::TokenRevoked => "token-revoked",
+            Done::SessionRevoked => "session-revoked",
+            Done::SessionsRevoked => "sessions-revoked",
             Done::LinkAdded => "link-added",
             Done::LinkRevoked => "link-revoked",
         }
@@ -124,6 +160,19 @@ impl Done {
             Done::ScheduleDeleted => format!("Schedule {name} was deleted. Its jobs were kept."),
             Done::BulkStopped => "The bulk run is stopping.".into(),
             Done::ServerResumed => "The server was resumed. Jobs and schedules start now.".into(),
+            Done::UserAdded => format!("User {name} was added."),
+            Done::UserRoleSet => format!("The role of user {name} was changed."),
+            Done::UserDisabled => {
+                format!("User {name} was disabled. All sessions of this user have ended.")
+            }
+            Done::UserEnabled => format!("User {name} was enabled and can log in again."),
+            Done::UserDeleted => format!("User {name} was deleted."),
+            Done::UserPasswordSet => format!(
+                "The password of user {name} was set. All earlier sessions of this user have ended."
+            ),
+            Done::TokenRevoked => format!("Token {name} was revoked."),
+            Done::SessionRevoked => format!("Session {name} was revoked."),
+            Done::SessionsRevoked => format!("Sessions of {name} were revoked."),
             Done::LinkAdded => "The link was created. Copy its address below.".into(),
             Done::LinkRevoked => format!("The link to {name} was revoked."),
         }

@@ -9,4 +9,5 @@ pub mod form_body;
 pub mod form_fields;
 pub mod page;
 pub mod static_files;
+pub mod viewer;
 pub mod visit;

@@ -2,7 +2,7 @@
 //! starts from. Every page is rendered here, so that a failing template becomes an error response, not a panic.
 
 use askama::Template;
-use axum::http::{HeaderName, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::access::share_links::SHARED;
@@ -11,6 +11,7 @@ use crate::job::{Cursor, Time};
 
 use super::assets;
 use super::flash::{Done, Flash};
+use super::viewer::Viewer;
 use super::visit::Visit;
 
 /// The data of `templates/layout.html`, which every page extends.
@@ -35,6 +36,8 @@ pub struct Layout {
     pub flash: Option<String>,
     /// Whether the server waits to be resumed, which every page says except for the login.
     pub is_paused: bool,
+    /// Who looks at the page, which decides what it offers.
+    pub viewer: Viewer,
     /// The version shown in the footer.
     pub version: &'static str,
 }
@@ -68,6 +71,16 @@ pub enum Section {
     Workers,
     /// The page for operators.
     System,
+    /// The list of users.
+    Users,
+    /// One user.
+    User,
+    /// The list of tokens.
+    Tokens,
+    /// The account of the person who is logged in.
+    Account,
+    /// The audit log.
+    Audit,
     /// The login page, which has no navigation, because no other page can be opened yet.
     Login,
     /// The list of share links, or one of them.
@@ -98,6 +111,11 @@ impl Section {
             Section::Schedule => "schedule",
             Section::Workers => "workers",
             Section::System => "system",
+            Section::Users => "users",
+            Section::User => "user",
+            Section::Tokens => "tokens",
+            Section::Account => "account",
+            Section::Audit => "audit",
             Section::Login => "login",
             Section::Links => "links",
             Section::SharedJob => "job",
@@ -148,14 +166,15 @@ impl Layout {
             now: None,
             flash: None,
             is_paused: false,
+            viewer: Viewer::Unknown,
             version: env!("CARGO_PKG_VERSION"),
         }
     }
 
-    /// Adds what the page of this request says at its top.
+    /// Adds what the page of this request says at its top, and who looks at it.
     pub fn with_notices(self, visit: &Visit) -> Self {
         let flash = visit.flash().map(Flash::message);
-        Layout { flash, is_paused: visit.is_paused(), ..self }
+        Layout { flash, is_paused: visit.is_paused(), viewer: visit.viewer().clone(), ..self }
     }
 
     /// Whether the page has no navigation, because its reader cannot open other pages.
@@ -223,4 +242,11 @@ pub fn page<T: Template>(status: StatusCode, template: &T) -> Response {
             (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered").into_response()
         }
     }
+}
+
+/// Renders a page with a secret, which no cache may keep and the back button must not bring back.
+pub fn private_page<T: Template>(status: StatusCode, template: &T) -> Response {
+    let mut response = page(status, template);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

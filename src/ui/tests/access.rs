@@ -59,7 +59,7 @@ impl Site {
     }
 
     async fn log_in(&self, path: &str, token: &str, next: &str) -> (StatusCode, HeaderMap, String) {
-        let form = [("token", token), ("next", next)];
+        let form = [("name", ""), ("password", token), ("next", next)];
         self.ask(Method::POST, path, &[("accept", HTML)], &form).await
     }
 }
@@ -235,6 +235,8 @@ async fn the_address_of_every_form_can_be_opened() {
     let job =
         desk.submit(Submission { queue: Some("mail".into()), ..echo("1") }).await.id.to_string();
     desk.post("/schedules", &[("name", "often"), ("cron", "every 2h"), ("kind", "echo")]).await;
+    let user = [("name", "anna"), ("role", "admin"), ("password", "correct horse battery")];
+    assert_eq!(desk.post("/users", &user).await.status, StatusCode::SEE_OTHER);
     let table = include_str!("../mod.rs");
     let routes = table.split(".route(\"").skip(1).map(|route| {
         let (path, handlers) = route.split_once('"').unwrap();
@@ -248,6 +250,7 @@ async fn the_address_of_every_form_can_be_opened() {
         let path = match kind {
             "queues" => form.replace("{name}", "mail"),
             "schedules" => form.replace("{name}", "often"),
+            "users" => form.replace("{name}", "anna"),
             _ => form.replace("{id}", &job),
         };
         let answer = desk.get(&path).await;
@@ -255,7 +258,9 @@ async fn the_address_of_every_form_can_be_opened() {
             StatusCode::OK => answer.assert_sound(),
             StatusCode::SEE_OTHER => {
                 let above = desk.get(&answer.location).await;
-                let is_gone = kind == "failures" || path.starts_with("/jobs/bulk/");
+                // Nobody is logged in here, so there is no account.
+                let is_gone =
+                    matches!(kind, "failures" | "account") || path.starts_with("/jobs/bulk/");
                 let is_page = above.status == StatusCode::OK
                     || is_gone && above.status == StatusCode::NOT_FOUND;
                 assert!(is_page, "{path} leads to {}: {}", answer.location, above.status);

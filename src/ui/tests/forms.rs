@@ -142,7 +142,7 @@ async fn a_field_that_is_repeated_required_or_has_choices_is_named() {
         ("/queues/default/concurrency", "concurrency=1&concurrency=2", "concurrency", twice),
         ("/queues/default/rate_limit", "", "rate_limit", "is required"),
         ("/queues/default/pause", "from=queue&from=queues", "from", twice),
-        ("/login", "token=a&token=b", "token", twice),
+        ("/login", "password=a&password=b", "password", twice),
     ] {
         table.push((path.into(), body.into(), field, words));
     }

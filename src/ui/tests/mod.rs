@@ -22,11 +22,13 @@ mod failures;
 mod forms;
 mod lists;
 mod new_job;
+mod offered;
 mod one_job;
 mod roles;
 mod schedules;
 mod shared;
 mod submit;
+mod users_and_tokens;
 mod whole;
 
 /// The schema of the kind `mail`: an input of every type, and more inputs than the form shows at first.

@@ -20,6 +20,9 @@ async fn every_page_renders_with_none_one_and_many_jobs() {
             "/queues",
             "/failures",
             "/workers",
+            "/users",
+            "/tokens",
+            "/audit",
             "/?span=hours",
         ] {
             let answer = desk.get(path).await;
@@ -56,6 +59,9 @@ async fn every_page_tells_the_time_by_the_clock_of_the_engine() {
         ("/schedules/new?cron=every%202h&kind=echo", "2091-03-01 14:00:00"),
         ("/failures", ""),
         ("/workers", ""),
+        ("/users", ""),
+        ("/tokens", ""),
+        ("/audit", ""),
         ("/jobs/bulk", ""),
         ("/system", ""),
     ] {

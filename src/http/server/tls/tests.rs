@@ -117,7 +117,9 @@ fn a_broken_pair_leaves_the_previous_one_in_use_and_says_why() {
     ] {
         for (path, text) in [(&files.cert, cert), (&files.key, key)] {
             let _ = std::fs::remove_file(path);
-            text.map(|text| std::fs::write(path, text).unwrap());
+            if let Some(text) = text {
+                std::fs::write(path, text).unwrap();
+            }
         }
         let (lines, guard) = LoggedLines::catch();
         current.reload(ReloadScope::Changed);

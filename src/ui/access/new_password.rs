@@ -1,0 +1,76 @@
+//! A new password from a form. An empty field asks for a generated one, which the next page shows once.
+
+use axum::http::StatusCode;
+
+use crate::access::{NoRandomness, PasswordHash, PasswordProblem, generate_password};
+use crate::engine::Engine;
+use crate::job::Secret;
+use crate::ui::layout::error::{UiError, sentence};
+
+/// The hash of a new password.
+pub struct NewPassword {
+    /// The hash, which is stored.
+    pub hash: PasswordHash,
+    /// The text, if it was generated and nobody knows it yet.
+    pub generated: Option<String>,
+}
+
+/// Why there is no new password.
+pub enum PasswordError {
+    /// It is not acceptable; the reason is shown beside the field.
+    Refused(String),
+    /// It could not be hashed now.
+    Busy(UiError),
+}
+
+impl NewPassword {
+    /// Hashes the password of a field.
+    ///
+    /// # Errors
+    /// [`PasswordError`] says what the page shows.
+    pub async fn read(typed: &str, engine: &Engine) -> Result<NewPassword, PasswordError> {
+        let generated = typed.is_empty().then(generate_password).transpose();
+        let generated = generated.map_err(|error| PasswordError::Busy(no_randomness(&error)))?;
+        let password = generated.clone().unwrap_or_else(|| Secret::new(typed.to_owned()));
+        let hash = engine.hash_password(password).await.map_err(refused)?;
+        Ok(NewPassword { hash, generated: generated.map(|secret| secret.expose().clone()) })
+    }
+
+    /// Hashes a password that must not be empty.
+    ///
+    /// # Errors
+    /// [`PasswordError`] says what the page shows.
+    pub async fn read_typed(typed: &str, engine: &Engine) -> Result<PasswordHash, PasswordError> {
+        engine.hash_password(Secret::new(typed.to_owned())).await.map_err(refused)
+    }
+
+    /// What the field says about passwords.
+    pub fn hint(engine: &Engine) -> String {
+        let least = engine.config().access.min_password;
+        format!("At least {least} characters. Leave it empty to generate one.")
+    }
+}
+
+/// The error page of a secret that cannot be generated.
+pub fn no_randomness(error: &NoRandomness) -> UiError {
+    UiError::of(
+        error,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "No random numbers",
+        "Nothing was changed. See the server log, and the state of the machine.",
+    )
+}
+
+fn refused(problem: PasswordProblem) -> PasswordError {
+    match &problem {
+        PasswordProblem::TooShort { .. } | PasswordProblem::TooLong { .. } => {
+            PasswordError::Refused(sentence(&problem.to_string()))
+        }
+        PasswordProblem::NotHashed(_) => PasswordError::Busy(UiError::of(
+            &problem,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The password could not be hashed",
+            "Nothing was changed. Try again in a few seconds.",
+        )),
+    }
+}

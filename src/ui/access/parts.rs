@@ -1,0 +1,182 @@
+//! What the pages about access have in common: roles in words, rows of sessions, new passwords, and the errors of changes.
+
+use axum::http::StatusCode;
+
+use crate::access::{AccessLimits, AccessRefusal, Session};
+use crate::engine::{AccessError, Engine};
+use crate::http::access::Credential;
+use crate::job::{Actor, Role, SessionId, Time, UserName};
+use crate::ui::layout::error::UiError;
+use crate::ui::layout::form_fields::Accepts;
+use crate::ui::layout::visit::Visit;
+use crate::ui::parts::time_format::TimeText;
+
+use super::browser_name::browser_name;
+
+/// A role in a list of choices.
+pub struct RoleChoice {
+    /// Its name.
+    pub name: &'static str,
+    /// What it allows.
+    pub meaning: &'static str,
+    /// Whether it is the current or the typed one.
+    pub chosen: bool,
+}
+
+/// The roles to choose from.
+pub fn role_choices(roles: &[Role], chosen: Role) -> Vec<RoleChoice> {
+    let choice = |role: &Role| RoleChoice {
+        name: role.as_str(),
+        meaning: meaning(*role),
+        chosen: *role == chosen,
+    };
+    roles.iter().map(choice).collect()
+}
+
+/// The roles of people. That of a worker is for programs.
+pub const USER_ROLES: [Role; 4] = [Role::Viewer, Role::Submitter, Role::Operator, Role::Admin];
+
+/// What a role allows, in words.
+pub fn meaning(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "sees everything",
+        Role::Submitter => "sees everything and submits jobs",
+        Role::Worker => "runs jobs and sees nothing else",
+        Role::Operator => "acts on jobs, queues and schedules",
+        Role::Admin => "does everything and manages users and tokens",
+    }
+}
+
+/// A secret that was just generated, for the page that shows it once.
+pub struct NewSecret {
+    /// What it is.
+    pub title: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A session as a row.
+pub struct SessionRow {
+    /// The public id.
+    pub id: String,
+    /// The name of the browser.
+    pub program: String,
+    /// What the browser calls itself.
+    pub browser: String,
+    /// The address of the browser.
+    pub client: String,
+    /// When it was opened.
+    pub opened: TimeText,
+    /// When it was used last.
+    pub used: TimeText,
+    /// When it ends if it is not used again.
+    pub expires: TimeText,
+    /// Whether the page is shown in it.
+    pub is_current: bool,
+}
+
+/// The open sessions that meet a condition, the last used first.
+pub fn sessions_of(
+    engine: &Engine,
+    visit: &Visit,
+    is_wanted: impl Fn(&Session) -> bool,
+) -> Vec<SessionRow> {
+    let (table, limits, now) = (engine.access_table(), engine.config().access, engine.now());
+    let table = table.borrow();
+    let open = table
+        .sessions()
+        .into_iter()
+        .filter(|session| is_wanted(session) && table.scope_of(session, now, &limits).is_some());
+    open.map(|session| SessionRow::of(session, visit, &limits, now)).collect()
+}
+
+impl SessionRow {
+    fn of(session: &Session, visit: &Visit, limits: &AccessLimits, now: Time) -> SessionRow {
+        let current = visit.principal().map(|principal| &principal.credential);
+        let unused = session.last_used_at.after(limits.session_idle);
+        SessionRow {
+            id: session.id.to_string(),
+            program: browser_name(&session.browser),
+            browser: session.browser.to_string(),
+            client: session.client.to_string(),
+            opened: TimeText::new(session.created_at, now),
+            used: TimeText::new(session.last_used_at, now),
+            expires: TimeText::new(session.expires_at.min(unused), now),
+            is_current: matches!(current, Some(Credential::Session(id)) if *id == session.id),
+        }
+    }
+}
+
+/// A button that names what it is about by its id.
+pub struct OnlyId;
+
+impl Accepts for OnlyId {
+    const ONCE: &'static [&'static str] = &["id"];
+    const REQUIRED: &'static [&'static str] = Self::ONCE;
+}
+
+/// The id of a session of an actor.
+pub fn own_session(engine: &Engine, id: &str, of: &Actor) -> Result<SessionId, UiError> {
+    let table = engine.access_table();
+    let table = table.borrow();
+    let id = SessionId::stored(id).ok();
+    let session = id.and_then(|id| table.session(&id).cloned());
+    let own = session.filter(|session| session.who.actor() == *of);
+    own.map(|session| session.id.clone()).ok_or_else(|| UiError {
+        message: "It has ended, or the address is mistyped.".into(),
+        advice: "Look at the list of open sessions.",
+        ..UiError::not_found("Session not found")
+    })
+}
+
+/// The name of a user in an address. A name that nobody can have is answered like one that nobody has.
+pub fn known_name(engine: &Engine, text: &str) -> Result<UserName, UiError> {
+    let name = UserName::stored(crate::http::api::extract::without_escape(text)).ok();
+    let table = engine.access_table();
+    name.filter(|name| table.borrow().user(name).is_some()).ok_or_else(no_such_user)
+}
+
+/// The error for a user who does not exist.
+pub fn no_such_user() -> UiError {
+    UiError {
+        advice: "Look for the user in the list of users.",
+        ..UiError::not_found("User not found")
+    }
+}
+
+impl From<AccessError> for UiError {
+    fn from(error: AccessError) -> Self {
+        let refusal = match error {
+            AccessError::Refused(refusal) => refusal,
+            AccessError::Store(error) => return error.into(),
+        };
+        let (status, title, advice) = match &refusal {
+            AccessRefusal::Exists { .. } => (
+                StatusCode::CONFLICT,
+                "The name is taken",
+                "Nothing was changed. Choose another name.",
+            ),
+            AccessRefusal::NotFound { .. } => (
+                StatusCode::NOT_FOUND,
+                "Not found",
+                "It may have been deleted or revoked in the meantime.",
+            ),
+            AccessRefusal::LastAdmin => (
+                StatusCode::CONFLICT,
+                "The last admin has to stay",
+                "Nothing was changed. Add another admin first.",
+            ),
+            AccessRefusal::FirstUserNotAdmin => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The first user must be an admin",
+                "Nothing was changed. Add an admin first.",
+            ),
+            AccessRefusal::TooMany { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Limit reached",
+                "Nothing was changed. Delete what is no longer needed, or raise the limit in the configuration.",
+            ),
+        };
+        UiError::of(&refusal, status, title, advice)
+    }
+}

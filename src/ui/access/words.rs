@@ -1,0 +1,158 @@
+//! The events of the audit log in words.
+
+use crate::job::{
+    AccessChange, AccessSubject, Change, Fact, JobId, LinkSubject, QueueChange, ScheduleChange,
+};
+use crate::ui::parts::filters::segment;
+use crate::ui::parts::time_format::TimeText;
+use url::form_urlencoded::byte_serialize;
+
+/// An event in words, with what it is about.
+pub struct EventText {
+    /// What was done: `Paused queue`.
+    pub text: String,
+    /// What it was done to.
+    pub subject: Option<SubjectLink>,
+    /// Details behind the subject.
+    pub more: String,
+}
+
+/// What an event is about, with the address of its page.
+pub struct SubjectLink {
+    /// Its name.
+    pub text: String,
+    /// The address of its page; empty if it has none.
+    pub href: String,
+}
+
+/// Describes an event that somebody caused.
+pub fn event_text(fact: &Fact) -> EventText {
+    match fact {
+        Fact::Job { id, labels, change, .. } => {
+            let (text, more) = of_job(change, labels.queue.as_str());
+            let subject = SubjectLink {
+                text: format!("{} {}", labels.kind, id.short()),
+                href: format!("jobs/{id}"),
+            };
+            EventText { text: text.into(), subject: Some(subject), more }
+        }
+        Fact::Queue { queue, change } => {
+            let (text, more) = of_queue(*change);
+            let subject = SubjectLink {
+                text: queue.to_string(),
+                href: format!("queues/{}", path(queue.as_str())),
+            };
+            EventText { text: text.into(), subject: Some(subject), more }
+        }
+        Fact::Schedule { schedule, change } => {
+            let (text, more) = of_schedule(*change);
+            let subject = SubjectLink {
+                text: schedule.to_string(),
+                href: format!("schedules/of/{}", path(schedule.as_str())),
+            };
+            EventText { text: text.into(), subject: Some(subject), more }
+        }
+        Fact::Access { subject, change } => of_access(subject, *change),
+    }
+}
+
+/// A name as a segment of an address.
+fn path(name: &str) -> String {
+    byte_serialize(segment(name).as_bytes()).collect()
+}
+
+fn of_job(change: &Change, queue: &str) -> (&'static str, String) {
+    let nothing = String::new();
+    match change {
+        Change::Enqueued { .. } => ("Submitted job", format!("to queue {queue}")),
+        Change::CancelAsked => ("Requested the cancellation of job", nothing),
+        Change::Cancelled => ("Cancelled job", nothing),
+        Change::Retried => ("Retried job", nothing),
+        Change::Deleted => ("Deleted job", nothing),
+        Change::Moved { from } => ("Moved job", format!("from queue {from} to queue {queue}")),
+        Change::Reprioritised { priority } => {
+            ("Changed the priority of job", format!("to {priority}"))
+        }
+        Change::BecameAvailable => ("Made due: job", nothing),
+        Change::Started { worker } => ("Started job", format!("on {worker}")),
+        Change::Progressed(_) => ("Reported progress of job", nothing),
+        Change::Logged(_) => ("Wrote to the log of job", nothing),
+        Change::Completed { .. } => ("Completed job", nothing),
+        Change::RetryScheduled { .. } => ("Failed an attempt of job", nothing),
+        Change::Snoozed { .. } => ("Snoozed job", nothing),
+        Change::Discarded { .. } => ("Discarded job", nothing),
+        Change::Interrupted { .. } => ("Interrupted job", nothing),
+        Change::Rescued { .. } => ("Rescued job", nothing),
+    }
+}
+
+fn of_queue(change: QueueChange) -> (&'static str, String) {
+    match change {
+        QueueChange::Paused => ("Paused queue", String::new()),
+        QueueChange::Resumed => ("Resumed queue", String::new()),
+        QueueChange::ConcurrencySet { concurrency: Some(concurrency) } => {
+            ("Set the concurrency of queue", format!("to {concurrency}"))
+        }
+        QueueChange::ConcurrencySet { concurrency: None } => {
+            ("Restored the configured concurrency of queue", String::new())
+        }
+        QueueChange::RateLimitSet { rate_limit: Some(rule) } => {
+            ("Set the rate limit of queue", format!("to {rule}"))
+        }
+        QueueChange::RateLimitSet { rate_limit: None } => {
+            ("Restored the configured rate limit of queue", String::new())
+        }
+    }
+}
+
+fn of_schedule(change: ScheduleChange) -> (&'static str, String) {
+    let job = |job: JobId| format!("as job {}", job.short());
+    match change {
+        ScheduleChange::Set { .. } => ("Saved schedule", String::new()),
+        ScheduleChange::Deleted => ("Deleted schedule", String::new()),
+        ScheduleChange::Paused => ("Paused schedule", String::new()),
+        ScheduleChange::Resumed { .. } => ("Resumed schedule", String::new()),
+        ScheduleChange::Fired { due: None, job: id, .. } => ("Ran schedule", job(id)),
+        ScheduleChange::Fired { due: Some(_), job: id, .. } => ("Fired schedule", job(id)),
+        ScheduleChange::Skipped { .. } => ("Skipped a run of schedule", String::new()),
+    }
+}
+
+fn of_access(subject: &AccessSubject, change: AccessChange) -> EventText {
+    let link = |text: String, href: String| SubjectLink { text, href };
+    let (thing, subject) = match subject {
+        AccessSubject::User(name) => {
+            ("user", link(name.to_string(), format!("users/{}", path(name.as_str()))))
+        }
+        AccessSubject::Token { id: _, name } => ("token", link(name.to_string(), "tokens".into())),
+        AccessSubject::Session { id, of: _ } => ("session", link(id.to_string(), String::new())),
+        AccessSubject::Link { id: _, to: LinkSubject::Job(job) } => {
+            ("share link", link(format!("to job {}", job.short()), format!("jobs/{job}")))
+        }
+        AccessSubject::Link { id: _, to: LinkSubject::Queue(queue) } => {
+            let href = format!("queues/{}", path(queue.as_str()));
+            ("share link", link(format!("to queue {queue}"), href))
+        }
+    };
+    let until = |at: &TimeText| format!("until {}", at.to_the_second());
+    let (verb, more) = match change {
+        AccessChange::UserAdded { role } => ("Added", format!("with the role {role}")),
+        AccessChange::UserRoleSet { role } => ("Changed the role of", format!("to {role}")),
+        AccessChange::UserPasswordSet => ("Set the password of", String::new()),
+        AccessChange::UserDisabled => ("Disabled", String::new()),
+        AccessChange::UserEnabled => ("Enabled", String::new()),
+        AccessChange::UserDeleted => ("Deleted", String::new()),
+        AccessChange::TokenAdded { role, expires_at } => {
+            let until = expires_at.map(|at| format!(", {}", until(&TimeText::new(at, at))));
+            ("Created", format!("with the role {role}{}", until.unwrap_or_default()))
+        }
+        AccessChange::TokenRevoked => ("Revoked", String::new()),
+        AccessChange::SessionOpened => ("Opened", String::new()),
+        AccessChange::SessionClosed => ("Ended", String::new()),
+        AccessChange::LinkAdded { expires_at } => {
+            ("Created", until(&TimeText::new(expires_at, expires_at)))
+        }
+        AccessChange::LinkRevoked => ("Revoked", String::new()),
+    };
+    EventText { text: format!("{verb} {thing}"), subject: Some(subject), more }
+}

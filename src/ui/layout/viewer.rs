@@ -1,0 +1,71 @@
+//! Who looks at a page: their name, and what they may do. A page shows no button that the server would refuse.
+
+use crate::http::access::Principal;
+use crate::job::Role;
+
+/// The person for whom a page is rendered.
+#[derive(Debug, Clone)]
+pub enum Viewer {
+    /// Somebody whom the server does not ask who they are, because it has no users and no token. They may do everything.
+    Anybody,
+    /// Somebody who has not logged in, or whom an error page does not know. They get no buttons.
+    Unknown,
+    /// Somebody who is logged in.
+    Known {
+        /// The name, as the layout shows it.
+        name: String,
+        /// What they may do.
+        role: Role,
+    },
+}
+
+impl Viewer {
+    /// The person who sends a request.
+    pub fn of(principal: Option<&Principal>) -> Viewer {
+        match principal {
+            None => Viewer::Anybody,
+            Some(principal) => {
+                Viewer::Known { name: principal.actor.name().to_owned(), role: principal.role() }
+            }
+        }
+    }
+
+    /// The name; `None` when nobody is logged in.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Viewer::Known { name, .. } => Some(name),
+            Viewer::Anybody | Viewer::Unknown => None,
+        }
+    }
+
+    /// The role; `None` when nobody is logged in.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Viewer::Known { role, .. } => Some(*role),
+            Viewer::Anybody | Viewer::Unknown => None,
+        }
+    }
+
+    /// Whether they may submit jobs.
+    pub fn may_submit(&self) -> bool {
+        self.may(Role::Submitter)
+    }
+
+    /// Whether they may act on jobs, queues and schedules.
+    pub fn may_operate(&self) -> bool {
+        self.may(Role::Operator)
+    }
+
+    /// Whether they may manage users and tokens and read the audit log.
+    pub fn may_administer(&self) -> bool {
+        self.may(Role::Admin)
+    }
+
+    fn may(&self, needed: Role) -> bool {
+        match self {
+            Viewer::Anybody => true,
+            Viewer::Unknown => false,
+            Viewer::Known { role, .. } => role.allows(needed),
+        }
+    }
+}
