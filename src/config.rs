@@ -9,6 +9,7 @@ mod check;
 pub mod client_args;
 mod environment;
 mod error;
+pub mod external;
 pub mod file;
 pub mod link_args;
 mod parts;

@@ -83,7 +83,8 @@ pub fn conditions(config: &Config, missing: MissingToken) -> Access {
     let origin = base.map(|url| url.origin().ascii_serialization());
     let token = config.auth.as_ref().map(|auth| auth.token.clone());
     let trusted_origins = origin.into_iter().collect();
-    Access { token, anonymous, hosts, trusted_origins }
+    let external = config.external.clone();
+    Access { token, anonymous, hosts, trusted_origins, external }
 }
 
 /// The user whom the first start of a server created, because nobody could have logged in otherwise.
@@ -141,7 +142,9 @@ fn first_password(given: Option<Secret>, access: &Access) -> Option<FirstPasswor
     match given {
         Some(password) => Some(FirstPassword::Given(password)),
         None => match access.anonymous {
-            Anonymous::Refused if access.token.is_none() => Some(FirstPassword::Generated),
+            Anonymous::Refused if access.token.is_none() && !access.external.are_set() => {
+                Some(FirstPassword::Generated)
+            }
             Anonymous::Refused | Anonymous::AllowedWithoutUsers => None,
         },
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use super::external;
 use super::file::{
     AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
     RetentionSection, StoreSection, TlsSection,
@@ -20,6 +21,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
+use crate::http::external::ExternalLogins;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
@@ -48,7 +50,12 @@ pub(super) fn split(
         problems.add("data_dir", "must be a directory, but is empty");
     }
     let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
-    let base_path = problems.take("base_path", file.base_path.parse());
+    let base_path = problems.take("base_path", file.base_path.parse()).unwrap_or_default();
+    let external = external::parse(&file, base_url.as_ref(), &base_path);
+    let external = external.unwrap_or_else(|wrong| {
+        wrong.into_iter().for_each(|(key, why)| problems.add(key, why));
+        ExternalLogins::default()
+    });
     let filter = EnvFilter::try_new(&file.log.filter);
     problems.take(
         "log.filter",
@@ -92,7 +99,7 @@ pub(super) fn split(
         tls,
         data_dir: file.data_dir,
         base_url,
-        base_path: base_path.unwrap_or_default(),
+        base_path,
         log: LogConfig {
             format: file.log.format,
             filter: file.log.filter,
@@ -107,6 +114,7 @@ pub(super) fn split(
         handlers,
         demo: file.demo,
         auth,
+        external,
     })
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
+use super::external::{OidcSection, ProxySection};
 use super::schedules::ScheduleSection;
 use crate::access::AccessLimits;
 use crate::engine::EngineConfig;
@@ -44,6 +45,8 @@ pub struct FileConfig {
     pub log: LogSection,
     /// Who may use the server.
     pub auth: AuthSection,
+    /// Login through an OpenID Connect provider.
+    pub oidc: OidcSection,
     /// The certificate of the server.
     pub tls: TlsSection,
     /// The limits of users, tokens, sessions and share links.
@@ -89,6 +92,7 @@ pub struct LogSection {
 #[allow(missing_docs)] // as above
 pub struct AuthSection {
     pub token: Option<Secret>,
+    pub proxy: ProxySection,
 }
 
 /// `[tls]`
@@ -305,6 +309,7 @@ impl Default for FileConfig {
             paused: false,
             log: LogSection::default(),
             auth: AuthSection::default(),
+            oidc: OidcSection::default(),
             tls: TlsSection::default(),
             access: AccessSection::default(),
             stop: StopSection::default(),

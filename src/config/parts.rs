@@ -9,6 +9,7 @@ use super::args::LogFormat;
 use super::settings::Setting;
 use crate::engine::EngineConfig;
 use crate::handlers::HandlerSettings;
+use crate::http::external::ExternalLogins;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::TlsSettings;
@@ -48,6 +49,8 @@ pub struct Config {
     pub demo: bool,
     /// The credentials that requests need. Without them, everyone who can reach the server may use it.
     pub auth: Option<AuthSettings>,
+    /// Who else may authenticate people.
+    pub external: ExternalLogins,
     /// All settings in force, for the system page.
     pub settings: Vec<Setting>,
 }

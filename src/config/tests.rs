@@ -39,12 +39,15 @@ fn the_example_file_names_every_setting() {
             || bare.split_once(" = ").is_some_and(|(key, _)| {
                 key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             });
-        let secret = bare.starts_with("signing_secret") || bare.starts_with("token");
+        let secret = bare.starts_with("signing_secret")
+            || bare.starts_with("token")
+            || bare.starts_with("client_secret_file");
         if setting && !secret {
             text.push_str(bare);
             text.push('\n');
         }
     }
+    let text = text.replace("trusted_proxies = []", "trusted_proxies = ['127.0.0.1']");
     let config = build(&text).unwrap();
     assert_eq!(config.base_url.unwrap().as_str(), "https://jobs.example.com/");
     assert_eq!(config.engine.queues.len(), 1);

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 pub mod access;
 pub(crate) mod api;
 pub mod error;
+pub mod external;
 mod json;
 pub mod layers;
 pub mod limits;

@@ -7,9 +7,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use crate::http::access::Authenticator;
 use crate::http::access::sessions::{BrowserVisit, LogInError};
+use crate::http::external::oidc::{OidcLogin, ProviderLabel};
 use crate::http::layers::base_path::Address;
-use crate::http::layers::login_limiter::LoginFailure;
+use crate::http::layers::login_limiter::{LoginFailure, TooManyFailures};
 use crate::job::Secret;
 
 use super::layout::error::UiError;
@@ -25,7 +27,8 @@ struct LoginPage {
     layout: Layout,
     /// The page to open afterwards, relative to the base path.
     next: String,
-    note: &'static str,
+    note: String,
+    choices: LoginChoices,
     /// The name as it was typed.
     name: String,
     /// Why the last login failed; empty when nothing was entered yet.
@@ -34,11 +37,29 @@ struct LoginPage {
     logged_in: Option<String>,
 }
 
+/// How people can log in besides the form.
+#[derive(Debug, Clone, Default)]
+pub struct LoginChoices {
+    /// The OpenID Connect provider.
+    pub provider: Option<ProviderLabel>,
+}
+
+impl LoginChoices {
+    fn of(auth: &Authenticator) -> LoginChoices {
+        LoginChoices { provider: auth.oidc.as_ref().map(OidcLogin::label) }
+    }
+
+    /// The login page with a message.
+    pub fn page(self, status: StatusCode, address: &Address, next: &str, note: String) -> Response {
+        page(status, &LoginPage { note, ..LoginPage::of(address, next, self) })
+    }
+}
+
 /// The query of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct LoginQuery {
-    next: String,
+    pub next: String,
 }
 
 /// The form, which sends the name, the password or a token in its place, and the page to open afterwards.
@@ -52,7 +73,7 @@ impl Accepts for LoginForm {
 const MAX_NEXT: usize = 2_000;
 
 /// The page in the place of one that requires the token.
-pub fn required(address: &Address) -> Response {
+pub fn required(address: &Address, choices: LoginChoices) -> Response {
     let (next, note) = if address.can_be_reloaded() {
         (address.relative(), "")
     } else {
@@ -61,7 +82,7 @@ pub fn required(address: &Address) -> Response {
             "Your last action was not carried out because you were not logged in. Log in and repeat it.",
         )
     };
-    page(StatusCode::UNAUTHORIZED, &LoginPage { note, ..LoginPage::of(address, next) })
+    choices.page(StatusCode::UNAUTHORIZED, address, next, note.to_owned())
 }
 
 /// `GET /login`
@@ -72,8 +93,8 @@ pub async fn show(visit: Visit, Query(query): Query<LoginQuery>) -> Response {
             see_other(next).into_response()
         }
         (None, _) => see_other(next).into_response(),
-        (Some(_), principal) => {
-            let mut view = LoginPage::of(&visit, next);
+        (Some(authenticator), principal) => {
+            let mut view = LoginPage::of(&visit, next, LoginChoices::of(authenticator));
             view.logged_in = principal.map(|known| known.actor.name().to_owned());
             view.layout = Layout { viewer: Viewer::Unknown, ..view.layout.with_notices(&visit) };
             page(StatusCode::OK, &view)
@@ -93,7 +114,8 @@ pub async fn sign_in(
     };
     let (name, password) = (form.value("name").trim(), form.value("password"));
     let refused = |status, wrong: String| {
-        let mut view = LoginPage { wrong, name: name.to_owned(), ..LoginPage::of(&visit, next) };
+        let empty = LoginPage::of(&visit, next, LoginChoices::of(authenticator));
+        let mut view = LoginPage { wrong, name: name.to_owned(), ..empty };
         cut([&mut view.name]);
         page(status, &view)
     };
@@ -119,9 +141,7 @@ pub async fn sign_in(
             let (status, wrong) = login_failure(failure, wrong);
             let page = refused(status, wrong);
             Ok(match failure {
-                LoginFailure::TooMany(failures) => {
-                    ([(header::RETRY_AFTER, failures.seconds().to_string())], page).into_response()
-                }
+                LoginFailure::TooMany(failures) => with_retry_after(failures, page),
                 LoginFailure::Wrong | LoginFailure::Busy(_) => page,
             })
         }
@@ -132,17 +152,34 @@ pub async fn sign_in(
 pub fn login_failure(failure: LoginFailure, wrong: &str) -> (StatusCode, String) {
     match failure {
         LoginFailure::Wrong => (StatusCode::UNAUTHORIZED, wrong.to_owned()),
-        LoginFailure::TooMany(failures) => {
-            let seconds = failures.seconds();
-            let unit = if seconds == 1 { "second" } else { "seconds" };
-            let wrong = format!("Too many failed logins. Try again in {seconds} {unit}.");
-            (StatusCode::TOO_MANY_REQUESTS, wrong)
-        }
+        LoginFailure::TooMany(failures) => (StatusCode::TOO_MANY_REQUESTS, when_to_retry(failures)),
         LoginFailure::Busy(_) => {
             let wrong = "Too many people are logging in. Try again in a few seconds.";
             (StatusCode::SERVICE_UNAVAILABLE, wrong.to_owned())
         }
     }
+}
+
+/// The login page for a client that has failed too often.
+pub fn too_many_failures(
+    address: &Address,
+    next: &str,
+    choices: LoginChoices,
+    failures: TooManyFailures,
+) -> Response {
+    let wrong = when_to_retry(failures);
+    let view = LoginPage { wrong, ..LoginPage::of(address, next, choices) };
+    with_retry_after(failures, page(StatusCode::TOO_MANY_REQUESTS, &view))
+}
+
+fn when_to_retry(failures: TooManyFailures) -> String {
+    let seconds = failures.seconds();
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    format!("Too many failed logins. Try again in {seconds} {unit}.")
+}
+
+fn with_retry_after(failures: TooManyFailures, page: Response) -> Response {
+    ([(header::RETRY_AFTER, failures.seconds().to_string())], page).into_response()
 }
 
 /// `POST /logout`
@@ -159,12 +196,13 @@ pub async fn sign_out(
 }
 
 impl LoginPage {
-    fn of(address: &Address, next: &str) -> LoginPage {
+    fn of(address: &Address, next: &str, choices: LoginChoices) -> LoginPage {
         let layout = Layout { section: Section::Login, ..Layout::error(address, "Log in") };
         LoginPage {
             layout,
             next: next.to_owned(),
-            note: "",
+            note: String::new(),
+            choices,
             name: String::new(),
             wrong: String::new(),
             logged_in: None,
@@ -173,7 +211,7 @@ impl LoginPage {
 }
 
 /// The page to return to, or the home page if the address could lead to another server or out of the base path.
-fn own_page(next: &str) -> &str {
+pub fn own_page(next: &str) -> &str {
     let path = next.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
     let is_dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');

@@ -18,6 +18,7 @@ mod job;
 mod jobs;
 mod layout;
 mod login;
+mod oidc_login;
 mod parts;
 mod queue_list;
 mod queues;
@@ -91,6 +92,8 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/account/revoke", post(access::account::revoke).get(page_above))
         .route("/audit", get(access::audit::show))
         .route("/login", get(login::show).post(login::sign_in))
+        .route("/login/oidc", get(oidc_login::begin))
+        .route("/login/oidc/callback", get(oidc_login::finish))
         .route("/logout", post(login::sign_out).get(page_above))
         .route("/system/resume", post(system::resume).get(page_above))
         .route("/system", get(system::show).layer(Extension(Arc::new(settings))))

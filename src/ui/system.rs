@@ -95,6 +95,7 @@ fn access(logins: &LoginLimiter) -> Facts {
     let facts = vec![
         ("Logins rejected (wrong token)", count(logins.rejected_tokens())),
         ("Logins rejected (wrong password)", count(logins.rejected_passwords())),
+        ("Logins rejected (through the provider, not verified)", count(logins.rejected_external())),
         ("Logins refused (too many wrong ones)", count(logins.refused())),
     ];
     Facts { id: "access", title: "Access", facts }

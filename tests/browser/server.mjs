@@ -37,7 +37,10 @@ export class Server {
   /** Headers of the test's own requests, for a server with users. */
   headers;
 
-  /** Starts a server with additional arguments and environment variables, and a configuration file with this text. */
+  /**
+   * Starts a server with additional arguments and environment variables, and a configuration file with this text, which
+   * may be a function of the server's origin.
+   */
   static async start({ flags = [], env = {}, grace = "5s", config } = {}) {
     const server = new Server();
     Object.assign(server, { flags: ["--grace", grace, ...flags], env });
@@ -46,7 +49,7 @@ export class Server {
     server.data = await mkdtemp(path.join(tmpdir(), "cortado-browser-"));
     if (config) {
       server.config = `${server.data}.toml`;
-      await writeFile(server.config, config);
+      await writeFile(server.config, typeof config === "function" ? config(server.origin) : config);
       server.flags.push("--config", server.config);
     }
     servers.add(server);

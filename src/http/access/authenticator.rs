@@ -13,6 +13,8 @@ use super::session_cookie::SessionCookie;
 use crate::access::{AccessLimits, AccessTable, Scope, SecretHash, Session, SessionOwner};
 use crate::engine::Engine;
 use crate::http::HttpLimits;
+use crate::http::external::oidc::OidcLogin;
+use crate::http::external::proxy_user::ProxyUsers;
 use crate::http::layers::conditions::{Access, Anonymous};
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::job::{Actor, Role, TokenName};
@@ -30,6 +32,9 @@ pub struct Authenticator {
     /// Checks passwords.
     pub checks: PasswordChecks,
     pub(super) remembered: Option<PasswordCache>,
+    /// The login through an OpenID Connect provider.
+    pub oidc: Option<OidcLogin>,
+    pub(super) proxy_users: Option<ProxyUsers>,
     uses: CredentialUses,
     /// The URL at which people reach the server, if it is configured.
     pub(super) base_url: Option<String>,
@@ -47,10 +52,25 @@ impl std::fmt::Debug for EngineHandle {
 
 impl Authenticator {
     /// Creates the authenticator of a server.
-    pub fn new(engine: Engine, limits: &HttpLimits, access: &Access) -> Authenticator {
+    ///
+    /// # Errors
+    /// The login through a provider cannot be set up.
+    pub fn new(
+        engine: Engine,
+        limits: &HttpLimits,
+        access: &Access,
+    ) -> Result<Authenticator, String> {
         let table = engine.access_table();
+        let oidc = match &access.external.oidc {
+            Some(settings) => {
+                let key = table.borrow().signing_key().cloned();
+                let key = key.ok_or("the store has no key that could protect logins")?;
+                Some(OidcLogin::new(settings.clone(), &key.sign(b"login through a provider"))?)
+            }
+            None => None,
+        };
         let environment = access.token.as_ref().map(|token| SecretHash::of(token.expose()));
-        Authenticator {
+        Ok(Authenticator {
             engine: EngineHandle(engine),
             table,
             environment,
@@ -58,9 +78,11 @@ impl Authenticator {
             limiter: LoginLimiter::new(limits),
             checks: PasswordChecks::default(),
             remembered: PasswordCache::new(),
+            oidc,
+            proxy_users: access.external.proxy_users.clone(),
             uses: CredentialUses::default(),
             base_url: limits.base_url.clone(),
-        }
+        })
     }
 
     /// The users, tokens and sessions as of now.
@@ -78,12 +100,16 @@ impl Authenticator {
         &self.engine.0.config().access
     }
 
-    /// Whether requests need credentials: a token is configured, users exist, or other machines can reach the server.
+    /// Whether requests need credentials: a token is configured, users exist, somebody else authenticates people, or other
+    /// machines can reach the server.
     pub fn is_required(&self) -> bool {
         match self.anonymous {
             Anonymous::Refused => true,
             Anonymous::AllowedWithoutUsers => {
-                self.environment.is_some() || self.table.borrow().users().next().is_some()
+                self.environment.is_some()
+                    || self.oidc.is_some()
+                    || self.proxy_users.is_some()
+                    || self.table.borrow().users().next().is_some()
             }
         }
     }
@@ -115,6 +141,10 @@ impl Authenticator {
                 let user = table.user(user).filter(|user| !user.disabled)?;
                 user.password.fingerprint().is(fingerprint).then(|| Scope::of(user.role))
             }
+            Credential::Proxy(person) => {
+                let is_known = table.user(&person.name).is_some();
+                (!is_known && self.proxy_users.is_some()).then(|| Scope::of(person.role))
+            }
             Credential::Environment => self.environment.map(|_| Scope::of(Role::Admin)),
             Credential::Link(link) => {
                 let link = table.link(&link.id)?;
@@ -124,10 +154,19 @@ impl Authenticator {
     }
 
     pub(super) fn scope_of_session(&self, session: &Session, table: &AccessTable) -> Option<Scope> {
-        if session.who == SessionOwner::Environment
-            && !same(session.credential.as_ref(), self.environment.as_ref())
-        {
-            return None; // another token is configured now
+        let still_is = |current: Option<&SecretHash>| same(session.credential.as_ref(), current);
+        let holds = match &session.who {
+            SessionOwner::User(_) | SessionOwner::Token { .. } => true,
+            // Another token may be configured now.
+            SessionOwner::Environment => still_is(self.environment.as_ref()),
+            // Another provider or other roles may be configured now, and a user may have got the name.
+            SessionOwner::External { name, .. } => {
+                let fingerprint = self.oidc.as_ref().map(OidcLogin::fingerprint);
+                still_is(fingerprint.as_ref()) && table.user(name).is_none()
+            }
+        };
+        if !holds {
+            return None;
         }
         table.scope_of(session, self.engine.0.now(), self.limits())
     }

@@ -33,7 +33,10 @@ impl CredentialUses {
         let stored = match credential {
             Credential::Session(id) => Some(table.session(id)?.last_used_at),
             Credential::Token(id) => table.token(id)?.last_used_at,
-            Credential::Password { .. } | Credential::Environment | Credential::Link(_) => {
+            Credential::Password { .. }
+            | Credential::Proxy(_)
+            | Credential::Environment
+            | Credential::Link(_) => {
                 return None;
             }
         };
@@ -45,7 +48,10 @@ impl CredentialUses {
         match credential {
             Credential::Session(id) => drop(pending.sessions.insert(id.clone(), now)),
             Credential::Token(id) => drop(pending.tokens.insert(id.clone(), now)),
-            Credential::Password { .. } | Credential::Environment | Credential::Link(_) => {}
+            Credential::Password { .. }
+            | Credential::Proxy(_)
+            | Credential::Environment
+            | Credential::Link(_) => {}
         }
         if pending.written_at.is_some_and(|written_at| is_recent(written_at, now)) {
             return None;

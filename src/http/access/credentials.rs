@@ -1,4 +1,4 @@
-//! Looks up the credentials of a request: the cookie of a session, a token as Bearer or as the password of HTTP Basic, or
+//! Looks up the credentials of a request: the header of a trusted proxy, the cookie of a session, a token as Bearer or as the password of HTTP Basic, or
 //! the name and the password of a user by HTTP Basic.
 
 use std::net::IpAddr;
@@ -44,12 +44,15 @@ impl Authenticator {
     /// Whose credentials a request carries. `None` means that it carries none and needs none.
     ///
     /// # Errors
-    /// 401 if they are missing or wrong, 429 or 503 if they were not checked.
+    /// 401 if they are missing or wrong, 403 if a proxy names somebody without access, 429 or 503 if they were not checked.
     pub async fn authenticate(
         &self,
         parts: &Parts,
         client: IpAddr,
     ) -> Result<Option<Principal>, Problem> {
+        if let Some(principal) = self.by_proxy(parts)? {
+            return Ok(Some(principal));
+        }
         if let Some(principal) = self.by_cookie(parts) {
             return Ok(Some(principal));
         }

@@ -13,6 +13,7 @@ pub mod password_cache;
 pub mod password_checks;
 pub mod principal;
 pub mod problems;
+pub mod proxy_users;
 pub mod routes;
 pub mod session_cookie;
 pub mod sessions;

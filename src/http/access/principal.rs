@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use super::need::{Need, Restricted};
 use crate::access::{Scope, SecretHash, ShareLink};
 use crate::http::Problem;
+use crate::http::external::ExternalPerson;
 use crate::job::{Actor, Role, SessionId, TokenId, UserName};
 
 /// The one who makes a request. It is in the extensions of every request with valid credentials; a request without
@@ -36,6 +37,8 @@ pub enum Credential {
         /// The fingerprint of the password.
         fingerprint: SecretHash,
     },
+    /// The header of a reverse proxy that names this person.
+    Proxy(ExternalPerson),
     /// The token of the configuration or of the environment.
     Environment,
     /// The address of a share link.
@@ -49,6 +52,7 @@ impl Credential {
             Credential::Session(_) => "session",
             Credential::Token(_) => "token",
             Credential::Password { .. } => "password",
+            Credential::Proxy(_) => "proxy",
             Credential::Environment => "environment",
             Credential::Link(_) => "link",
         }
@@ -68,6 +72,7 @@ impl Principal {
             Credential::Session(_)
             | Credential::Token(_)
             | Credential::Password { .. }
+            | Credential::Proxy(_)
             | Credential::Environment => None,
         }
     }

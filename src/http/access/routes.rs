@@ -108,6 +108,8 @@ pub const ROUTES: &[RouteRule] = &[
     // when it is opened.
     rule("GET", "/login", Everybody, Allowed),
     rule("POST", "/login", Everybody, Allowed),
+    rule("GET", "/login/oidc", Everybody, Allowed),
+    rule("GET", "/login/oidc/callback", Everybody, Allowed),
     rule("GET", "/logout", Everybody, Allowed),
     rule("POST", "/logout", Everybody, Allowed),
     rule("GET", "/static/{hash}/{file}", Everybody, Allowed),

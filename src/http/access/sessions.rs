@@ -143,7 +143,10 @@ impl Authenticator {
                 Some((SessionOwner::Token { id, name }, hash))
             }
             Credential::Environment => Some((SessionOwner::Environment, hash)),
-            Credential::Session(_) | Credential::Password { .. } | Credential::Link(_) => None,
+            Credential::Session(_)
+            | Credential::Password { .. }
+            | Credential::Proxy(_)
+            | Credential::Link(_) => None,
         }
     }
 }

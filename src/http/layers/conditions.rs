@@ -1,6 +1,7 @@
 //! The conditions that requests must meet, as the configuration has them.
 
 use super::auth::Hosts;
+use crate::http::external::ExternalLogins;
 use crate::job::Secret;
 
 /// The conditions that a request must meet.
@@ -14,6 +15,8 @@ pub struct Access {
     pub hosts: Hosts,
     /// Other origins that may make requests and open WebSockets, such as `https://jobs.example.org`.
     pub trusted_origins: Vec<String>,
+    /// Who else may authenticate people.
+    pub external: ExternalLogins,
 }
 
 /// Whether somebody without credentials may use the server.

@@ -28,6 +28,7 @@ pub struct LoginLimiter {
     is_any_known: AtomicBool,
     rejected_tokens: AtomicU64,
     rejected_passwords: AtomicU64,
+    rejected_external: AtomicU64,
     refused: AtomicU64,
     refused_warnings: ThrottledWarning,
 }
@@ -110,6 +111,7 @@ impl LoginLimiter {
             is_any_known: AtomicBool::new(false),
             rejected_tokens: AtomicU64::new(0),
             rejected_passwords: AtomicU64::new(0),
+            rejected_external: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             refused_warnings: ThrottledWarning::default(),
         }
@@ -219,6 +221,26 @@ impl LoginLimiter {
     /// The number of wrong tokens.
     pub fn rejected_tokens(&self) -> u64 {
         self.rejected_tokens.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client may finish a login that somebody else has checked.
+    ///
+    /// # Errors
+    /// The client has failed too often.
+    pub fn check_client(&self, client: IpAddr) -> Result<(), TooManyFailures> {
+        self.check(client, None, Instant::now())
+    }
+
+    /// Counts a login that somebody else should have checked and that could not be verified. The caller logs why.
+    pub fn reject_external(&self, client: IpAddr) {
+        self.rejected_external.fetch_add(1, Ordering::Relaxed);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        self.add_failure(&mut failures, client, None, Instant::now());
+    }
+
+    /// The number of logins through a provider that could not be verified.
+    pub fn rejected_external(&self) -> u64 {
+        self.rejected_external.load(Ordering::Relaxed)
     }
 
     /// The number of wrong names or passwords.

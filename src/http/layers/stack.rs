@@ -46,7 +46,7 @@ use crate::supervise::{Part, panic_text, pass};
 /// Puts the layers around the merged routers of endpoints and pages. `error_page` renders the errors for browsers.
 ///
 /// # Errors
-/// A trusted origin is not a valid origin.
+/// A trusted origin is not a valid origin, or the login through a provider cannot be set up.
 pub fn wrap(
     router: Router,
     engine: Engine,
@@ -63,7 +63,7 @@ pub fn wrap(
         Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
     });
     let (timeout, max_wait) = (limits.request_timeout, limits.max_wait);
-    let auth = Arc::new(Authenticator::new(engine, limits, &access));
+    let auth = Arc::new(Authenticator::new(engine, limits, &access)?);
     let gate = Gate { access, auth, error_page, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
@@ -88,6 +88,9 @@ pub fn wrap(
         .layer(csrf)
         .layer(middleware::from_fn(move |request: Request, next: Next| async move {
             pass(Part::Request);
+            if let Some(UnsupportedMethod(allow)) = request.extensions().get() {
+                return wrong_method(allow);
+            }
             request_body::bound(longest, request, next).await
         }))
         .layer(DefaultBodyLimit::max(limits.max_body))
@@ -123,15 +126,19 @@ impl Gate {
 
     /// Checks a request, and adds who makes it to its extensions.
     async fn admit(&self, parts: &mut Parts) -> Result<(), Response> {
-        let principal = self.check(parts).await?;
+        self.auth.remove_untrusted(parts);
+        let (principal, unsupported) = self.check(parts).await?;
         parts.extensions.insert(self.auth.clone());
         if let Some(principal) = principal {
             parts.extensions.insert(principal);
         }
+        if let Some(unsupported) = unsupported {
+            parts.extensions.insert(unsupported);
+        }
         Ok(())
     }
 
-    async fn check(&self, parts: &Parts) -> Result<Option<Principal>, Response> {
+    async fn check(&self, parts: &Parts) -> Result<Admitted, Response> {
         let (uri, headers) = (&parts.uri, &parts.headers);
         if let Some(RefusedRequest(problem)) = parts.extensions.get() {
             return Err(problem.clone().into_response());
@@ -139,33 +146,33 @@ impl Gate {
         let refuse = Problem::into_response;
         check_cross_site(&self.access.trusted_origins, &parts.method, headers).map_err(refuse)?;
         if matches!(uri.path(), "/healthz" | "/readyz") {
-            return Ok(None);
+            return Ok((None, None));
         }
         check_host(&self.access.hosts, uri, headers).map_err(refuse)?;
         if let Some(ReplacedHost(host)) = parts.extensions.get() {
             let headers = HeaderMap::from_iter([(header::HOST, host.clone())]);
             check_host(&self.access.hosts, uri, &headers).map_err(refuse)?;
         }
-        let principal = self.authorize(parts).await?;
+        let admitted = self.authorize(parts).await?;
         if headers.contains_key(header::UPGRADE) {
             check_origin(&self.access.trusted_origins, uri, headers).map_err(refuse)?;
         }
         url_encoding::check(uri).map_err(refuse)?;
-        Ok(principal)
+        Ok(admitted)
     }
 
     /// Checks the credentials of a request against what the table says about its route.
-    async fn authorize(&self, parts: &Parts) -> Result<Option<Principal>, Response> {
+    async fn authorize(&self, parts: &Parts) -> Result<Admitted, Response> {
         let path = parts.extensions.get::<MatchedPath>();
         let listed = path.map(|path| routes::find(&parts.method, path.as_str()));
         if let Some(Listed::Rule(RouteRule { need: Need::Everybody, .. })) = listed {
-            return Ok(self.auth.by_cookie(parts));
+            return Ok((self.auth.known(parts), None));
         }
         if let Some(Listed::Rule(rule @ RouteRule { need: Need::ShareLink, .. })) = listed {
             // The session of a browser that opens a link does not count: it shows what the link shows.
             let principal = self.auth.by_link(parts).map_err(Problem::into_response)?;
             let allowed = principal.check(rule.need, rule.restricted);
-            return allowed.map(|()| Some(principal)).map_err(Problem::into_response);
+            return allowed.map(|()| (Some(principal), None)).map_err(Problem::into_response);
         }
         let principal = self.auth.authenticate(parts, client_of(parts)).await;
         let principal = principal.map_err(Problem::into_response)?;
@@ -180,7 +187,9 @@ impl Gate {
                     return Err(refusal);
                 }
             }
-            Some(Listed::OtherMethods(allow)) => return Err(wrong_method(&allow)),
+            Some(Listed::OtherMethods(allow)) => {
+                return Ok((principal, Some(UnsupportedMethod(allow.into()))));
+            }
             Some(Listed::Nowhere) => {
                 let problem =
                     forbidden("nobody may use this path, because no rule of access is about it");
@@ -189,9 +198,17 @@ impl Gate {
             // The router has no such path, and says so.
             None => {}
         }
-        Ok(principal)
+        Ok((principal, None))
     }
 }
+
+/// Who makes a request that may pass, and whether its path has its method.
+type Admitted = (Option<Principal>, Option<UnsupportedMethod>);
+
+/// Marks a request whose path has only other methods, which the header `allow` lists. It is answered behind the layer that
+/// refuses requests of other sites, and never reaches the router.
+#[derive(Debug, Clone)]
+struct UnsupportedMethod(Arc<str>);
 
 /// The response to a method that a path does not support.
 fn wrong_method(allow: &str) -> Response {
@@ -223,6 +240,9 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     if is_error {
         response = in_our_form(response);
         if sender != Sender::Program {
+            if let Some(login) = &gate.auth.oidc {
+                response.extensions_mut().insert(login.label());
+            }
             response = (gate.error_page)(&address.unwrap_or_default(), sender, response);
         }
     }

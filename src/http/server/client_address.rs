@@ -85,6 +85,11 @@ pub fn is_trusted(proxies: &[TrustedProxy], address: IpAddr) -> bool {
     proxies.iter().any(|proxy| proxy.contains(address))
 }
 
+/// Marks a request that came over the connection of a trusted proxy, in its extensions. Only such requests may carry what a
+/// proxy says about its client.
+#[derive(Debug, Clone, Copy)]
+pub struct ThroughTrustedProxy;
+
 /// The address under which a client is counted: an IPv4 address, or the /64 network of an IPv6 address, because every
 /// internet connection has at least one such network.
 pub fn counted_as(address: IpAddr) -> IpAddr {

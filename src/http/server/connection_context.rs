@@ -9,7 +9,7 @@ use axum::http::Request;
 
 use super::access_log::AccessLog;
 use super::address_counts::AddressShare;
-use super::client_address::is_trusted;
+use super::client_address::{ThroughTrustedProxy, is_trusted};
 use super::connection_scheme::ConnectionScheme;
 use super::connections::Connections;
 use super::forwarded::RequestOrigin;
@@ -54,6 +54,9 @@ impl ConnectionContext {
         let address = SocketAddr::new(origin.client, self.address.port());
         request.extensions_mut().insert(ConnectInfo(address));
         request.extensions_mut().insert(origin.scheme);
+        if self.is_trusted {
+            request.extensions_mut().insert(ThroughTrustedProxy);
+        }
         origin.client
     }
 

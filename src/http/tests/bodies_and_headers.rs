@@ -149,6 +149,7 @@ async fn a_header_that_a_check_depends_on_is_sent_once() {
         anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Loopback { also: vec![] },
         trusted_origins: vec![],
+        external: Default::default(),
     };
     let server = Server::with(Setup { access, ..Setup::default() }).await;
     let own = format!("origin: http://{}\r\n", server.address);

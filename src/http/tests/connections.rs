@@ -98,7 +98,13 @@ async fn an_address_at_its_limit_gets_a_refusal_and_others_can_connect() {
 async fn an_ipv4_address_is_the_same_behind_an_ipv6_listener() {
     let hosts = Hosts::Any;
     let anonymous = Anonymous::AllowedWithoutUsers;
-    let access = Access { token: None, anonymous, hosts, trusted_origins: vec![] };
+    let access = Access {
+        token: None,
+        anonymous,
+        hosts,
+        trusted_origins: vec![],
+        external: Default::default(),
+    };
     let address = SocketAddr::new("::".parse().unwrap(), 0);
     let server = Server::with(Setup { limits: few(2), access, address, ..Setup::default() }).await;
     let port = server.address.port();
@@ -124,6 +130,7 @@ async fn unread_responses_to_requests_without_a_token_do_not_keep_others_out() {
         anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Loopback { also: vec![] },
         trusted_origins: vec![],
+        external: Default::default(),
     };
     let server = Server::with(Setup { limits, access, ..Setup::default() }).await;
     let address = server.address;

@@ -16,6 +16,7 @@ fn access(token: Option<&str>) -> Access {
         anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Loopback { also: vec!["jobs.test".into()] },
         trusted_origins: vec!["https://friend.test".into()],
+        external: Default::default(),
     }
 }
 

@@ -141,7 +141,7 @@ async fn a_client_that_does_not_read_is_disconnected_over_each_listener() {
         header_timeout: Duration::from_secs(60),
         ..HttpLimits::default()
     };
-    let site = Site::start(limits, Router::new().route("/endless", endless)).await;
+    let site = Site::start(limits, Router::new().route("/test/endless", endless)).await;
     let too_slow = async || {
         let metrics = site.server.get("/metrics").await.body;
         let line = metrics
@@ -151,7 +151,7 @@ async fn a_client_that_does_not_read_is_disconnected_over_each_listener() {
     };
     for (closed, via) in ALL.into_iter().enumerate() {
         let mut stream = site.connect(via).await;
-        let head = "GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let head = "GET /test/endless HTTP/1.1\r\nhost: localhost\r\n\r\n";
         within(stream.write_all(head.as_bytes())).await.unwrap();
         within(async { while too_slow().await == closed {} }).await;
         assert_eq!(too_slow().await, closed + 1, "{via:?}");
@@ -220,7 +220,7 @@ async fn the_headers_of_proxies_are_believed_from_listed_proxies_only() {
     ] {
         let trusted_proxies = proxies.iter().map(|proxy| proxy.parse().unwrap()).collect();
         let limits = HttpLimits { trusted_proxies, ..HttpLimits::default() };
-        let site = Site::start(limits, Router::new().route("/origin", get(origin))).await;
+        let site = Site::start(limits, Router::new().route("/test/origin", get(origin))).await;
         for via in ALL {
             let own = match via {
                 Via::Tcp => "127.0.0.1 http localhost",
@@ -231,7 +231,7 @@ async fn the_headers_of_proxies_are_believed_from_listed_proxies_only() {
             };
             let ask = |claim: &str| {
                 let head = format!(
-                    "GET /origin HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{claim}\r\n"
+                    "GET /test/origin HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{claim}\r\n"
                 );
                 let site = &site;
                 async move { site.send(via, &head).await.rsplit("\r\n\r\n").next().unwrap().to_owned() }
@@ -252,7 +252,7 @@ async fn the_headers_of_proxies_are_believed_from_listed_proxies_only() {
         ] {
             let via = *trusted.first().unwrap_or(&Via::Tcp);
             let head = format!(
-                "GET /origin HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\nx-forwarded-host: {reported}\r\n\r\n"
+                "GET /test/origin HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\nx-forwarded-host: {reported}\r\n\r\n"
             );
             let is_accepted = if trusted.is_empty() { host == "localhost" } else { is_accepted };
             let answer = site.send(via, &head).await;

@@ -11,6 +11,7 @@ mod cursors;
 mod docs;
 mod embedding;
 mod every_fault;
+mod external_logins;
 mod gate;
 mod handshake;
 mod hostile;

@@ -52,6 +52,7 @@ impl Default for Setup {
                 anonymous: Anonymous::AllowedWithoutUsers,
                 hosts,
                 trusted_origins: vec![],
+                external: Default::default(),
             },
             store: store_with(store::StoreLimits::default()),
             stream_capacity: 1_024,

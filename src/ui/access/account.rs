@@ -101,6 +101,7 @@ fn current(principal: &Principal) -> Option<&SessionId> {
         Credential::Session(id) => Some(id),
         Credential::Token(_)
         | Credential::Password { .. }
+        | Credential::Proxy(_)
         | Credential::Environment
         | Credential::Link(_) => None,
     }

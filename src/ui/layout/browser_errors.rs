@@ -7,9 +7,10 @@ use axum::response::Response;
 use crate::http::Problem;
 use crate::http::access::Principal;
 use crate::http::access::share_links::SHARED;
+use crate::http::external::oidc::ProviderLabel;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;
-use crate::ui::login;
+use crate::ui::login::{self, LoginChoices};
 
 use super::error::{UiError, sentence};
 use super::viewer::Viewer;
@@ -29,7 +30,8 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
     }
     let problem = response.extensions_mut().remove::<Problem>();
     let page = if status == StatusCode::UNAUTHORIZED {
-        login::required(address)
+        let provider = response.extensions_mut().remove::<ProviderLabel>();
+        login::required(address, LoginChoices { provider })
     } else {
         let error = explain(status, problem.as_ref().map(Problem::detail));
         let error = match problem.as_ref().map(Problem::code) {

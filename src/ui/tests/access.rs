@@ -26,6 +26,7 @@ impl Site {
             anonymous: Anonymous::AllowedWithoutUsers,
             hosts: Hosts::Any,
             trusted_origins: Vec::new(),
+            external: Default::default(),
         };
         let routes =
             crate::http::router(desk.engine.clone(), limits.clone()).merge(desk.pages.clone());

@@ -74,6 +74,8 @@ fn the_table_says_what_the_roles_mean() {
             ("GET", "/readyz"),
             ("GET", "/login"),
             ("POST", "/login"),
+            ("GET", "/login/oidc"),
+            ("GET", "/login/oidc/callback"),
             ("GET", "/logout"),
             ("POST", "/logout"),
             ("GET", "/static/{hash}/{file}"),
@@ -157,6 +159,7 @@ async fn every_route_is_open_to_exactly_the_roles_of_the_table() {
         anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Any,
         trusted_origins: Vec::new(),
+        external: Default::default(),
     };
     let routes = crate::http::router(engine.clone(), limits.clone()).merge(desk.pages.clone());
     let routes = wrap(routes, engine.clone(), &limits, access, crate::ui::error_page).unwrap();
@@ -272,6 +275,7 @@ async fn a_route_that_is_not_in_the_table_is_refused() {
         anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Any,
         trusted_origins: Vec::new(),
+        external: Default::default(),
     };
     let unlisted = axum::routing::get(async || "secret");
     let routes = Router::new().route("/unlisted", unlisted);

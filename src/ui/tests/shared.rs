@@ -42,6 +42,7 @@ impl Site {
             anonymous: Anonymous::AllowedWithoutUsers,
             hosts: Hosts::Any,
             trusted_origins: Vec::new(),
+            external: Default::default(),
         };
         let engine = desk.engine.clone();
         let routes = crate::http::router(engine.clone(), limits.clone()).merge(desk.pages.clone());

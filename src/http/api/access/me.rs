@@ -33,6 +33,7 @@ pub async fn get(Caller(caller): Caller, _: NoQuery) -> Response {
         Some(
             Credential::Token(_)
             | Credential::Password { .. }
+            | Credential::Proxy(_)
             | Credential::Environment
             | Credential::Link(_),
         )

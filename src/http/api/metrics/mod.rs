@@ -166,6 +166,7 @@ impl Scrape {
         let by_reason = [
             ("wrong_token", logins.rejected_tokens()),
             ("wrong_password", logins.rejected_passwords()),
+            ("not_verified", logins.rejected_external()),
             ("too_many", logins.refused()),
         ];
         let values = by_reason.map(|(reason, n)| (vec![("reason", reason.to_owned())], n));

@@ -162,7 +162,8 @@ async fn everybody_has_their_own_sessions_and_an_admin_all_of_them() {
         server.engine.clone(),
         &crate::http::HttpLimits::default(),
         &access,
-    );
+    )
+    .unwrap();
     let request = axum::http::Request::get("/").header("user-agent", "Firefox");
     let visit = BrowserVisit::of(&request.body(()).unwrap().into_parts().0);
     let mut cookies = Vec::new();

@@ -24,11 +24,12 @@ fn authenticator(server: &Server, token: Option<&str>) -> Authenticator {
         anonymous: Anonymous::AllowedWithoutUsers,
         hosts: Hosts::Any,
         trusted_origins: Vec::new(),
+        external: Default::default(),
     };
     let limits = HttpLimits { login_failures: 1_000, ..HttpLimits::default() };
     let limits =
         HttpLimits { login_failures_per_user: 1_000, login_failures_total: 10_000, ..limits };
-    Authenticator::new(server.engine.clone(), &limits, &access)
+    Authenticator::new(server.engine.clone(), &limits, &access).unwrap()
 }
 
 fn request(headers: &[(&str, &str)]) -> Parts {
