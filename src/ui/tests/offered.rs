@@ -124,12 +124,12 @@ async fn a_page_offers_exactly_what_the_role_of_its_reader_allows() {
         "/schedules/of/often",
         "/workers",
         "/system",
-        "/links",
         "/users",
         "/users/anna",
         "/tokens",
         "/account",
         "/audit",
+        "/links",
     ]
     .map(str::to_owned)
     .into();
