@@ -51,7 +51,8 @@ pub(super) fn split(
     }
     let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
     let base_path = problems.take("base_path", file.base_path.parse()).unwrap_or_default();
-    let external = external::parse(&file, base_url.as_ref(), &base_path);
+    let (oidc, proxy, proxies) = (&file.oidc, &file.auth.proxy, &file.http.trusted_proxies);
+    let external = external::parse(oidc, proxy, proxies, base_url.as_ref(), &base_path);
     let external = external.unwrap_or_else(|wrong| {
         wrong.into_iter().for_each(|(key, why)| problems.add(key, why));
         ExternalLogins::default()
@@ -488,7 +489,12 @@ impl InvalidSettings {
         (self.0.len() == before).then(|| command::Program {
             program: program.clone(),
             args,
-            env: section.env.expose().iter().map(secret_variable).collect(),
+            env: section
+                .env
+                .expose()
+                .iter()
+                .map(|(name, value)| (name.clone(), Secret::new(value.clone())))
+                .collect(),
             cwd: section.cwd.clone(),
             stdin: section.stdin,
             discard_codes: section.discard_codes.clone(),
@@ -496,8 +502,4 @@ impl InvalidSettings {
             dashes: section.dashes,
         })
     }
-}
-
-fn secret_variable((name, value): (&String, &String)) -> (String, Secret) {
-    (name.clone(), Secret::new(value.clone()))
 }

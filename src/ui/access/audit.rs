@@ -10,7 +10,7 @@ use url::form_urlencoded;
 
 use super::words::{EventText, event_text};
 use crate::engine::{AuditQuery, Engine};
-use crate::job::{Actor, Cursor, Event, EventType, Time};
+use crate::job::{Actor, Cursor, Event, EventType, Time, names_of};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Layout, Section, page};
 use crate::ui::layout::visit::Visit;
@@ -90,7 +90,7 @@ impl AuditFilter {
         };
         let (mut by, mut types) = (Vec::new(), Vec::new());
         for (name, value) in pairs(text.as_bytes())? {
-            let values = value.split(',').map(str::trim).filter(|value| !value.is_empty());
+            let values = names_of(&value);
             match name.as_str() {
                 "by" => by.extend(values.map(str::to_owned)),
                 "type" => types.extend(values.map(str::to_owned)),

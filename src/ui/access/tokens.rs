@@ -12,7 +12,7 @@ use super::parts::{NewSecret, OnlyId, RoleChoice, role_choices};
 use crate::access::{AccessCommand, AccessRefusal, NewToken, NoRandomness, Token};
 use crate::engine::{AccessError, Engine};
 use crate::http::access::Acting;
-use crate::job::{Invalid, Kind, QueueName, Role, Secret, Time, TokenId, TokenName};
+use crate::job::{Invalid, Kind, QueueName, Role, Secret, Time, TokenId, TokenName, names_of};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::form_fields::{Accepts, Choices, PostedForm};
@@ -25,13 +25,13 @@ use crate::ui::submit::form_value::{Errors, cut, cut_list};
 #[template(path = "tokens.html")]
 struct TokensPage {
     layout: Layout,
-    tokens: Vec<TokenRow>,
+    tokens: Vec<ListedToken>,
     form: TokenForm,
     secret: Option<NewSecret>,
 }
 
 /// A token as a row.
-struct TokenRow {
+struct ListedToken {
     id: String,
     name: String,
     role: Role,
@@ -44,9 +44,9 @@ struct TokenRow {
     created_by: Option<String>,
 }
 
-impl TokenRow {
-    fn of(token: &Token, now: Time) -> TokenRow {
-        TokenRow {
+impl ListedToken {
+    fn of(token: &Token, now: Time) -> ListedToken {
+        ListedToken {
             id: token.id.to_string(),
             name: token.name.to_string(),
             role: token.role,
@@ -138,7 +138,8 @@ impl TokensPage {
     ) -> TokensPage {
         let now = engine.now();
         let table = engine.access_table();
-        let tokens = table.borrow().tokens().into_iter().map(|it| TokenRow::of(it, now)).collect();
+        let tokens =
+            table.borrow().tokens().into_iter().map(|it| ListedToken::of(it, now)).collect();
         let layout = Layout::live(visit, "Tokens", Section::Tokens, engine.head(), now);
         TokensPage { layout, tokens, form, secret }
     }
@@ -214,8 +215,7 @@ fn read(
 
 /// The names of a list with commas; `None` when there are none.
 fn names<T: std::str::FromStr<Err = Invalid>>(text: &str) -> Result<Option<Vec<T>>, Invalid> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let names = parts.map(str::parse).collect::<Result<Vec<T>, Invalid>>()?;
+    let names = names_of(text).map(str::parse).collect::<Result<Vec<T>, Invalid>>()?;
     Ok(Some(names).filter(|names| !names.is_empty()))
 }
 
