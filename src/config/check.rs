@@ -1,9 +1,10 @@
 //! Validates the merged settings and splits them into the parts that the layers take, or returns a list of all invalid
 //! settings.
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::Path;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -27,7 +28,7 @@ use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{
-    Concurrency, Invalid, JsonLimits, Kind, LogCaps, QueueName, Secret, UrlText, WorkerName,
+    Concurrency, JsonLimits, LogCaps, QueueName, UrlText, WorkerName,
 };
 use crate::store::{self};
 
@@ -51,7 +52,8 @@ pub(super) fn split(
     }
     let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
     let base_path = problems.take("base_path", file.base_path.parse()).unwrap_or_default();
-    let external = external::parse(&file, base_url.as_ref(), &base_path);
+    let (oidc, proxy, proxies) = (&file.oidc, &file.auth.proxy, &file.http.trusted_proxies);
+    let external = external::parse(oidc, proxy, proxies, base_url.as_ref(), &base_path);
     let external = external.unwrap_or_else(|wrong| {
         wrong.into_iter().for_each(|(key, why)| problems.add(key, why));
         ExternalLogins::default()
@@ -442,62 +444,4 @@ impl InvalidSettings {
             },
         }
     }
-
-    fn program(
-        &mut self,
-        key: &str,
-        name: &str,
-        section: &CommandSection,
-    ) -> Option<command::Program> {
-        let before = self.0.len();
-        // A command has a name like that of a kind.
-        self.take(key, Kind::parse(name).map_err(|wrong| Invalid { what: "the name", ..wrong }));
-        // A relative path would depend on the server's working directory or on `cwd`.
-        let program = &section.program;
-        if program.is_empty() || (program.contains('/') && !Path::new(program).is_absolute()) {
-            self.add(
-                format!("{key}.program"),
-                format!("{program:?} is neither an absolute path nor a name to look up in PATH"),
-            );
-        }
-        if section.cwd.as_ref().is_some_and(|cwd| cwd.as_os_str().is_empty()) {
-            self.add(format!("{key}.cwd"), "must be a directory, but is empty");
-        }
-        for (at, code) in section.discard_codes.iter().enumerate() {
-            self.take(format!("{key}.discard_codes[{at}]"), ranges::DISCARD_CODES.check(*code));
-        }
-        let bad = |text: &str| text.contains('\0');
-        for (name, value) in section.env.expose() {
-            if name.is_empty() || name.contains('=') || bad(name) || bad(value) {
-                self.add(
-                    format!("{key}.env"),
-                    format!("{name:?} is not a valid variable name, or its value has a NUL"),
-                );
-            }
-        }
-        let args: Vec<_> = section
-            .args
-            .expose()
-            .iter()
-            .enumerate()
-            .filter_map(|(n, text)| {
-                let parsed: Result<command::Template, _> = text.parse();
-                self.take(format!("{key}.args[{n}]"), parsed)
-            })
-            .collect();
-        (self.0.len() == before).then(|| command::Program {
-            program: program.clone(),
-            args,
-            env: section.env.expose().iter().map(secret_variable).collect(),
-            cwd: section.cwd.clone(),
-            stdin: section.stdin,
-            discard_codes: section.discard_codes.clone(),
-            max_output_lines: section.max_output_lines,
-            dashes: section.dashes,
-        })
-    }
-}
-
-fn secret_variable((name, value): (&String, &String)) -> (String, Secret) {
-    (name.clone(), Secret::new(value.clone()))
 }

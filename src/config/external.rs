@@ -10,7 +10,6 @@ use openidconnect::{ClientId, IssuerUrl, RedirectUrl};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::FileConfig;
 use super::schedules::Wrong;
 use crate::access::Role;
 use crate::http::BasePath;
@@ -149,13 +148,15 @@ fn role_of_people(text: &str) -> Result<Role, String> {
 
 /// Who else may authenticate people, or what is wrong with each key.
 pub(super) fn parse(
-    file: &FileConfig,
+    oidc_section: &OidcSection,
+    proxy_section: &ProxySection,
+    trusted_proxies: &[TrustedProxy],
     base_url: Option<&Url>,
     base_path: &BasePath,
 ) -> Result<ExternalLogins, Vec<Wrong>> {
     let public = PublicAddress { url: base_url, path: base_path };
-    let oidc = oidc(&file.oidc, &public);
-    let proxy_users = proxy(&file.auth.proxy, &file.http.trusted_proxies);
+    let oidc = oidc(oidc_section, &public);
+    let proxy_users = proxy(proxy_section, trusted_proxies);
     match (oidc, proxy_users) {
         (Ok(oidc), Ok(proxy_users)) => Ok(ExternalLogins { oidc, proxy_users }),
         (Err(wrong), Ok(_)) | (Ok(_), Err(wrong)) => Err(wrong),

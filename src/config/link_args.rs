@@ -32,7 +32,7 @@ pub enum LinkCommand {
         #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = parse_duration)]
         expires_in: Duration,
         /// Do not show the payload of the job
-        #[arg(long, requires = "job")]
+        #[arg(long, conflicts_with = "queue")]
         hide_payload: bool,
         /// Print JSON
         #[arg(long)]

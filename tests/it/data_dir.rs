@@ -116,7 +116,7 @@ async fn an_old_export_is_imported_with_a_warning_and_a_damaged_one_is_not() {
     let mut export = Command::run(&["export", "--data-dir", text(&data)]);
     assert_eq!(export.exit().await.code(), Some(0));
     let lines = export.out.so_far().join("\n");
-    assert!(lines.contains("\"cortado_export\":3") && lines.contains("\"export_crc\":\""));
+    assert!(lines.contains("\"cortado_export\":4") && lines.contains("\"export_crc\":\""));
     let file = data.with_extension("jsonl");
     std::fs::write(&file, lines.replacen("echo", "ecno", 1) + "\n").unwrap();
     let new = data.with_extension("new");

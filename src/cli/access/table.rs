@@ -60,6 +60,6 @@ mod tests {
         let rows = [["anna".to_owned(), "admin".to_owned()], ["\u{1b}[2J".into(), "ä".into()]];
         print_table(&mut out, ["NAME", "ROLE"], &rows).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "NAME        ROLE\nanna        admin\n\\u{1b}[2J  ä\n");
+        assert_eq!(text, "NAME       ROLE\nanna       admin\n\\u{1b}[2J  ä\n");
     }
 }

@@ -179,7 +179,7 @@ impl JobScope {
     pub fn view<'a>(&self, event: &'a Event) -> PolledEvent<'a> {
         match self {
             JobScope::Everything | JobScope::AllJobs | JobScope::Only(_) => {
-                PolledEvent::Whole(EventView::of(event))
+                PolledEvent::Whole(EventView::of(event).into())
             }
             JobScope::Shared(_) => PolledEvent::Shared(SharedEventView::of(event)),
         }

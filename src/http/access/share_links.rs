@@ -152,7 +152,7 @@ fn check_lifetime(engine: &Engine, lifetime: Duration) -> Result<(), String> {
 pub fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
-    let fits = |(length, _): &&(u64, &str)| seconds > 0 && seconds % length == 0;
+    let fits = |(length, _): &&(u64, &str)| seconds > 0 && seconds.is_multiple_of(*length);
     let (length, unit) = units.iter().find(fits).unwrap_or(&(1, "second"));
     let count = seconds / length;
     let plural = if count == 1 { "" } else { "s" };

@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn the_headers_of_a_proxy_name_one_user_with_a_role_or_nobody() {
         type Lines = &'static [(&'static str, &'static [u8])];
-        let cases: [(Lines, Result<Option<(&str, Role)>, &str>); 15] = [
+        type Named = Result<Option<(&'static str, Role)>, &'static str>;
+        let cases: [(Lines, Named); 15] = [
             (&[], Ok(None)),
             (&[("remote-user", b"")], Ok(None)),
             (&[("remote-user", b"  ")], Ok(None)),

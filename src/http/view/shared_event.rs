@@ -74,7 +74,7 @@ impl<'a> SharedEventView<'a> {
 #[serde(untagged)]
 pub enum PolledEvent<'a> {
     /// As everybody sees it who may read the event stream.
-    Whole(EventView<'a>),
+    Whole(Box<EventView<'a>>),
     /// As the holder of a share link sees it.
     Shared(SharedEventView<'a>),
 }

@@ -51,6 +51,11 @@ impl FilterValue for Tag {
     }
 }
 
+/// The names of a list, without blanks around them and without empty ones.
+pub fn names_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
 /// Whether one of the names in a list is empty, as in `a,,b`.
 pub fn has_empty_name(text: &str) -> bool {
     text.split(',').any(|name| name.trim().is_empty())
@@ -68,7 +73,7 @@ pub fn add_names<T: PartialEq, Values: IntoIterator<Item = T>>(
     read: impl Fn(&str) -> Result<Values, Invalid>,
 ) -> Result<(), Vec<Invalid>> {
     let mut wrong = Vec::new();
-    let mut names = text.split(',').map(str::trim).filter(|name| !name.is_empty()).peekable();
+    let mut names = names_of(text).peekable();
     if names.peek().is_none() {
         return Err(vec![Invalid::new(what, text, "use at least one name, or leave it out")]);
     }

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::new_password::{NewPassword, PasswordError};
-use super::parts::{OnlyId, SessionEntry, meaning, own_session, sessions_of};
+use super::parts::{ListedSession, OnlyId, meaning, own_session, sessions_of};
 use crate::access::{AccessCommand, SessionOwner};
 use crate::engine::Engine;
 use crate::http::access::sessions::BrowserVisit;
@@ -26,7 +26,7 @@ struct AccountPage {
     name: String,
     role: Option<Role>,
     meaning: &'static str,
-    sessions: Vec<SessionEntry>,
+    sessions: Vec<ListedSession>,
     /// Whether it is a user of this server, who can change the password.
     has_password: bool,
     hint: String,

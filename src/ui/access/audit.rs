@@ -10,7 +10,7 @@ use url::form_urlencoded;
 
 use super::words::{EventText, event_text};
 use crate::engine::{AuditQuery, Engine};
-use crate::job::{Actor, Cursor, Event, EventType, Invalid, Time, add_names};
+use crate::job::{Actor, Cursor, Event, EventType, Time, names_of};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Layout, Section, page};
 use crate::ui::layout::visit::Visit;
@@ -90,23 +90,24 @@ impl AuditFilter {
         };
         let (mut by, mut types) = (Vec::new(), Vec::new());
         for (name, value) in pairs(text.as_bytes())? {
-            let value = value.trim();
+            let values = names_of(&value);
             match name.as_str() {
-                "by" | "type" if value.is_empty() => {}
-                "by" => {
-                    let read = |name: &str| name.parse::<Actor>().map(Some);
-                    let added = add_names("by", &mut filter.query.by, value, read);
-                    filter.wrong_by.extend(added.err().map(|wrong| all_of(&wrong)));
-                    by.push(value.to_owned());
-                }
-                "type" => {
-                    let added =
-                        add_names("type", &mut filter.query.types, value, EventType::matching);
-                    filter.wrong_type.extend(added.err().map(|wrong| all_of(&wrong)));
-                    types.push(value.to_owned());
-                }
+                "by" => by.extend(values.map(str::to_owned)),
+                "type" => types.extend(values.map(str::to_owned)),
                 "before" => filter.query.before = value.parse::<Cursor>().ok(),
                 other => note_unknown(&mut filter.unknown, other),
+            }
+        }
+        for text in &by {
+            match text.parse::<Actor>() {
+                Ok(actor) => filter.query.by.push(actor),
+                Err(invalid) => filter.wrong_by = sentence(&invalid.to_string()),
+            }
+        }
+        for text in &types {
+            match EventType::matching(text) {
+                Ok(matching) => filter.query.types.extend(matching),
+                Err(invalid) => filter.wrong_type = sentence(&invalid.to_string()),
             }
         }
         filter.by = by.join(", ");
@@ -143,11 +144,6 @@ impl AuditFilter {
             query => format!("audit?{query}"),
         }
     }
-}
-
-/// The sentences about names that cannot be read.
-fn all_of(wrong: &[Invalid]) -> String {
-    wrong.iter().map(|wrong| sentence(&wrong.to_string())).collect::<Vec<_>>().join(" ")
 }
 
 impl AuditLogPage {

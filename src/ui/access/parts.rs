@@ -56,7 +56,7 @@ pub struct NewSecret {
 }
 
 /// A session as a row.
-pub struct SessionEntry {
+pub struct ListedSession {
     /// The public id.
     pub id: String,
     /// The name of the browser.
@@ -80,21 +80,21 @@ pub fn sessions_of(
     engine: &Engine,
     visit: &Visit,
     is_wanted: impl Fn(&Session) -> bool,
-) -> Vec<SessionEntry> {
+) -> Vec<ListedSession> {
     let (table, limits, now) = (engine.access_table(), engine.config().access, engine.now());
     let table = table.borrow();
     let open = table
         .sessions()
         .into_iter()
         .filter(|session| is_wanted(session) && table.scope_of(session, now, &limits).is_some());
-    open.map(|session| SessionEntry::of(session, visit, &limits, now)).collect()
+    open.map(|session| ListedSession::of(session, visit, &limits, now)).collect()
 }
 
-impl SessionEntry {
-    fn of(session: &Session, visit: &Visit, limits: &AccessLimits, now: Time) -> SessionEntry {
+impl ListedSession {
+    fn of(session: &Session, visit: &Visit, limits: &AccessLimits, now: Time) -> ListedSession {
         let current = visit.principal().map(|principal| &principal.credential);
         let unused = session.last_used_at.after(limits.session_idle);
-        SessionEntry {
+        ListedSession {
             id: session.id.to_string(),
             program: browser_name(&session.browser),
             browser: session.browser.to_string(),

@@ -12,7 +12,7 @@ use super::parts::{NewSecret, OnlyId, RoleChoice, role_choices};
 use crate::access::{AccessCommand, AccessRefusal, NewToken, NoRandomness, Token};
 use crate::engine::{AccessError, Engine};
 use crate::http::access::Acting;
-use crate::job::{Invalid, Kind, QueueName, Role, Secret, Time, TokenId, TokenName, add_names};
+use crate::job::{Invalid, Kind, QueueName, Role, Secret, Time, TokenId, TokenName, names_of};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::form_fields::{Accepts, Choices, PostedForm};
@@ -25,13 +25,13 @@ use crate::ui::submit::form_value::{Errors, cut, cut_list};
 #[template(path = "tokens.html")]
 struct TokensPage {
     layout: Layout,
-    tokens: Vec<TokenEntry>,
+    tokens: Vec<ListedToken>,
     form: TokenForm,
     secret: Option<NewSecret>,
 }
 
 /// A token as a row.
-struct TokenEntry {
+struct ListedToken {
     id: String,
     name: String,
     role: Role,
@@ -44,9 +44,9 @@ struct TokenEntry {
     created_by: Option<String>,
 }
 
-impl TokenEntry {
-    fn of(token: &Token, now: Time) -> TokenEntry {
-        TokenEntry {
+impl ListedToken {
+    fn of(token: &Token, now: Time) -> ListedToken {
+        ListedToken {
             id: token.id.to_string(),
             name: token.name.to_string(),
             role: token.role,
@@ -139,7 +139,7 @@ impl TokensPage {
         let now = engine.now();
         let table = engine.access_table();
         let tokens =
-            table.borrow().tokens().into_iter().map(|it| TokenEntry::of(it, now)).collect();
+            table.borrow().tokens().into_iter().map(|it| ListedToken::of(it, now)).collect();
         let layout = Layout::live(visit, "Tokens", Section::Tokens, engine.head(), now);
         TokensPage { layout, tokens, form, secret }
     }
@@ -196,8 +196,8 @@ fn read(
 ) -> Option<Result<(NewToken, Secret), NoRandomness>> {
     let name = TokenName::parse(form.value("name").trim());
     let role = form.value("role").parse::<Role>();
-    let queues = names::<QueueName>("queues", form.value("queues"));
-    let kinds = names::<Kind>("kinds", form.value("kinds"));
+    let queues = names::<QueueName>(form.value("queues"));
+    let kinds = names::<Kind>(form.value("kinds"));
     let mut note = |field: &str, invalid: Option<&Invalid>| {
         invalid.map(|invalid| errors.insert(field.to_owned(), sentence(&invalid.to_string())))
     };
@@ -214,18 +214,9 @@ fn read(
 }
 
 /// The names of a list with commas; `None` when there are none.
-fn names<T>(field: &'static str, text: &str) -> Result<Option<Vec<T>>, Invalid>
-where
-    T: std::str::FromStr<Err = Invalid> + PartialEq,
-{
-    if text.trim().is_empty() {
-        return Ok(None);
-    }
-    let mut names = Vec::new();
-    match add_names(field, &mut names, text, |name| name.parse::<T>().map(Some)) {
-        Ok(()) => Ok(Some(names)),
-        Err(wrong) => wrong.into_iter().next().map_or(Ok(None), Err),
-    }
+fn names<T: std::str::FromStr<Err = Invalid>>(text: &str) -> Result<Option<Vec<T>>, Invalid> {
+    let names = names_of(text).map(str::parse).collect::<Result<Vec<T>, Invalid>>()?;
+    Ok(Some(names).filter(|names| !names.is_empty()))
 }
 
 /// `POST /tokens/revoke`

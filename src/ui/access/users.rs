@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::new_password::{NewPassword, PasswordError};
 use super::parts::{
-    NewSecret, OnlyId, RoleChoice, SessionEntry, USER_ROLES, known_name, no_such_user, own_session,
-    role_choices, sessions_of,
+    ListedSession, NewSecret, OnlyId, RoleChoice, USER_ROLES, known_name, no_such_user,
+    own_session, role_choices, sessions_of,
 };
 use crate::access::{AccessCommand, AccessRefusal, AccessTable, User};
 use crate::engine::{AccessError, Engine};
@@ -30,7 +30,7 @@ use crate::ui::submit::form_value::{Errors, cut};
 #[template(path = "users.html")]
 struct UsersPage {
     layout: Layout,
-    users: Vec<UserEntry>,
+    users: Vec<ListedUser>,
     form: UserForm,
     secret: Option<NewSecret>,
     /// Whether the server does not ask who its visitors are.
@@ -41,10 +41,10 @@ struct UsersPage {
 #[template(path = "user.html")]
 struct UserPage {
     layout: Layout,
-    user: UserEntry,
+    user: ListedUser,
     changed: TimeText,
     roles: Vec<RoleChoice>,
-    sessions: Vec<SessionEntry>,
+    sessions: Vec<ListedSession>,
     secret: Option<NewSecret>,
     /// Why the last action was refused.
     problem: String,
@@ -54,7 +54,7 @@ struct UserPage {
 }
 
 /// A user as a row.
-struct UserEntry {
+struct ListedUser {
     name: String,
     role: Role,
     is_disabled: bool,
@@ -105,11 +105,11 @@ impl Accepts for PasswordForm {
     const REQUIRED: &'static [&'static str] = Self::ONCE;
 }
 
-impl UserEntry {
-    fn of(visit: &Visit, user: &User, sessions: &OpenSessions, now: Time) -> UserEntry {
+impl ListedUser {
+    fn of(visit: &Visit, user: &User, sessions: &OpenSessions, now: Time) -> ListedUser {
         let actor = Actor::User(user.name.clone());
         let known = sessions.get(&actor);
-        UserEntry {
+        ListedUser {
             name: user.name.to_string(),
             role: user.role,
             is_disabled: user.disabled,
@@ -170,7 +170,7 @@ fn list_page(
     let render = if secret.is_some() { private_page } else { page };
     let view = UsersPage {
         layout: Layout::live(visit, "Users", Section::Users, engine.head(), now),
-        users: users.iter().map(|user| UserEntry::of(visit, user, &sessions, now)).collect(),
+        users: users.iter().map(|user| ListedUser::of(visit, user, &sessions, now)).collect(),
         form,
         secret,
         is_open: matches!(visit.viewer(), Viewer::Anybody),
@@ -262,7 +262,7 @@ fn one_page(
     let title = format!("User {name}");
     let mut view = UserPage {
         layout: Layout::live(visit, title, Section::User, engine.head(), now),
-        user: UserEntry::of(visit, user, &open_sessions(engine, &table), now),
+        user: ListedUser::of(visit, user, &open_sessions(engine, &table), now),
         changed: TimeText::new(user.changed_at, now),
         roles: role_choices(&USER_ROLES, user.role),
         sessions: sessions_of(engine, visit, |session| session.who.actor() == actor),

@@ -27,7 +27,7 @@ const LIST: usize = 500;
 #[template(path = "links.html")]
 struct LinksPage {
     layout: Layout,
-    links: Vec<LinkRow>,
+    links: Vec<ListedLink>,
     /// How many links there are.
     total: usize,
 }
@@ -36,12 +36,12 @@ struct LinksPage {
 #[template(path = "link.html")]
 struct LinkPage {
     layout: Layout,
-    link: LinkRow,
+    link: ListedLink,
     url: String,
 }
 
 /// A link as the pages show it.
-struct LinkRow {
+struct ListedLink {
     id: String,
     /// What it shows, in words.
     name: String,
@@ -54,8 +54,8 @@ struct LinkRow {
     created_by: String,
 }
 
-impl LinkRow {
-    fn of(link: &ShareLink, now: Time) -> LinkRow {
+impl ListedLink {
+    fn of(link: &ShareLink, now: Time) -> ListedLink {
         let (name, page) = match &link.subject {
             LinkSubject::Job(id) => (format!("job {id}"), format!("jobs/{id}")),
             LinkSubject::Queue(queue) => {
@@ -63,7 +63,7 @@ impl LinkRow {
                 (format!("queue {queue}"), format!("queues/{segment}"))
             }
         };
-        LinkRow {
+        ListedLink {
             id: link.id.to_string(),
             name,
             page,
@@ -100,7 +100,7 @@ pub async fn list(Has(engine): Has<Engine>, visit: Visit, Caller(caller): Caller
     let view = LinksPage {
         layout: Layout::still(&visit, "Share links", Section::Links, now),
         total: links.len(),
-        links: links.iter().take(LIST).map(|link| LinkRow::of(link, now)).collect(),
+        links: links.iter().take(LIST).map(|link| ListedLink::of(link, now)).collect(),
     };
     page(StatusCode::OK, &view)
 }
@@ -120,7 +120,7 @@ pub async fn show(
 ) -> Result<Response, Problem> {
     let now = engine.now();
     let link = share_links::managed(&engine, caller.as_ref(), &id)?;
-    let row = LinkRow::of(&link, now);
+    let row = ListedLink::of(&link, now);
     let title = format!("Link to {}", row.name);
     let table = engine.access_table().borrow().clone();
     let view = LinkPage {
@@ -181,6 +181,6 @@ pub async fn revoke(
     _: PostedForm<NoFields>,
 ) -> Result<SeeOther, Problem> {
     let link = share_links::revoke(&engine, caller.as_ref(), &id).await?;
-    let name = LinkRow::of(&link, engine.now()).name;
+    let name = ListedLink::of(&link, engine.now()).name;
     Ok(see_other("links").with(Done::LinkRevoked, name))
 }

@@ -129,6 +129,7 @@ async fn a_page_offers_exactly_what_the_role_of_its_reader_allows() {
         "/tokens",
         "/account",
         "/audit",
+        "/links",
     ]
     .map(str::to_owned)
     .into();
@@ -168,6 +169,7 @@ async fn a_page_offers_exactly_what_the_role_of_its_reader_allows() {
         ("jobs/bulk", Role::Operator),
         ("queues/default/pause", Role::Operator),
         ("queues/default/concurrency", Role::Operator),
+        ("queues/default/share", Role::Operator),
         ("schedules", Role::Operator),
         ("schedules/of/often", Role::Operator),
         ("schedules/of/often/run", Role::Operator),

@@ -166,10 +166,14 @@ async fn the_stream_has_only_the_events_of_the_scope_on_every_transport() {
     // First what is stored, then what happens: what is outside comes before what is inside, and is not sent.
     for round in ["stored", "live"] {
         let sent = stream.sent_of("message").await.data;
-        assert_eq!(subjects(&[sent]), [it.inside.clone()], "{round} events on the event stream");
+        assert_eq!(
+            subjects(&[sent]),
+            std::slice::from_ref(&it.inside),
+            "{round} events on the event stream"
+        );
         let message = socket.next_of("events").await;
         let sent = subjects(message["events"].as_array().unwrap());
-        assert_eq!(sent, [it.inside.clone()], "{round} events on the WebSocket");
+        assert_eq!(sent, std::slice::from_ref(&it.inside), "{round} events on the WebSocket");
         let outside: crate::job::JobId = it.outside[0].parse().unwrap();
         let inside: crate::job::JobId = it.inside.parse().unwrap();
         it.server.engine.reprioritise(outside, 7).await.unwrap();
