@@ -25,15 +25,15 @@ use crate::units::parse_duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  cortado                             serve on http://127.0.0.1:8080, data in ./data
-  cortado --demo                      the same, with a continuous mix of fake jobs
+  cortado                              serve on http://127.0.0.1:8080, data in ./data
+  cortado --demo                       the same, with a continuous mix of fake jobs
   cortado serve --config cortado.toml --listen 127.0.0.1:9000
   cortado submit echo '{\"hello\": \"world\"}' --wait
   echo '{\"ms\": 2000}' | cortado submit sleep - --queue slow --delay 1m
   cortado watch --type job.completed --type job.discarded
-  cortado backup /backups/monday      back up a running server; see also `restore`
-  cortado verify --data-dir data      check the directory of a stopped server
-  cortado user add anna --role admin  add a user, who logs in with a password
+  cortado backup /backups/monday       back up a running server; see also `restore`
+  cortado verify --data-dir data       check the directory of a stopped server
+  cortado user add anna --role admin   add a user, who logs in with a password
 
 Docs: docs/cortado.example.toml lists every setting with its default.";
 

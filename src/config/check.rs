@@ -27,9 +27,7 @@ use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{
-    Concurrency, JsonLimits, LogCaps, QueueName, UrlText, WorkerName,
-};
+use crate::job::{Concurrency, JsonLimits, LogCaps, QueueName, UrlText, WorkerName};
 use crate::store::{self};
 
 /// The smallest queue of the log, in bytes; a smaller one could not hold one long line.

@@ -43,7 +43,7 @@ pub struct AuditPage {
 }
 
 /// A part of the log.
-struct Window {
+struct AuditWindow {
     /// The events that match, oldest first.
     found: Vec<Event>,
     /// The time of its first event.
@@ -102,8 +102,8 @@ impl Engine {
         begin: Cursor,
         end: Cursor,
         filter: &Filter,
-    ) -> Result<Window, StoreError> {
-        let mut window = Window { found: Vec::new(), begins: None, after: begin };
+    ) -> Result<AuditWindow, StoreError> {
+        let mut window = AuditWindow { found: Vec::new(), begins: None, after: begin };
         let mut at = begin;
         while at.seq < end.seq {
             let max = usize::try_from(end.seq - at.seq).unwrap_or(usize::MAX);

@@ -16,7 +16,7 @@ use crate::job::Time;
 
 /// A login that began and has not ended.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LoginAttempt {
+pub(super) struct OidcAttempt {
     /// The random text that the provider returns with the browser.
     pub(super) state: String,
     /// The random text that the ID token must contain.
@@ -42,7 +42,7 @@ impl AttemptKey {
         Some(AttemptKey(LessSafeKey::new(key)))
     }
 
-    fn seal(&self, attempt: &LoginAttempt) -> Option<String> {
+    fn seal(&self, attempt: &OidcAttempt) -> Option<String> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).ok()?;
         let mut text = serde_json::to_vec(attempt).ok()?;
@@ -51,7 +51,7 @@ impl AttemptKey {
         Some(URL_SAFE_NO_PAD.encode([&nonce[..], &text].concat()))
     }
 
-    fn open(&self, sealed: &str) -> Option<LoginAttempt> {
+    fn open(&self, sealed: &str) -> Option<OidcAttempt> {
         let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, text) = bytes.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -62,7 +62,7 @@ impl AttemptKey {
     /// The `Set-Cookie` header that keeps an attempt in the browser until it expires.
     pub(super) fn cookie(
         &self,
-        attempt: &LoginAttempt,
+        attempt: &OidcAttempt,
         now: Time,
         scheme: ConnectionScheme,
     ) -> Option<String> {
@@ -82,7 +82,7 @@ impl AttemptKey {
         state: &str,
         now: Time,
         scheme: ConnectionScheme,
-    ) -> Result<LoginAttempt, OidcError> {
+    ) -> Result<OidcAttempt, OidcError> {
         let name = cookie_name(state, scheme).ok_or(OidcError::Expired)?;
         let mut sealed = cookies(headers).filter(|(given, _)| *given == name);
         let (_, sealed) = sealed.next().ok_or(OidcError::Expired)?;
@@ -132,8 +132,8 @@ mod tests {
 
     use super::*;
 
-    fn attempt(until: Time) -> LoginAttempt {
-        LoginAttempt {
+    fn attempt(until: Time) -> OidcAttempt {
+        OidcAttempt {
             state: "abcdefgh-and-more".into(),
             nonce: "the-nonce".into(),
             verifier: "the-verifier".into(),
@@ -163,9 +163,9 @@ mod tests {
         assert!(found.unwrap() == attempt(until));
 
         let mismatch =
-            |found: Result<LoginAttempt, OidcError>| matches!(found, Err(OidcError::Mismatch(_)));
+            |found: Result<OidcAttempt, OidcError>| matches!(found, Err(OidcError::Mismatch(_)));
         let expired =
-            |found: Result<LoginAttempt, OidcError>| found.err() == Some(OidcError::Expired);
+            |found: Result<OidcAttempt, OidcError>| found.err() == Some(OidcError::Expired);
         assert!(mismatch(of(cookie, "abcdefgh-and-another", now)));
         assert!(mismatch(of(cookie, "abcdefgh", now)));
         assert!(expired(of(cookie, "abcdefg?-and-more", now)) && expired(of(cookie, "", now)));

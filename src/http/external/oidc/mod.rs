@@ -25,7 +25,7 @@ use openidconnect::{
 };
 use serde::Deserialize;
 
-use attempt::{AttemptKey, LoginAttempt, removal};
+use attempt::{AttemptKey, OidcAttempt, removal};
 use claims::Claims;
 use error::OidcError;
 use id_token::{IdTokenCheck, IdTokenError};
@@ -123,7 +123,7 @@ impl OidcLogin {
         let scopes = self.settings.scopes.iter().cloned().map(Scope::new);
         let request = client.authorize_url(flow, CsrfToken::new_random, Nonce::new_random);
         let (url, state, nonce) = request.add_scopes(scopes).set_pkce_challenge(challenge).url();
-        let attempt = LoginAttempt {
+        let attempt = OidcAttempt {
             state: state.into_secret(),
             nonce: nonce.secret().clone(),
             verifier: verifier.into_secret(),
