@@ -158,6 +158,13 @@ name!(
     |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
 );
 
+impl WorkerName {
+    /// The name in the place of those that a reader may not see.
+    pub fn hidden() -> WorkerName {
+        WorkerName("the server".into())
+    }
+}
+
 impl TokenName {
     /// The name of the token of the configuration, which no other token may have.
     pub fn environment() -> TokenName {
