@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import axe from "axe-core";
 import { launch, live, until, withPage } from "./page.mjs";
-import { PASSWORD, addUsers, loggedIn } from "./people.mjs";
+import { PASSWORD, actAs, addUsers, loggedIn } from "./people.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -138,6 +138,49 @@ test("a token is shown once, works until it is revoked, and its uses are shown",
     await row.getByText("Revoke token").click();
     await page.locator("#flash", { hasText: "Token ci was revoked." }).waitFor();
     assert.equal((await submit("mail")).status, 401);
+  }));
+
+for (const javaScriptEnabled of [true, false]) {
+  test(`the password of the first admin stays on the page ${javaScriptEnabled ? "with" : "without"} JavaScript, although everybody has to log in from then on`, async () => {
+    const open = await Server.start();
+    await withPage(browser, { javaScriptEnabled }, async (page) => {
+      const streams = [];
+      page.on("websocket", (socket) => streams.push(socket.url()));
+      await page.goto(`${open.origin}/users`);
+      if (javaScriptEnabled) await live(page);
+      streams.length = 0;
+      await page.locator("#name").fill("anna");
+      await page.locator("#add-user").click();
+      const password = await page.locator("#secret").textContent();
+      // The page is complete when its scripts have run.
+      if (javaScriptEnabled) await page.locator("[data-copy=secret]:not([hidden])").waitFor();
+      await page.waitForLoadState("networkidle");
+      await loggedIn(open, "anna", password);
+      actAs(open, "anna", password);
+      await open.post("/api/v1/users", { name: "vera", role: "viewer", password: PASSWORD });
+      assert.deepEqual(streams, [], "the page follows events");
+      assert.equal(await page.locator("#secret").textContent(), password);
+      assert.equal(await page.locator("#connection").isVisible(), false);
+    });
+    await open.remove();
+  });
+}
+
+test("a page that answers a form is opened again without sending the form again", () =>
+  asUser("anna", async (page) => {
+    await page.goto(`${server.origin}/users/anna`);
+    await page.locator("#disable").click();
+    await page.locator("#problem", { hasText: "the only user with the role admin" }).waitFor();
+    await live(page);
+    const sent = [];
+    page.on("request", (request) => request.isNavigationRequest() && sent.push(request.method()));
+    await server.post("/api/v1/users", { name: "adam", role: "admin", password: PASSWORD });
+    const change = (role) => fetch(`${server.origin}/api/v1/users/anna`, { method: "PUT", headers: { authorization: `Basic ${btoa(`adam:${PASSWORD}`)}`, "content-type": "application/json" }, body: JSON.stringify({ role }) });
+    assert.equal((await change("operator")).status, 200);
+    await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
+    assert.equal((await change("admin")).status, 200);
+    assert.deepEqual([...new Set(sent)], ["GET"]);
+    assert.equal((await fetch(`${server.origin}/api/v1/users/adam`, { method: "DELETE", headers: server.headers })).status, 204);
   }));
 
 test("a session that is revoked in one browser ends the page and its connection in the other", () =>
