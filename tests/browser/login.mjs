@@ -96,7 +96,11 @@ test("a role sees the buttons that it may use, and the server refuses the rest",
       for (const path of ["/users", "/tokens", "/audit", "/users/anna"]) {
         const answer = await page.goto(server.origin + path);
         assert.equal(answer.status(), administer ? 200 : 403, `${name} opens ${path}`);
-        if (!administer) await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
+        if (!administer) {
+          await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
+          await page.getByText(`You need the role admin for this. You are logged in as ${name} with the role ${people[name]}`).waitFor();
+          await page.getByText("Ask an admin of this server for the role.").waitFor();
+        }
       }
     });
   }
@@ -206,6 +210,15 @@ test("a session that is revoked in one browser ends the page and its connection 
     assert.ok(closed, "the connection is open");
   }));
 
+test("a person logs out by the row of the own session", () =>
+  asUser("oscar", async (page) => {
+    await page.goto(`${server.origin}/account`);
+    await page.locator(".sessions tr", { hasText: "this session" }).getByRole("button").click();
+    await page.waitForURL(`${server.origin}/login`);
+    await loginShown(page);
+    assert.deepEqual(await page.context().cookies(), [], "the browser keeps a cookie");
+  }));
+
 test("the audit log shows who did what, as it happens and by person", async () => {
   await asUser("anna", async (page) => {
     await page.goto(`${server.origin}/audit?by=user:oscar`);
@@ -283,6 +296,37 @@ test("a person changes the password and stays logged in, but nowhere else", () =
       await loginShown(other);
     });
     await loggedIn(server, "sam", "another long password");
+  }));
+
+test("the pages about access fit every width, and cut no role and no name", () =>
+  asUser("anna", async (page) => {
+    const name = "n".repeat(64);
+    await server.post("/api/v1/users", { name, role: "viewer", password: PASSWORD });
+    await server.post("/api/v1/tokens", { name: "t".repeat(64), role: "operator", queues: Array.from({ length: 6 }, (_, n) => `a-queue-with-number-${n}`) });
+    await server.post("/api/v1/links", { queue: "mail", expires_in: "1h" });
+    for (const path of ["/login", "/account", "/users", `/users/${name}`, "/tokens", "/audit", "/links"]) {
+      await page.goto(server.origin + path);
+      for (const width of [320, 360, 768, 1024, 1440, 2560]) {
+        await page.setViewportSize({ width, height: 900 });
+        const faults = await page.evaluate(() => {
+          const root = document.documentElement;
+          const faults = root.scrollWidth > root.clientWidth ? [`the page scrolls: ${root.scrollWidth}`] : [];
+          const canvas = document.createElement("canvas").getContext("2d");
+          for (const select of document.querySelectorAll("select")) {
+            canvas.font = getComputedStyle(select).font;
+            const longest = Math.max(...[...select.options].map(({ text }) => canvas.measureText(text).width));
+            const arrowAndEdges = 45;
+            if (longest + arrowAndEdges > select.clientWidth) faults.push(`${select.id} is cut`);
+          }
+          for (const inner of document.querySelectorAll("td > *, td .hint")) {
+            const [box, cell] = [inner, inner.closest("td")].map((it) => it.getBoundingClientRect());
+            if (!inner.closest(".sr") && (box.left < cell.left - 1 || box.right > cell.right + 1)) faults.push(`${inner.textContent.slice(0, 20)} leaves its cell`);
+          }
+          return faults;
+        });
+        assert.deepEqual(faults, [], `${path} at ${width} px`);
+      }
+    }
   }));
 
 for (const colorScheme of ["light", "dark"]) {
