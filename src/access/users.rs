@@ -6,6 +6,7 @@ use super::command::{AccessApplied, AccessRefusal, AccessStep};
 use super::limits::AccessLimits;
 use super::password::PasswordHash;
 use super::records::{AccessRecord, SessionOwner, User};
+use super::secrets::SecretHash;
 use super::table::AccessTable;
 use crate::job::{AccessChange, AccessSubject, Role, Time, UserName};
 
@@ -37,9 +38,14 @@ impl AccessTable {
         &mut self,
         name: &UserName,
         password: PasswordHash,
+        replaces: Option<SecretHash>,
         now: Time,
     ) -> Result<AccessStep, AccessRefusal> {
-        let user = User { password, changed_at: now, ..self.known_user(name)? };
+        let user = self.known_user(name)?;
+        if replaces.is_some_and(|replaced| !user.password.fingerprint().is(&replaced)) {
+            return Err(AccessRefusal::PasswordChanged);
+        }
+        let user = User { password, changed_at: now, ..user };
         let step = self.put_user(user, AccessChange::UserPasswordSet);
         Ok(self.end_sessions_of_user(step, name))
     }
