@@ -69,11 +69,17 @@ async fn a_submission_outside_of_the_scope_is_forbidden() {
 async fn an_idempotency_key_tells_nothing_about_a_job_outside_of_the_scope() {
     let it = Restricted::start().await;
     let job = |queue: &str, key: &str| json!({"kind": "echo", "queue": queue, "idempotency_key": key, "delay_ms": 3_600_000});
-    let add = async |job: Value| it.server.post("/api/v1/jobs", &job.to_string()).await.json();
+    let (_, token) = add_token(&it.server.engine, "ops", Role::Operator, |_| {}).await;
+    let ops = bearer(&token);
+    let post = async |path: &str, body: Value| {
+        let headers = [("authorization", ops.as_str()), ("content-type", "application/json")];
+        it.server.send("POST", path, &headers, &body.to_string()).await
+    };
+    let add = async |job: Value| post("/api/v1/jobs", job).await.json();
     add(job("other", "foreign")).await;
     let moved = add(job("mail", "moved")).await;
     let path = format!("/api/v1/jobs/{}/move", moved["id"].as_str().unwrap());
-    assert_eq!(it.server.post(&path, r#"{"queue":"other"}"#).await.status, 200);
+    assert_eq!(post(&path, json!({"queue": "other"})).await.status, 200);
     let own = add(job("mail", "own")).await;
     let head = it.server.engine.head();
     let in_use = "the idempotency key is in use; use a new key for another job";
