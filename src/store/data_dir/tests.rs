@@ -208,7 +208,7 @@ async fn a_directory_opened_to_maintain_it_keeps_the_jobs_of_a_crashed_server() 
     drop(store);
 
     let server = open();
-    assert_eq!(state(server.get(id).await.unwrap().0), State::Retryable);
+    assert_eq!(state(server.get(id).await.unwrap().0), State::Available);
     assert_eq!(server.starts().len(), starts.len() + 1);
     assert!(server.access_table().borrow().user(&user("anna")).is_some());
 }
