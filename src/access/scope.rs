@@ -97,7 +97,7 @@ mod tests {
             let queues: Vec<QueueName> = queues.iter().map(|name| queue(name)).collect();
             let query = scope.narrow_query(JobQuery { queues, ..JobQuery::default() });
             query.map(|query| {
-                assert_eq!(query.kinds, [echo.clone()]);
+                assert_eq!(query.kinds, std::slice::from_ref(&echo));
                 query.queues
             })
         };

@@ -91,6 +91,18 @@ impl AccessTable {
         }
     }
 
+    /// Adds or replaces a record as a part of a step.
+    pub(super) fn put_in(&mut self, step: AccessStep, record: AccessRecord) -> AccessStep {
+        self.put(record.clone());
+        step.put(record)
+    }
+
+    /// Removes a record as a part of a step.
+    pub(super) fn remove_in(&mut self, step: AccessStep, record: AccessRecord) -> AccessStep {
+        self.remove(&record);
+        step.remove(record)
+    }
+
     /// All records, in a fixed order.
     pub fn records(&self) -> impl Iterator<Item = AccessRecord> {
         let users = self.users.values().cloned().map(AccessRecord::User);

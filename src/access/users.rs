@@ -98,11 +98,9 @@ impl AccessTable {
     pub(super) fn delete_user(&mut self, name: &UserName) -> Result<AccessStep, AccessRefusal> {
         let user = Arc::new(self.known_user(name)?);
         self.check_other_admin(name)?;
-        let record = AccessRecord::User(user.clone());
-        self.remove(&record);
-        let step = AccessStep::of(AccessApplied::User(user))
-            .remove(record)
+        let step = AccessStep::of(AccessApplied::User(user.clone()))
             .event(AccessSubject::User(name.clone()), AccessChange::UserDeleted);
+        let step = self.remove_in(step, AccessRecord::User(user));
         Ok(self.end_sessions_of_user(step, name))
     }
 
@@ -123,10 +121,8 @@ impl AccessTable {
     fn put_user(&mut self, user: User, change: AccessChange) -> AccessStep {
         let user = Arc::new(user);
         let subject = AccessSubject::User(user.name.clone());
-        self.put(AccessRecord::User(user.clone()));
-        AccessStep::of(AccessApplied::User(user.clone()))
-            .put(AccessRecord::User(user))
-            .event(subject, change)
+        let step = AccessStep::of(AccessApplied::User(user.clone())).event(subject, change);
+        self.put_in(step, AccessRecord::User(user))
     }
 
     /// Ends the sessions of a user of this server. The event of the user says why, so they have none.

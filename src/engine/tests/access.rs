@@ -96,8 +96,7 @@ async fn new_passwords_and_given_ones_share_the_limit_of_hashes_at_once() {
     let shop = open(Registry::default());
     let held = shop.engine.hold_hash_permits().await;
     let engine = shop.engine.clone();
-    let hash =
-        tokio::spawn(async move { engine.hash_password("password of anna".into()).await });
+    let hash = tokio::spawn(async move { engine.hash_password("password of anna".into()).await });
     let engine = shop.engine.clone();
     let check = tokio::spawn(async move { engine.verify_password(None, "x".into()).await });
     while shop.engine.checked_passwords() == 0 {
