@@ -69,9 +69,7 @@ async fn submit_one(
     job: NewJob,
     wait: JobWait,
 ) -> Result<Response, Problem> {
-    let restricted = wait.scope.restricted();
-    let answers = api.engine.enqueue_within(vec![job], restricted.as_deref()).await?;
-    drop(restricted);
+    let answers = api.engine.enqueue_within(vec![job], wait.scope.restricted().as_deref()).await?;
     let Some(answer) = answers.first() else {
         let detail = "the store returned no result for the job";
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail));

@@ -6,8 +6,8 @@ use axum::http::Request;
 use axum::http::request::Parts;
 
 use crate::access::AccessCommand;
-use crate::http::access::sessions::{BrowserVisit, LogInError};
 use crate::http::access::principal::Credential;
+use crate::http::access::sessions::{BrowserVisit, LogInError};
 use crate::http::access::{Authenticator, Principal};
 use crate::http::layers::auth::Hosts;
 use crate::http::layers::login_limiter::LoginFailure;
