@@ -7,8 +7,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use crate::http::access::principal::Credential;
 use crate::http::access::sessions::{BrowserVisit, LogInError};
-use crate::http::access::{Authenticator, Credential, Principal};
+use crate::http::access::{Authenticator, Principal};
 use crate::http::external::oidc::{OidcLogin, ProviderLabel};
 use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::{LoginFailure, TooManyFailures};

@@ -65,18 +65,6 @@ impl Principal {
         self.scope.role
     }
 
-    /// The session of the browser, if the request came in one.
-    pub fn session(&self) -> Option<&SessionId> {
-        match &self.credential {
-            Credential::Session(id) => Some(id),
-            Credential::Token(_)
-            | Credential::Password { .. }
-            | Credential::Proxy(_)
-            | Credential::Environment
-            | Credential::Link(_) => None,
-        }
-    }
-
     /// The share link, if it is one.
     pub fn link(&self) -> Option<&Arc<ShareLink>> {
         match &self.credential {
@@ -86,6 +74,18 @@ impl Principal {
             | Credential::Password { .. }
             | Credential::Proxy(_)
             | Credential::Environment => None,
+        }
+    }
+
+    /// The session of a browser, if it is one.
+    pub fn session(&self) -> Option<&SessionId> {
+        match &self.credential {
+            Credential::Session(id) => Some(id),
+            Credential::Token(_)
+            | Credential::Password { .. }
+            | Credential::Proxy(_)
+            | Credential::Environment
+            | Credential::Link(_) => None,
         }
     }
 

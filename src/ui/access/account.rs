@@ -134,17 +134,20 @@ pub async fn change_password(
         Ok(page(status, &AccountPage { wrong_current, wrong_new, ..account }))
     };
     let current = Secret::new(form.value("current").to_owned());
-    if let Err(failure) = authenticator.check_password(browser.client, name.as_str(), current).await
-    {
-        let (status, wrong) = login_failure(failure, "The current password is not correct.");
-        // This is no failed login: the session stays open.
-        let status = if status == StatusCode::UNAUTHORIZED {
-            StatusCode::UNPROCESSABLE_ENTITY
-        } else {
-            status
-        };
-        return refuse(status, wrong, String::new());
-    }
+    let checked = authenticator.check_password(browser.client, name.as_str(), current).await;
+    let replaces = match checked {
+        Ok(user) => Some(user.password.fingerprint()),
+        Err(failure) => {
+            let (status, wrong) = login_failure(failure, "The current password is not correct.");
+            // This is no failed login: the session stays open.
+            let status = if status == StatusCode::UNAUTHORIZED {
+                StatusCode::UNPROCESSABLE_ENTITY
+            } else {
+                status
+            };
+            return refuse(status, wrong, String::new());
+        }
+    };
     let hash = match NewPassword::read_typed(form.value("password"), &engine).await {
         Ok(hash) => hash,
         Err(PasswordError::Busy(error)) => return Err(error),
@@ -153,7 +156,8 @@ pub async fn change_password(
         }
     };
     let fingerprint = hash.fingerprint();
-    engine.access(AccessCommand::SetPassword { name: name.clone(), password: hash }).await?;
+    let command = AccessCommand::SetPassword { name: name.clone(), password: hash, replaces };
+    engine.access(command).await?;
     let owner = SessionOwner::User(name.clone());
     let cookie = authenticator.open_session(&browser, owner, Some(fingerprint)).await?;
     let next = see_other("account").with(Done::UserPasswordSet, name.as_str());

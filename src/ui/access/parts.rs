@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::access::{AccessCommand, AccessLimits, AccessRefusal, Session};
 use crate::engine::{AccessError, Engine};
-use crate::http::access::sessions::BrowserVisit;
+use crate::http::access::sessions::{BrowserVisit, open_sessions};
 use crate::job::{Actor, Role, SessionId, Time, UserName};
 use crate::ui::layout::error::UiError;
 use crate::ui::layout::flash::Done;
@@ -85,13 +85,9 @@ pub fn sessions_of(
     visit: &Visit,
     is_wanted: impl Fn(&Session) -> bool,
 ) -> Vec<ListedSession> {
-    let (table, limits, now) = (engine.access_table(), engine.config().access, engine.now());
-    let table = table.borrow();
-    let open = table
-        .sessions()
-        .into_iter()
-        .filter(|session| is_wanted(session) && table.scope_of(session, now, &limits).is_some());
-    open.map(|session| ListedSession::of(session, visit, &limits, now)).collect()
+    let (limits, now) = (engine.config().access, engine.now());
+    let open = open_sessions(engine, visit.authenticator().map(|auth| &**auth), is_wanted);
+    open.iter().map(|session| ListedSession::of(session, visit, &limits, now)).collect()
 }
 
 impl ListedSession {
@@ -191,6 +187,11 @@ impl From<AccessError> for UiError {
                 StatusCode::NOT_FOUND,
                 "Not found",
                 "It may have been deleted or revoked in the meantime.",
+            ),
+            AccessRefusal::PasswordChanged => (
+                StatusCode::CONFLICT,
+                "The password has been changed",
+                "Nothing was changed now. Log in with the new password, or ask an admin.",
             ),
             AccessRefusal::LastAdmin => (
                 StatusCode::CONFLICT,

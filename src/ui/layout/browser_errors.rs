@@ -5,8 +5,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::http::Problem;
+use crate::http::access::Principal;
 use crate::http::access::need::Need;
-use crate::http::access::{Credential, Principal};
+use crate::http::access::principal::Credential;
 use crate::http::external::oidc::ProviderLabel;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;

@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::access::Scope;
-    use crate::http::access::Credential;
+    use crate::http::access::principal::Credential;
     use crate::job::{Actor, Role};
 
     #[test]
