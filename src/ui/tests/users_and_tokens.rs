@@ -225,7 +225,7 @@ async fn a_session_that_has_ended_meanwhile_does_not_keep_the_others_open() {
     let mut ids = Vec::new();
     for _ in 0..3 {
         let owner = SessionOwner::User(anna.clone());
-        let new = NewSession::generate(owner, Some(password.clone()), "127.0.0.1", "");
+        let new = NewSession::generate(owner, Some(password), "127.0.0.1", "");
         let (session, _) = new.unwrap();
         desk.engine.access(AccessCommand::OpenSession(session)).await.unwrap();
     }
