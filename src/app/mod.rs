@@ -4,6 +4,7 @@
 mod access;
 mod files;
 mod listening;
+mod prepared;
 mod reaper;
 mod restart;
 mod server;
@@ -11,31 +12,29 @@ mod service_manager;
 mod signals;
 mod survivors;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
-use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, FileConfig, ServeArgs};
+use crate::clock::SystemClock;
+use crate::config::Config;
 use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
-use crate::handlers::command::register;
 use crate::http;
 pub use crate::http::server::inherited::InheritedSockets;
 use crate::http::server::listener::Listener;
-use crate::job::{Kind, Origin, ScheduleName, Schema};
 use crate::shutdown::{Shutdown, StopReport};
 use crate::store::Store;
 use crate::store::data_dir;
 use crate::store::memory::MemoryStore;
 use crate::supervise::Part;
-use crate::{demo, handlers, ui};
+use crate::{demo, ui};
 
 pub use access::FirstAdmin;
 use access::{MissingToken, TokenChoice};
+use prepared::PreparedServer;
 use reaper::Reaper;
 pub use server::{Served, Server};
 use service_manager::ServiceManager;
@@ -246,63 +245,34 @@ impl Builder {
         server.serve(signals, manager).await
     }
 
+    /// Checks everything that can be checked without opening the store or an address, as `cortado serve --check` does.
+    ///
+    /// # Errors
+    /// A setting, a kind or a schedule is not acceptable, or a program or a file that a setting names cannot be used.
+    #[doc(hidden)]
+    pub fn check(self) -> anyhow::Result<()> {
+        self.prepare().map(drop)
+    }
+
     /// Opens the store and starts to serve.
     ///
     /// # Errors
     /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
     pub async fn start(self) -> anyhow::Result<Server> {
-        let mut config = match self.config {
-            Some(config) => config,
-            None => Config::build(FileConfig::default(), &ServeArgs::default())?,
-        };
-        config.listen = self.listen.map_or(config.listen, Into::into);
-        config.listen = self.inherited.addresses(config.listen).map_err(anyhow::Error::msg)?;
-        config.data_dir = self.data_dir.unwrap_or(config.data_dir);
-        let missing = self.token.missing;
-        config.auth = self.token.resolve(config.auth.take())?;
-
-        config.engine.paused |= self.paused;
-        config.check_environment()?;
-
-        let commands = &config.handlers.command.programs;
-        if matches!(self.store, StoreLocation::Disk) && !commands.is_empty() {
-            config.handlers.command.register = Some(config.data_dir.join(register::DIR));
-        }
-        let mut registry = Registry::default();
-        handlers::register(&mut registry, &config.handlers)?;
-        for (kind, add) in self.kinds {
-            let kind = Kind::parse(&kind)?;
-            let declared = self.schemas.iter().rfind(|(name, _)| *name == kind.as_str());
-            let schema = declared.map(|(_, text)| Schema::parse(text)).transpose();
-            let schema = schema.with_context(|| format!("the schema of kind {kind}"))?;
-            for at in schema.iter().flat_map(Schema::unknown_keywords) {
-                tracing::warn!(job.kind = %kind, at, "unknown keyword in a schema, which has no effect");
-            }
-            add(&mut registry, KindInfo { schema, ..KindInfo::plain(kind) });
-        }
-
-        for (name, schedule) in self.schedules {
-            let spec = schedule.into_spec(Origin::Config, SystemClock.now());
-            let spec = spec.map_err(|wrong| {
-                let wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message));
-                anyhow::anyhow!("schedule {name}: {}", wrong.collect::<Vec<_>>().join("; "))
-            });
-            config.engine.schedules.push((ScheduleName::parse(&name)?, spec?));
-        }
-        if config.demo {
-            config.engine.schedules.extend(demo::schedules(SystemClock.now()));
-        }
-        check_schedules(&config, &registry)?;
+        let PreparedServer { config, registry, store, inherited, orphans, missing } =
+            self.prepare()?;
 
         // Bind first, so that a port in use is reported before anything else is opened.
-        let mut listeners = listening::open(&config, self.inherited)?;
+        let mut listeners = listening::open(&config, inherited)?;
         let sockets = listeners.iter_mut().map(Listener::hold).collect::<Result<_, _>>();
         let sockets = sockets.context("cannot copy the listening sockets")?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let tls = listeners.iter().find_map(Listener::tls).cloned();
-        let store = open_store(self.store, &config).await?;
+        let store = open_store(store, &config).await?;
         let command = &config.handlers.command;
         survivors::end_lost(&store, command.register.as_deref(), command.kill_grace).await;
+        let access = access::conditions(&config, missing);
+        let first_admin = access::first_admin(&*store, config.engine.access, &access).await?;
 
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
@@ -315,8 +285,6 @@ impl Builder {
         }
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
-        let access = access::conditions(&config, missing);
-        let first_admin = access::first_admin(&engine, &access).await?;
         let routes = http::wrap(routes, engine.clone(), &limits, access, ui::error_page)
             .map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
@@ -328,7 +296,7 @@ impl Builder {
             let feeding = demo::feed(engine.clone());
             shutdown.tasks.spawn(failures.supervise(Part::Demo, draining, feeding));
         }
-        if let Orphans::Reap = self.orphans {
+        if let Orphans::Reap = orphans {
             let reaper = Reaper::install().context("cannot reap orphaned processes")?;
             shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
@@ -355,26 +323,6 @@ async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<
             tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
         }
     })
-}
-
-/// Checks the declared schedules, because the engine does not check them again.
-fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
-    let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
-    if declared.len() > most {
-        bail!("{} schedules are declared, but store.max_schedules is {most}", declared.len());
-    }
-    let mut names = BTreeSet::new();
-    for (name, schedule) in declared {
-        if !names.insert(name) {
-            bail!("schedule {name} is declared twice");
-        }
-        let payload = &schedule.spec.payload;
-        let checked = config.engine.check_payload(payload);
-        checked
-            .and_then(|()| registry.check(&schedule.labels.kind, payload))
-            .with_context(|| format!("schedule {name} cannot be declared"))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

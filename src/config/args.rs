@@ -9,7 +9,8 @@ use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{
-    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    ArgMatches, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    ValueEnum,
 };
 
 use super::access_args::{SessionArgs, TokenArgs, UserArgs};
@@ -63,17 +64,21 @@ impl Cli {
     pub fn read(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<CliCommand, clap::Error> {
-        let mut definition = Cli::command();
+        Cli::read_by(Cli::command(), arguments)
+    }
+
+    /// Parses a command line and the environment by a definition that may differ in the variables that it reads.
+    ///
+    /// # Errors
+    /// As [`Cli::read`].
+    pub(super) fn read_by(
+        mut definition: Command,
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<CliCommand, clap::Error> {
         let mut matches = definition.try_get_matches_from_mut(arguments)?;
-        // Flags for a server have no effect on a directory. Only those that were typed are mistakes: the variables of
-        // the environment are for all commands.
-        if let Some(export) = matches.subcommand_matches("export")
-            && is_typed(export, "data_dir")
-            && let Some(flag) = SERVER_FLAGS.into_iter().find(|(id, _)| is_typed(export, id))
-        {
+        if let Some(flag) = useless_server_flag(&matches) {
             let why = format!(
-                "the argument '--data-dir <DIR>' cannot be used with '{}': an export reads either a directory or a server",
-                flag.1
+                "the argument '--data-dir <DIR>' cannot be used with '{flag}': the command works on either a directory or a server"
             );
             return Err(definition.error(ErrorKind::ArgumentConflict, why));
         }
@@ -93,9 +98,21 @@ const SERVER_FLAGS: [(&str, &str); 3] = [
     ("ca_file", "--ca-file <FILE>"),
 ];
 
-/// Whether a flag is on the command line, and not only in the environment.
-fn is_typed(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id) == Some(ValueSource::CommandLine)
+/// A flag for a server in the arguments of a command that works on a directory, where it has no effect. Only flags that
+/// were typed are mistakes: the variables of the environment are for all commands.
+fn useless_server_flag(matches: &ArgMatches) -> Option<&'static str> {
+    let mut command = matches;
+    while let Some((_, subcommand)) = command.subcommand() {
+        command = subcommand;
+    }
+    let is_typed = |wanted: &str| {
+        command.ids().any(|id| id == wanted)
+            && command.value_source(wanted) == Some(ValueSource::CommandLine)
+    };
+    let flags = SERVER_FLAGS.into_iter().filter(|_| is_typed("data_dir"));
+    // `serve` has a token and a directory, and neither is a server to talk to.
+    let mut flags = flags.filter(|_| command.ids().any(|id| id == "server"));
+    flags.find(|(id, _)| is_typed(id)).map(|(_, flag)| flag)
 }
 
 /// The subcommands of the binary.
@@ -166,6 +183,9 @@ pub struct ServeArgs {
     /// What to log, such as `info` or `warn,cortado=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "CORTADO_LOG")]
     pub log: Option<String>,
+    /// Check the configuration and exit; the store and the addresses are not opened
+    #[arg(long)]
+    pub check: bool,
     /// Format of log lines: text or json [default: text]
     #[arg(long, value_name = "FORMAT", env = "CORTADO_LOG_FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
@@ -361,7 +381,7 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 /// Checks a list of names as the event stream reads it. The server gets it as it was typed.
 fn names<T: FilterValue>(text: &str) -> Result<String, String> {
     let mut values: Vec<T> = Vec::new();
-    add_names("filter", &mut values, text, |name| T::read(name).map(Some))
+    add_names(T::FIELD, &mut values, text, |name| T::read(name).map(Some))
         .map_err(|wrong| all_of(&wrong))?;
     Ok(text.to_owned())
 }
@@ -369,7 +389,7 @@ fn names<T: FilterValue>(text: &str) -> Result<String, String> {
 /// Checks a list of event types and patterns of them as the event stream reads it.
 fn event_types(text: &str) -> Result<String, String> {
     let mut types: Vec<EventType> = Vec::new();
-    add_names("filter", &mut types, text, EventType::matching).map_err(|wrong| all_of(&wrong))?;
+    add_names("type", &mut types, text, EventType::matching).map_err(|wrong| all_of(&wrong))?;
     Ok(text.to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! Validates the merged settings and splits them into the parts that the layers take, or returns a list of all invalid
 //! settings.
 
+mod external;
 mod program;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::external;
 use super::file::{
     AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
     RetentionSection, StoreSection, TlsSection,
@@ -22,7 +22,6 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
-use crate::http::external::ExternalLogins;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
@@ -50,12 +49,7 @@ pub(super) fn split(
     }
     let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
     let base_path = problems.take("base_path", file.base_path.parse()).unwrap_or_default();
-    let (oidc, proxy, proxies) = (&file.oidc, &file.auth.proxy, &file.http.trusted_proxies);
-    let external = external::parse(oidc, proxy, proxies, base_url.as_ref(), &base_path);
-    let external = external.unwrap_or_else(|wrong| {
-        wrong.into_iter().for_each(|(key, why)| problems.add(key, why));
-        ExternalLogins::default()
-    });
+    let external = problems.external(&file, base_url.as_ref(), &base_path);
     let filter = EnvFilter::try_new(&file.log.filter);
     problems.take(
         "log.filter",
