@@ -14,12 +14,10 @@ use command_fds::{CommandFdExt as _, FdMapping};
 use tokio::time::timeout;
 
 use crate::handlers::command::children::StartingProcess;
-use crate::http::server::inherited::{NAMES, OWN_SOCKET};
+use crate::http::server::inherited::{FIRST, NAMES, OWN_SOCKET};
 use crate::http::server::listener::{HeldSocket, SocketOwner};
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
-/// The number of the first descriptor that is passed on (`sd_listen_fds(3)`).
-const FIRST: i32 = 3;
 /// The name of a socket of the service manager.
 const MANAGED_SOCKET: &str = "managed";
 

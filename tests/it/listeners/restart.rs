@@ -209,3 +209,21 @@ async fn a_configuration_can_be_checked_without_a_start() {
     assert!(err.contains("engine.lease: must be at least 1s"), "{err}");
     assert!(!data.exists(), "nothing was opened");
 }
+
+/// Another thread that closes a file with the number of a passed socket during the restart would close that socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_descriptors_of_passed_sockets_belong_to_nothing_else() {
+    let dir = Dir::new();
+    let config = dir.config("listen = ['127.0.0.1:0', 'http://127.0.0.1:0']");
+    let server = launch(&dir, &config, Vec::new(), &[]);
+    for start in 1..=2 {
+        listening(&server, start, 2).await;
+        for number in 3..5 {
+            let file = std::fs::read_link(format!("/proc/{}/fd/{number}", server.id())).unwrap();
+            assert_eq!(file.to_str(), Some("/dev/null"), "descriptor {number}, start {start}");
+        }
+        server.signal(Signal::SIGUSR2);
+    }
+    listening(&server, 3, 2).await;
+    stop(server).await;
+}
