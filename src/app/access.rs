@@ -3,13 +3,13 @@
 //! server.
 
 use std::env::{self, VarError};
-use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use url::Url;
 
 use crate::access::{AccessCommand, AccessLimits, PasswordHash, generate_password};
-use crate::config::{AuthSettings, Config};
+use crate::config::{AuthSettings, Config, read_secret};
 use crate::http::layers::auth::Hosts;
 use crate::http::{Access, Anonymous};
 use crate::job::{Role, Secret, UserName};
@@ -61,7 +61,7 @@ impl TokenChoice {
             (None, Some(configured)) => Some(Ok(configured)),
             (None, None) => variable.map(|token| AuthSettings::parse(&token)),
         };
-        given.transpose().map_err(|why| anyhow::anyhow!("the token: {why}"))
+        given.transpose().map_err(|why| anyhow::anyhow!("invalid token: {why}"))
     }
 }
 
@@ -164,9 +164,8 @@ fn given_password(text: Option<String>, file: Option<String>) -> anyhow::Result<
         }
         (Some(text), None) => Ok(Some(Secret::new(text))),
         (None, Some(file)) => {
-            let text = fs::read_to_string(&file)
-                .with_context(|| format!("{PASSWORD_FILE_VARIABLE}: cannot read {file}"))?;
-            Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
+            let password = read_secret(Path::new(&file));
+            password.map(Some).map_err(|why| anyhow::anyhow!("{PASSWORD_FILE_VARIABLE}: {why}"))
         }
         (None, None) => Ok(None),
     }
@@ -260,7 +259,7 @@ mod tests {
     #[test]
     fn the_first_password_comes_from_one_variable_or_from_one_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "correct horse battery\r\n").unwrap();
+        std::fs::write(file.path(), "correct horse battery\r\n").unwrap();
         let path = file.path().to_str().unwrap().to_owned();
         let given = |text: Option<&str>, file: Option<&str>| {
             given_password(text.map(Into::into), file.map(Into::into))

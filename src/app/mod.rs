@@ -4,7 +4,6 @@
 mod access;
 mod files;
 mod listening;
-mod prepared;
 mod reaper;
 mod restart;
 mod server;
@@ -12,29 +11,32 @@ mod service_manager;
 mod signals;
 mod survivors;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 
-use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, FileConfig, ServeArgs};
+
 use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
+use crate::handlers::command::register;
 use crate::http;
 pub use crate::http::server::inherited::InheritedSockets;
 use crate::http::server::listener::Listener;
+use crate::job::{Kind, Origin, ScheduleName, Schema};
 use crate::shutdown::{Shutdown, StopReport};
 use crate::store::Store;
 use crate::store::data_dir;
 use crate::store::memory::MemoryStore;
 use crate::supervise::Part;
-use crate::{demo, ui};
+use crate::{demo, handlers, ui};
 
 pub use access::FirstAdmin;
 use access::{MissingToken, TokenChoice};
-use prepared::PreparedServer;
 use reaper::Reaper;
 pub use server::{Served, Server};
 use service_manager::ServiceManager;
@@ -105,6 +107,16 @@ enum StoreLocation {
 enum Orphans {
     Leave,
     Reap,
+}
+
+/// A server that can be started.
+struct PreparedServer {
+    config: Config,
+    registry: Registry,
+    store: StoreLocation,
+    inherited: InheritedSockets,
+    orphans: Orphans,
+    missing: MissingToken,
 }
 
 impl Builder {
@@ -254,6 +266,54 @@ impl Builder {
         self.prepare().map(drop)
     }
 
+    /// Merges the builder's settings with the configuration, and checks all of them.
+    fn prepare(self) -> anyhow::Result<PreparedServer> {
+        let mut config = match self.config {
+            Some(config) => config,
+            None => Config::build(FileConfig::default(), &ServeArgs::default())?,
+        };
+        config.listen = self.listen.map_or(config.listen, Into::into);
+        config.listen = self.inherited.addresses(config.listen).map_err(anyhow::Error::msg)?;
+        config.data_dir = self.data_dir.unwrap_or(config.data_dir);
+        let missing = self.token.missing;
+        config.auth = self.token.resolve(config.auth.take())?;
+
+        config.engine.paused |= self.paused;
+        config.check_environment()?;
+
+        let commands = &config.handlers.command.programs;
+        if matches!(self.store, StoreLocation::Disk) && !commands.is_empty() {
+            config.handlers.command.register = Some(config.data_dir.join(register::DIR));
+        }
+        let mut registry = Registry::default();
+        handlers::register(&mut registry, &config.handlers)?;
+        for (kind, add) in self.kinds {
+            let kind = Kind::parse(&kind)?;
+            let declared = self.schemas.iter().rfind(|(name, _)| *name == kind.as_str());
+            let schema = declared.map(|(_, text)| Schema::parse(text)).transpose();
+            let schema = schema.with_context(|| format!("the schema of kind {kind}"))?;
+            for at in schema.iter().flat_map(Schema::unknown_keywords) {
+                tracing::warn!(job.kind = %kind, at, "unknown keyword in a schema, which has no effect");
+            }
+            add(&mut registry, KindInfo { schema, ..KindInfo::plain(kind) });
+        }
+
+        for (name, schedule) in self.schedules {
+            let spec = schedule.into_spec(Origin::Config, SystemClock.now());
+            let spec = spec.map_err(|wrong| {
+                let wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message));
+                anyhow::anyhow!("schedule {name}: {}", wrong.collect::<Vec<_>>().join("; "))
+            });
+            config.engine.schedules.push((ScheduleName::parse(&name)?, spec?));
+        }
+        if config.demo {
+            config.engine.schedules.extend(demo::schedules(SystemClock.now()));
+        }
+        check_schedules(&config, &registry)?;
+        let (store, inherited, orphans) = (self.store, self.inherited, self.orphans);
+        Ok(PreparedServer { config, registry, store, inherited, orphans, missing })
+    }
+
     /// Opens the store and starts to serve.
     ///
     /// # Errors
@@ -311,6 +371,26 @@ impl Builder {
             routes: own_routes,
         })
     }
+}
+
+/// Checks the declared schedules, because the engine does not check them again.
+fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
+    let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
+    if declared.len() > most {
+        bail!("{} schedules are declared, but store.max_schedules is {most}", declared.len());
+    }
+    let mut names = BTreeSet::new();
+    for (name, schedule) in declared {
+        if !names.insert(name) {
+            bail!("schedule {name} is declared twice");
+        }
+        let payload = &schedule.spec.payload;
+        let checked = config.engine.check_payload(payload);
+        checked
+            .and_then(|()| registry.check(&schedule.labels.kind, payload))
+            .with_context(|| format!("schedule {name} cannot be declared"))?;
+    }
+    Ok(())
 }
 
 async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {

@@ -186,7 +186,7 @@ impl Server {
         let failure = failure.or_else(|| failures.get().cloned()).or_else(logging::failure);
         match failure {
             Some(failure) => Err(anyhow::anyhow!("{failure}")),
-            None if !report.clean => Err(anyhow::anyhow!("the stop was not clean")),
+            None if !report.clean => Err(anyhow::anyhow!("the server did not stop cleanly")),
             None if is_restart => Ok(Served::Restarting(Restart::new(sockets))),
             None => Ok(Served::Stopped(report)),
         }

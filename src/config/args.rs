@@ -153,7 +153,7 @@ pub enum CliCommand {
 /// The flags of the server. Each one overrides the configuration file.
 #[derive(Debug, Default, Clone, Args)]
 pub struct ServeArgs {
-    /// Address to serve on, or several with commas in between; unix:/PATH is a Unix socket [default: 127.0.0.1:8080]
+    /// Address to serve on, or several separated by commas; unix:/PATH is a Unix socket [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "CORTADO_LISTEN", value_delimiter = ',')]
     pub listen: Vec<ListenAddress>,
     /// Path to serve under when a proxy shares its host, such as /cortado [default: /]
@@ -174,7 +174,7 @@ pub struct ServeArgs {
     /// How long running jobs may continue after the first SIGTERM or Ctrl-C [default: 25s]
     #[arg(long, value_name = "DURATION", env = "CORTADO_GRACE", value_parser = parse_duration)]
     pub grace: Option<Duration>,
-    /// The most jobs of one queue that run at once, unless the queue has its own setting [default: 64]
+    /// Maximum number of running jobs per queue, unless the queue has its own setting [default: 64]
     #[arg(long, value_name = "N", env = "CORTADO_CONCURRENCY")]
     pub concurrency: Option<Concurrency>,
     /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
@@ -210,19 +210,19 @@ pub struct WatchArgs {
     /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Only events of this queue, or of several with commas in between (repeatable)
+    /// Only events of this queue, or of several separated by commas (repeatable)
     #[arg(long, value_name = "QUEUE", value_parser = names::<QueueName>)]
     pub queue: Vec<String>,
-    /// Only events of this kind, or of several with commas in between (repeatable)
+    /// Only events of this kind, or of several separated by commas (repeatable)
     #[arg(long, value_name = "KIND", value_parser = names::<Kind>)]
     pub kind: Vec<String>,
-    /// Only events of this job, or of several with commas in between (repeatable)
+    /// Only events of this job, or of several separated by commas (repeatable)
     #[arg(long, value_name = "ID", value_parser = names::<JobId>)]
     pub job: Vec<String>,
-    /// Only events of jobs with this tag, or with one of several with commas in between (repeatable)
+    /// Only events of jobs with this tag, or with one of several separated by commas (repeatable)
     #[arg(long, value_name = "TAG", value_parser = names::<Tag>)]
     pub tag: Vec<String>,
-    /// Only events that this actor caused, such as user:anna or token:ci, or one of several with commas in between (repeatable)
+    /// Only events that this actor caused, such as user:anna or token:ci, or one of several separated by commas (repeatable)
     #[arg(long, value_name = "ACTOR", value_parser = names::<Actor>)]
     pub by: Vec<String>,
     /// Only events of this type, such as job.completed, or of types that fit a pattern, such as job.* (repeatable)
@@ -254,13 +254,13 @@ pub struct SubmitArgs {
     /// Priority, -32768 to 32767; higher runs first [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_priority)]
     pub priority: Option<i16>,
-    /// Run no sooner than after this delay, such as 90s
+    /// Do not run before this delay has passed, such as 90s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "run_at")]
     pub delay: Option<Duration>,
-    /// Run no sooner than at this time (RFC 3339), such as 2026-11-23T08:00:00Z
+    /// Do not run before this time (RFC 3339), such as 2026-11-23T08:00:00Z
     #[arg(long, value_name = "TIME")]
     pub run_at: Option<Time>,
-    /// The most attempts, 1 to 1000
+    /// Maximum number of attempts, 1 to 1000
     #[arg(long, value_name = "N", help = max_attempts_help(), value_parser = parse_attempts)]
     pub max_attempts: Option<u16>,
     /// Timeout of one attempt, such as 5m
@@ -286,7 +286,7 @@ pub struct SubmitArgs {
 fn max_attempts_help() -> String {
     let (usual, quick) = (RetryPolicy::default(), RetryPolicy::default_for("echo"));
     format!(
-        "The most attempts, 1 to 1000 [default: {}, which is {usual}; {} for echo, sleep and fail]",
+        "Maximum number of attempts, 1 to 1000 [default: {}, which is {usual}; {} for echo, sleep and fail]",
         usual.max_attempts, quick.max_attempts
     )
 }

@@ -55,7 +55,7 @@ pub(super) fn split(
         "log.filter",
         filter.map_err(|error| {
             format!(
-                "{:?} is not a filter such as info or warn,cortado=debug: {error}",
+                "must be a filter such as info or warn,cortado=debug, but is {:?}: {error}",
                 file.log.filter
             )
         }),
@@ -67,7 +67,11 @@ pub(super) fn split(
     match schedules::parse(&file.schedules, engine.json, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
             "schedules",
-            format!("{} schedules are more than store.max_schedules allows", declared.len()),
+            format!(
+                "must be at most {} (store.max_schedules), but there are {}",
+                store.max_schedules,
+                declared.len()
+            ),
         ),
         Ok(declared) => engine.schedules = declared,
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
@@ -159,12 +163,12 @@ impl InvalidSettings {
                 && url.query().is_none()
                 && url.fragment().is_none()
         });
-        let expected = "scheme, host and port are expected, such as https://jobs.example.com";
+        let expected = "must be a scheme, a host and a port, such as https://jobs.example.com";
         let url = url.and_then(|mut url| {
             let is_removed = url.set_username("").is_ok() && url.set_password(None).is_ok();
             is_removed.then_some(url)
         });
-        self.take("base_url", url.ok_or_else(|| format!("{text:?} is not accepted: {expected}")))
+        self.take("base_url", url.ok_or_else(|| format!("{expected}, but is {text:?}")))
     }
 
     fn tls(&mut self, section: &TlsSection, listen: &ListenAddresses) -> Option<TlsSettings> {
@@ -174,11 +178,14 @@ impl InvalidSettings {
         let files = match (&section.cert, &section.key) {
             (Some(cert), Some(key)) => CertificateFiles { cert: cert.clone(), key: key.clone() },
             (Some(_), None) => {
-                self.add("tls.key", "the file of the certificate's private key is expected");
+                self.add(
+                    "tls.key",
+                    "must be set to the file with the private key of the certificate",
+                );
                 return None;
             }
             (None, Some(_)) => {
-                self.add("tls.cert", "the file of the key's certificate is expected");
+                self.add("tls.cert", "must be set to the file with the certificate of the key");
                 return None;
             }
             (None, None) => {

@@ -62,7 +62,7 @@ pub struct UnknownVariable {
 impl fmt::Display for UnknownVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = printable(&self.name);
-        write!(f, "the environment variable {name} is not known and has no effect")?;
+        write!(f, "unknown environment variable {name} is ignored")?;
         match &self.closest {
             Some(closest) => write!(f, "; did you mean {closest}?"),
             None => Ok(()),
@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(found, [UnknownVariable { name: name.into(), closest: expected }]);
         }
         let said = unknown(["CORTADO_LISTN".into()])[0].to_string();
-        assert!(said.ends_with("has no effect; did you mean CORTADO_LISTEN?"), "{said}");
+        assert!(said.ends_with("is ignored; did you mean CORTADO_LISTEN?"), "{said}");
         for known in [
             "CORTADO_LISTEN",
             "CORTADO_SERVER",

@@ -188,7 +188,8 @@ async fn all_wrong_variables_are_reported_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_misspelt_variable_is_reported_by_every_command() {
-    let says = "the environment variable CORTADO_LISTN is not known and has no effect; did you mean CORTADO_LISTEN?";
+    let says =
+        "unknown environment variable CORTADO_LISTN is ignored; did you mean CORTADO_LISTEN?";
     let mut verify = with_variable("CORTADO_LISTN", "x", &["verify", "--data-dir", "/nowhere"]);
     verify.exit().await;
     let said = verify.err.so_far().join("\n");

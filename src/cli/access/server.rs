@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{AccessClient, CreatedToken, SessionLine, TokenLine, TokenRequest, UserEdit, UserLine};
 use crate::cli::CliError;
-use crate::cli::api::{ApiClient, causes};
-use crate::job::{Role, Secret, SessionId, UserName};
+use crate::cli::api::ApiClient;
+use crate::job::{Role, Secret, SessionId, UserName, causes};
 
 /// A server whose users, tokens and sessions are changed.
 pub struct ServerAccess {
@@ -48,7 +48,7 @@ impl ServerAccess {
 pub(super) async fn received<T: DeserializeOwned>(response: Response) -> Result<T, CliError> {
     let body = response.bytes().await.map_err(|error| causes(&error))?;
     serde_json::from_slice(&body)
-        .map_err(|error| format!("the response of the server cannot be read: {error}"))
+        .map_err(|error| format!("cannot read the response of the server: {error}"))
 }
 
 impl AccessClient for ServerAccess {

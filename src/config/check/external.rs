@@ -1,7 +1,6 @@
 //! Checks who else may authenticate people: an OpenID Connect provider, or a reverse proxy.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use axum::http::{HeaderName, header};
 use openidconnect::{ClientId, IssuerUrl, RedirectUrl};
@@ -9,8 +8,8 @@ use url::Url;
 
 use super::InvalidSettings;
 use crate::access::Role;
-use crate::config::FileConfig;
 use crate::config::external::{OidcSection, ProxySection};
+use crate::config::{FileConfig, read_secret};
 use crate::http::BasePath;
 use crate::http::external::ExternalLogins;
 use crate::http::external::group_roles::GroupRoles;
@@ -185,13 +184,6 @@ fn secret(section: &OidcSection) -> Result<Secret, String> {
         }
     };
     if secret.expose().is_empty() { Err("must not be empty".into()) } else { Ok(secret) }
-}
-
-/// Reads a secret, without the line break at its end.
-fn read_secret(path: &Path) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(text.trim_end_matches(['\r', '\n']).into())
 }
 
 /// The name of a header that only a proxy sends.

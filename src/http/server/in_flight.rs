@@ -8,22 +8,22 @@ use tokio::time::Instant;
 
 /// Counts the active requests of one connection. Clones share the count.
 #[derive(Debug, Clone)]
-pub struct InFlightRequests(watch::Sender<Activity>);
+pub struct InFlightRequests(watch::Sender<ConnectionActivity>);
 
 /// The active requests, and when one began or ended last. A connection without a request has been idle since it began.
 #[derive(Debug)]
-struct Activity {
+struct ConnectionActivity {
     requests: usize,
     changed_at: Instant,
 }
 
 /// A request counts as active until this is dropped.
 #[derive(Debug)]
-pub struct RequestGuard(watch::Sender<Activity>);
+pub struct RequestGuard(watch::Sender<ConnectionActivity>);
 
 impl Default for InFlightRequests {
     fn default() -> Self {
-        let activity = Activity { requests: 0, changed_at: Instant::now() };
+        let activity = ConnectionActivity { requests: 0, changed_at: Instant::now() };
         InFlightRequests(watch::Sender::new(activity))
     }
 }
@@ -54,9 +54,9 @@ impl InFlightRequests {
     }
 }
 
-impl Activity {
+impl ConnectionActivity {
     fn change(&mut self, requests: usize) {
-        *self = Activity { requests, changed_at: Instant::now() };
+        *self = ConnectionActivity { requests, changed_at: Instant::now() };
     }
 }
 

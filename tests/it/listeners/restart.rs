@@ -165,7 +165,7 @@ async fn a_server_continues_when_its_new_configuration_would_not_start() {
     let first = listening(&server, 1, 1).await;
     let client = Client::new(address_of(&first[0]));
     for (wrong, why) in [
-        ("listen = ", "is not accepted"),
+        ("listen = ", "cannot parse the configuration file"),
         ("listen = '127.0.0.1:0'\n[engine]\nlease = '1ms'", "engine.lease: must be at least 1s"),
         ("listen = '127.0.0.1:0'\n[commands.x]\nprogram = '/nowhere'", "commands.x.program: "),
         (
