@@ -372,12 +372,12 @@ impl From<KindError> for Problem {
 
 impl From<DeclareKindError> for Problem {
     fn from(error: DeclareKindError) -> Self {
-        let code = match error {
-            DeclareKindError::BuiltIn => "built_in_kind",
-            DeclareKindError::Configured => "declared_kind",
+        let (status, code) = match error {
+            DeclareKindError::BuiltIn => (StatusCode::CONFLICT, "built_in_kind"),
+            DeclareKindError::Configured => (StatusCode::CONFLICT, "declared_kind"),
             DeclareKindError::Kind(error) => return error.into(),
         };
-        Problem::new(StatusCode::CONFLICT, code, error.to_string())
+        Problem::new(status, code, error.to_string())
     }
 }
 
