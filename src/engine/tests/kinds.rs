@@ -121,6 +121,18 @@ async fn only_what_was_declared_at_run_time_can_be_changed_there() {
     delete("resize").await.unwrap();
 }
 
+#[tokio::test]
+async fn a_job_of_a_kind_that_nobody_runs_says_so() {
+    let registry = one(|_: Context, _: Option<()>| async { Ok::<_, String>(7) });
+    let shop = open_on(memory(), registry, configured(&[("mail", KindSpec::default())]));
+    shop.engine.pause(QueueName::default()).await.unwrap();
+    for (kind, code) in [("mail", "no_worker"), ("work", "queue_paused")] {
+        let job = shop.engine.enqueue(vec![job(kind, "default")]).await.unwrap().remove(0);
+        let why = shop.engine.wait_reason(job.job()).await.unwrap().unwrap();
+        assert_eq!(why.code(), code, "{why}");
+    }
+}
+
 /// A program that gets a handler, or a configuration, for a kind that was declared before.
 #[tokio::test]
 async fn a_declaration_that_no_longer_counts_can_be_deleted() {

@@ -51,7 +51,7 @@ async fn a_declared_kind_is_offered_with_its_inputs_and_its_defaults() {
     form.assert_has("name=\"payload.width\" value=\"640\" inputmode=\"numeric\"");
     form.assert_has("name=\"queue\" value=\"\" placeholder=\"media\"");
     form.assert_has("name=\"max_attempts\" value=\"\" placeholder=\"4\"");
-    form.assert_has("name=\"timeout\" value=\"\" placeholder=\"1m 30s\"");
+    form.assert_has("name=\"timeout\" value=\"\" placeholder=\"90s\"");
     let fields = [("kind", "resize"), ("shown", "resize"), ("view", "fields"), ("token", "t1")];
     let answer = desk.post("/jobs", &[&fields[..], &[("payload.width", "7")]].concat()).await;
     let id = desk.made(&answer);
