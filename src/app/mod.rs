@@ -21,13 +21,14 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, FileConfig, ServeArgs};
-
-use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
+use crate::engine::{
+    ConfiguredKinds, Engine, Handler, KindInfo, Kinds, Registry, ScheduleSubmission,
+};
 use crate::handlers::command::register;
 use crate::http;
 pub use crate::http::server::inherited::InheritedSockets;
 use crate::http::server::listener::Listener;
-use crate::job::{Kind, Origin, ScheduleName, Schema};
+use crate::job::{Kind, KindSpec, Origin, ScheduleName, Schema};
 use crate::shutdown::{Shutdown, StopReport};
 use crate::store::Store;
 use crate::store::data_dir;
@@ -112,7 +113,8 @@ enum Orphans {
 /// A server that can be started.
 struct PreparedServer {
     config: Config,
-    registry: Registry,
+    registry: Arc<Registry>,
+    kinds: Kinds,
     store: StoreLocation,
     inherited: InheritedSockets,
     orphans: Orphans,
@@ -297,9 +299,12 @@ impl Builder {
             }
             add(&mut registry, KindInfo { schema, ..KindInfo::plain(kind) });
         }
+        let registry = Arc::new(registry);
+        check_kinds(&config.engine.kinds, &registry)?;
+        let kinds = Kinds::of_program(registry.clone(), config.engine.kinds.clone());
 
         for (name, schedule) in self.schedules {
-            let spec = schedule.into_spec(Origin::Config, SystemClock.now());
+            let spec = schedule.into_spec(Origin::Config, &kinds, SystemClock.now());
             let spec = spec.map_err(|wrong| {
                 let wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message));
                 anyhow::anyhow!("schedule {name}: {}", wrong.collect::<Vec<_>>().join("; "))
@@ -309,9 +314,9 @@ impl Builder {
         if config.demo {
             config.engine.schedules.extend(demo::schedules(SystemClock.now()));
         }
-        check_schedules(&config, &registry)?;
+        check_schedules(&config, &kinds, UnknownKind::Later)?;
         let (store, inherited, orphans) = (self.store, self.inherited, self.orphans);
-        Ok(PreparedServer { config, registry, store, inherited, orphans, missing })
+        Ok(PreparedServer { config, registry, kinds, store, inherited, orphans, missing })
     }
 
     /// Opens the store and starts to serve.
@@ -319,7 +324,7 @@ impl Builder {
     /// # Errors
     /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
     pub async fn start(self) -> anyhow::Result<Server> {
-        let PreparedServer { config, registry, store, inherited, orphans, missing } =
+        let PreparedServer { config, registry, kinds, store, inherited, orphans, missing } =
             self.prepare()?;
 
         // Bind first, so that a port in use is reported before anything else is opened.
@@ -329,6 +334,7 @@ impl Builder {
         let addresses = listeners.iter().map(Listener::address).collect();
         let tls = listeners.iter().find_map(Listener::tls).cloned();
         let store = open_store(store, &config).await?;
+        check_schedules(&config, &kinds.with_declared(store.kinds()), UnknownKind::Refused)?;
         let command = &config.handlers.command;
         survivors::end_lost(&store, command.register.as_deref(), command.kill_grace).await;
         let access = access::conditions(&config, missing);
@@ -373,8 +379,28 @@ impl Builder {
     }
 }
 
+/// Checks that the configuration only sets the defaults of kinds that have a handler, which decides everything else.
+fn check_kinds(configured: &ConfiguredKinds, registry: &Registry) -> anyhow::Result<()> {
+    for (kind, KindSpec { about, example, schema, defaults: _ }) in configured {
+        if registry.knows(kind) && (about.is_some() || example.is_some() || schema.is_some()) {
+            bail!(
+                "kinds.{kind}: this program has a handler for the kind, so only queue, max_attempts, \
+                 backoff and timeout can be set"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What happens to a schedule of an unknown kind. Before the store is open, those are unknown that it declares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnknownKind {
+    Later,
+    Refused,
+}
+
 /// Checks the declared schedules, because the engine does not check them again.
-fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
+fn check_schedules(config: &Config, kinds: &Kinds, unknown: UnknownKind) -> anyhow::Result<()> {
     let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
     if declared.len() > most {
         bail!("{} schedules are declared, but store.max_schedules is {most}", declared.len());
@@ -384,10 +410,13 @@ fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
         if !names.insert(name) {
             bail!("schedule {name} is declared twice");
         }
-        let payload = &schedule.spec.payload;
+        let (kind, payload) = (&schedule.labels.kind, &schedule.spec.payload);
+        if unknown == UnknownKind::Later && !kinds.knows(kind) {
+            continue;
+        }
         let checked = config.engine.check_payload(payload);
         checked
-            .and_then(|()| registry.check(&schedule.labels.kind, payload))
+            .and_then(|()| kinds.check(kind, payload))
             .with_context(|| format!("schedule {name} cannot be declared"))?;
     }
     Ok(())

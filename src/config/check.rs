@@ -6,6 +6,7 @@ mod program;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -16,10 +17,10 @@ use super::file::{
     RetentionSection, StoreSection, TlsSection,
 };
 use super::{AuthSettings, Config, FileConfig, InvalidSetting, LogConfig, StopSettings};
-use super::{ranges, schedules, settings};
+use super::{kinds, ranges, schedules, settings};
 use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
-use crate::engine::{EngineConfig, QueueConfig};
+use crate::engine::{EngineConfig, Kinds, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
 use crate::http::server::access_log::AccessLog;
@@ -64,7 +65,12 @@ pub(super) fn split(
     problems.bytes("log.queue", file.log.queue, MIN_LOG_QUEUE);
 
     let mut engine = problems.engine(&file.engine, queues);
-    match schedules::parse(&file.schedules, engine.json, SystemClock.now()) {
+    match kinds::parse(&file.kinds, engine.json) {
+        Ok(configured) => engine.kinds = Arc::new(configured),
+        Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
+    }
+    let kinds = Kinds::of_program(Arc::default(), engine.kinds.clone());
+    match schedules::parse(&file.schedules, engine.json, &kinds, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
             "schedules",
             format!(
@@ -258,6 +264,7 @@ impl InvalidSettings {
             handler_grace: section.handler_grace,
             paused: default.paused,
             access: default.access,
+            kinds: default.kinds,
             schedules: Vec::new(),
         }
     }
@@ -347,6 +354,7 @@ impl InvalidSettings {
     ) -> store::StoreLimits {
         self.integer("store.max_waiting", section.max_waiting);
         self.integer("store.max_queues", section.max_queues);
+        self.integer("store.max_kinds", section.max_kinds);
         self.integer("store.tick_step", section.tick_step);
         self.integer("store.archive_from", section.archive_from);
         self.integer("store.pipeline_from", section.pipeline_from);
@@ -363,6 +371,7 @@ impl InvalidSettings {
             max_waiting: section.max_waiting,
             max_queues: section.max_queues,
             max_schedules: section.max_schedules,
+            max_kinds: section.max_kinds,
             log: LogCaps { lines: section.log_lines, bytes: section.log_bytes },
             retention: store::Retention {
                 completed: keep(retention.completed),

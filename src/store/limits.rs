@@ -15,6 +15,8 @@ pub struct StoreLimits {
     pub max_queues: usize,
     /// How many schedules there may be.
     pub max_schedules: usize,
+    /// How many kinds may be declared at run time, by the API and by workers.
+    pub max_kinds: usize,
     /// How much of each job's log is kept.
     pub log: LogCaps,
     /// How long and how many finished jobs are kept.
@@ -79,6 +81,7 @@ impl Default for StoreLimits {
             max_waiting: 10_000_000,
             max_queues: 1_000,
             max_schedules: 1_000,
+            max_kinds: 10_000,
             log: LogCaps::default(),
             retention: Retention::default(),
             tick_step: 1_000,

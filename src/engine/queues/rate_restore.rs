@@ -78,6 +78,10 @@ impl RateRestore {
 fn started(event: &Event) -> Option<&QueueName> {
     match &event.fact {
         Fact::Job { labels, change: Change::Started { .. }, .. } => Some(&labels.queue),
-        Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => None,
+        Fact::Job { .. }
+        | Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. } => None,
     }
 }

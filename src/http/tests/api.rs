@@ -247,7 +247,8 @@ async fn queues_are_paused_and_counted() {
     });
     assert_eq!(
         kinds["kinds"][0],
-        json!({"kind":"echo","about":"Gives back.","example":1,"retry":retry})
+        json!({"kind":"echo","source":"built_in","about":"Gives back.","example":1,"retry":retry,
+            "queue":"default","timeout_ms":null,"workers":1})
     );
 }
 

@@ -4,6 +4,7 @@
 
 mod archive;
 mod commit;
+mod enqueue;
 mod journal;
 mod read;
 mod snapshot;
@@ -22,12 +23,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 pub use self::commit::recover::{Opening, empty_store};
 pub use self::commit::tuning::Tuning;
 pub use self::verify::{Report, VerifyProblem, verify};
+use super::kinds::DeclaredKinds;
 use super::log::Log;
-use super::reused_key::index_in;
 use super::search::Budget;
 use super::{
     AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KeyOwner, Lease, LeaseRef, Note, Page, ReusedKey, ScheduleCommand,
+    JobControlError, KindCommand, KindError, Lease, LeaseRef, Note, Page, ScheduleCommand,
     ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
     StoreLimits, Ticked,
 };
@@ -39,7 +40,6 @@ use crate::job::{
 use crate::supervise::{Part, PartFailures};
 use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
-use commit::enqueue::{Accepted, EnqueueOutcome, NewBatch};
 use commit::index::Index;
 use commit::shared::Shared;
 use commit::verbs::ClaimedJob;
@@ -206,52 +206,6 @@ impl LogStore {
         }
         Ok(leases.into_iter().flatten().collect())
     }
-
-    /// Reads the jobs of a batch that was accepted.
-    async fn enqueued(&self, accepted: Vec<Accepted>) -> Result<Vec<Enqueued>, StoreError> {
-        let mut enqueued: Vec<Enqueued> = Vec::with_capacity(accepted.len());
-        for taken in accepted {
-            enqueued.push(match taken {
-                Accepted::New(job) => Enqueued::New(job),
-                Accepted::Existing(id) => match enqueued.iter().find(|one| one.job().id == id) {
-                    Some(same_batch) => Enqueued::Existing(same_batch.job().clone()),
-                    None => Enqueued::Existing(self.existing(id).await?),
-                },
-            });
-        }
-        Ok(enqueued)
-    }
-
-    /// Compares jobs whose keys are taken with the owners of the keys. Returns the owners that are stored.
-    async fn compare(
-        &self,
-        jobs: &[NewJob],
-        owners: &[Option<KeyOwner>],
-        scope: Option<&Scope>,
-    ) -> Result<Vec<Job>, EnqueueError> {
-        let mut stored = Vec::new();
-        for (at, (new, owner)) in jobs.iter().zip(owners).enumerate() {
-            let Some(owner) = owner else { continue };
-            let differences = match owner {
-                KeyOwner::Job(id) => {
-                    let job = self.existing(*id).await?;
-                    ReusedKey::check_scope(scope, &job, index_in(jobs, at))?;
-                    let differences = job.differences(new);
-                    stored.push(job);
-                    differences
-                }
-                KeyOwner::Earlier(earlier) => jobs[*earlier].differences(new),
-            };
-            ReusedKey::check(*owner, differences, index_in(jobs, at))?;
-        }
-        Ok(stored)
-    }
-
-    async fn existing(&self, id: JobId) -> Result<Job, StoreError> {
-        let (job, _) = self.get(id).await?;
-        // The job with this key was removed at this moment: the submission can simply be repeated.
-        job.ok_or_else(|| StoreError::Unavailable("the job with this key was just removed".into()))
-    }
 }
 
 #[async_trait]
@@ -261,20 +215,7 @@ impl Store for LogStore {
         batch: Vec<NewJob>,
         scope: Option<&Scope>,
     ) -> Result<Vec<Enqueued>, EnqueueError> {
-        let mut batch = NewBatch { jobs: batch, compared: None };
-        loop {
-            match self.mutate(|reply| Mutation::Enqueue(batch, reply)).await? {
-                EnqueueOutcome::Accepted(accepted) => return Ok(self.enqueued(accepted).await?),
-                EnqueueOutcome::KeysTaken(jobs, owners) => {
-                    let known = self.compare(&jobs, &owners, scope).await?;
-                    if known.len() == jobs.len() {
-                        return Ok(known.into_iter().map(Enqueued::Existing).collect());
-                    }
-                    let compared = Some(known.iter().map(|job| job.id).collect());
-                    batch = NewBatch { jobs, compared };
-                }
-            }
-        }
+        self.enqueue_batch(batch, scope).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
@@ -337,6 +278,14 @@ impl Store for LogStore {
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         self.inspect(|core| (core.schedules.0.values().cloned().collect(), core.shared.head()))
             .await
+    }
+
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
+        self.mutate(|reply| Mutation::Kind(command, by, reply)).await
+    }
+
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {
+        self.shared.kinds.subscribe()
     }
 
     async fn access(

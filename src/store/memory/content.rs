@@ -11,6 +11,7 @@ use crate::job::{
 };
 use crate::store::StoreLimits;
 use crate::store::clock_changes::TickWatch;
+use crate::store::kinds::DeclaredKinds;
 use crate::store::schedules::Schedules;
 
 /// Everything that a restart keeps, and the events that the current verb has added.
@@ -27,6 +28,8 @@ pub(super) struct Content {
     /// The queues for which something is set.
     pub(super) queues: BTreeMap<QueueName, QueueSettings>,
     pub(super) schedules: Schedules,
+    /// The kinds that were declared at run time.
+    pub(super) kinds: Arc<DeclaredKinds>,
     /// Users, tokens, sessions and share links.
     pub(super) access: Arc<AccessTable>,
     /// New jobs whose `run_at` is the end of a delay and not a time that somebody chose.
@@ -60,6 +63,7 @@ impl Content {
             leases: BTreeMap::new(),
             queues: BTreeMap::new(),
             schedules: Schedules::default(),
+            kinds: Arc::default(),
             access: Arc::new(new_table()),
             submitted_with_delay: BTreeSet::new(),
             watch: TickWatch::default(),

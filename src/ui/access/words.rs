@@ -1,8 +1,8 @@
 //! The events of the audit log in words.
 
 use crate::job::{
-    AccessChange, AccessSubject, Change, Fact, JobId, LinkSubject, QueueChange, ScheduleChange,
-    Time,
+    AccessChange, AccessSubject, Change, Fact, JobId, KindChange, LinkSubject, QueueChange,
+    ScheduleChange, Time,
 };
 use crate::ui::parts::filters::escaped_segment;
 use crate::ui::parts::time_format::TimeText;
@@ -55,6 +55,15 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
             EventText { text: text.into(), subject: Some(subject), more, until: None }
         }
         Fact::Access { subject, change } => of_access(subject, *change, now),
+        Fact::Kind { kind, change } => {
+            let text = match change {
+                KindChange::Set => "Declared kind",
+                KindChange::Announced => "Announced kind",
+                KindChange::Deleted => "Deleted the declaration of kind",
+            };
+            let subject = SubjectLink { text: kind.to_string(), href: String::new() };
+            EventText { text: text.into(), subject: Some(subject), more: String::new(), until: None }
+        }
     }
 }
 

@@ -113,7 +113,7 @@ async fn an_unknown_kind_stays_chosen_and_is_refused_at_its_field() {
     let answer = desk.post("/jobs", &[("kind", "brew")]).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     answer.assert_has("<option value=\"brew\"");
-    answer.assert_has("id=\"kind-error\">There is no handler for kind");
+    answer.assert_has("id=\"kind-error\">There is no kind");
 }
 
 #[tokio::test]

@@ -171,6 +171,8 @@ async fn a_list_has_only_the_jobs_of_the_scope() {
     let kinds: Vec<&Value> =
         kinds["kinds"].as_array().unwrap().iter().map(|kind| &kind["kind"]).collect();
     assert_eq!(kinds, ["echo"]);
+    assert_eq!(it.get("/api/v1/kinds/echo").await.status, 200);
+    it.get("/api/v1/kinds/mail").await.is_problem(404, "no_such_kind");
     let me = it.get("/api/v1/me").await.json();
     assert_eq!((&me["queues"], &me["kinds"]), (&json!(["mail"]), &json!(["echo"])));
     assert_eq!((&me["actor"], &me["role"]), (&json!({"token": "ci"}), &json!("operator")));
