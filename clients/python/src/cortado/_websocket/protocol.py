@@ -94,6 +94,16 @@ class AsyncSocket(asyncio.Protocol):
         """Sends a text message. Nothing is sent once the connection has ended."""
         self._write(frame(TEXT, text))
 
+    def pause_reading(self) -> None:
+        """Stops reading, so that the server notices that this side is slow."""
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Reads on."""
+        if self._transport is not None and not self._transport.is_closing() and not self._transport.is_reading():
+            self._transport.resume_reading()
+
     def close(self, code: int = NORMAL) -> None:
         """Sends a close frame and ends the connection."""
         self._write(frame(CLOSE, close_payload(code)))
