@@ -16,7 +16,7 @@ class Backoff:
 
     def next_delay(self) -> float:
         """Returns the delay after one more failure."""
-        whole = min(self._longest, self._first * 2 ** min(self._failures, 32))
+        whole = min(self._longest, self._first * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return whole * random.uniform(0.5, 1.0)
 

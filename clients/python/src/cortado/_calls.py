@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from typing import Callable, Generic, Iterable, Optional, TypeVar
+from collections.abc import Iterable
+from typing import Callable, Generic, Optional, TypeVar
 from urllib.parse import quote
 
 from ._backoff import Backoff

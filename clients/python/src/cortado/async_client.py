@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from typing import Any, AsyncIterator, Iterable, Optional, Sequence, TypeVar
+from typing import Any, Optional, TypeVar
 
 from . import _calls
 from ._address import Address
@@ -113,7 +114,8 @@ class AsyncClient:
         type: Values = None,
         by: Values = None,
     ) -> AsyncSubscription:
-        """Returns an asynchronous iterator over the events after the cursor `after`, or from now on. It reconnects by itself."""
+        """Returns an asynchronous iterator over the events after the cursor `after`, or from now on. It reconnects by
+        itself."""
         conditions = {"queue": queue, "kind": kind, "job": job, "tag": tag, "type": type, "by": by}
         log = EventLog(after, conditions)
         return AsyncSubscription(log, self._address, self._token, self._timeout, self._tls)

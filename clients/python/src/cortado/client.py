@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import ssl
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Iterable, Iterator, Optional, Sequence, TypeVar
+from typing import Any, Optional, TypeVar
 
 from . import _calls
 from ._address import Address

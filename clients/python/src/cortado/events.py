@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Deque, Iterable, Mapping, Optional, Union
+from typing import Any, Optional, Union
 from urllib.parse import urlencode
 
 from ._json import parse_time
@@ -56,9 +57,7 @@ class Event:
             tags = tuple(job.get("tags", ()))
             job = EventJob(job["id"], job["queue"], job["kind"], job["state"], job["attempt"], tags)
         at = parse_time(members["at"])
-        return cls(
-            members["seq"], at, members["type"], job, members.get("queue"), members.get("by"), members
-        )
+        return cls(members["seq"], at, members["type"], job, members.get("queue"), members.get("by"), members)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class EventLog:
         #: The longest time to wait before a reconnect, if the server said so.
         self.reconnect_within: Optional[float] = None
         self._query = _query(conditions)
-        self._items: Deque[tuple[Optional[Item], Optional[str]]] = deque()
+        self._items: deque[tuple[Optional[Item], Optional[str]]] = deque()
 
     def path(self) -> str:
         """Returns the path and the query of the WebSocket that continues at the cursor."""

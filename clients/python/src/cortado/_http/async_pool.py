@@ -29,9 +29,7 @@ async def open_stream(address: Address, tls: Optional[ssl.SSLContext]) -> _Conne
 class AsyncPool:
     """Sends requests from the tasks of one event loop, each on a connection of its own."""
 
-    def __init__(
-        self, address: Address, token: Optional[str], timeout: float, tls: Optional[ssl.SSLContext]
-    ) -> None:
+    def __init__(self, address: Address, token: Optional[str], timeout: float, tls: Optional[ssl.SSLContext]) -> None:
         self._address = address
         self._headers = "".join(f"{k}: {v}\r\n" for k, v in request_headers(address, token).items())
         self._timeout = timeout
@@ -83,7 +81,8 @@ class AsyncPool:
             head += "Content-Length: 0\r\n"
         writer.write(f"{head}\r\n".encode("ascii") + (body or b""))
         await writer.drain()
-        status, headers = 100, {}
+        status = 100
+        headers: dict[str, str] = {}
         while 100 <= status < 200:
             head_bytes = await reader.readuntil(b"\r\n\r\n")
             status, headers = parse_head(head_bytes[:-4])

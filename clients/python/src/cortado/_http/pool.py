@@ -30,9 +30,7 @@ class _UnixConnection(http.client.HTTPConnection):
 class Pool:
     """Sends requests from any thread, each on a connection of its own."""
 
-    def __init__(
-        self, address: Address, token: Optional[str], timeout: float, tls: Optional[ssl.SSLContext]
-    ) -> None:
+    def __init__(self, address: Address, token: Optional[str], timeout: float, tls: Optional[ssl.SSLContext]) -> None:
         self._address = address
         self._headers = request_headers(address, token)
         self._timeout = timeout
@@ -89,7 +87,5 @@ class Pool:
         if address.unix_path is not None:
             return _UnixConnection(address.unix_path, self._timeout)
         if address.uses_tls:
-            return http.client.HTTPSConnection(
-                address.host, address.port, timeout=self._timeout, context=self._tls
-            )
+            return http.client.HTTPSConnection(address.host, address.port, timeout=self._timeout, context=self._tls)
         return http.client.HTTPConnection(address.host, address.port, timeout=self._timeout)

@@ -29,9 +29,7 @@ from .handshake import Handshake
 class AsyncSocket(asyncio.Protocol):
     """A WebSocket. `closed` is done when the connection has ended, and its result is why."""
 
-    def __init__(
-        self, handshake: Handshake, on_text: Callable[[bytes], None], max_message: int
-    ) -> None:
+    def __init__(self, handshake: Handshake, on_text: Callable[[bytes], None], max_message: int) -> None:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[ConnectionFailed] = loop.create_future()
@@ -80,9 +78,7 @@ class AsyncSocket(asyncio.Protocol):
             raise
         return socket
 
-    async def _open(
-        self, loop: asyncio.AbstractEventLoop, address: Address, tls: Optional[ssl.SSLContext]
-    ) -> None:
+    async def _open(self, loop: asyncio.AbstractEventLoop, address: Address, tls: Optional[ssl.SSLContext]) -> None:
         if address.unix_path is not None:
             await loop.create_unix_connection(lambda: self, address.unix_path)
         else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Callable, Deque, Optional
+from typing import Any, Callable, Optional
 
 from .._json import parse_time
 from ..outcomes import Cancelled
@@ -15,6 +15,9 @@ from . import messages
 
 #: The lines of one attempt that wait to be sent. Older ones are dropped, as the server does, too.
 MAX_LINES = 1_000
+
+# Guards the notes of all attempts: it is held for moments only, and one lock for each attempt would cost more.
+_notes_lock = threading.Lock()
 
 #: Why a handler should stop.
 CANCEL, LOST, STOPPING = "cancel", "lost", "stopping"
@@ -42,7 +45,17 @@ class Context:
     """One attempt of a job. The methods may be called from any thread."""
 
     # A worker makes thousands of these in a second.
-    __slots__ = ("lease", "task", "has_begun", "stop_reason", "_lines", "_dropped", "_progress", "_raw", "_on_note")
+    __slots__ = (
+        "lease",
+        "task",
+        "has_begun",
+        "stop_reason",
+        "_lines",
+        "_dropped",
+        "_progress",
+        "_raw",
+        "_on_note",
+    )
 
     def __init__(self, lease: str, raw: dict[str, Any], on_note: Callable[[Context], None]) -> None:
         self.lease = lease
@@ -52,7 +65,7 @@ class Context:
         self.has_begun = False
         #: Why the handler should stop, or None.
         self.stop_reason: Optional[str] = None
-        self._lines: Deque[bytes] = deque()
+        self._lines: list[bytes] = []
         self._dropped = 0
         self._progress: Optional[bytes] = None
         self._raw = raw
@@ -112,16 +125,20 @@ class Context:
     def log(self, text: str, stream: str = "log") -> None:
         """Adds lines to the log of the job. `stream` is `log`, `stdout` or `stderr`."""
         at = time.time()
-        for line in text.splitlines() or [""]:
-            self._lines.append(messages.line(line, stream, at))
-        while len(self._lines) > MAX_LINES:
-            self._lines.popleft()
-            self._dropped += 1
+        lines = [messages.line(line, stream, at) for line in text.splitlines() or [""]]
+        with _notes_lock:
+            self._lines += lines
+            surplus = len(self._lines) - MAX_LINES
+            if surplus > 0:
+                del self._lines[:surplus]
+                self._dropped += surplus
         self._on_note(self)
 
     def progress(self, done: int, total: Optional[int] = None, message: Optional[str] = None) -> None:
         """Tells how far the attempt is. Calls in quick succession are sent as one."""
-        self._progress = messages.progress(done, total, message)
+        progress = messages.progress(done, total, message)
+        with _notes_lock:
+            self._progress = progress
         self._on_note(self)
 
     @property
@@ -131,15 +148,15 @@ class Context:
 
     def take_notes(self) -> tuple[list[bytes], Optional[bytes]]:
         """Takes the lines and the progress that are to be sent."""
-        lines, progress = [], self._progress
-        if self._dropped:
-            lines.append(messages.line(f"… {self._dropped} lines were dropped here", "log", time.time()))
-        self._progress, self._dropped = None, 0
-        for _ in range(len(self._lines)):  # a thread may add more meanwhile
-            lines.append(self._lines.popleft())
+        with _notes_lock:
+            lines, progress, dropped = self._lines, self._progress, self._dropped
+            self._lines, self._progress, self._dropped = [], None, 0
+        if dropped:
+            lines.insert(0, messages.line(f"… {dropped} lines were dropped here", "log", time.time()))
         return lines, progress
 
     def put_back(self, lines: list[bytes], progress: Optional[bytes]) -> None:
         """Keeps what could not be sent. Newer progress replaces it."""
-        self._lines.extendleft(reversed(lines))
-        self._progress = self._progress or progress
+        with _notes_lock:
+            self._lines[:0] = lines
+            self._progress = self._progress or progress

@@ -6,8 +6,9 @@ The protocol is described in docs/workers.md, and `tests/vectors` has an example
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from typing import Any, Iterable, Optional, Sequence, Union
+from typing import Any, Optional, Union
 
 from .._json import Duration, encode, encode_text, milliseconds
 
@@ -120,8 +121,8 @@ def ready(
     held: Optional[Sequence[str]] = None,
 ) -> bytes:
     """What the worker can run, and how many jobs it takes now."""
-    members = {"type": "ready", "free": free, "queues": queues, "kinds": kinds, "lease_ms": lease_ms}
-    members.update(about=about, held=held)
+    members: dict[str, Any] = {"type": "ready", "free": free, "queues": queues, "kinds": kinds}
+    members.update(lease_ms=lease_ms, about=about, held=held)
     return encode({name: value for name, value in members.items() if value is not None})
 
 
@@ -134,8 +135,8 @@ def claim(
     about: Optional[dict[str, Any]] = None,
 ) -> bytes:
     """The body of a claim over HTTP."""
-    members = {"queues": queues, "kinds": kinds, "max": max_jobs, "lease_ms": lease_ms}
-    members.update(wait_ms=wait_ms, about=about)
+    members: dict[str, Any] = {"queues": queues, "kinds": kinds, "max": max_jobs}
+    members.update(lease_ms=lease_ms, wait_ms=wait_ms, about=about)
     return encode({name: value for name, value in members.items() if value is not None})
 
 

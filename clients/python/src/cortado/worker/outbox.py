@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Deque, Optional
+from typing import Any, Optional
 
 from . import messages
 from .context import Context
@@ -20,13 +20,17 @@ MAX_BYTES = 256 * 1024
 LARGE = 64 * 1024
 
 
+#: An attempt, and its lines and progress.
+Note = tuple[Context, list[bytes], Optional[bytes]]
+
+
 @dataclass
 class Report:
     """One message: what it settles, notes and extends."""
 
     number: int
     settles: dict[str, bytes]
-    notes: list[tuple[Context, list[bytes], Optional[bytes]]]
+    notes: list[Note]
     extend: list[str]
 
     def members(self) -> list[bytes]:
@@ -45,7 +49,7 @@ class Outbox:
         self._sent: dict[int, Report] = {}
         self._last_number = 0
         # Settles of a message that the server refused as a whole. They are sent one at a time, to find the wrong one.
-        self._suspects: Deque[tuple[str, bytes]] = deque()
+        self._suspects: deque[tuple[str, bytes]] = deque()
         self._suspect_number: Optional[int] = None
         # Leases whose settle was replaced by a failure, because the server did not accept it.
         self._replaced: set[str] = set()
@@ -100,6 +104,10 @@ class Outbox:
         if not (extended or notes or settles):
             return None
         return self._new_report(settles, notes, extended)
+
+    def empty_report(self) -> Report:
+        """Returns a message that reports nothing, for what else it can carry."""
+        return self._new_report({}, [], [])
 
     def confirm(self, number: int, answers: list[dict[str, Any]]) -> None:
         """Handles the answers to the settles of a report."""
@@ -160,8 +168,9 @@ class Outbox:
     def _has_suspect(self) -> bool:
         return bool(self._suspects) and self._suspect_number is None
 
-    def _take_notes(self) -> tuple[list[tuple[Context, list[bytes], Optional[bytes]]], int]:
-        notes, size = [], 0
+    def _take_notes(self) -> tuple[list[Note], int]:
+        notes: list[Note] = []
+        size = 0
         while self._noted and len(notes) < MAX_ITEMS and size < MAX_BYTES:
             context = self._noted.pop(next(iter(self._noted)))
             lines, progress = context.take_notes()
@@ -190,7 +199,7 @@ class Outbox:
     def _new_report(
         self,
         settles: dict[str, bytes],
-        notes: list[tuple[Context, list[bytes], Optional[bytes]]],
+        notes: list[Note],
         extend: list[str],
     ) -> Report:
         self._last_number += 1

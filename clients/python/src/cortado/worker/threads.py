@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Callable, Deque
+from typing import Callable
 
 
 class Threads:
@@ -15,7 +15,7 @@ class Threads:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._calls: Deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
         # Locks on which idle threads wait; the thread that became idle last is woken first.
         self._idle: list[threading.Lock] = []
         self._count = 0
