@@ -132,7 +132,7 @@ class FakeServer:
 
     async def __aenter__(self) -> FakeServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 24)
-        self.url = "http://127.0.0.1:%d" % self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -185,6 +185,8 @@ class FakeServer:
                 pass
         except (EOFError, OSError):
             pass  # the client has gone
+        except asyncio.CancelledError:
+            pass  # the test is over, and asyncio would complain about a cancelled task
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import unittest
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, AsyncIterator
+from typing import Any
 
-from support import entry, until, within
+from fake_server import FakeServer
+from support import entry, within
 
 import cortado
-from fake_server import FakeServer
 
 
 @asynccontextmanager

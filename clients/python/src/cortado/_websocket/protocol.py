@@ -125,6 +125,9 @@ class AsyncSocket(asyncio.Protocol):
                 if rest is None:
                     return
                 self._handshake, data = None, rest
+                if self.opened.done():  # nobody waits for it any more
+                    self.abort()
+                    return
                 self.opened.set_result(None)
             for opcode, payload in self._reader.feed(data):
                 if opcode == TEXT:

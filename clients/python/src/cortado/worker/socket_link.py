@@ -57,12 +57,9 @@ class SocketLink:
         """Connects again and again. Returns only by an error: `ApiError` if the server refuses the first connection,
         and `WorkerReplaced`."""
         while True:
-            try:
-                why = await self._serve_connection()
-            except (ApiError, ConnectionFailed) as error:
-                if is_permanent(error) and not self._was_greeted:
-                    raise
-                why = error
+            why = await self._serve_connection()
+            if is_permanent(why) and not self._was_greeted:
+                raise why
             if isinstance(why, ConnectionFailed) and why.close_code == REPLACED:
                 raise WorkerReplaced(f"another worker has connected as {self._parts.settings.name}") from why
             delay = self._next_delay(why)
@@ -107,36 +104,48 @@ class SocketLink:
         return self._greeted is not None and self._greeted.done()
 
     async def _serve_connection(self) -> Exception:
-        settings, attempts = self._parts.settings, self._parts.attempts
+        """Opens one connection and uses it while it lasts. Returns why it ended."""
+        settings, outbox = self._parts.settings, self._parts.outbox
         handshake = Handshake(settings.address, settings.path("/ws"), SUBPROTOCOL, settings.token)
-        socket = await AsyncSocket.connect(
-            settings.address, handshake, self._on_text, CONNECT_TIME, settings.tls, MAX_MESSAGE
-        )
-        self._refusal, self._retry_within, self._freed = None, None, 0
-        self._greeted = self._loop.create_future()
+        try:
+            socket = await AsyncSocket.connect(
+                settings.address, handshake, self._on_text, CONNECT_TIME, settings.tls, MAX_MESSAGE
+            )
+        except (ApiError, ConnectionFailed) as error:
+            return error
+        self._socket = socket
+        self._refusal, self._retry_within = None, None
+        try:
+            await self._use(socket)
+        finally:
+            self._socket, self._greeted = None, None
+            socket.close()
+        why = await socket.closed
+        if why.close_code == TOO_BIG:
+            outbox.replace_large("the message was too big")
+        outbox.take_back_all()
+        return self._refusal or why
+
+    async def _use(self, socket: AsyncSocket) -> None:
+        settings, attempts = self._parts.settings, self._parts.attempts
+        greeted = self._greeted = self._loop.create_future()
+        socket.on_room = self._flush_soon
         held = [*attempts.running, *self._parts.outbox.unconfirmed]
         free = 0 if attempts.is_stopping else attempts.free_slots
         lists = (list(settings.queues), list(settings.kinds))
         socket.send(messages.ready(free, *lists, settings.lease_ms, settings.about, held))
-        self._socket = socket
-        socket.on_room = self._flush_soon
-        try:
-            await _any_of(self._greeted, socket.closed, timeout=CONNECT_TIME)
-            while not socket.closed.done():
+        self._freed = 0
+        await _any_of(greeted, socket.closed, timeout=CONNECT_TIME)
+        if not greeted.done():
+            socket.abort()  # it does not speak
+        while not socket.closed.done():
+            await asyncio.wait({socket.closed}, timeout=self._heartbeat)
+            if not socket.closed.done():
                 self._beat(socket)
-                await asyncio.wait({socket.closed}, timeout=self._heartbeat)
-        finally:
-            self._socket, self._greeted = None, None
-            socket.close()
-        why = socket.closed.result()
-        if why.close_code == TOO_BIG:
-            self._parts.outbox.replace_large("the message was too big")
-        self._parts.outbox.take_back_all()
-        return self._refusal or why
 
     def _beat(self, socket: AsyncSocket) -> None:
         silence = self._loop.time() - socket.last_received
-        if not self._is_greeted or silence > 2.5 * self._heartbeat:
+        if silence > 2.5 * self._heartbeat:
             log.warning("the server has been silent for %.1f s", silence)
             socket.abort()
             return
