@@ -164,6 +164,11 @@ class FakeServer:
         socket.greet(**hello)
         return socket, ready
 
+    def forget(self) -> None:
+        """Forgets what the clients of before have sent."""
+        self._exchanges.clear()
+        self._sockets.clear()
+
     def has_request(self, path_end: str) -> bool:
         return any(it.path.endswith(path_end) for it in self._exchanges)
 

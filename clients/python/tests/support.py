@@ -6,7 +6,9 @@ import asyncio
 import json
 import logging
 import sys
+import threading
 from collections.abc import Awaitable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
@@ -27,6 +29,27 @@ PATIENCE = 20.0
 async def within(fact: Awaitable[T]) -> T:
     """Waits for a fact."""
     return await asyncio.wait_for(fact, PATIENCE)
+
+
+def in_thread(function: Callable[..., T], *args: Any, **options: Any) -> asyncio.Future[T]:
+    """Calls a function in a thread that does not keep a failed test from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(method: Callable[[Any], None], value: Any) -> None:
+        if not future.done():
+            method(value)
+
+    def call() -> None:
+        try:
+            settled = (future.set_result, function(*args, **options))
+        except BaseException as error:
+            settled = (future.set_exception, error)
+        with suppress(RuntimeError):  # the test is over
+            loop.call_soon_threadsafe(settle, *settled)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
 
 
 async def until(condition: Callable[[], bool]) -> None:

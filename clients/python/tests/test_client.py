@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from fake_server import FakeServer
-from support import job, within
+from support import in_thread, job, within
 
 import cortado
 
@@ -19,7 +19,7 @@ class ClientTests:
 
     server: FakeServer
 
-    def start(self, method: str, *args: Any, **options: Any) -> asyncio.Task[Any]:
+    def start(self, method: str, *args: Any, **options: Any) -> asyncio.Future[Any]:
         raise NotImplementedError
 
     def make(self, **options: Any) -> None:
@@ -186,7 +186,7 @@ class ClientTests:
         chunks = b"%x;x=y\r\n%b\r\n%x\r\n%b\r\n0\r\nTrailer: x\r\n\r\n" % (10, body[:10], len(body) - 10, body[10:])
         for answer in (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
-            b"HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body),
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body),
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body),
         ):
             call = self.start("get", "j")
@@ -207,8 +207,8 @@ class ForThreads(ClientTests, unittest.IsolatedAsyncioTestCase):
         self.client = cortado.Client(self.server.url, "cortado_secret", **options)
         self.addCleanup(self.client.close)
 
-    def start(self, method: str, *args: Any, **options: Any) -> asyncio.Task[Any]:
-        return asyncio.ensure_future(asyncio.to_thread(getattr(self.client, method), *args, **options))
+    def start(self, method: str, *args: Any, **options: Any) -> asyncio.Future[Any]:
+        return in_thread(getattr(self.client, method), *args, **options)
 
     async def test_threads_share_a_client(self) -> None:
         calls = [self.start("get", f"j{n}") for n in range(4)]
@@ -224,7 +224,7 @@ class ForAsyncio(ClientTests, unittest.IsolatedAsyncioTestCase):
         self.client = cortado.AsyncClient(self.server.url, "cortado_secret", **options)
         self.addAsyncCleanup(self.client.close)
 
-    def start(self, method: str, *args: Any, **options: Any) -> asyncio.Task[Any]:
+    def start(self, method: str, *args: Any, **options: Any) -> asyncio.Future[Any]:
         return asyncio.ensure_future(getattr(self.client, method)(*args, **options))
 
     async def test_a_cancelled_call_leaves_no_half_read_connection(self) -> None:

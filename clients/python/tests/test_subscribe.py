@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fake_server import FakeServer, ServerSocket
-from support import within
+from support import in_thread, within
 
 import cortado
 
@@ -32,7 +32,7 @@ class SubscriptionTests:
     def subscribe(self, **options: Any) -> Any:
         raise NotImplementedError
 
-    def next(self, subscription: Any) -> asyncio.Task[Any]:
+    def next(self, subscription: Any) -> asyncio.Future[Any]:
         raise NotImplementedError
 
     async def asyncSetUp(self) -> None:
@@ -140,8 +140,8 @@ class ForThreads(SubscriptionTests, unittest.IsolatedAsyncioTestCase):
         self.addCleanup(subscription.close)
         return subscription
 
-    def next(self, subscription: Any) -> asyncio.Task[Any]:
-        return asyncio.ensure_future(asyncio.to_thread(next, subscription))
+    def next(self, subscription: Any) -> asyncio.Future[Any]:
+        return in_thread(next, subscription)
 
 
 class ForAsyncio(SubscriptionTests, unittest.IsolatedAsyncioTestCase):
@@ -151,7 +151,7 @@ class ForAsyncio(SubscriptionTests, unittest.IsolatedAsyncioTestCase):
         self.addAsyncCleanup(subscription.close)
         return subscription
 
-    def next(self, subscription: Any) -> asyncio.Task[Any]:
+    def next(self, subscription: Any) -> asyncio.Future[Any]:
         return asyncio.ensure_future(subscription.__anext__())
 
     async def test_events_that_nobody_reads_do_not_pile_up(self) -> None:

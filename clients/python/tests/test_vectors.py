@@ -100,6 +100,7 @@ class Understood(WorkerTest):
         seen = set()
         for vector in [it for it in MESSAGES if it["from"] == "server"]:
             self.started.clear()
+            self.server.forget()
             worker = self.worker(concurrency=20)
             worker.add("resize", self.run_until_stopped)
             message = with_unknown_members(vector["message"])
@@ -160,6 +161,7 @@ class Understood(WorkerTest):
             if path.count("/") == 4:
                 continue  # a callback
             self.started.clear()
+            self.server.forget()
             worker = self.worker(transport="http", lease=0.05 if path == "/api/v1/leases" else 30)
             worker.add("resize", self.run_until_stopped)
             with self.subTest(vector["name"]):

@@ -556,6 +556,19 @@ class Refusals(WorkerTest):
 
 
 class GracefulStop(WorkerTest):
+    async def test_a_worker_that_is_cancelled_at_any_moment_ends(self) -> None:
+        for transport in ("websocket", "http"):
+            for turns in range(40):
+                self.server.forget()
+                worker = self.worker(transport=transport)
+                worker.add("resize", lambda payload, context: None)
+                task = asyncio.get_running_loop().create_task(worker.serve())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await within(asyncio.wait({task}))
+                self.assertTrue(task.cancelled(), f"{transport}, after {turns} turns")
+
     async def test_a_stop_takes_the_credit_back_waits_for_handlers_and_signs_off(self) -> None:
         worker = self.worker()
         ended = asyncio.Event()

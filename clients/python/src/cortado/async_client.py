@@ -213,10 +213,9 @@ class AsyncSubscription(AsyncIterator[Item]):
         if not self._log.has_items and self._error is None and not socket.closed.done():
             socket.resume_reading()
             self._news = asyncio.get_running_loop().create_future()
-            try:
-                await asyncio.wait_for(self._news, 2 * self._log.heartbeat + 5.0)
-            except asyncio.TimeoutError as error:
-                raise ConnectionFailed("the server has fallen silent") from error
+            await asyncio.wait({self._news}, timeout=2 * self._log.heartbeat + 5.0)
+            if not self._news.done():
+                raise ConnectionFailed("the server has fallen silent")
         if self._log.has_items:
             return
         if self._error is not None:

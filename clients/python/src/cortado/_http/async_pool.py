@@ -7,6 +7,7 @@ import ssl
 from typing import Optional
 
 from .._address import Address
+from .._timeout import run_within
 from ..errors import ConnectionFailed
 from .message import Request, Response, parse_head, request_headers
 
@@ -40,7 +41,7 @@ class AsyncPool:
     async def send(self, request: Request) -> Response:
         """Sends a request and returns the answer, whatever its status. Raises `ConnectionFailed`."""
         try:
-            return await asyncio.wait_for(self._send(request), self._timeout + request.wait)
+            return await run_within(self._timeout + request.wait, self._send(request))
         except asyncio.TimeoutError as error:
             raise ConnectionFailed(f"{request.method} {request.path}: no answer in time") from error
 

@@ -7,6 +7,7 @@ import ssl
 from typing import Callable, Optional
 
 from .._address import Address
+from .._timeout import run_within
 from ..errors import ApiError, ConnectionFailed
 from .blocking import closed_by_server
 from .frames import (
@@ -61,7 +62,7 @@ class AsyncSocket(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         socket = cls(handshake, on_text, max_message)
         try:
-            await asyncio.wait_for(socket._open(loop, address, tls), timeout)
+            await run_within(timeout, socket._open(loop, address, tls))
         except asyncio.TimeoutError as error:
             socket.abort()
             raise ConnectionFailed("the WebSocket was not opened in time") from error

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from .._backoff import Backoff
 from .._http.async_pool import AsyncPool
 from .._http.message import Request
+from .._timeout import run_within
 from ..errors import ApiError, ConnectionFailed
 from . import messages
 from .link import NOTE_DELAY, Parts, apply, is_permanent
@@ -110,6 +111,7 @@ class HttpLink:
             if answer.get("command"):
                 self._parts.on_command(answer["command"])
             self._parts.attempts.start(answer["leases"])
+            await asyncio.sleep(0)  # handlers that do not wait end now, and their slots are in the next claim
             if answer["leases"] or self._loop.time() - asked_at > CLAIM_WAIT / 2:
                 backoff.reset()
             else:
@@ -143,7 +145,7 @@ class HttpLink:
 
     async def _wait_for_work(self, until: float) -> None:
         try:
-            await asyncio.wait_for(self._has_work.wait(), max(0.0, until - self._loop.time()))
+            await run_within(max(0.0, until - self._loop.time()), self._has_work.wait())
         except asyncio.TimeoutError:
             pass  # the heartbeat is due
         self._has_work.clear()

@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional, TypeVar, Union
 from .._address import Address
 from .._http.message import VERSION
 from .._json import Duration, milliseconds, seconds
+from .._timeout import run_within
 from .attempts import Attempts, Handler, HandlerFunction
 from .http_link import HttpLink
 from .link import Parts, Settings
@@ -169,7 +170,7 @@ class Worker:
         link.stop_claiming()
         await attempts.drain(self._grace, self._hurry)
         try:
-            await asyncio.wait_for(link.sign_off(), SIGN_OFF_TIME)
+            await run_within(SIGN_OFF_TIME, link.sign_off())
         except asyncio.TimeoutError:
             log.warning("could not sign off in time: the server takes back what it was not told about")
 
