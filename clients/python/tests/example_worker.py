@@ -10,10 +10,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import cortado
 
-url, name, transport, grace = (
-    [*sys.argv[1:], "websocket", "25"][:4] if len(sys.argv) == 3 else [*sys.argv[1:], "25"][:4]
-)
-worker = cortado.Worker(url, name=name, transport=transport, grace=float(grace), lease=5)
+url, name = sys.argv[1:3]
+transport = sys.argv[3] if len(sys.argv) > 3 else "websocket"
+grace = float(sys.argv[4]) if len(sys.argv) > 4 else 25.0
+worker = cortado.Worker(url, name=name, transport=transport, grace=grace, lease=5)
 
 
 @worker.handler("py-add")

@@ -45,7 +45,7 @@ class Signals(unittest.IsolatedAsyncioTestCase):
         process = await self.start("w")
         socket, _ = await self.server.worker()
         socket.send({"type": "jobs", "leases": [entry("L", kind="py-until-stopped")]})
-        await socket.receive_update()  # it has begun
+        socket.confirm(await socket.receive_update())  # it has begun
         process.send_signal(signal.SIGTERM)
         self.assertEqual((await socket.receive())["free"], 0)
         socket.send({"type": "cancel", "lease": "L"})

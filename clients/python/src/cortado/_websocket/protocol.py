@@ -140,8 +140,7 @@ class AsyncSocket(asyncio.Protocol):
         except UnicodeDecodeError:
             self._break(INVALID_TEXT, "a message is not UTF-8")
         except (ApiError, ConnectionFailed) as error:
-            if not self.opened.done():
-                self.opened.set_exception(error)
+            self._fail_to_open(error)
             self.abort()
 
     def _on_other(self, opcode: int, payload: bytes) -> None:
@@ -156,17 +155,16 @@ class AsyncSocket(asyncio.Protocol):
             self._break(UNSUPPORTED, "a message is not a text")
 
     def eof_received(self) -> None:
-        if self._handshake is not None and not self.opened.done():
+        if self._handshake is not None:
             try:
                 self._handshake.at_end()
             except (ApiError, ConnectionFailed) as error:
-                self.opened.set_exception(error)
+                self._fail_to_open(error)
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         why = self._why or ConnectionFailed(f"the connection broke: {exc!r}" if exc else "the connection was closed")
         why.close_code = why.close_code or ABNORMAL
-        if not self.opened.done():
-            self.opened.set_exception(why)
+        self._fail_to_open(why)
         if not self.closed.done():
             self.closed.set_result(why)
         self.on_room()
@@ -177,6 +175,11 @@ class AsyncSocket(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.is_full = False
         self.on_room()
+
+    def _fail_to_open(self, error: Exception) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(error)
+            self.opened.exception()  # nobody may be waiting for it any more, and asyncio would complain
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
