@@ -207,6 +207,7 @@ class AsyncSubscription(AsyncIterator[Item]):
             self._address, handshake, self._on_text, self._timeout, self._tls, MAX_MESSAGE
         )
         socket.closed.add_done_callback(lambda _: self._wake())
+        socket.pause_reading()  # until the first item is asked for
         return socket
 
     async def _wait_for_news(self, socket: AsyncSocket) -> None:

@@ -44,7 +44,7 @@ class HttpLink:
         self._claims: Optional[asyncio.Task[None]] = None
 
     async def run(self) -> None:
-        """Claims and reports. Returns only by an error: `ApiError` if the server refuses the first claim."""
+        """Claims and reports, until it is cancelled. Raises `ApiError` if the server refuses the first claim."""
         self._claims = self._loop.create_task(self._claim_again_and_again())
         reports = self._loop.create_task(self._report_again_and_again())
         try:

@@ -42,6 +42,7 @@ class SocketLink:
         # Done when the server has greeted on the current connection.
         self._greeted: Optional[asyncio.Future[None]] = None
         self._was_greeted = False
+        self._has_left = False
         self._heartbeat = parts.settings.lease_ms / 3000
         self._retry_within: Optional[float] = None
         # Slots that have become free since the last update; the server has given up their credit.
@@ -54,10 +55,12 @@ class SocketLink:
         self._signed_off: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> None:
-        """Connects again and again. Returns only by an error: `ApiError` if the server refuses the first connection,
-        and `WorkerReplaced`."""
+        """Connects again and again, until the worker has signed off. Raises `ApiError` if the server refuses the first
+        connection, and `WorkerReplaced`."""
         while True:
             why = await self._serve_connection()
+            if self._has_left:
+                return
             if is_permanent(why) and not self._was_greeted:
                 raise why
             if isinstance(why, ConnectionFailed) and why.close_code == REPLACED:
@@ -89,6 +92,7 @@ class SocketLink:
         socket = self._socket
         if socket is not None and self._is_greeted:
             socket.send(messages.BYE)
+            self._has_left = True
             await _any_of(self._signed_off, socket.closed)
             socket.close()
 

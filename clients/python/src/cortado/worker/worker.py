@@ -124,7 +124,7 @@ class Worker:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-            stopping.result()
+            await stopping
         finally:
             attempts.abort()
             for task in (running, stopping):
