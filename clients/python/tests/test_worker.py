@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fake_server import FakeServer
-from support import entry, within
+from support import entry, until, within
 
 import cortado
 
@@ -523,11 +523,12 @@ class Refusals(WorkerTest):
             socket.send({"type": "jobs", "leases": [entry(f"L{n}", n) for n in range(3)]})
             await socket.receive()
             socket.send(refusal)
-            settled = {}
+            settled: dict[str, str] = {}
+            credits = []
             while len(settled) < 3:
                 message = await socket.receive()
                 if message["type"] == "ready":
-                    self.assertEqual(message["free"], 10, "the credit of the refused message is not lost")
+                    credits.append(message["free"])
                     continue
                 (settle,) = message["settle"]
                 if settle["lease"] == "L1" and settle["outcome"] == "done":
@@ -536,6 +537,7 @@ class Refusals(WorkerTest):
                     settled[settle["lease"]] = settle["outcome"]
                     socket.confirm(message)
             self.assertEqual(settled, {"L0": "done", "L1": "retry", "L2": "done"})
+            self.assertEqual(credits, [10, 10], "the credit of the refused messages is not lost")
 
     async def test_a_message_that_is_too_big_is_not_sent_for_ever(self) -> None:
         worker = self.worker()
@@ -657,6 +659,27 @@ class GracefulStop(WorkerTest):
             await self.server.request("/ws")
             worker.stop()
             await within(task)
+
+    async def test_a_stop_while_the_server_is_about_to_greet_takes_the_credit_back(self) -> None:
+        worker = self.worker()
+
+        @worker.handler("resize")
+        async def resize(payload: Any, context: cortado.Context) -> Any:
+            await asyncio.Event().wait()
+
+        async with serving(worker):
+            socket, _ = await self.server.worker()
+            socket.send({"type": "jobs", "leases": [entry("L")]})
+            socket.send({"type": "bye", "why": "stopping", "retry_ms": 1})
+            socket.close(1001)
+            socket = await self.server.socket()
+            self.assertEqual((await socket.receive())["free"], 9)
+            with self.assertLogs("cortado.worker", "INFO") as logs:
+                worker.stop()
+                await until(lambda: any("stopping: 1 jobs" in line for line in logs.output))
+            socket.greet(held=[{"lease": "L", "status": "kept"}])
+            message = await socket.receive()
+            self.assertEqual((message["type"], message["free"]), ("ready", 0))
 
     async def test_a_stop_before_the_start_counts(self) -> None:
         worker = self.worker()

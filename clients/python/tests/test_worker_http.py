@@ -7,7 +7,7 @@ import unittest
 from typing import Any
 from unittest.mock import patch
 
-from support import entry, within
+from support import entry, until, within
 from test_worker import WorkerTest, serving
 
 import cortado
@@ -127,14 +127,18 @@ class OverHttp(WorkerTest):
 
         async with serving(worker) as task:
             (await self.server.request("/claim")).answer(200, {"leases": [entry("L")]})
-            await self.server.request("/claim")  # it waits for more, and is given up
-            worker.stop()
+            claim = await self.server.request("/claim")
+            with self.assertLogs("cortado.worker", "INFO") as logs:
+                worker.stop()
+                await until(lambda: any("stopping: 1 jobs" in line for line in logs.output))
+            claim.answer(200, {"leases": [entry("late")]})  # nobody waits for it: the sign-off gives it back
             ended.set()
-            settled = False
+            settled: list[str] = []
             while not settled:
                 report = await self.server.request("/leases")
-                settled = "settle" in report.body
-                report.answer(200, {"settle": [{"lease": "L", "status": "settled"}] if settled else []})
+                settled = [it["lease"] for it in report.body.get("settle", ())]
+                report.answer(200, {"settle": [{"lease": lease, "status": "settled"} for lease in settled]})
+            self.assertEqual(settled, ["L"])
             goodbye = await self.server.request("/web-1")
             self.assertEqual((goodbye.method, goodbye.path), ("DELETE", "/api/v1/workers/web-1"))
             goodbye.answer(200, {"returned": 0})
