@@ -17,8 +17,9 @@ SOURCE = HERE.parent / "src"
 VECTORS = HERE.parents[2] / "tests" / "vectors"
 sys.path.insert(0, str(SOURCE))
 
-# The faults that the tests cause are no news.
+# The faults that the tests cause are no news, and neither is a slow machine.
 logging.getLogger("cortado.worker").setLevel(logging.CRITICAL + 1)
+logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing "))
 
 T = TypeVar("T")
 

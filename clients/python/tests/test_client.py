@@ -7,6 +7,7 @@ import threading
 import unittest
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from unittest.mock import patch
 
 from fake_server import FakeServer
 from support import in_thread, job, within
@@ -194,6 +195,13 @@ class ClientTests:
             with self.subTest(answer[:40]):
                 self.assertEqual((await within(call)).state, "completed")
 
+    async def test_a_success_that_is_not_json_is_a_failed_connection(self) -> None:
+        self.make(retry_for=0)
+        call = self.start("get", "j")
+        (await self.server.request("/j")).answer_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
+        with self.assertRaises(cortado.ConnectionFailed):
+            await within(call)
+
     async def test_an_answer_that_is_not_http_is_a_failed_connection(self) -> None:
         self.make(retry_for=0)
         call = self.start("get", "j")
@@ -217,6 +225,14 @@ class ForThreads(ClientTests, unittest.IsolatedAsyncioTestCase):
             request.answer(200, job(id=request.path))
         found = await within(asyncio.gather(*calls))
         self.assertEqual([it.id for it in found], [f"/api/v1/jobs/j{n}" for n in range(4)])
+
+    async def test_a_forked_process_opens_connections_of_its_own(self) -> None:
+        for process in (1, 1, 2):
+            with patch("os.getpid", return_value=process):
+                call = self.start("get", "j")
+                (await self.server.request("/j")).answer(200, job())
+                await within(call)
+        self.assertEqual(self.server.connections, 2)
 
 
 class ForAsyncio(ClientTests, unittest.IsolatedAsyncioTestCase):

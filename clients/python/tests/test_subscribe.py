@@ -154,6 +154,22 @@ class ForAsyncio(SubscriptionTests, unittest.IsolatedAsyncioTestCase):
     def next(self, subscription: Any) -> asyncio.Future[Any]:
         return asyncio.ensure_future(subscription.__anext__())
 
+    async def test_a_wait_that_is_given_up_loses_no_event_and_keeps_the_connection(self) -> None:
+        subscription = self.subscribe()
+        item = self.next(subscription)
+        socket = await self.connect([])
+        socket.send(events(41))
+        await within(item)
+        item = self.next(subscription)
+        socket.send_frame(0x89, b"")
+        await socket.receive_control()  # it reads, so it waits
+        item.cancel()
+        await asyncio.wait({item})
+        item = self.next(subscription)
+        socket.send(events(42))
+        self.assertEqual((await within(item)).seq, 42)
+        self.assertEqual(self.server.connections, 1)
+
     async def test_events_that_nobody_reads_do_not_pile_up(self) -> None:
         subscription = self.subscribe()
         item = self.next(subscription)

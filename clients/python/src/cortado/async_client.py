@@ -183,7 +183,7 @@ class AsyncSubscription(AsyncIterator[Item]):
                 if is_final(error):
                     raise
                 await asyncio.sleep(self._delay_after(error))
-            except BaseException:
+            except Exception:  # not a cancellation: the next call goes on waiting
                 await self.close()
                 raise
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from .._address import Address
-from ..errors import ApiError, FieldError
+from ..errors import ApiError, ConnectionFailed, FieldError
 
 VERSION = "0.1.0"
 
@@ -34,9 +34,12 @@ class Response:
 
     def json(self) -> Any:
         """Returns the body of a success, or raises the problem that the server answered with."""
-        if 200 <= self.status < 300:
+        if not 200 <= self.status < 300:
+            raise self.problem()
+        try:
             return json.loads(self.body) if self.body else None
-        raise self.problem()
+        except ValueError as error:
+            raise ConnectionFailed(f"the answer is not JSON: {self.body[:80]!r}") from error
 
     def problem(self) -> ApiError:
         """Returns the error that the body describes. A proxy may have sent something else."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import ssl
 import threading
@@ -38,12 +39,12 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
         self._is_closed = False
+        self._process = os.getpid()
 
     def send(self, request: Request) -> Response:
         """Sends a request and returns the answer, whatever its status. Raises `ConnectionFailed`."""
         while True:
-            with self._lock:
-                reused = self._idle.pop() if self._idle else None
+            reused = self._idle_connection()
             connection = reused or self._new_connection()
             try:
                 return self._exchange(connection, request)
@@ -63,6 +64,12 @@ class Pool:
             idle, self._idle, self._is_closed = self._idle, [], True
         for connection in idle:
             connection.close()
+
+    def _idle_connection(self) -> Optional[http.client.HTTPConnection]:
+        with self._lock:
+            if self._process != os.getpid():  # the connections belong to the process that forked this one
+                self._process, self._idle = os.getpid(), []
+            return self._idle.pop() if self._idle else None
 
     def _exchange(self, connection: http.client.HTTPConnection, request: Request) -> Response:
         if connection.sock is None:

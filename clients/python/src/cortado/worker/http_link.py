@@ -22,8 +22,8 @@ CLAIM_WAIT = 20.0
 MAX_CLAIM = 1_000
 #: The pause after a claim that was answered early with nothing, as when the worker was quieted.
 MAX_PAUSE = 5.0
-#: How long one request may take, beyond the time that it waits.
-TIMEOUT = 30.0
+#: How long one request may take at least, beyond the time that it waits.
+MIN_TIMEOUT = 5.0
 
 
 class HttpLink:
@@ -33,8 +33,10 @@ class HttpLink:
         self._parts = parts
         self._loop = asyncio.get_running_loop()
         settings = parts.settings
-        self._pool = AsyncPool(settings.address, settings.token, TIMEOUT, settings.tls)
         self._heartbeat = settings.lease_ms / 3000
+        # A request that is stuck must not keep the next heartbeat from being sent.
+        timeout = max(MIN_TIMEOUT, self._heartbeat)
+        self._pool = AsyncPool(settings.address, settings.token, timeout, settings.tls)
         self._was_accepted = False
         self._has_slot = asyncio.Event()
         self._has_work = asyncio.Event()

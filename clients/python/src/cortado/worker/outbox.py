@@ -171,8 +171,10 @@ class Outbox:
     def _take_notes(self) -> tuple[list[Note], int]:
         notes: list[Note] = []
         size = 0
-        while self._noted and len(notes) < MAX_ITEMS and size < MAX_BYTES:
-            context = self._noted.pop(next(iter(self._noted)))
+        for lease in list(self._noted):  # a copy, because threads add others meanwhile
+            if len(notes) == MAX_ITEMS or size >= MAX_BYTES:
+                break
+            context = self._noted.pop(lease)
             lines, progress = context.take_notes()
             if lines or progress is not None:
                 notes.append((context, lines, progress))
