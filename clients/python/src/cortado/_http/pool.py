@@ -68,6 +68,8 @@ class Pool:
     def _idle_connection(self) -> Optional[http.client.HTTPConnection]:
         with self._lock:
             if self._process != os.getpid():  # the connections belong to the process that forked this one
+                for connection in self._idle:
+                    connection.close()  # only the copies of this process
                 self._process, self._idle = os.getpid(), []
             return self._idle.pop() if self._idle else None
 
