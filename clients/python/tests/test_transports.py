@@ -15,7 +15,7 @@ from typing import Any, Optional
 from fake_server import FakeServer
 from support import entry, in_thread, job, within
 from test_subscribe import HELLO, events
-from test_worker import serving
+from worker_test import serving
 
 import cortado
 

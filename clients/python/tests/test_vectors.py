@@ -11,7 +11,7 @@ from typing import Any
 
 from fake_server import ServerSocket
 from support import entry, until, vectors, with_unknown_members, within
-from test_worker import WorkerTest, serving
+from worker_test import WorkerTest, serving
 
 from cortado._json import parse_time
 from cortado.worker import messages

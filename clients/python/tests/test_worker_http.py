@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from support import entry, until, within
-from test_worker import WorkerTest, serving
+from worker_test import WorkerTest, serving
 
 import cortado
 
