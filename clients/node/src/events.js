@@ -14,23 +14,22 @@ const CONNECT_MS = 30_000;
 const SILENCES = 2.5;
 const FILTERS = ["queue", "kind", "job", "tag", "type", "by"];
 
-/** An iteration over events; `cursor` is the position after the last one that it returned. */
+/** An iteration over events. */
 export class Subscription {
   #http;
   #query;
-  #signal;
   #reconnect;
   #events;
   #end = new AbortController();
+  #isClosed = false;
 
   constructor(http, { after, signal, reconnect, ...filter }) {
     this.#http = http;
     this.#query = filterQuery(filter);
-    this.#signal = signal;
     this.#reconnect = { ...RECONNECT, ...reconnect };
-    /** Where to resume: keep it, and pass it as `after`. @type {string | undefined} */
+    /** The position after the last event that was returned: keep it, and pass it as `after` next time. */
     this.cursor = after || undefined;
-    this.#events = this.#iterate();
+    this.#events = this.#iterate(signal);
   }
 
   next() {
@@ -38,41 +37,49 @@ export class Subscription {
   }
 
   /** Ends the iteration, also while it waits for an event. */
-  async return() {
+  return() {
+    this.#isClosed = true;
     this.#end.abort(new Error("the subscription is closed"));
-    return { done: true, value: undefined };
+    return this.#events.return();
   }
 
   [Symbol.asyncIterator]() {
     return this;
   }
 
-  async *#iterate() {
-    const signal = this.#signal ? AbortSignal.any([this.#signal, this.#end.signal]) : this.#end.signal;
+  async *#iterate(signal) {
+    const onAbort = () => this.#end.abort(signal.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
     const backoff = new Backoff(this.#reconnect);
-    for (;;) {
-      let delayMs;
-      try {
-        for await (const message of this.#messages(signal)) {
-          backoff.reset();
-          if (message.retryMs !== undefined) delayMs = Math.random() * message.retryMs;
-          // A consumer that asks for the next event has finished with this one, so its cursor is set with it.
-          if (message.cursor !== undefined) this.cursor = message.cursor;
-          if (message.value !== undefined) yield message.value;
-        }
-      } catch (error) {
-        if (this.#end.signal.aborted) return;
-        if (signal.aborted) throw signal.reason;
-        if (!isTransient(error)) throw error;
-        delayMs = Math.max(delayMs ?? 0, error.retryAfterMs ?? 0) || undefined;
+    try {
+      for (;;) {
+        const delayMs = yield* this.#connection(backoff);
+        await sleep(delayMs ?? backoff.next(), this.#end.signal);
       }
-      try {
-        await sleep(delayMs ?? backoff.next(), signal);
-      } catch (error) {
-        if (this.#end.signal.aborted) return;
-        throw error;
-      }
+    } catch (error) {
+      if (!this.#isClosed) throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
     }
+  }
+
+  /** Yields the events of one connection. Returns when to connect again, if the server has said so. */
+  async *#connection(backoff) {
+    let delayMs;
+    try {
+      for await (const message of this.#messages(this.#end.signal)) {
+        backoff.reset();
+        if (message.retryMs !== undefined) delayMs = Math.random() * message.retryMs;
+        if (message.cursor !== undefined) this.cursor = message.cursor;
+        if (message.value !== undefined) yield message.value;
+      }
+    } catch (error) {
+      if (this.#end.signal.aborted) throw this.#end.signal.reason;
+      if (!isTransient(error)) throw error;
+      if (error.retryAfterMs !== undefined) return error.retryAfterMs;
+    }
+    return delayMs;
   }
 
   /** Reads one connection. Yields `{value}` for events and gaps, and what else the stream says. */
@@ -93,7 +100,7 @@ export class Subscription {
         yield { cursor: fields.id, value: isValue ? data : undefined, retryMs };
       }
     } catch (error) {
-      throw error instanceof CortadoError || signal.aborted ? error : unreachable(error);
+      throw error instanceof CortadoError ? error : unreachable(error);
     } finally {
       silence.stop();
       signal.removeEventListener("abort", onAbort);
@@ -106,7 +113,7 @@ function filterQuery(filter) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(filter)) {
     if (!FILTERS.includes(name)) throw new TypeError(`unknown option of a subscription: ${name}`);
-    if (value !== undefined) for (const one of [value].flat()) query.append(name, one);
+    if (value !== undefined) query.append(name, [value].flat().join(","));
   }
   return query.size === 0 ? "" : `?${query}`;
 }

@@ -71,17 +71,15 @@ function handshakeFault(headers, key, protocol) {
   return undefined;
 }
 
-/** An open connection. Set `onText` and `onClose` before the next turn of the event loop. */
+/** An open connection, which reads nothing before `start`. */
 export class WebSocketConnection {
-  /** @type {(text: string) => void} */
-  onText = () => {};
-  /** Called once, with the code and the reason of the close. @type {(code: number, reason: string) => void} */
-  onClose = () => {};
   /** When bytes arrived last, on the clock of `performance.now()`. */
   lastReceived = performance.now();
 
   #socket;
   #reader;
+  #onText;
+  #onClose;
   #isClosing = false;
   #isClosed = false;
   /** What `onClose` will be told. */
@@ -93,7 +91,7 @@ export class WebSocketConnection {
     this.#reader = new FrameReader({
       maxMessage: MAX_MESSAGE,
       onMessage: (text) => {
-        if (!this.#isClosed) this.onText(text);
+        if (!this.#isClosed) this.#onText(text);
       },
       onControl: (opcode, payload) => this.#control(opcode, payload),
     });
@@ -104,8 +102,18 @@ export class WebSocketConnection {
     });
     socket.on("close", () => this.#closed());
     socket.on("end", () => socket.destroy());
-    socket.on("data", (chunk) => this.#read(chunk));
-    if (head.length > 0) setImmediate(() => this.#read(head));
+    if (head.length > 0) socket.unshift(head);
+  }
+
+  /**
+   * Begins to read. `onClose` is called once, with the code and the reason of the close.
+   * @param {{onText: (text: string) => void, onClose: (code: number, reason: string) => void}} handlers
+   */
+  start({ onText, onClose }) {
+    this.#onText = onText;
+    this.#onClose = onClose;
+    if (this.#isClosed) return queueMicrotask(() => onClose(this.#end.code, this.#end.reason));
+    this.#socket.on("data", (chunk) => this.#read(chunk));
   }
 
   /** Sends a text message. It is dropped when the connection is closing. @param {string} text */
@@ -157,6 +165,6 @@ export class WebSocketConnection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#isClosing = true;
-    this.onClose(this.#end.code, this.#end.reason);
+    this.#onClose?.(this.#end.code, this.#end.reason);
   }
 }
