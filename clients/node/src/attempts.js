@@ -65,7 +65,7 @@ export class Attempts {
   }
 
   /** Starts the handlers of jobs that have arrived. @param {object[]} leases */
-  start(leases) {
+  start(leases = []) {
     for (const lease of leases) {
       // A repeated message must not run a job twice.
       if (!this.#held.has(lease.lease)) this.#start(new Attempt(lease, this.#onNote));

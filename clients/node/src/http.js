@@ -80,8 +80,13 @@ export class Http {
    * @param {string} method @param {string} path @param {RequestOptions} [options]
    */
   async json(method, path, options = {}) {
-    const { text } = await this.#repeated(method, path, options);
-    return text === "" ? undefined : JSON.parse(text);
+    const { status, text } = await this.#repeated(method, path, options);
+    if (text === "") return undefined;
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new CortadoError({ code: "invalid_response", status, detail: "the response is not JSON", cause });
+    }
   }
 
   async #repeated(method, path, options) {

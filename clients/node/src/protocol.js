@@ -18,9 +18,12 @@ export const MAX_ENTRIES = 1000;
 /** The most jobs that one claim may ask for. */
 export const MAX_CLAIM = 1000;
 
-/** Paths of a worker. @param {string} name */
+/** The paths of a worker. Its name has only characters that need no escape. @param {string} name */
 export function workerPaths(name) {
-  const worker = `/api/v1/workers/${encodeURIComponent(name)}`;
+  if (!/^[A-Za-z0-9._:@-]{1,100}$/.test(name)) {
+    throw new TypeError(`the name of a worker has 1 to 100 of the characters A-Z a-z 0-9 . _ : @ -, but is ${JSON.stringify(name)}`);
+  }
+  const worker = `/api/v1/workers/${name}`;
   return { worker, socket: `${worker}/ws`, claim: `${worker}/claim`, leases: "/api/v1/leases" };
 }
 

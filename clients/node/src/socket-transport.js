@@ -23,6 +23,7 @@ const BYE_MS = 2_000;
 
 const CLOSE_TOO_BIG = 1009;
 const CLOSE_REPLACED = 4409;
+const REPLACED = "replaced";
 
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 
@@ -46,6 +47,8 @@ export class SocketTransport {
   #heartbeatMs = 10_000;
   #hasConnected = false;
   #isStopping = false;
+  /** Whether this connection has been told that the worker takes no more jobs. */
+  #isCreditEnded = false;
   /** Aborted when the transport ends. */
   #end = new AbortController();
   #signedOff = () => {};
@@ -73,7 +76,7 @@ export class SocketTransport {
         delayMs = this.#afterClose(end, performance.now() - startedAt);
       } catch (error) {
         if (this.#end.signal.aborted) return;
-        if (!(error instanceof CortadoError) || (!this.#hasConnected && isFatal(error))) throw error;
+        if (this.#givesUp(error)) throw error;
         delayMs = Math.max(this.#backoff.next(), error.retryAfterMs ?? 0);
         this.#logger.warn(`cortado: ${error.message}; trying again in ${Math.round(delayMs)} ms`);
       }
@@ -81,10 +84,15 @@ export class SocketTransport {
     }
   }
 
+  #givesUp(error) {
+    if (!(error instanceof CortadoError) || error.code === REPLACED) return true;
+    return !this.#hasConnected && isFatal(error);
+  }
+
   /** Decides when to connect again after a connection has ended. */
   #afterClose({ code, reason, retryMs }, livedMs) {
     if (code === CLOSE_REPLACED) {
-      throw new CortadoError({ code: "replaced", detail: `another worker has connected under the name ${this.#worker.name}` });
+      throw new CortadoError({ code: REPLACED, detail: `another worker has connected under the name ${this.#worker.name}` });
     }
     if (code === CLOSE_TOO_BIG) this.#outbox.refuseLong("it is longer than the server accepts");
     if (livedMs > STABLE_MS) this.#backoff.reset();
@@ -98,6 +106,7 @@ export class SocketTransport {
     const socket = await connect(this.#http, this.#path, { protocol: SUBPROTOCOL, timeoutMs: CONNECT_MS, signal: this.#end.signal });
     let timer = setTimeout(() => socket.destroy("the server did not greet"), CONNECT_MS);
     let retryMs;
+    let isOver = false;
     try {
       return await new Promise((resolve, reject) => {
         const onHello = (hello) => {
@@ -106,7 +115,9 @@ export class SocketTransport {
         };
         socket.start({
           onText: (text) => {
-            const message = JSON.parse(text);
+            const message = parsed(text);
+            if (message === undefined) return socket.destroy("a message of the server is not a JSON object");
+            if (isOver) return;
             if (message.type === "bye") retryMs = message.retry_ms;
             this.#obey(message, socket, { onHello, onRefused: reject });
           },
@@ -115,6 +126,7 @@ export class SocketTransport {
         socket.send(this.#ready());
       });
     } finally {
+      isOver = true;
       clearTimeout(timer);
       socket.close();
       this.#disconnected(socket);
@@ -124,6 +136,7 @@ export class SocketTransport {
   /** The first message of a connection. */
   #ready() {
     this.#outbox.resetFreeSlots();
+    this.#isCreditEnded = this.#isStopping;
     const held = [...this.#attempts.leases(), ...this.#outbox.leases()];
     return readyMessage({ ...this.#worker, free: this.#attempts.free, held });
   }
@@ -137,7 +150,7 @@ export class SocketTransport {
     this.#logger.info(`cortado: worker ${this.#worker.name} is connected`);
     this.#attempts.obey(hello.held);
     this.#command(hello.command);
-    if (this.#isStopping) this.#sendNoCredit();
+    this.#endCredit();
     this.#planFlush();
     return setInterval(() => this.#beat(), Math.min(this.#worker.leaseMs / 3, this.#heartbeatMs));
   }
@@ -230,7 +243,9 @@ export class SocketTransport {
     }
   }
 
-  #sendNoCredit() {
+  #endCredit() {
+    if (!this.#isStopping || this.#isCreditEnded || this.#socket === undefined) return;
+    this.#isCreditEnded = true;
     const { queues, kinds } = this.#worker;
     this.#socket.send(readyMessage({ free: 0, queues, kinds }));
   }
@@ -238,7 +253,7 @@ export class SocketTransport {
   /** Asks for no more jobs; those that are on their way are given back. */
   stopClaiming() {
     this.#isStopping = true;
-    if (this.#socket !== undefined) this.#sendNoCredit();
+    this.#endCredit();
   }
 
   /** Signs off and ends the connection. */
@@ -256,5 +271,13 @@ export class SocketTransport {
       clearTimeout(timer);
     }
     this.#end.abort(new Error("the worker has stopped"));
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? undefined;
+  } catch {
+    return undefined;
   }
 }
