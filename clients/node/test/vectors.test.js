@@ -50,7 +50,7 @@ function isOfWorkers({ request }) {
 }
 
 function requestLike({ method, path, body }) {
-  const paths = workerPaths(decodeURIComponent(path.split("/")[4] ?? ""));
+  const paths = workerPaths(decodeURIComponent(path.split("/")[4] ?? "any"));
   if (path.endsWith("/claim")) {
     const { queues, kinds, max, lease_ms, wait_ms, about } = body;
     const text = claimBody({ queues, kinds, max, leaseMs: lease_ms, waitMs: wait_ms, about });

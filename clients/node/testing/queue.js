@@ -27,7 +27,7 @@ export class Queue {
   next(what = this.#name) {
     if (this.#items.length > 0) return Promise.resolve(this.#items.shift());
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`no ${what} within ${PATIENCE_MS} ms`)), PATIENCE_MS);
+      const timer = setTimeout(() => reject(new Error(`no ${what} within ${PATIENCE_MS} ms`)), PATIENCE_MS).unref();
       this.#waiting.push((item) => {
         clearTimeout(timer);
         resolve(item);
