@@ -11,8 +11,8 @@ const WAIT_MS = 20_000;
 const MARGIN_MS = 15_000;
 /** How long notes wait for others, and for a settle. */
 const NOTE_MS = 100;
-/** How soon a quieted worker asks again. */
-const QUIET_MS = 2_000;
+/** How soon a quieted worker asks again, and one whose claim was answered without jobs before its time. */
+const EARLY_MS = 2_000;
 /** With more unconfirmed settles than this, no further jobs are claimed until the server has confirmed some. */
 const MAX_UNCONFIRMED = 2_000;
 /** How long the last request of a worker may take. */
@@ -81,11 +81,14 @@ export class HttpTransport {
         continue;
       }
       try {
+        const askedAt = performance.now();
         const answer = await this.#claim(signal);
         hasClaimed = true;
         this.#claimBackoff.reset();
         this.#attempts.start(answer.leases);
-        await this.#command(answer.command, signal);
+        if (answer.command === "stop") this.#onStopCommand();
+        const isEarly = performance.now() - askedAt < EARLY_MS;
+        if (answer.leases.length === 0 && isEarly) await sleep(EARLY_MS * (0.5 + Math.random() / 2), signal);
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof CortadoError) || (!hasClaimed && isFatal(error))) throw error;
@@ -98,11 +101,6 @@ export class HttpTransport {
     const max = Math.min(this.#attempts.free, MAX_CLAIM);
     const body = claimBody({ ...this.#worker, max, waitMs: WAIT_MS });
     return this.#http.json("POST", this.#paths.claim, { body, signal, timeoutMs: WAIT_MS + MARGIN_MS, repeat: "never" });
-  }
-
-  async #command(command, signal) {
-    if (command === "stop") this.#onStopCommand();
-    if (command === "quiet") await sleep(QUIET_MS * (0.5 + Math.random()), signal);
   }
 
   async #pause(error, backoff, signal) {

@@ -89,7 +89,7 @@ export class SocketTransport {
     return !this.#hasConnected && isFatal(error);
   }
 
-  /** Decides when to connect again after a connection has ended. */
+  /** Decides when to connect again after a connection has ended. @param {{code: number, reason: string, retryMs?: number}} end */
   #afterClose({ code, reason, retryMs }, livedMs) {
     if (code === CLOSE_REPLACED) {
       throw new CortadoError({ code: REPLACED, detail: `another worker has connected under the name ${this.#worker.name}` });
@@ -107,6 +107,11 @@ export class SocketTransport {
     let timer = setTimeout(() => socket.destroy("the server did not greet"), CONNECT_MS);
     let retryMs;
     let isOver = false;
+    // A greeted connection is ended by `signOff`.
+    const onEnd = () => {
+      if (this.#socket !== socket) socket.close();
+    };
+    this.#end.signal.addEventListener("abort", onEnd, { once: true });
     try {
       return await new Promise((resolve, reject) => {
         const onHello = (hello) => {
@@ -127,6 +132,7 @@ export class SocketTransport {
       });
     } finally {
       isOver = true;
+      this.#end.signal.removeEventListener("abort", onEnd);
       clearTimeout(timer);
       socket.close();
       this.#disconnected(socket);

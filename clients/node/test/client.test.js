@@ -90,13 +90,16 @@ describe("submit", () => {
 });
 
 describe("wait", () => {
-  it("asks again until the job is final", async (t) => {
+  it("asks again until the job is final, and not at once when the server answers early because it is stopping", async (t) => {
     const { server, client } = await started(t);
     const job = client.wait("1");
     const first = await server.requests.next();
     assert.equal(first.path, "/api/v1/jobs/1?wait=30000ms");
+    const answeredAt = performance.now();
     first.respond(202, { id: "1", state: "running" });
-    (await server.requests.next()).respond(200, { id: "1", state: "completed", result: [1] });
+    const second = await server.requests.next();
+    assert.ok(performance.now() - answeredAt > 200);
+    second.respond(200, { id: "1", state: "completed", result: [1] });
     assert.deepEqual((await job).result, [1]);
   });
 

@@ -127,6 +127,16 @@ describe("a worker over HTTP", () => {
     await requests.claim();
   });
 
+  it("asks less often while it is quieted", async (t) => {
+    const { requests } = await started(t, { echo: (payload) => payload });
+    const claim = await requests.claim();
+    const answeredAt = performance.now();
+    claim.respond(200, { leases: [], command: "quiet" });
+    (await requests.claim()).respond(200, { leases: [leaseOf("echo", 1)] });
+    assert.ok(performance.now() - answeredAt > 900);
+    confirm(await requests.update());
+  });
+
   it("throws when its first claim is refused", async (t) => {
     const { requests, run } = await started(t, { echo: (payload) => payload });
     (await requests.claim()).respond(403, { code: "forbidden", detail: "the role worker is needed" });

@@ -81,6 +81,17 @@ describe("a worker that stops", () => {
     await Promise.all([worker.stop(), run]);
   });
 
+  it("ends a connection on which the server has not greeted", async (t) => {
+    const server = await FakeServer.start(t);
+    const { worker, run } = startWorker(t, server, { echo: (payload) => payload });
+    const connection = await server.connections.next();
+    await connection.next("ready");
+    const stopped = worker.stop();
+    await connection.controls.next("close frame");
+    connection.close(1000);
+    await Promise.all([stopped, run]);
+  });
+
   it("obeys the command of the server, and quiet changes nothing for it", async (t) => {
     const server = await FakeServer.start(t);
     const { worker, run } = startWorker(t, server, { echo: (payload) => payload });
