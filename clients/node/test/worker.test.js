@@ -202,7 +202,9 @@ describe("a running job", () => {
     connection.send({ type: "updated", id: 1, extend: [{ lease: first, status: "cancel" }, { lease: second, status: "lost" }], settle: [] });
     assert.equal((await aborted(contexts[0].signal)).why, "cancelled");
     assert.equal((await aborted(contexts[1].signal)).why, "lost");
-    assert.deepEqual((await connection.next("update")).extend, [first]);
+    let extended = update.extend;
+    while (extended.length > 1) extended = (await connection.next("update")).extend;
+    assert.deepEqual(extended, [first]);
   });
 });
 
