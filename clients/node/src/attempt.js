@@ -3,9 +3,14 @@
 import { JobAborted } from "./errors.js";
 import { lineText, noteText, progressMember } from "./protocol.js";
 
-/** Lines that wait to be sent, per attempt. When there are more, the oldest are dropped and their number is logged. */
-const MAX_LINES = 1000;
-const MAX_LINES_CHARS = 512 * 1024;
+/**
+ * Lines that wait to be sent, per attempt. When there are more, the oldest are dropped and their number is logged. With
+ * the line that says so, they are as many as one note may have.
+ */
+const MAX_LINES = 999;
+const MAX_LINES_CHARS = 128 * 1024;
+/** The server cuts lines at 8 KiB; what is far behind that is not sent. */
+const MAX_LINE_CHARS = 9_000;
 
 const STREAMS = ["log", "stdout", "stderr"];
 
@@ -43,8 +48,9 @@ export class Attempt {
     return this.#controller.signal;
   }
 
-  get isAborted() {
-    return this.#aborted !== undefined;
+  /** About how long its notes are that were not sent yet. */
+  get notesChars() {
+    return this.#linesChars;
   }
 
   /** Tells the handler to stop. @param {"cancelled" | "lost" | "stopping"} why */
@@ -57,7 +63,7 @@ export class Attempt {
   log(text, stream) {
     if (this.isOver) return;
     const at = new Date().toISOString();
-    for (const line of String(text).split(/\r?\n/)) this.#addLine(lineText({ text: line, stream, at }));
+    for (const line of String(text).split(/\r?\n/)) this.#addLine(lineText({ text: line.slice(0, MAX_LINE_CHARS), stream, at }));
     this.#onNote(this);
   }
 

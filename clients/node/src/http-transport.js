@@ -164,7 +164,8 @@ export class HttpTransport {
   #notSent(batch, error) {
     if (batch === undefined) return;
     this.#outbox.putBack(batch);
-    if (error.status === 413 || error.status === 422) this.#outbox.refuse(batch.settles, error.detail);
+    if (error.status === 413) this.#outbox.refuseLongest(error.detail);
+    if (error.status === 422) this.#outbox.refuse(batch.settles, error.detail);
   }
 
   /** Ends the claim that waits. If the server has just given it jobs, they are given back at the end. */

@@ -2,10 +2,7 @@
 
 import { MAX_ENTRIES, settleText, updateMembers } from "./protocol.js";
 
-/**
- * The length of an update from which on nothing is added to it. A server that accepts a job's largest result accepts
- * this much, too.
- */
+/** The longest update, unless a single settle is longer, which then goes alone: the server limits messages to 2 MiB. */
 const FULL_CHARS = 256 * 1024;
 
 /** The report that an attempt has ended. */
@@ -101,19 +98,23 @@ export class Outbox {
     this.#freed = 0;
     let chars = 0;
     let count = 0;
-    while (count < this.#unsent.length && count < MAX_ENTRIES && chars < FULL_CHARS) {
-      const settle = this.#unsent[count++];
+    while (count < this.#unsent.length && count < MAX_ENTRIES) {
+      const settle = this.#unsent[count];
+      chars += settle.text.length + settle.attempt.notesChars;
+      if (count > 0 && chars > FULL_CHARS) break;
+      count++;
       batch.settles.push(settle);
-      chars += settle.text.length;
       // The server applies notes before settles, so the last lines of an attempt go into the same message.
-      if (this.#noted.delete(settle.attempt)) chars += takeNotes(settle.attempt, batch);
+      if (this.#noted.delete(settle.attempt)) takeNotes(settle.attempt, batch);
     }
     this.#unsent = count === this.#unsent.length ? [] : this.#unsent.slice(count);
     for (const attempt of this.#noted) {
-      if (batch.notes.length >= MAX_ENTRIES || chars >= FULL_CHARS) break;
       if (this.#unconfirmed.has(attempt.lease)) continue; // they go with its settle
+      chars += attempt.notesChars;
+      const isEmpty = batch.settles.length === 0 && batch.notes.length === 0;
+      if (batch.notes.length >= MAX_ENTRIES || (chars > FULL_CHARS && !isEmpty)) break;
       this.#noted.delete(attempt);
-      chars += takeNotes(attempt, batch);
+      takeNotes(attempt, batch);
     }
     return batch;
   }
@@ -142,7 +143,7 @@ export class Outbox {
     this.#checkEmpty();
   }
 
-  /** Replaces settles that are too long for the server. @param {Batch["settles"]} settles @param {string} detail */
+  /** Replaces settles that the server has refused. @param {Settle[]} settles @param {string} detail */
   refuse(settles, detail) {
     for (const settle of settles) {
       if (this.#unconfirmed.get(settle.attempt.lease) !== settle) continue;
@@ -153,9 +154,11 @@ export class Outbox {
     this.#checkEmpty();
   }
 
-  /** Replaces the settles that had a message for themselves because of their length. @param {string} detail */
-  refuseLong(detail) {
-    this.refuse([...this.#unconfirmed.values()].filter((settle) => settle.text.length >= FULL_CHARS), detail);
+  /** Replaces the longest settle, because a message was too big for the server. @param {string} detail */
+  refuseLongest(detail) {
+    const all = [...this.#unconfirmed.values()].filter((settle) => !settle.isReplacement);
+    if (all.length === 0) return;
+    this.refuse([all.reduce((longest, settle) => (settle.text.length > longest.text.length ? settle : longest))], detail);
   }
 
   /** The job would run until its lease expires, and then again, with the same end: so it fails instead. */
@@ -178,10 +181,8 @@ export class Outbox {
   }
 }
 
-/** Moves the notes of an attempt into a batch and returns their length. */
+/** Moves the notes of an attempt into a batch. */
 function takeNotes(attempt, batch) {
   const notes = attempt.takeNotes();
-  if (notes === undefined) return 0;
-  batch.notes.push(notes);
-  return notes.text.length;
+  if (notes !== undefined) batch.notes.push(notes);
 }

@@ -18,6 +18,10 @@ export const MAX_ENTRIES = 1000;
 /** The most jobs that one claim may ask for. */
 export const MAX_CLAIM = 1000;
 
+const YEAR_MS = 365 * 24 * 3600 * 1000;
+/** The server cuts messages about progress at 1 KiB; what is far behind that is not sent. */
+const MAX_MESSAGE_CHARS = 2_000;
+
 /** The paths of a worker. Its name has only characters that need no escape. @param {string} name */
 export function workerPaths(name) {
   if (!/^[A-Za-z0-9._:@-]{1,100}$/.test(name)) {
@@ -99,10 +103,10 @@ export const settleText = {
   returned: (lease) => JSON.stringify({ lease, outcome: "returned" }),
 };
 
-/** Whole milliseconds of a delay; an invalid number counts as none. */
+/** Whole milliseconds of a delay; an invalid number counts as none, and more than a year as a year. */
 function wholeMs(ms) {
   if (ms === undefined) return undefined;
-  return wholeNumber(Math.ceil(ms));
+  return Math.min(wholeNumber(Math.ceil(ms)), YEAR_MS);
 }
 
 function wholeNumber(value) {
@@ -114,6 +118,6 @@ export function progressMember(done, total, message) {
   return {
     done: wholeNumber(done),
     total: total === undefined || total === null ? undefined : wholeNumber(total),
-    message: message === undefined || message === null ? undefined : String(message).toWellFormed(),
+    message: message === undefined || message === null ? undefined : String(message).slice(0, MAX_MESSAGE_CHARS).toWellFormed(),
   };
 }

@@ -14,8 +14,12 @@ const NOTE_MS = 100;
 const MAX_UNANSWERED = 8;
 /** The server has that long for an answer before the connection counts as broken. */
 const ANSWER_MS = 30_000;
-/** A connection counts as broken after this many of the longest silences that the server allows itself. */
+/** A connection counts as broken after this many of the longest silences that the server allows itself, within these bounds. */
 const SILENCES = 2.5;
+const MIN_SILENCE_MS = 3_000;
+const MAX_SILENCE_MS = 60_000;
+/** The longest time between two heartbeats: each is answered, so that a broken connection is noticed in time. */
+const MAX_BEAT_MS = 15_000;
 /** A connection that lived longer than this was a success, so that the next attempt comes soon. */
 const STABLE_MS = 5_000;
 /** How long the server has to confirm that the worker has signed off. */
@@ -94,7 +98,7 @@ export class SocketTransport {
     if (code === CLOSE_REPLACED) {
       throw new CortadoError({ code: REPLACED, detail: `another worker has connected under the name ${this.#worker.name}` });
     }
-    if (code === CLOSE_TOO_BIG) this.#outbox.refuseLong("it is longer than the server accepts");
+    if (code === CLOSE_TOO_BIG) this.#outbox.refuseLongest("it is longer than the server accepts");
     if (livedMs > STABLE_MS) this.#backoff.reset();
     const delayMs = retryMs === undefined ? this.#backoff.next() : Math.random() * retryMs;
     this.#logger.warn(`cortado: the connection has ended (${code} ${reason}); connecting again in ${Math.round(delayMs)} ms`);
@@ -158,7 +162,7 @@ export class SocketTransport {
     this.#command(hello.command);
     this.#endCredit();
     this.#planFlush();
-    return setInterval(() => this.#beat(), Math.min(this.#worker.leaseMs / 3, this.#heartbeatMs));
+    return setInterval(() => this.#beat(), Math.min(this.#worker.leaseMs / 3, this.#heartbeatMs, MAX_BEAT_MS));
   }
 
   #disconnected(socket) {
@@ -239,7 +243,8 @@ export class SocketTransport {
   #beat() {
     const socket = this.#socket;
     const now = performance.now();
-    if (now - socket.lastReceived > this.#heartbeatMs * SILENCES) return socket.destroy("the server has been silent");
+    const silenceMs = Math.min(Math.max(this.#heartbeatMs * SILENCES, MIN_SILENCE_MS), MAX_SILENCE_MS);
+    if (now - socket.lastReceived > silenceMs) return socket.destroy("the server has been silent");
     const [oldest] = this.#unanswered.values();
     if (oldest !== undefined && now - oldest.sentAt > ANSWER_MS) return socket.destroy("the server does not answer updates");
     const leases = this.#attempts.leases();
@@ -252,8 +257,8 @@ export class SocketTransport {
   #endCredit() {
     if (!this.#isStopping || this.#isCreditEnded || this.#socket === undefined) return;
     this.#isCreditEnded = true;
-    const { queues, kinds } = this.#worker;
-    this.#socket.send(readyMessage({ free: 0, queues, kinds }));
+    const { queues, kinds, leaseMs } = this.#worker;
+    this.#socket.send(readyMessage({ free: 0, queues, kinds, leaseMs }));
   }
 
   /** Asks for no more jobs; those that are on their way are given back. */

@@ -16,6 +16,7 @@ const RECONNECT = { baseMs: 250, capMs: 30_000 };
 const LAST_SETTLES_MS = 5_000;
 /** How long a handler that ignores its signal may keep the process alive after a stop by signal. */
 const EXIT_MS = 1_000;
+const MAX_CONCURRENCY = 10_000;
 const SIGNALS = ["SIGTERM", "SIGINT"];
 const TRANSPORTS = { websocket: SocketTransport, http: HttpTransport };
 
@@ -41,7 +42,9 @@ export class Worker {
     const { name = defaultName(), queues = ["default"], concurrency = 10, leaseMs = 30_000, graceMs = 25_000 } = options;
     const { transport = "websocket", signals = true, logger = console, reconnect = {}, ...connection } = options;
     if (!Object.hasOwn(TRANSPORTS, transport)) throw new TypeError('transport must be "websocket" or "http"');
-    if (!Number.isInteger(concurrency) || concurrency < 1) throw new TypeError("concurrency must be a positive integer");
+    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > MAX_CONCURRENCY) {
+      throw new TypeError(`concurrency must be an integer from 1 to ${MAX_CONCURRENCY}`);
+    }
     this.#http = new Http(url, connection);
     this.#logger = logger;
     this.#options = { name, queues, concurrency, leaseMs, graceMs, transport, signals, reconnect: { ...RECONNECT, ...reconnect } };

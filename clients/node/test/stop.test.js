@@ -24,7 +24,7 @@ describe("a worker that stops", () => {
     const { resolve } = await begun.next();
     const stopped = worker.stop();
     assert.equal(worker.state, "stopping");
-    assert.deepEqual(await connection.next("ready"), { type: "ready", free: 0, queues: ["default"], kinds: ["held"] });
+    assert.deepEqual(await connection.next("ready"), { type: "ready", free: 0, queues: ["default"], kinds: ["held"], lease_ms: 30_000 });
     const [late] = connection.sendJobs("held", null);
     const returned = await connection.next("update");
     assert.deepEqual(returned.settle, [{ lease: late, outcome: "returned" }]);

@@ -84,6 +84,27 @@ describe("jobs", () => {
     assert.match(error, /the result cannot be written as JSON/);
   });
 
+  it("are settled with numbers and texts that the server accepts", async (t) => {
+    const server = await FakeServer.start(t);
+    const delays = { never: Infinity, nothing: Number.NaN, past: -5, year: 1e15 };
+    startWorker(t, server, {
+      wait: (payload) => { throw new Snooze(delays[payload]); },
+      note: (_, context) => {
+        context.log(`${"x".repeat(20_000)}\ud83d`);
+        context.log("");
+        context.progress(-1.5, 2.5, `${"y".repeat(20_000)}`);
+      },
+    });
+    const connection = await server.greet();
+    connection.sendJobs("wait", ...Object.keys(delays));
+    const year = 365 * 86_400_000;
+    assert.deepEqual((await connection.next("update")).settle.map(({ delay_ms }) => delay_ms), [year, 0, 0, year]);
+    connection.sendJobs("note", null);
+    const [{ lines, progress }] = (await connection.next("update")).note;
+    assert.deepEqual(lines.map(({ text }) => text.length), [9_000, 0]);
+    assert.deepEqual([progress.done, progress.total, progress.message.length], [0, 2, 2_000]);
+  });
+
   it("run once when their message arrives twice", async (t) => {
     const server = await FakeServer.start(t);
     const { handler, begun } = heldHandler();
@@ -141,9 +162,9 @@ describe("notes", () => {
     first.drop();
     const second = await server.greet();
     const [{ lines }] = (await second.next("update")).note;
-    assert.equal(lines.length, 1_001);
-    assert.match(lines[0].text, /^\(200 lines were dropped/);
-    assert.deepEqual([lines[1].text, lines.at(-1).text], ["line 201", "line 1200"]);
+    assert.equal(lines.length, 1_000); // the most that a note may have
+    assert.match(lines[0].text, /^\(201 lines were dropped/);
+    assert.deepEqual([lines[1].text, lines.at(-1).text], ["line 202", "line 1200"]);
   });
 });
 
@@ -351,13 +372,18 @@ describe("a refused settle", () => {
     const server = await FakeServer.start(t);
     startWorker(t, server, { long: (length) => "x".repeat(length) });
     const first = await server.greet();
-    first.sendJobs("long", 5, 300_000);
-    assert.equal((await first.next("update")).settle.length, 2);
+    first.sendJobs("long", 5, 300_000, 400_000);
+    const next = async (connection) => (await connection.next("update")).settle.map(({ outcome, result, error }) => [outcome, result?.length ?? error]);
+    // Each long one has a message for itself.
+    assert.deepEqual(await next(first), [["done", 5]]);
+    assert.deepEqual(await next(first), [["done", 300_000]]);
+    assert.deepEqual(await next(first), [["done", 400_000]]);
     first.close(1009);
     const second = await server.greet();
-    const { settle } = await second.next("update");
-    assert.deepEqual(settle.map(({ outcome }) => outcome), ["done", "retry"]);
-    assert.match(settle[1].error, /longer than the server accepts/);
+    assert.deepEqual(await next(second), [["done", 5]]);
+    assert.deepEqual(await next(second), [["done", 300_000]]);
+    const error = "the server refused the outcome of this attempt: it is longer than the server accepts";
+    assert.deepEqual(await next(second), [["retry", error]]);
   });
 
   it("that came too late is dropped", async (t) => {
