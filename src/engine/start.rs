@@ -93,6 +93,7 @@ impl Engine {
             restored: restored.clone(),
             resumed: resumed.clone(),
             draining: shutdown.draining.clone(),
+            kinds: Arc::new(registry.kinds().iter().map(|info| info.kind.clone()).collect()),
             worker: config.worker.clone(),
             lease_ttl: config.lease_ttl,
             poll_interval: config.poll_interval,

@@ -11,11 +11,12 @@ use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::ClockJump;
 use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueChange,
-    QueueName, Schedule, Status, Time, Verdict, WorkerName,
+    QueueName, Schedule, Status, Time, Verdict,
 };
 use crate::supervise::PartFailures;
 
 mod access_row;
+mod claim;
 mod clock_changes;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -37,6 +38,7 @@ mod sled;
 pub mod snapshot;
 mod stats;
 
+pub use claim::{Claim, Claimed, Lease, LeaseRef, WorkerPlace};
 pub use errors::{
     AccessError, ControlError, EnqueueError, JobControlError, SettleError, StoreError,
     TooManyQueues,
@@ -85,12 +87,11 @@ pub trait Store: Send + Sync + 'static {
     /// be more); then [`EnqueueError::TooManyQueues`], when a new queue would exceed [`StoreLimits::max_queues`].
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError>;
 
-    /// Leases up to `max` available jobs of one queue, in order: highest priority first, then the
-    /// earliest `run_at`, then the smallest id. A due job is available only after a `tick`. A paused
-    /// queue gives none. Each lease's token is the `seq` of the `Started` event. The answer may come
-    /// before the claim is durable (a power cut only returns the job), but never before the job itself
-    /// is.
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError>;
+    /// Leases up to `max` available jobs of the kinds and queues of the claim, in order over all of them: highest
+    /// priority first, then the earliest `run_at`, then the smallest id. A due job is available only after a `tick`.
+    /// A paused queue gives none. Each lease's token is the `seq` of the `Started` event. The answer may come before
+    /// the claim is durable (a power cut only returns the job), but never before the job itself is.
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Sets the end of leases to now + `ttl`, whether that is later or sooner. Answers in order. It adds no event and
     /// is never durable. A lease that has expired is still held until its job is rescued.
@@ -270,46 +271,6 @@ impl Enqueued {
             Enqueued::New(job) | Enqueued::Existing(job) => job,
         }
     }
-}
-
-/// A request for work.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The queue to claim from.
-    pub queue: QueueName,
-    /// The most jobs to claim.
-    pub max: usize,
-    /// The worker that will run them.
-    pub worker: WorkerName,
-    /// How long the leases last unless they are extended.
-    pub ttl: Duration,
-}
-
-/// The right to run one attempt.
-#[derive(Debug, Clone)]
-pub struct Lease {
-    /// The job as it was claimed.
-    pub job: Arc<Job>,
-    /// The fencing token: the `seq` of the `Started` event.
-    pub token: u64,
-    /// When it expires unless it is extended, by the steady clock of the store.
-    pub expires: Time,
-}
-
-impl Lease {
-    /// The reference by which the store knows this lease.
-    pub fn key(&self) -> LeaseRef {
-        LeaseRef { job: self.job.id, token: self.token }
-    }
-}
-
-/// A reference to a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LeaseRef {
-    /// The job.
-    pub job: JobId,
-    /// The fencing token.
-    pub token: u64,
 }
 
 /// The answer to one extension.

@@ -1,6 +1,7 @@
 //! The dispatcher of a queue: takes free slots, claims as many jobs, and starts an attempt for each of them.
 //! It keeps claiming while it gets full batches; then it waits to be woken.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,9 @@ use super::executor::Executor;
 use super::leases::Leases;
 use crate::engine::queues::rates::QueueRates;
 use crate::engine::queues::slots::{Permits, QueueKey, Slots};
-use crate::job::{QueueName, WorkerName};
+use crate::job::{Kind, QueueName, WorkerName};
 use crate::logging::RetryLog;
-use crate::store::{Claim, Lease, Store, StoreError};
+use crate::store::{Claim, Claimed, Lease, Store, StoreError, WorkerPlace};
 use crate::supervise::{Part, pass};
 
 /// The most jobs in one claim: enough for about a hundred thousand jobs a second although a claim may wait for a disk
@@ -24,11 +25,11 @@ const MAX_CLAIM: usize = 1_024;
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Whether the queue may have more jobs.
-enum Claimed {
+enum Remaining {
     /// The claim was filled, so there may be more.
-    All,
+    Perhaps,
     /// The queue has no more jobs for now.
-    Some,
+    Nothing,
 }
 
 /// The dispatcher of a queue. Each queue gets a clone.
@@ -45,6 +46,8 @@ pub struct Dispatcher {
     pub resumed: CancellationToken,
     /// Ends the loop.
     pub draining: CancellationToken,
+    /// The kinds that this process has handlers for. No others are claimed.
+    pub kinds: Arc<BTreeSet<Kind>>,
     /// The name under which leases are taken, and how long they last.
     pub worker: WorkerName,
     pub lease_ttl: Duration,
@@ -73,11 +76,11 @@ impl Dispatcher {
                 permits = self.may_start(&queue, key) => permits,
             };
             let pause = match self.claim_and_start(&queue, permits).await {
-                Ok(claimed) => {
+                Ok(remaining) => {
                     retry.worked();
-                    match claimed {
-                        Claimed::All => continue,
-                        Claimed::Some => None,
+                    match remaining {
+                        Remaining::Perhaps => continue,
+                        Remaining::Nothing => None,
                     }
                 }
                 Err(StoreError::Closed) => return,
@@ -127,12 +130,19 @@ impl Dispatcher {
         &self,
         queue: &QueueName,
         mut permits: Permits,
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<Remaining, StoreError> {
         let max = permits.count();
         let asked = Instant::now();
-        let (worker, ttl) = (self.worker.clone(), self.lease_ttl);
-        let leases = self.store.claim(Claim { queue: queue.clone(), max, worker, ttl }).await?;
-        let claimed = if leases.len() < max { Claimed::Some } else { Claimed::All };
+        let claim = Claim {
+            queues: vec![queue.clone()],
+            kinds: self.kinds.clone(),
+            max,
+            worker: self.worker.clone(),
+            place: WorkerPlace::InProcess,
+            ttl: self.lease_ttl,
+        };
+        let Claimed { leases, retry_in: _ } = self.store.claim(claim).await?;
+        let remaining = if leases.len() < max { Remaining::Nothing } else { Remaining::Perhaps };
         self.rates.of(queue, |window| window.spend(tokio::time::Instant::now(), leases.len()));
         let attempts = self.leases.insert(&leases, asked);
         for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
@@ -146,6 +156,6 @@ impl Dispatcher {
                 self.executor.start(job, running, slot);
             }
         }
-        Ok(claimed)
+        Ok(remaining)
     }
 }

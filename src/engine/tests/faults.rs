@@ -12,7 +12,7 @@ use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::job::{Actor, Schedule, Time};
 use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
-    AccessError, Claim, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef,
+    AccessError, Claim, Claimed, ControlError, EnqueueError, Extension, JobControlError, LeaseRef,
     Note, ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
 };
 use crate::supervise::Part;
@@ -64,7 +64,7 @@ impl Store for Faulty {
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
         self.store.enqueue(batch).await
     }
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         fault(&self.claims)?;
         self.store.claim(claim).await
     }

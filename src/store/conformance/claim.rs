@@ -122,11 +122,11 @@ pub(crate) async fn concurrent_claims_share_the_jobs(harness: impl Harness) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let store = rig.store.clone();
-        let request = Claim { queue: queue("default"), ..rig.claim_request(7) };
+        let request = Claim { queues: vec![queue("default")], ..rig.claim_request(7) };
         tasks.spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let leases = store.claim(request.clone()).await.unwrap();
+                let leases = store.claim(request.clone()).await.unwrap().leases;
                 if leases.is_empty() {
                     return mine;
                 }

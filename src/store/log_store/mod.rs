@@ -26,7 +26,7 @@ use super::log::Log;
 use super::reused_key::index_in;
 use super::search::Budget;
 use super::{
-    AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
     JobControlError, KeyOwner, Lease, LeaseRef, Note, Page, ReusedKey, ScheduleCommand,
     ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
     StoreLimits, Ticked,
@@ -37,12 +37,12 @@ use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time,
 };
 use crate::supervise::{Part, PartFailures};
+use commit::claim::{ClaimAnswer, ClaimedJob};
 use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
 use commit::enqueue::{Accepted, EnqueueOutcome, NewBatch};
 use commit::index::Index;
 use commit::shared::Shared;
-use commit::verbs::ClaimedJob;
 use read::pool::{ReadClass, ReadPool};
 pub use snapshot::builder::LogBuilder;
 pub use snapshot::reader::read_all_pieces;
@@ -270,14 +270,14 @@ impl Store for LogStore {
         }
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.shared.check()?;
         let mut outages = self.outages();
-        let claimed = self.ask(|reply| Command::Claim(claim, reply)).await?;
-        if claimed.is_empty() {
-            return Ok(Vec::new());
+        let ClaimAnswer { jobs, retry_in } = self.ask(|reply| Command::Claim(claim, reply)).await?;
+        if jobs.is_empty() {
+            return Ok(Claimed { leases: Vec::new(), retry_in });
         }
-        let claimed = Arc::new(claimed);
+        let claimed = Arc::new(jobs);
         loop {
             match self.leases(&claimed).await {
                 // The jobs are leased to this caller, also after an outage that began just now.
@@ -287,7 +287,7 @@ impl Store for LogStore {
                     outages = self.outages();
                     self.shared.wait_for_outage_end().await?;
                 }
-                answer => return answer,
+                answer => return answer.map(|leases| Claimed { leases, retry_in }),
             }
         }
     }

@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use super::content::{Content, Held};
 use crate::job::{Change, Job, JobId, State, Status, Step, Time};
-use crate::store::{Claim, Extension, Lease, LeaseRef, Note, SettleError, Settlement};
+use crate::store::{Claim, Claimed, Extension, Lease, LeaseRef, Note, SettleError, Settlement};
 
 impl Content {
-    pub(super) fn claim(&mut self, now: Time, steady: Time, claim: &Claim) -> Vec<Lease> {
-        if self.queues.get(&claim.queue).is_some_and(|settings| settings.paused) {
-            return Vec::new();
-        }
-        let mut ready: Vec<&Job> = self
-            .jobs
-            .values()
-            .filter(|job| job.status.state == State::Available && job.labels.queue == claim.queue)
-            .collect();
+    pub(super) fn claim(&mut self, now: Time, steady: Time, claim: &Claim) -> Claimed {
+        let is_wanted = |job: &&Job| {
+            let labels = &job.labels;
+            job.status.state == State::Available
+                && claim.queues.contains(&labels.queue)
+                && claim.kinds.contains(&labels.kind)
+                && !self.queues.get(&labels.queue).is_some_and(|settings| settings.paused)
+        };
+        let mut ready: Vec<&Job> = self.jobs.values().filter(is_wanted).collect();
         ready.sort_by_key(|job| (std::cmp::Reverse(job.spec.priority), job.run_at, job.id));
         let chosen: Vec<JobId> = ready.iter().take(claim.max).map(|job| job.id).collect();
-        chosen.into_iter().filter_map(|id| self.claim_one(now, steady, id, claim)).collect()
+        let leases = chosen.into_iter().filter_map(|id| self.claim_one(now, steady, id, claim));
+        Claimed { leases: leases.collect(), retry_in: None }
     }
 
     fn claim_one(&mut self, now: Time, steady: Time, id: JobId, claim: &Claim) -> Option<Lease> {

@@ -23,9 +23,9 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use self::content::Content;
 use super::search::{ActiveReads, Budget};
 use super::{
-    AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, Lease, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError,
-    Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    JobControlError, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement,
+    Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::Clock;
@@ -197,7 +197,7 @@ impl Store for MemoryStore {
         self.write(|content, now| content.enqueue(now, batch))?
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let steady = self.clock.steady();
         self.write(|content, now| content.claim(now, steady, &claim))
     }

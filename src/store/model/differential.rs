@@ -15,10 +15,10 @@ use crate::job::{
     Overlap, Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
 };
 use crate::store::conformance::schedule::{every, named};
-use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
+use crate::store::conformance::{Harness, clock, draft, every_kind, lines, queue, secs};
 use crate::store::{
     Claim, Control, Events, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement, Stats, Store,
-    StoreLimits, Ticked,
+    StoreLimits, Ticked, WorkerPlace,
 };
 
 pub(super) struct Pair<A, B> {
@@ -50,9 +50,17 @@ impl<A: Harness, B: Harness> Pair<A, B> {
             Move::Claim { queue, max, ttl } => {
                 let (queue, ttl) = (queue_of(*queue), secs(*ttl));
                 let worker = WorkerName::parse("w1").map_err(|error| error.to_string())?;
-                let claim = Claim { queue, max: *max, worker, ttl };
+                let claim = Claim {
+                    queues: vec![queue],
+                    kinds: every_kind(),
+                    max: *max,
+                    worker,
+                    place: WorkerPlace::InProcess,
+                    ttl,
+                };
                 let leases = self.ask(async |store| store.claim(claim.clone()).await).await?;
-                self.leases.extend(leases.iter().flatten().map(|lease| lease.key()));
+                let leases = leases.iter().flat_map(|claimed| &claimed.leases);
+                self.leases.extend(leases.map(|lease| lease.key()));
                 Ok(())
             }
             Move::Settle(ends) => {

@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use crate::job::{
     IdempotencyKey, JobId, Kind, Labels, QueueName, QueueSettings, State, Status, Time,
 };
-use crate::store::Stats;
 use crate::store::log_store::journal::queue_rows::QueueTable;
 use crate::store::log_store::journal::trail::Trail;
+use crate::store::{Claim, Stats};
 
 /// What the index keeps of a job. Payload, history and log stay in the chunks of its trail.
 #[derive(Debug, Clone)]
@@ -257,6 +257,26 @@ impl Index {
     /// The number of queues that hold a job, are paused, or have a limit of their own.
     pub fn known_queues(&self) -> usize {
         self.sets.queues.iter().filter(|queue| queue.is_known()).count()
+    }
+
+    /// The jobs that a claim takes, in their order.
+    pub fn ready_for(&self, claim: &Claim) -> Vec<JobId> {
+        let queues: BTreeSet<u32> =
+            claim.queues.iter().filter_map(|queue| self.known_queue(queue)).collect();
+        let is_wanted = |id: &JobId| {
+            let entry = self.entries.get(id);
+            entry.is_some_and(|entry| claim.kinds.contains(&entry.labels.kind))
+        };
+        let mut ready: Vec<Ready> = Vec::new();
+        for queue in queues {
+            let queue = &self.sets.queues[queue as usize];
+            if !queue.settings.paused {
+                let wanted = queue.ready.iter().filter(|(_, _, id)| is_wanted(id));
+                ready.extend(wanted.take(claim.max));
+            }
+        }
+        ready.sort_unstable();
+        ready.into_iter().take(claim.max).map(|(_, _, id)| id).collect()
     }
 
     /// How many jobs of its queue will be claimed before an available one, counted up to `most`.

@@ -3,6 +3,7 @@
 
 mod access;
 pub mod archiver;
+pub mod claim;
 mod clock_jump;
 pub mod command;
 pub mod committer;

@@ -324,7 +324,8 @@ fn a_claim_whose_records_cannot_be_read_during_an_outage_is_answered_after_it() 
         timeout(Duration::from_secs(20), down).await.expect("the store should fail");
         let_go.send(()).unwrap();
         switch.turn(false);
-        let leases = timeout(Duration::from_secs(20), claim).await.unwrap().unwrap().unwrap();
+        let leases =
+            timeout(Duration::from_secs(20), claim).await.unwrap().unwrap().unwrap().leases;
         assert_eq!(leases.len(), 1);
         rig.complete(&leases[0]).await;
         audit(&rig).await;
