@@ -65,8 +65,8 @@ impl Job {
 mod tests {
     use super::*;
     use crate::job::{
-        Event, Fact, Failure, JobId, Json, Kind, Labels, LogCaps, QueueName, Spec, Time,
-        Verdict, WorkerName,
+        Event, Fact, Failure, JobId, Json, Kind, Labels, LogCaps, QueueName, Spec, Time, Verdict,
+        WorkerName,
     };
 
     /// A job with these events after its first one, whose numbers count from 2.

@@ -33,9 +33,7 @@ pub(crate) mod time;
 pub(crate) mod verdicts;
 
 pub(crate) use draft::{Draft, draft};
-pub(crate) use rig::{
-    Outage, Rig, completed, failed, kinds, lines, per_minute, queue, secs,
-};
+pub(crate) use rig::{Outage, Rig, completed, failed, kinds, lines, per_minute, queue, secs};
 
 /// Gives a rule the store's clock, and opens the store again after a close or a crash.
 pub(crate) trait Harness {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState as FastHash;
 use tokio::sync::Notify;
 
-use super::ready::{ReadySets, Source, take_first};
+use super::ready::{ReadySets, ReadySource, take_first};
 use crate::job::{
     Cursor, IdempotencyKey, JobId, Kind, Labels, QueueName, QueueSettings, State, Status, Time,
 };
@@ -258,9 +258,9 @@ impl Index {
         let queues = numbers.into_iter().map(of_queue).filter(|(_, queue)| !queue.settings.paused);
         let sources = queues.map(|(number, queue)| {
             let room = queue.limits.room(queue.running, steady);
-            Source::new(number, &queue.ready, &claim.kinds, room)
+            ReadySource::new(number, &queue.ready, &claim.kinds, room)
         });
-        let mut sources: Vec<Source<'_>> = sources.collect();
+        let mut sources: Vec<ReadySource<'_>> = sources.collect();
         let ids = take_first(&mut sources, claim.max);
         let held = sources.iter().filter(|source| ids.len() < claim.max && source.holds_back());
         let held = held.map(|source| source.queue).collect();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_set};
 use crate::job::{JobId, Kind, Time};
 
 /// The place of a job in the order of claims: highest priority first, then the earliest time, then the smallest id.
-pub type Place = (Reverse<i16>, Time, JobId);
+pub type ReadyKey = (Reverse<i16>, Time, JobId);
 
 /// The most priorities of a queue that are examined for the job that has waited longest; real queues use fewer.
 const MAX_PRIORITIES: usize = 1_000;
@@ -17,12 +17,12 @@ const MAX_PRIORITIES: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct ReadySets {
     /// The sets that are not empty.
-    by_kind: BTreeMap<Kind, BTreeSet<Place>>,
+    by_kind: BTreeMap<Kind, BTreeSet<ReadyKey>>,
 }
 
 impl ReadySets {
     /// Adds a job.
-    pub fn insert(&mut self, kind: &Kind, place: Place) {
+    pub fn insert(&mut self, kind: &Kind, place: ReadyKey) {
         match self.by_kind.get_mut(kind) {
             Some(set) => {
                 set.insert(place);
@@ -34,7 +34,7 @@ impl ReadySets {
     }
 
     /// Removes a job.
-    pub fn remove(&mut self, kind: &Kind, place: Place) {
+    pub fn remove(&mut self, kind: &Kind, place: ReadyKey) {
         if let Some(set) = self.by_kind.get_mut(kind) {
             set.remove(&place);
             if set.is_empty() {
@@ -54,7 +54,7 @@ impl ReadySets {
     }
 
     /// How many jobs are before this place, counted up to `most`.
-    pub fn before(&self, place: Place, most: usize) -> usize {
+    pub fn before(&self, place: ReadyKey, most: usize) -> usize {
         self.by_kind.values().flat_map(|set| set.range(..place)).take(most).count()
     }
 
@@ -65,7 +65,7 @@ impl ReadySets {
     }
 
     /// The sets of these kinds. It takes as many steps as there are kinds on the shorter side.
-    fn of_kinds<'a>(&'a self, kinds: &'a BTreeSet<Kind>) -> Vec<&'a BTreeSet<Place>> {
+    fn of_kinds<'a>(&'a self, kinds: &'a BTreeSet<Kind>) -> Vec<&'a BTreeSet<ReadyKey>> {
         if kinds.len() < self.by_kind.len() {
             kinds.iter().filter_map(|kind| self.by_kind.get(kind)).collect()
         } else {
@@ -76,7 +76,7 @@ impl ReadySets {
 }
 
 /// Since when the job of a set that has waited longest is available, examining at least its first priority.
-fn waiting_since(set: &BTreeSet<Place>, steps: &mut usize) -> Option<Time> {
+fn waiting_since(set: &BTreeSet<ReadyKey>, steps: &mut usize) -> Option<Time> {
     let mut next = set.first();
     let mut since: Option<Time> = None;
     while let Some(&(Reverse(priority), run_at, _)) = next {
@@ -92,24 +92,24 @@ fn waiting_since(set: &BTreeSet<Place>, steps: &mut usize) -> Option<Time> {
 }
 
 /// What a claim may take of one queue.
-pub struct Source<'a> {
+pub struct ReadySource<'a> {
     /// The number of the queue.
     pub queue: u32,
-    sets: Vec<&'a BTreeSet<Place>>,
+    sets: Vec<&'a BTreeSet<ReadyKey>>,
     /// How many jobs may be taken.
     room: usize,
     taken: usize,
 }
 
-impl<'a> Source<'a> {
+impl<'a> ReadySource<'a> {
     /// The available jobs of these kinds, of which `room` may be taken.
     pub fn new(
         queue: u32,
         ready: &'a ReadySets,
         kinds: &'a BTreeSet<Kind>,
         room: usize,
-    ) -> Source<'a> {
-        Source { queue, sets: ready.of_kinds(kinds), room, taken: 0 }
+    ) -> ReadySource<'a> {
+        ReadySource { queue, sets: ready.of_kinds(kinds), room, taken: 0 }
     }
 
     /// Whether jobs are left that could be taken if there were more room.
@@ -119,12 +119,12 @@ impl<'a> Source<'a> {
 }
 
 /// Takes the first `max` jobs of all sources in their common order.
-pub fn take_first(sources: &mut [Source<'_>], max: usize) -> Vec<JobId> {
+pub fn take_first(sources: &mut [ReadySource<'_>], max: usize) -> Vec<JobId> {
     let mut heads = BinaryHeap::new();
     for (index, source) in sources.iter().enumerate() {
         for set in &source.sets {
             let mut rest = set.iter();
-            heads.extend(rest.next().map(|next| Reverse(Head { next: *next, index, rest })));
+            heads.extend(rest.next().map(|next| Reverse(NextReady { next: *next, index, rest })));
         }
     }
     let mut ids = Vec::new();
@@ -148,28 +148,28 @@ pub fn take_first(sources: &mut [Source<'_>], max: usize) -> Vec<JobId> {
 }
 
 /// The next job of one set.
-struct Head<'a> {
-    next: Place,
+struct NextReady<'a> {
+    next: ReadyKey,
     /// The source that the set belongs to.
     index: usize,
-    rest: btree_set::Iter<'a, Place>,
+    rest: btree_set::Iter<'a, ReadyKey>,
 }
 
-impl PartialEq for Head<'_> {
+impl PartialEq for NextReady<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.next == other.next
     }
 }
 
-impl Eq for Head<'_> {}
+impl Eq for NextReady<'_> {}
 
-impl PartialOrd for Head<'_> {
+impl PartialOrd for NextReady<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Head<'_> {
+impl Ord for NextReady<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.next.cmp(&other.next)
     }
@@ -183,12 +183,12 @@ mod tests {
         Kind::parse(&format!("k{n}")).unwrap()
     }
 
-    fn place(priority: i16, at: i64, id: u128) -> Place {
+    fn place(priority: i16, at: i64, id: u128) -> ReadyKey {
         (Reverse(priority), Time::from_millis(at), JobId::from_u128(id))
     }
 
     /// Jobs of 50 kinds, in some order.
-    fn sets(jobs: usize) -> (ReadySets, Vec<(usize, Place)>) {
+    fn sets(jobs: usize) -> (ReadySets, Vec<(usize, ReadyKey)>) {
         let (mut ready, mut all) = (ReadySets::default(), Vec::new());
         for n in 0..jobs {
             let one = (n % 50, place((n * 7 % 5) as i16, (n * 31 % 97) as i64, n as u128));
@@ -203,16 +203,16 @@ mod tests {
     fn the_merge_takes_in_the_order_over_all_kinds_and_queues() {
         let ((a, in_a), (b, in_b)) = (sets(2_000), sets(300));
         let kinds: BTreeSet<Kind> = [kind(3), kind(7), kind(99)].into();
-        let mut sources = [Source::new(0, &a, &kinds, 60), Source::new(1, &b, &kinds, 5)];
+        let mut sources = [ReadySource::new(0, &a, &kinds, 60), ReadySource::new(1, &b, &kinds, 5)];
         let ids = take_first(&mut sources, 1_000);
-        let wanted = |all: Vec<(usize, Place)>, room: usize| -> Vec<Place> {
+        let wanted = |all: Vec<(usize, ReadyKey)>, room: usize| -> Vec<ReadyKey> {
             let of_kinds = all.into_iter().filter(|(kind, _)| [3, 7].contains(kind));
             of_kinds.map(|(_, place)| place).take(room).collect()
         };
         let mut expected = [wanted(in_a, 60), wanted(in_b, 5)].concat();
         expected.sort();
         assert_eq!(ids, expected.iter().map(|(_, _, id)| *id).collect::<Vec<_>>());
-        assert!(sources.iter().all(Source::holds_back));
+        assert!(sources.iter().all(ReadySource::holds_back));
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         let one: BTreeSet<Kind> = [kind(3)].into();
         let all: BTreeSet<Kind> = (0..1_000).map(kind).collect();
         assert_eq!((ready.of_kinds(&one).len(), ready.of_kinds(&all).len()), (1, 50));
-        let source = Source::new(0, &ready, &one, usize::MAX);
+        let source = ReadySource::new(0, &ready, &one, usize::MAX);
         let looked: usize = source.sets.iter().map(|set| set.len()).sum();
         assert_eq!(looked, 200);
     }
@@ -243,7 +243,7 @@ mod tests {
         let (ready, _) = sets(50);
         let kinds: BTreeSet<Kind> = (0..50).map(kind).collect();
         for (room, max, held) in [(50, 99, false), (49, 99, true), (99, 20, false), (0, 9, true)] {
-            let mut sources = [Source::new(0, &ready, &kinds, room)];
+            let mut sources = [ReadySource::new(0, &ready, &kinds, room)];
             assert_eq!(take_first(&mut sources, max).len(), room.min(max).min(50));
             assert_eq!(sources[0].holds_back(), held, "{room} {max}");
         }
