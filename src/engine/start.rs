@@ -19,8 +19,6 @@ use super::insight::observer::{Observed, Observer};
 use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
 use super::queues::limits::QueueLimits;
-use super::queues::rate_restore::RateRestore;
-use super::queues::rates::QueueRates;
 use super::queues::slots::Slots;
 use super::stages::Stages;
 use super::stream::completion_waiters::{self, CompletionWaiters};
@@ -72,7 +70,6 @@ impl Engine {
         let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
         let slots = Slots::new(config.max_running);
         let queues = Arc::new(KnownQueues::new(config.clone(), slots.clone()));
-        let rates = Arc::new(QueueRates::new(config.clone()));
         let executor = Executor {
             registry: registry.clone(),
             clock: clock.clone(),
@@ -87,7 +84,6 @@ impl Engine {
         let dispatcher = Dispatcher {
             store: store.clone(),
             slots: slots.clone(),
-            rates: rates.clone(),
             leases: leases.clone(),
             executor: Arc::new(executor),
             restored: restored.clone(),
@@ -107,7 +103,6 @@ impl Engine {
         let queue_limits = QueueLimits {
             store: store.clone(),
             queues,
-            rates,
             restored,
             draining: shutdown.draining.clone(),
             change_lock: Mutex::default(),
@@ -219,11 +214,6 @@ impl Parts {
         let discovery = QueueDiscovery {
             store: self.store.clone(),
             limits: self.queue_limits.clone(),
-            rate_restore: RateRestore {
-                store: self.store.clone(),
-                clock: self.clock.clone(),
-                rates: self.queue_limits.rates.clone(),
-            },
             dispatchers: self.dispatchers.clone(),
             poll_interval: self.config.poll_interval,
             draining: draining.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::job::{Job, JobId, Kind, QueueName, Time, WorkerName};
+use crate::job::{Job, JobId, Kind, LeaseHolder, QueueName, Time, WorkerName};
 
 /// A request for work.
 #[derive(Debug, Clone)]
@@ -21,6 +21,17 @@ pub struct Claim {
     pub place: WorkerPlace,
     /// How long the leases last unless they are extended.
     pub ttl: Duration,
+}
+
+impl Claim {
+    /// The holder of the leases.
+    pub(super) fn holder(&self) -> LeaseHolder {
+        let worker = self.worker.clone();
+        match self.place {
+            WorkerPlace::InProcess => LeaseHolder::InProcess(worker),
+            WorkerPlace::Remote => LeaseHolder::Remote { worker, ttl: self.ttl },
+        }
+    }
 }
 
 /// Where a worker runs.

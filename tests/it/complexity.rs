@@ -281,11 +281,12 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
     let mut list: Vec<(JobId, usize)> = jobs.iter().map(|(job, size)| (job.id, *size)).collect();
     list.push((done.id, 2 * size));
     let result = done.spec.payload.clone();
+    let kinds = Arc::new([done.labels.kind.clone()].into());
     store.enqueue(jobs.into_iter().map(|(job, _)| job).chain([done]).collect()).await.unwrap();
     let worker = WorkerName::parse("old").unwrap();
     let claim = Claim {
         queues: vec![QueueName::default()],
-        kinds: Arc::new([done.labels.kind.clone()].into()),
+        kinds,
         max: 1,
         worker,
         place: WorkerPlace::InProcess,

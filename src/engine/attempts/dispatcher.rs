@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::executor::Executor;
 use super::leases::Leases;
-use crate::engine::queues::rates::QueueRates;
 use crate::engine::queues::slots::{Permits, QueueKey, Slots};
 use crate::job::{Kind, QueueName, WorkerName};
 use crate::logging::RetryLog;
@@ -28,8 +27,16 @@ const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration
 enum Remaining {
     /// The claim was filled, so there may be more.
     Perhaps,
-    /// The queue has no more jobs for now.
-    Nothing,
+    /// The queue gives no more jobs for now. When a rate limit holds them back, it may give more after this time.
+    Nothing { retry_in: Option<Duration> },
+}
+
+/// What the dispatcher waits for.
+enum Pause {
+    /// For a wake-up, but not longer than this.
+    UntilWoken(Option<Duration>),
+    /// The store fails.
+    Outage(Duration),
 }
 
 /// The dispatcher of a queue. Each queue gets a clone.
@@ -37,7 +44,6 @@ enum Remaining {
 pub struct Dispatcher {
     pub store: Arc<dyn Store>,
     pub slots: Arc<Slots>,
-    pub rates: Arc<QueueRates>,
     pub leases: Arc<Leases>,
     pub executor: Arc<Executor>,
     /// Cancelled once the stored settings of queues apply. Nothing is claimed before that.
@@ -73,14 +79,14 @@ impl Dispatcher {
             let permits = tokio::select! {
                 biased;
                 () = draining.cancelled() => return,
-                permits = self.may_start(&queue, key) => permits,
+                permits = self.slots.acquire(key, MAX_CLAIM) => permits,
             };
             let pause = match self.claim_and_start(&queue, permits).await {
                 Ok(remaining) => {
                     retry.worked();
                     match remaining {
                         Remaining::Perhaps => continue,
-                        Remaining::Nothing => None,
+                        Remaining::Nothing { retry_in } => Pause::UntilWoken(retry_in),
                     }
                 }
                 Err(StoreError::Closed) => return,
@@ -88,38 +94,20 @@ impl Dispatcher {
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
                     | StoreError::Newer { .. }),
-                ) => Some(retry.failed(&error)),
+                ) => Pause::Outage(retry.failed(&error)),
             };
             self.slots.set_idle(key);
             match pause {
-                None => tokio::select! {
+                Pause::UntilWoken(retry_in) => tokio::select! {
                     () = draining.cancelled() => return,
                     () = wake.notified() => {}
-                    () = sleep(self.poll_interval) => {}
+                    () = sleep(retry_in.unwrap_or(Duration::MAX).min(self.poll_interval)) => {}
                 },
                 // An outage may last longer than the stop may take, so the stop interrupts this wait.
-                Some(pause) => {
+                Pause::Outage(pause) => {
                     let stopped = timeout(pause, draining.cancelled()).await.is_ok();
                     if stopped {
                         return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits until the rate of the queue allows an attempt and a slot is free.
-    async fn may_start(&self, queue: &QueueName, key: QueueKey) -> Permits {
-        loop {
-            let another = self.rates.changed();
-            let room = self.rates.of(queue, |window| window.room(tokio::time::Instant::now()));
-            match room.unwrap_or(Ok(MAX_CLAIM)) {
-                Ok(room) => return self.slots.acquire(key, room.min(MAX_CLAIM)).await,
-                Err(next) => {
-                    self.slots.set_idle(key);
-                    tokio::select! {
-                        () = sleep_until(next) => {}
-                        () = another => {}
                     }
                 }
             }
@@ -141,9 +129,9 @@ impl Dispatcher {
             place: WorkerPlace::InProcess,
             ttl: self.lease_ttl,
         };
-        let Claimed { leases, retry_in: _ } = self.store.claim(claim).await?;
-        let remaining = if leases.len() < max { Remaining::Nothing } else { Remaining::Perhaps };
-        self.rates.of(queue, |window| window.spend(tokio::time::Instant::now(), leases.len()));
+        let Claimed { leases, retry_in } = self.store.claim(claim).await?;
+        let remaining =
+            if leases.len() < max { Remaining::Nothing { retry_in } } else { Remaining::Perhaps };
         let attempts = self.leases.insert(&leases, asked);
         for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
             let Some(slot) = permits.take() else {

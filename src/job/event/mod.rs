@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{
     AccessChange, AccessSubject, Actor, Concurrency, Cursor, EventType, Failure, Interruption,
-    JobId, Json, Labels, QueueName, RateRule, ScheduleName, Spec, State, Time, WorkerName,
+    JobId, Json, Labels, LeaseHolder, QueueName, RateRule, ScheduleName, Spec, State, Time,
 };
 
 /// A committed fact with its position in the log.
@@ -84,8 +84,8 @@ pub enum Change {
     BecameAvailable,
     /// A worker claimed the job. The `seq` of this event is the token of the lease.
     Started {
-        /// The worker.
-        worker: WorkerName,
+        /// The worker, and what becomes of its lease when the server restarts.
+        worker: LeaseHolder,
     },
     /// The handler reported progress.
     Progressed(Progress),

@@ -39,7 +39,7 @@ pub(crate) fn kinds(names: &[&str]) -> Arc<BTreeSet<Kind>> {
 }
 
 /// The kinds of all jobs in the rules.
-pub(crate) fn every_kind() -> Arc<BTreeSet<Kind>> {
+fn every_kind() -> Arc<BTreeSet<Kind>> {
     kinds(&["echo", "sleep", "http", "send", "k1", "k2", "even", "odd"])
 }
 

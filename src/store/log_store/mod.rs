@@ -400,7 +400,8 @@ impl Store for LogStore {
 
     async fn stats(&self) -> Result<Stats, StoreError> {
         let oldest = self.shared.oldest();
-        self.inspect_index(move |index, head| index.stats(head, oldest)).await
+        let steady = self.shared.clock.steady();
+        self.inspect_index(move |index, head| index.stats(head, oldest, steady)).await
     }
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {

@@ -71,11 +71,12 @@ impl MemoryStore {
         MemoryStore::with(Content::new(limits), clock)
     }
 
-    /// A store with the same content, as the next process finds it after this one has ended: jobs that were running are
-    /// rescued.
+    /// A store with the same content, as the next process finds it after this one has ended: jobs that it was running
+    /// are rescued.
     pub fn restarted(&self) -> Arc<MemoryStore> {
         let mut content = self.lock().content.clone();
-        content.rescue_all(self.clock.now());
+        content.end_process(self.clock.now(), self.clock.steady());
+        content.restore_limits(self.clock.now(), self.clock.steady());
         content.correct_times(self.clock.now());
         content.schedules.reconsider(self.clock.now());
         content.take_fresh(); // there are no followers yet
@@ -149,21 +150,19 @@ impl StoreSignals {
         for event in fresh.iter() {
             match &event.fact {
                 Fact::Job { id, labels, .. } => {
-                    if content.is_available(*id) {
+                    if content.is_available(*id) || content.has_freed_slot(*id, &labels.queue) {
                         self.wake(&labels.queue).notify_one();
                     }
                     self.expect(content.timer_of(*id, now, steady));
                 }
-                Fact::Queue { queue, change: QueueChange::Resumed } => {
-                    self.wake(queue).notify_one();
-                }
                 Fact::Queue {
+                    queue,
                     change:
-                        QueueChange::Paused
+                        QueueChange::Resumed
                         | QueueChange::ConcurrencySet { .. }
                         | QueueChange::RateLimitSet { .. },
-                    ..
-                } => {}
+                } => self.wake(queue).notify_one(),
+                Fact::Queue { change: QueueChange::Paused, .. } => {}
                 Fact::Schedule { .. } => self.expect(content.schedules.timer()),
                 Fact::Access { .. } => {}
             }
@@ -301,7 +300,8 @@ impl Store for MemoryStore {
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {
-        Ok(self.open()?.content.stats())
+        let steady = self.clock.steady();
+        Ok(self.open()?.content.stats(steady))
     }
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {

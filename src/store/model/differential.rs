@@ -15,7 +15,7 @@ use crate::job::{
     Overlap, Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
 };
 use crate::store::conformance::schedule::{every, named};
-use crate::store::conformance::{Harness, clock, draft, every_kind, lines, queue, secs};
+use crate::store::conformance::{Harness, clock, draft, kinds, lines, queue, secs};
 use crate::store::{
     Claim, Control, Events, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement, Stats, Store,
     StoreLimits, Ticked, WorkerPlace,
@@ -47,16 +47,16 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         self.steps += 1;
         match step {
             Move::Enqueue(wants) => self.enqueue(wants).await,
-            Move::Claim { queue, max, ttl } => {
-                let (queue, ttl) = (queue_of(*queue), secs(*ttl));
+            Move::Claim { queues, kinds: names, is_remote, max, ttl } => {
+                let place = if *is_remote { WorkerPlace::Remote } else { WorkerPlace::InProcess };
                 let worker = WorkerName::parse("w1").map_err(|error| error.to_string())?;
                 let claim = Claim {
-                    queues: vec![queue],
-                    kinds: every_kind(),
+                    queues: queues.iter().map(|queue| queue_of(*queue)).collect(),
+                    kinds: kinds(names),
                     max: *max,
                     worker,
-                    place: WorkerPlace::InProcess,
-                    ttl,
+                    place,
+                    ttl: secs(*ttl),
                 };
                 let leases = self.ask(async |store| store.claim(claim.clone()).await).await?;
                 let leases = leases.iter().flat_map(|claimed| &claimed.leases);
@@ -387,8 +387,8 @@ impl<H: Harness> Side<H> {
         let queues: Vec<_> = queues
             .into_iter()
             .map(|(name, stats)| {
-                let QueueStats { states, settings, waiting_since } = stats;
-                (name, counted(states), settings, waiting_since)
+                let QueueStats { states, settings, waiting_since, concurrency, rate_wait } = stats;
+                (name, counted(states), settings, waiting_since, concurrency, rate_wait)
             })
             .collect();
         let kinds: Vec<_> = kinds

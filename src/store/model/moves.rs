@@ -11,7 +11,9 @@ use crate::store::conformance::per_minute;
 pub(super) enum Move {
     Enqueue(Vec<Want>),
     Claim {
-        queue: u8,
+        queues: Vec<u8>,
+        kinds: Vec<&'static str>,
+        is_remote: bool,
         max: usize,
         ttl: u64,
     },
@@ -108,8 +110,9 @@ pub(super) fn script() -> impl Strategy<Value = Vec<Move>> {
 fn step() -> impl Strategy<Value = Move> {
     prop_oneof![
         8 => vec(want(), 0..4).prop_map(Move::Enqueue),
-        8 => (queue(), 0..5usize, 1..60u64)
-            .prop_map(|(queue, max, ttl)| Move::Claim { queue, max, ttl }),
+        8 => (vec(queue(), 0..4), kinds(), any::<bool>(), 0..5usize, 1..60u64).prop_map(
+            |(queues, kinds, is_remote, max, ttl)| Move::Claim { queues, kinds, is_remote, max, ttl },
+        ),
         8 => vec((pick(), how()), 0..4).prop_map(Move::Settle),
         3 => (vec(pick(), 0..4), 1..60u64)
             .prop_map(|(leases, ttl)| Move::Extend { leases, ttl }),
@@ -154,6 +157,16 @@ fn access() -> impl Strategy<Value = AccessMove> {
         1 => name().prop_map(AccessMove::RevokeToken),
         2 => name().prop_map(AccessMove::OpenSession),
         1 => name().prop_map(AccessMove::CloseSession),
+    ]
+}
+
+/// The kinds of a worker, usually all.
+fn kinds() -> impl Strategy<Value = Vec<&'static str>> {
+    prop_oneof![
+        6 => Just(vec!["even", "odd", "echo"]),
+        1 => Just(vec!["even"]),
+        1 => Just(vec!["odd", "none"]),
+        1 => Just(Vec::new()),
     ]
 }
 

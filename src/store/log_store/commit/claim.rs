@@ -58,7 +58,7 @@ impl ClaimedJobs {
 
 impl CommitGroup<'_> {
     pub fn claim(&mut self, claim: &Claim) -> Result<ClaimedJobs, StoreError> {
-        let ids = self.core.index.ready_for(claim);
+        let (ids, held) = self.core.index.pick(claim, self.steady);
         let expires = self.steady.after(claim.ttl);
         let mut jobs = Vec::with_capacity(ids.len());
         for id in ids {
@@ -66,12 +66,17 @@ impl CommitGroup<'_> {
             let Ok(status) = entry.status.step(Step::Claim) else { continue };
             let trail = entry.trail.iter().collect();
             let started = self.events.len();
-            let change = Change::Started { worker: claim.worker.clone() };
+            let change = Change::Started { worker: claim.holder() };
             let token = self.change(id, status, change)?;
             self.core.index.lease(id, token, expires);
             self.core.expect_tick(self.now.after(claim.ttl));
             jobs.push(ClaimedJob { id, token, expires, trail, status, started });
         }
-        Ok(ClaimedJobs { jobs, retry_in: None })
+        let queues = &self.core.index.sets.queues;
+        let retry_in = held.into_iter().filter_map(|queue| {
+            let queue = &queues[queue as usize];
+            queue.limits.retry_in(queue.running, self.steady)
+        });
+        Ok(ClaimedJobs { jobs, retry_in: retry_in.min() })
     }
 }

@@ -15,6 +15,7 @@ pub mod index;
 pub mod meta;
 pub mod outage;
 pub mod publish_time;
+pub mod ready;
 pub mod recover;
 pub mod schedules;
 pub mod shared;

@@ -175,9 +175,14 @@ impl CommitGroup<'_> {
         }
         self.check_queues(BTreeSet::from([name]))?;
         let queue = self.queue(name);
-        self.core.index.sets.queues[queue as usize].settings = settings;
-        if change == QueueChange::Resumed {
-            self.woken.insert(queue);
+        self.core.index.sets.queues[queue as usize].set(settings);
+        match change {
+            QueueChange::Paused => {}
+            QueueChange::Resumed
+            | QueueChange::ConcurrencySet { .. }
+            | QueueChange::RateLimitSet { .. } => {
+                self.woken.insert(queue);
+            }
         }
         self.event(Fact::Queue { queue: name.clone(), change })?;
         queue_rows::put(&mut self.writes, name, &settings)?;
