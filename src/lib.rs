@@ -39,8 +39,8 @@ mod app;
 
 pub use app::{Builder, Cortado, FirstAdmin, Server};
 pub use engine::{
-    BackoffFields, Context, Engine, EnqueueError, Handler, PayloadError, ScheduleSubmission,
-    StoreError, Submission, SubmitError,
+    BackoffFields, Context, DeclareKindError, Engine, EnqueueError, Handler, KindSubmission, Kinds,
+    PayloadError, ScheduleSubmission, StoreError, Submission, SubmitError,
 };
 pub use job::Outcome;
 pub use shutdown::StopReport;

@@ -5,6 +5,7 @@ mod program;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -16,10 +17,10 @@ use super::file::{
     RetentionSection, StoreSection, TlsSection,
 };
 use super::{AuthSettings, Config, FileConfig, InvalidSetting, LogConfig, StopSettings};
-use super::{ranges, schedules, settings};
+use super::{kinds, ranges, schedules, settings};
 use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
-use crate::engine::{EngineConfig, QueueConfig};
+use crate::engine::{EngineConfig, Kinds, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
 use crate::http::external::ExternalLogins;
@@ -70,7 +71,12 @@ pub(super) fn split(
     problems.bytes("log.queue", file.log.queue, MIN_LOG_QUEUE);
 
     let mut engine = problems.engine(&file.engine, queues);
-    match schedules::parse(&file.schedules, engine.json, SystemClock.now()) {
+    match kinds::parse(&file.kinds, engine.json) {
+        Ok(configured) => engine.kinds = Arc::new(configured),
+        Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
+    }
+    let kinds = Kinds::of_program(Arc::default(), engine.kinds.clone());
+    match schedules::parse(&file.schedules, engine.json, &kinds, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
             "schedules",
             format!("{} schedules are more than store.max_schedules allows", declared.len()),
@@ -261,6 +267,7 @@ impl InvalidSettings {
             handler_grace: section.handler_grace,
             paused: default.paused,
             access: default.access,
+            kinds: default.kinds,
             schedules: Vec::new(),
         }
     }
@@ -350,6 +357,7 @@ impl InvalidSettings {
     ) -> store::StoreLimits {
         self.integer("store.max_waiting", section.max_waiting);
         self.integer("store.max_queues", section.max_queues);
+        self.integer("store.max_kinds", section.max_kinds);
         self.integer("store.tick_step", section.tick_step);
         self.integer("store.archive_from", section.archive_from);
         self.integer("store.pipeline_from", section.pipeline_from);
@@ -367,6 +375,7 @@ impl InvalidSettings {
             max_queues: section.max_queues,
             max_schedules: section.max_schedules,
             queues: BTreeMap::new(),
+            max_kinds: section.max_kinds,
             log: LogCaps { lines: section.log_lines, bytes: section.log_bytes },
             retention: store::Retention {
                 completed: keep(retention.completed),

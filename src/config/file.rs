@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
 use super::external::{OidcSection, ProxySection};
+use super::kinds::KindSection;
 use super::schedules::ScheduleSection;
 use crate::access::AccessLimits;
 use crate::engine::EngineConfig;
@@ -67,6 +68,8 @@ pub struct FileConfig {
     pub handlers: HandlersSection,
     /// The programs that the `command` kind may run.
     pub commands: BTreeMap<String, CommandSection>,
+    /// The kinds that the configuration declares, and the defaults of kinds.
+    pub kinds: BTreeMap<String, KindSection>,
     /// The schedules that the configuration declares.
     pub schedules: BTreeMap<String, ScheduleSection>,
 }
@@ -184,6 +187,7 @@ pub struct StoreSection {
     pub max_waiting: u64,
     pub max_queues: usize,
     pub max_schedules: usize,
+    pub max_kinds: usize,
     pub log_lines: usize,
     #[serde(deserialize_with = "size")]
     pub log_bytes: usize,
@@ -320,6 +324,7 @@ impl Default for FileConfig {
             http: HttpLimits::default(),
             handlers: HandlersSection::default(),
             commands: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             schedules: BTreeMap::new(),
         }
     }
@@ -401,6 +406,7 @@ impl Default for StoreSection {
             max_waiting: limits.max_waiting,
             max_queues: limits.max_queues,
             max_schedules: limits.max_schedules,
+            max_kinds: limits.max_kinds,
             log_lines: limits.log.lines,
             log_bytes: limits.log.bytes,
             tick_step: limits.tick_step,

@@ -95,7 +95,7 @@ impl Engine {
     /// that the time for all other checks is bounded by the length of the payload.
     pub(super) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), PayloadError> {
         self.parts.config.check_payload(payload)?;
-        self.parts.registry.check(kind, payload)
+        self.kinds().check(kind, payload)
     }
 
     async fn control_one(&self, control: Control) -> Result<Status, JobActionError> {

@@ -40,6 +40,7 @@ mod config;
 mod error;
 mod hash_permits;
 mod jobs;
+mod kinds;
 mod schedule_warnings;
 mod stages;
 mod start;
@@ -51,13 +52,15 @@ mod tests;
 
 pub use crate::store::{
     AccessError, ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter,
-    JobControlError, Page, Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage,
-    StoreError, TooManyQueues,
+    JobControlError, KindError, Page, Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats,
+    Storage, StoreError, TooManyQueues,
 };
 pub use audit::{AuditPage, AuditQuery};
 pub use blocking::run_blocking;
 pub use config::{EngineConfig, QueueConfig};
-pub use error::{BulkError, JobActionError, PayloadError, SetScheduleError, SubmitError};
+pub use error::{
+    BulkError, DeclareKindError, JobActionError, PayloadError, SetScheduleError, SubmitError,
+};
 pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
 pub use insight::coverage::Period;
@@ -69,9 +72,11 @@ pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, History, QueueView, Workers};
 pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};
+pub use kinds::{ConfiguredKinds, KindSource, Kinds, KnownKind};
 pub use stop::Drained;
 pub use stream::batch::Batch;
 pub use stream::subscriber_counts::{CountedSubscriber, SubscriberCounts, Transport};
+pub use submission::kind::KindSubmission;
 pub use submission::schedule::ScheduleSubmission;
 pub use submission::{BackoffFields, FieldError, Submission};
 
@@ -86,7 +91,7 @@ pub struct Engine {
 /// Everything that the verbs of the engine use. Each loop has a struct with just the parts that it uses.
 struct Parts {
     store: Arc<dyn Store>,
-    registry: Arc<Registry>,
+    kinds: Kinds,
     config: Arc<EngineConfig>,
     /// The source of the timestamps of log lines, and of the current time with which the store's times are compared.
     clock: Arc<dyn Clock>,
@@ -190,11 +195,6 @@ impl Engine {
     async fn set_queue(&self, queue: QueueName, change: QueueChange) -> Result<(), ControlError> {
         let control = Control::SetQueue(queue, change);
         self.parts.store.control(control, self.actor.clone()).await.map(drop)
-    }
-
-    /// The registered kinds, by name.
-    pub fn kinds(&self) -> Vec<&KindInfo> {
-        self.parts.registry.kinds()
     }
 
     /// The configuration of the engine.

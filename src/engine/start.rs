@@ -25,7 +25,7 @@ use super::stream::completion_waiters::{self, CompletionWaiters};
 use super::stream::event_pump::{self, EventPump, Live};
 use super::submission::declared_schedules::DeclaredSchedules;
 use super::timer::Timer;
-use super::{Engine, EngineConfig, Parts, Registry};
+use super::{Engine, EngineConfig, Kinds, Parts, Registry};
 use crate::clock::{Clock, SystemClock};
 use crate::job::{Cursor, Event};
 use crate::shutdown::Shutdown;
@@ -36,7 +36,7 @@ impl Engine {
     /// Starts the engine and spawns all of its loops. Must be called on a tokio runtime.
     pub fn start(
         store: Arc<dyn Store>,
-        registry: Registry,
+        registry: impl Into<Arc<Registry>>,
         config: EngineConfig,
         shutdown: Shutdown,
     ) -> Engine {
@@ -46,7 +46,7 @@ impl Engine {
     /// Starts the engine with the clock that the store uses.
     pub fn start_with_clock(
         store: Arc<dyn Store>,
-        registry: Registry,
+        registry: impl Into<Arc<Registry>>,
         config: EngineConfig,
         shutdown: Shutdown,
         clock: Arc<dyn Clock>,
@@ -56,7 +56,9 @@ impl Engine {
         // read from the log.
         let from = store.head();
         let followed = store.follow(event_pump::CHANNEL_CAPACITY);
-        let (registry, config) = (Arc::new(registry), Arc::new(config));
+        let (registry, config): (Arc<Registry>, _) = (registry.into(), Arc::new(config));
+        let kinds = Kinds::of_program(registry.clone(), config.kinds.clone());
+        let kinds = kinds.with_declared(store.kinds());
         let (stages, restored) = (Stages::default(), CancellationToken::new());
         let resumed = CancellationToken::new();
         if config.paused {
@@ -71,7 +73,7 @@ impl Engine {
         let slots = Slots::new(config.max_running);
         let queues = Arc::new(KnownQueues::new(config.clone(), slots.clone()));
         let executor = Executor {
-            registry: registry.clone(),
+            registry,
             clock: clock.clone(),
             leases: leases.clone(),
             reports,
@@ -126,7 +128,7 @@ impl Engine {
             stages,
             resumed,
             store,
-            registry,
+            kinds,
             config,
             clock,
             shutdown,

@@ -68,6 +68,10 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/api/v1/workers", get(api::workers::list))
         .route("/api/v1/metrics/history", get(api::history::get))
         .route("/api/v1/kinds", get(api::kinds::list))
+        .route(
+            "/api/v1/kinds/{kind}",
+            get(api::kinds::get).put(api::kinds::put).delete(api::kinds::delete),
+        )
         .route("/api/v1/events", get(stream::poll::events))
         .route("/api/v1/ws", get(stream::ws::upgrade))
         .route("/api/v1/me", get(api::access::me::get))

@@ -19,6 +19,8 @@ pub struct StoreLimits {
     pub queues: BTreeMap<QueueName, ConfiguredLimits>,
     /// How many schedules there may be.
     pub max_schedules: usize,
+    /// How many kinds may be declared at run time, by the API and by workers.
+    pub max_kinds: usize,
     /// How much of each job's log is kept.
     pub log: LogCaps,
     /// How long and how many finished jobs are kept.
@@ -84,6 +86,7 @@ impl Default for StoreLimits {
             max_queues: 1_000,
             queues: BTreeMap::new(),
             max_schedules: 1_000,
+            max_kinds: 10_000,
             log: LogCaps::default(),
             retention: Retention::default(),
             tick_step: 1_000,

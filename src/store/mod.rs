@@ -25,6 +25,7 @@ pub mod data_dir;
 mod errors;
 pub mod export;
 pub mod formats;
+mod kinds;
 mod limits;
 mod log;
 pub mod log_store;
@@ -47,6 +48,7 @@ pub use errors::{
     TooManyQueues,
 };
 pub use export::{ExportCheck, ExportReader, ExportWriter};
+pub use kinds::{DeclaredKinds, KindCommand, KindError};
 pub use limits::{Keep, Retention, StoreLimits};
 pub use memory::MemoryStore;
 pub use permissions::{GroupAccess, WideAccess};
@@ -154,6 +156,13 @@ pub trait Store: Send + Sync + 'static {
     /// Every schedule by name, and the cursor at which they were read.
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError>;
 
+    /// Executes a command about declared kinds in the name of an actor. A command that changes nothing adds no event. A job
+    /// may be of any kind, declared or not: the caller that enqueues jobs checks their kinds.
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError>;
+
+    /// The declared kinds as of the newest durable change, and their later versions. It is cheap and never waits.
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>>;
+
     /// Changes users, tokens, sessions or share links, in the name of an actor; [`AccessTable::apply`] has the rules.
     /// Nothing of them is ever in a list, an export or the log but what their events say, which hold no secret.
     async fn access(
@@ -225,8 +234,8 @@ pub trait Store: Send + Sync + 'static {
     /// due or a lease ends before that. A notification may be lost.
     fn wake_timer(&self) -> Arc<Notify>;
 
-    /// Everything that is stored as of one cursor: every job, every event within its retention, and the settings of
-    /// queues. Later changes are not seen, and nothing that the snapshot needs is removed before it was read.
+    /// Everything that is stored as of one cursor: every job, every event within its retention, the settings of
+    /// queues, the schedules and the declared kinds. Later changes are not seen, and nothing that the snapshot needs is removed before it was read.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
     /// How much is stored and was written, without a scan.

@@ -302,7 +302,9 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
         payload: Some(payload),
         ..Default::default()
     };
-    let spec = Box::new(schedule.into_spec(Origin::Api, Time::default()).unwrap());
+    let spec = Box::new(
+        schedule.into_spec(Origin::Api, &cortado::Kinds::default(), Time::default()).unwrap(),
+    );
     let set = ScheduleCommand::Set(ScheduleName::parse("old").unwrap(), spec);
     store.schedule(set, None).await.unwrap();
     store.close().await.unwrap();

@@ -20,8 +20,8 @@ pub enum WaitReason {
         /// The store's error.
         error: String,
     },
-    /// This server has no handler for its kind.
-    NoHandler {
+    /// No worker that runs its kind is connected, and this process does not run it either.
+    NoWorker {
         /// The kind.
         kind: Kind,
     },
@@ -86,8 +86,8 @@ struct WaitContext<'a> {
     server_paused: bool,
     /// The store's error, when it is not accepting writes.
     refusal: Option<String>,
-    /// Whether this server has a handler for the kind.
-    handled: bool,
+    /// Whether anybody runs jobs of its kind now.
+    has_worker: bool,
     paused: bool,
     /// The queue's rate limit, when it has reached one, and when the next attempt may start.
     rate: Option<(RateLimit, Time)>,
@@ -134,7 +134,7 @@ impl Engine {
             draining: self.shutdown().draining.is_cancelled(),
             server_paused: self.is_paused(),
             refusal: self.health().err().map(|error| error.to_string()),
-            handled: self.parts.registry.knows(&labels.kind),
+            has_worker: self.kinds().has_handler(&labels.kind),
             paused: queue.is_some_and(|queue| queue.settings.paused),
             rate,
             queue: in_queue,
@@ -166,10 +166,10 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
         WaitReason::StoreUnavailable { error: error.clone() }
     } else if facts.server_paused {
         WaitReason::ServerPaused
-    } else if !facts.handled {
-        WaitReason::NoHandler { kind: job.labels.kind.clone() }
     } else if waits_for_its_time && job.run_at > facts.now {
         WaitReason::NotDue { at: job.run_at }
+    } else if !facts.has_worker {
+        WaitReason::NoWorker { kind: job.labels.kind.clone() }
     } else if facts.paused {
         WaitReason::Paused { queue }
     } else if waits_for_its_time {
@@ -192,7 +192,7 @@ impl WaitReason {
             WaitReason::Draining => "draining",
             WaitReason::ServerPaused => "server_paused",
             WaitReason::StoreUnavailable { .. } => "store_unavailable",
-            WaitReason::NoHandler { .. } => "no_handler",
+            WaitReason::NoWorker { .. } => "no_worker",
             WaitReason::NotDue { .. } => "not_due",
             WaitReason::DueNow => "due_now",
             WaitReason::Paused { .. } => "queue_paused",
@@ -213,7 +213,7 @@ impl WaitReason {
             WaitReason::Draining
             | WaitReason::ServerPaused
             | WaitReason::StoreUnavailable { .. }
-            | WaitReason::NoHandler { .. }
+            | WaitReason::NoWorker { .. }
             | WaitReason::NotDue { .. }
             | WaitReason::DueNow
             | WaitReason::Paused { .. } => None,
@@ -234,12 +234,7 @@ impl fmt::Display for WaitReason {
             WaitReason::StoreUnavailable { error } => {
                 write!(f, "No job can start because the store is not accepting writes: {error}.")
             }
-            WaitReason::NoHandler { kind } => {
-                write!(
-                    f,
-                    "This server has no handler for kind {kind}, so an attempt would fail immediately."
-                )
-            }
+            WaitReason::NoWorker { kind } => write!(f, "No worker for kind {kind} is connected."),
             WaitReason::NotDue { at } => write!(f, "It is not due until {at}."),
             WaitReason::DueNow => f.write_str("It is due and is about to become available."),
             WaitReason::Paused { queue } => {
@@ -335,7 +330,7 @@ mod tests {
             draining: false,
             server_paused: false,
             refusal: None,
-            handled: true,
+            has_worker: true,
             paused: false,
             rate: None,
             queue: (0, 4),
@@ -400,17 +395,27 @@ mod tests {
                 "It is not due until 2027-01-15T08:00:00.001Z.",
             ),
             (
-                WaitContext { handled: false, paused: true, ..on(&later) },
-                "no_handler",
-                "This server has no handler for kind send, so an attempt would fail immediately.",
+                WaitContext { has_worker: false, paused: true, ..on(&ready) },
+                "no_worker",
+                "No worker for kind send is connected.",
             ),
             (
-                WaitContext { refusal: Some("no space".into()), handled: false, ..on(&ready) },
+                WaitContext { has_worker: false, ..on(&due) },
+                "no_worker",
+                "No worker for kind send is connected.",
+            ),
+            (
+                WaitContext { has_worker: false, ..on(&later) },
+                "not_due",
+                "It is not due until 2027-01-15T08:00:00.001Z.",
+            ),
+            (
+                WaitContext { refusal: Some("no space".into()), has_worker: false, ..on(&ready) },
                 "store_unavailable",
                 "No job can start because the store is not accepting writes: no space.",
             ),
             (
-                WaitContext { server_paused: true, paused: true, handled: false, ..on(&later) },
+                WaitContext { server_paused: true, paused: true, has_worker: false, ..on(&later) },
                 "server_paused",
                 "The server is paused. No job starts until it is resumed.",
             ),

@@ -12,8 +12,7 @@ use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::job::{Actor, Schedule, Time};
 use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
-    AccessError, Claim, Claimed, ControlError, EnqueueError, Extension, JobControlError, LeaseRef,
-    Note, ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
+    AccessError, Claim, Claimed, ControlError, DeclaredKinds, EnqueueError, Extension, JobControlError, KindCommand, KindError, LeaseRef, Note, ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
 };
 use crate::supervise::Part;
 
@@ -113,6 +112,12 @@ impl Store for Faulty {
         by: Option<Actor>,
     ) -> Result<AccessApplied, AccessError> {
         self.store.access(command, by).await
+    }
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
+        self.store.kind(command, by).await
+    }
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {
+        self.store.kinds()
     }
     fn access_table(&self) -> watch::Receiver<Arc<AccessTable>> {
         self.store.access_table()

@@ -25,6 +25,7 @@ mod clock;
 mod complexity;
 mod faults;
 mod insight;
+mod kinds;
 mod limits;
 mod schedules;
 mod stopping;

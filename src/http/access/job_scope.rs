@@ -157,7 +157,10 @@ impl JobScope {
         match self {
             JobScope::Everything => true,
             JobScope::AllJobs => match &event.fact {
-                Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => true,
+                Fact::Job { .. }
+                | Fact::Queue { .. }
+                | Fact::Schedule { .. }
+                | Fact::Kind { .. } => true,
                 Fact::Access { .. } => false,
             },
             JobScope::Only(scope) => is_in_scope(scope, event),
@@ -210,7 +213,7 @@ fn is_in_scope(scope: &Scope, event: &Event) -> bool {
             scope.allows_job(&labels.queue, &labels.kind, *id) || has_left()
         }
         Fact::Queue { queue, .. } => scope_has_queue(scope, queue),
-        Fact::Schedule { .. } | Fact::Access { .. } => false,
+        Fact::Schedule { .. } | Fact::Access { .. } | Fact::Kind { .. } => false,
     }
 }
 
@@ -225,6 +228,6 @@ fn is_shared(subject: &LinkSubject, event: &Event) -> bool {
         }
         (LinkSubject::Queue(shared), Fact::Queue { queue, .. }) => shared == queue,
         (LinkSubject::Job(_), Fact::Queue { .. })
-        | (_, Fact::Schedule { .. } | Fact::Access { .. }) => false,
+        | (_, Fact::Schedule { .. } | Fact::Access { .. } | Fact::Kind { .. }) => false,
     }
 }

@@ -58,6 +58,9 @@ pub const ROUTES: &[RouteRule] = &[
     rule("GET", "/api/v1/bulk/{id}", Needs(Viewer), Refused),
     rule("POST", "/api/v1/bulk/{id}/stop", Needs(Operator), Refused),
     rule("GET", "/api/v1/kinds", AnyRole, Allowed),
+    rule("GET", "/api/v1/kinds/{kind}", AnyRole, Allowed),
+    rule("PUT", "/api/v1/kinds/{kind}", Needs(Operator), Refused),
+    rule("DELETE", "/api/v1/kinds/{kind}", Needs(Operator), Refused),
     // Queues and schedules.
     rule("GET", "/api/v1/queues", Needs(Viewer), Refused),
     rule("POST", "/api/v1/queues/{name}/pause", Needs(Operator), Refused),

@@ -283,7 +283,8 @@ impl Follower {
                 Fact::Job { .. }
                 | Fact::Queue { .. }
                 | Fact::Schedule { .. }
-                | Fact::Access { .. } => {}
+                | Fact::Access { .. }
+                | Fact::Kind { .. } => {}
             }
         }
         out

@@ -19,6 +19,7 @@ mod hub;
 mod idempotency;
 mod input;
 mod insight;
+mod kinds;
 mod large;
 mod listeners;
 mod log;

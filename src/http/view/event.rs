@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::encode::{Displayed, to_json};
 use crate::job::{
-    AccessChange, AccessSubject, Actor, Change, Concurrency, Event, Fact, Failure, JobId, LinkId,
-    LinkSubject, LogLine, Progress, QueueChange, QueueName, RateRule, Role, ScheduleChange,
+    AccessChange, AccessSubject, Actor, Change, Concurrency, Event, Fact, Failure, JobId, Kind,
+    LinkId, LinkSubject, LogLine, Progress, QueueChange, QueueName, RateRule, Role, ScheduleChange,
     ScheduleName, SessionId, Tag, Time, TokenId, TokenName, UserName, error_line,
 };
 
@@ -32,6 +32,8 @@ pub struct EventView<'a> {
     queue: Option<&'a QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<&'a ScheduleName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a Kind>,
     #[serde(flatten)]
     access: Option<AccessEventView<'a>>,
     #[serde(flatten)]
@@ -51,7 +53,7 @@ struct EventJob<'a> {
 impl<'a> EventView<'a> {
     /// Creates the view of an event.
     pub fn of(event: &'a Event) -> Self {
-        let (mut queue, mut schedule, mut access) = (None, None, None);
+        let (mut queue, mut schedule, mut kind, mut access) = (None, None, None, None);
         let (job, more) = match &event.fact {
             Fact::Job { id, labels, state, attempt, change } => {
                 let job = EventJob {
@@ -76,10 +78,14 @@ impl<'a> EventView<'a> {
                 access = Some(AccessEventView::of(subject, *change));
                 (None, None)
             }
+            Fact::Kind { kind: name, .. } => {
+                kind = Some(name);
+                (None, None)
+            }
         };
         let r#type = event.event_type().as_str();
         let (at, by) = (Displayed(event.at), event.by.as_ref());
-        EventView { seq: event.seq, at, r#type, by, job, queue, schedule, access, more }
+        EventView { seq: event.seq, at, r#type, by, job, queue, schedule, kind, access, more }
     }
 }
 

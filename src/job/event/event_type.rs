@@ -46,11 +46,14 @@ pub enum EventType {
     SessionClosed,
     LinkAdded,
     LinkRevoked,
+    KindSet,
+    KindAnnounced,
+    KindDeleted,
 }
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 39] = [
+    pub const ALL: [EventType; 42] = [
         EventType::JobEnqueued,
         EventType::JobAvailable,
         EventType::JobStarted,
@@ -90,6 +93,9 @@ impl EventType {
         EventType::SessionClosed,
         EventType::LinkAdded,
         EventType::LinkRevoked,
+        EventType::KindSet,
+        EventType::KindAnnounced,
+        EventType::KindDeleted,
     ];
 
     /// Returns the public name.
@@ -134,6 +140,9 @@ impl EventType {
             EventType::SessionClosed => "session.closed",
             EventType::LinkAdded => "link.added",
             EventType::LinkRevoked => "link.revoked",
+            EventType::KindSet => "kind.set",
+            EventType::KindAnnounced => "kind.announced",
+            EventType::KindDeleted => "kind.deleted",
         }
     }
 }
@@ -200,7 +209,7 @@ mod tests {
         for kind in EventType::ALL {
             assert_eq!(kind.as_str().parse::<EventType>().unwrap(), kind);
             let of = kind.as_str().split('.').next();
-            let known = ["job", "queue", "schedule", "user", "token", "session", "link"];
+            let known = ["job", "queue", "schedule", "user", "token", "session", "link", "kind"];
             assert!(of.is_some_and(|of| known.contains(&of)), "{kind}");
         }
         assert!("job.finish".parse::<EventType>().is_err());

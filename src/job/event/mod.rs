@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{
     AccessChange, AccessSubject, Actor, Concurrency, Cursor, EventType, Failure, Interruption,
-    JobId, Json, Labels, LeaseHolder, QueueName, RateRule, ScheduleName, Spec, State, Time,
+    JobId, Json, Kind, Labels, LeaseHolder, QueueName, RateRule, ScheduleName, Spec, State, Time,
 };
 
 /// A committed fact with its position in the log.
@@ -66,6 +66,13 @@ pub enum Fact {
         subject: AccessSubject,
         /// What happened.
         change: AccessChange,
+    },
+    /// Something happened to a declared kind.
+    Kind {
+        /// The name of the kind.
+        kind: Kind,
+        /// What happened.
+        change: KindChange,
     },
 }
 
@@ -201,6 +208,18 @@ pub enum ScheduleChange {
     },
 }
 
+/// A change of a declared kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum KindChange {
+    /// Somebody declared the kind, or changed what is declared.
+    Set,
+    /// A worker announced that it runs jobs of the kind, which was unknown until then.
+    Announced,
+    /// Somebody deleted the declaration.
+    Deleted,
+}
+
 /// Why a schedule skipped a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -334,6 +353,17 @@ impl ScheduleChange {
     }
 }
 
+impl KindChange {
+    /// The type of the event that carries this change.
+    pub fn event_type(self) -> EventType {
+        match self {
+            KindChange::Set => EventType::KindSet,
+            KindChange::Announced => EventType::KindAnnounced,
+            KindChange::Deleted => EventType::KindDeleted,
+        }
+    }
+}
+
 impl Event {
     /// The public type of the event.
     pub fn event_type(&self) -> EventType {
@@ -349,6 +379,7 @@ impl Event {
             }
             Fact::Schedule { change, .. } => change.event_type(),
             Fact::Access { change, .. } => change.event_type(),
+            Fact::Kind { change, .. } => change.event_type(),
         }
     }
 

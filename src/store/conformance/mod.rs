@@ -15,6 +15,7 @@ pub(crate) mod control;
 mod draft;
 pub(crate) mod enqueue;
 pub(crate) mod keys;
+pub(crate) mod kinds;
 pub(crate) mod lease;
 pub(crate) mod life;
 pub(crate) mod limits;
@@ -299,6 +300,14 @@ macro_rules! conformance_suite {
                 a_schedule_is_the_actor_of_its_jobs
                 the_actors_of_finished_jobs_survive
                 a_change_of_users_is_an_event_with_its_actor
+            }
+            kinds {
+                a_declared_kind_is_kept_as_it_was_asked_for
+                a_change_of_kinds_is_an_event_with_its_actor
+                an_announced_kind_declares_nothing_else
+                one_declared_kind_too_many_is_refused
+                jobs_of_a_deleted_kind_stay_and_wait
+                a_reader_has_the_kinds_when_the_command_is_answered
             }
             access {
                 users_tokens_sessions_and_links_survive_a_restart

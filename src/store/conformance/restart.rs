@@ -118,7 +118,8 @@ pub(crate) async fn lost_jobs_are_given_back_in_the_order_of_their_ids(harness: 
             crate::job::Fact::Job { id, .. } => *id,
             crate::job::Fact::Queue { .. }
             | crate::job::Fact::Schedule { .. }
-            | crate::job::Fact::Access { .. } => panic!(),
+            | crate::job::Fact::Access { .. }
+            | crate::job::Fact::Kind { .. } => panic!(),
         })
         .collect();
     ids.sort();

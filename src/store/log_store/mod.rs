@@ -22,14 +22,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 pub use self::commit::recover::empty_store;
 pub use self::commit::tuning::Tuning;
 pub use self::verify::{Report, VerifyProblem, verify};
+use super::kinds::DeclaredKinds;
 use super::log::Log;
 use super::reused_key::index_in;
 use super::search::Budget;
 use super::{
-    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KeyOwner, Lease, LeaseRef, Note, Page, ReusedKey, ScheduleCommand,
-    ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
-    StoreLimits, Ticked,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError, KeyOwner, KindCommand, KindError, Lease, LeaseRef, Note, Page, ReusedKey, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::Clock;
@@ -330,6 +328,14 @@ impl Store for LogStore {
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         self.inspect(|core| (core.schedules.0.values().cloned().collect(), core.shared.head()))
             .await
+    }
+
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
+        self.mutate(|reply| Mutation::Kind(command, by, reply)).await
+    }
+
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {
+        self.shared.kinds.subscribe()
     }
 
     async fn access(

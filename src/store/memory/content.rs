@@ -12,6 +12,7 @@ use crate::job::{
 use crate::store::StoreLimits;
 use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
+use crate::store::kinds::DeclaredKinds;
 use crate::store::schedules::Schedules;
 
 /// Everything that a restart keeps, and the events that the current verb has added.
@@ -30,6 +31,8 @@ pub(super) struct Content {
     /// The limits that claims enforce, of the queues that were claimed from or have settings.
     pub(super) claim_limits: BTreeMap<QueueName, ClaimLimits>,
     pub(super) schedules: Schedules,
+    /// The kinds that were declared at run time.
+    pub(super) kinds: Arc<DeclaredKinds>,
     /// Users, tokens, sessions and share links.
     pub(super) access: Arc<AccessTable>,
     /// New jobs whose `run_at` is the end of a delay and not a time that somebody chose.
@@ -64,6 +67,7 @@ impl Content {
             queues: BTreeMap::new(),
             claim_limits: BTreeMap::new(),
             schedules: Schedules::default(),
+            kinds: Arc::default(),
             access: Arc::new(new_table()),
             submitted_with_delay: BTreeSet::new(),
             watch: TickWatch::default(),

@@ -6,6 +6,7 @@ mod attempts;
 mod content;
 mod control;
 mod enqueue;
+mod kinds;
 mod read;
 mod schedules;
 mod snapshot;
@@ -21,11 +22,10 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use self::content::Content;
+use super::kinds::DeclaredKinds;
 use super::search::{ActiveReads, Budget};
 use super::{
-    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement,
-    Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError, KindCommand, KindError, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::Clock;
@@ -46,6 +46,8 @@ pub struct MemoryStore {
     searches: Arc<ActiveReads>,
     /// The table that readers have.
     access: watch::Sender<Arc<AccessTable>>,
+    /// The declared kinds that readers have.
+    kinds: watch::Sender<Arc<DeclaredKinds>>,
 }
 
 struct Inner {
@@ -87,6 +89,7 @@ impl MemoryStore {
         remember_start(&mut content.starts, clock.now());
         let limits = content.limits.clone();
         let access = watch::Sender::new(content.access.clone());
+        let kinds = watch::Sender::new(content.kinds.clone());
         let inner = Inner { content, signals: StoreSignals::default(), closed: false };
         Arc::new(MemoryStore {
             clock,
@@ -95,6 +98,7 @@ impl MemoryStore {
             limits,
             searches: Arc::default(),
             access,
+            kinds,
         })
     }
 
@@ -164,7 +168,7 @@ impl StoreSignals {
                 } => self.wake(queue).notify_one(),
                 Fact::Queue { change: QueueChange::Paused, .. } => {}
                 Fact::Schedule { .. } => self.expect(content.schedules.timer()),
-                Fact::Access { .. } => {}
+                Fact::Access { .. } | Fact::Kind { .. } => {}
             }
         }
         if !fresh.is_empty() && !self.followers.is_empty() {
@@ -252,6 +256,18 @@ impl Store for MemoryStore {
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         let inner = self.open()?;
         Ok((inner.content.schedules.0.values().cloned().collect(), inner.content.head()))
+    }
+
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
+        self.write(|content, now| {
+            content.change_kinds(now, command, by)?;
+            self.kinds.send_replace(content.kinds.clone());
+            Ok(())
+        })?
+    }
+
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {
+        self.kinds.subscribe()
     }
 
     async fn access(

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::moves::{AccessMove, How, Move, Pick, Want};
+use super::moves::{AccessMove, How, KindMove, Move, Pick, Want};
 use super::same;
 use crate::access::tests::{new_session, new_token, password, user};
 use crate::access::{AccessCommand, AccessRecord, NewSession, NewToken, SecretHash, SessionOwner};
@@ -17,8 +17,7 @@ use crate::job::{
 use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Harness, clock, draft, kinds, lines, queue, secs};
 use crate::store::{
-    Claim, Control, Events, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement, Stats, Store,
-    StoreLimits, Ticked, WorkerPlace,
+    Claim, Control, Events, KindCommand, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement, Stats, Store, StoreLimits, Ticked, WorkerPlace,
 };
 
 pub(super) struct Pair<A, B> {
@@ -124,6 +123,10 @@ impl<A: Harness, B: Harness> Pair<A, B> {
                     .await
                     .map(drop)
             }
+            Move::Kind(change) => {
+                let command = kind_command(change);
+                self.ask(async |store| store.kind(command.clone(), self.by()).await).await.map(drop)
+            }
             Move::Pass(time) => {
                 self.clock.advance(secs(*time));
                 self.tick().await
@@ -152,6 +155,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         same("counters", &self.left.counters().await?, &self.right.counters().await?)?;
         self.ask(async |store| store.schedules().await.map(|(all, _)| all)).await.map(drop)?;
         self.ask(async |store| records(store)).await?;
+        self.ask(async |store| store.kinds().borrow().clone()).await?;
         for id in self.jobs.iter().rev().take(12) {
             self.ask(async |store| store.get(*id).await.map(|(job, _)| job)).await.map(drop)?;
         }
@@ -268,6 +272,20 @@ fn access_command(change: &AccessMove, step: usize) -> AccessCommand {
             })
         }
         AccessMove::CloseSession(n) => AccessCommand::CloseSession(of(*n).parse().unwrap()),
+    }
+}
+
+fn kind_command(change: &KindMove) -> KindCommand {
+    let name = |n: &u8| kinds::kind(&format!("k{n}"));
+    match change {
+        KindMove::Set(n, 0) => KindCommand::Set(name(n), Box::default()),
+        // Usually small, sometimes large enough that a store writes it in several pieces.
+        KindMove::Set(n, about) => {
+            let spec = kinds::spec(&"x".repeat(1 << (5 * usize::from(*about))));
+            KindCommand::Set(name(n), spec.into())
+        }
+        KindMove::Announce(all) => KindCommand::Announce(all.iter().map(name).collect()),
+        KindMove::Delete(n) => KindCommand::Delete(name(n)),
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) enum Move {
     ResumeSchedule(u8),
     Fire(u8),
     Access(AccessMove),
+    Kind(KindMove),
     /// Advances the clock by seconds and ticks.
     Pass(u64),
     /// Ticks without advancing the clock.
@@ -75,6 +76,15 @@ pub(super) enum AccessMove {
     RevokeToken(u8),
     OpenSession(u8),
     CloseSession(u8),
+}
+
+/// A change of declared kinds, which have small numbers.
+#[derive(Debug, Clone)]
+pub(super) enum KindMove {
+    /// The second number is what is declared.
+    Set(u8, u8),
+    Announce(Vec<u8>),
+    Delete(u8),
 }
 
 /// A job to enqueue.
@@ -136,6 +146,7 @@ fn step() -> impl Strategy<Value = Move> {
         1 => (0..3u8).prop_map(Move::ResumeSchedule),
         1 => (0..3u8).prop_map(Move::Fire),
         3 => access().prop_map(Move::Access),
+        2 => declared_kinds().prop_map(Move::Kind),
         4 => (0..40u64).prop_map(Move::Pass),
         2 => Just(Move::Tick),
         1 => Just(Move::Reopen),
@@ -167,6 +178,15 @@ fn kinds() -> impl Strategy<Value = Vec<&'static str>> {
         1 => Just(vec!["even"]),
         1 => Just(vec!["odd", "none"]),
         1 => Just(Vec::new()),
+    ]
+}
+
+fn declared_kinds() -> impl Strategy<Value = KindMove> {
+    let name = || 0..4u8;
+    prop_oneof![
+        2 => (name(), 0..3u8).prop_map(|(name, spec)| KindMove::Set(name, spec)),
+        1 => vec(name(), 0..4).prop_map(KindMove::Announce),
+        1 => name().prop_map(KindMove::Delete),
     ]
 }
 

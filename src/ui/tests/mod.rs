@@ -153,7 +153,7 @@ impl Desk {
 
     /// Enqueues a job.
     async fn submit(&self, submission: Submission) -> Job {
-        let job = submission.into_new_job().unwrap();
+        let job = submission.into_new_job(self.engine.kinds()).unwrap();
         self.engine.enqueue(vec![job]).await.unwrap().remove(0).into_job()
     }
 

@@ -12,8 +12,8 @@ use crate::access::{AccessApplied, AccessCommand};
 use crate::job::{Actor, Schedule, Status};
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::{
-    AccessError, Claim, Control, ControlError, EnqueueError, Extension, LeaseRef, Note,
-    ScheduleCommand, ScheduleError, SettleError, Settlement, StoreError, Ticked,
+    AccessError, Claim, Control, ControlError, EnqueueError, Extension, KindCommand, KindError,
+    LeaseRef, Note, ScheduleCommand, ScheduleError, SettleError, Settlement, StoreError, Ticked,
 };
 
 /// Answers a command with its result or with the error of its verb.
@@ -40,6 +40,7 @@ pub enum Mutation {
     Annotate(Vec<Note>, Reply<()>),
     Control(Control, Option<Actor>, Reply<JobAnswers, ControlError>),
     Schedule(ScheduleCommand, Option<Actor>, Reply<Schedule, ScheduleError>),
+    Kind(KindCommand, Option<Actor>, Reply<(), KindError>),
     Access(AccessCommand, Option<Actor>, Reply<AccessApplied, AccessError>),
     /// Carries what this tick did before it had to wait for the archiver.
     Tick(Ticked, Reply<Ticked>),
@@ -67,6 +68,7 @@ impl Mutation {
             | Mutation::Extend(..)
             | Mutation::Settle(..)
             | Mutation::Annotate(..)
+            | Mutation::Kind(..)
             | Mutation::Access(..) => false,
             Mutation::Control(..)
             | Mutation::Schedule(..)
@@ -131,6 +133,7 @@ impl CommandBatch {
                 Mutation::Annotate(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Control(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Schedule(_, _, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::Kind(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Access(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Tick(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Archive(..) => {}

@@ -11,10 +11,10 @@ use crate::access::AccessTable;
 use crate::job::{Event, Job, Labels, QueueName, QueueSettings, Time};
 use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
+use crate::store::kinds::DeclaredKinds;
 use crate::store::log_store::archive::runs::{Archive, Run};
-use crate::store::log_store::journal::access_rows::AccessRowLengths;
 use crate::store::log_store::journal::chunks::Journal;
-use crate::store::log_store::journal::schedule_rows::RowLengths;
+use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::schedules::Schedules;
 
@@ -42,10 +42,12 @@ pub struct Core {
     pub future_waits: FutureWaits,
     /// The cron entries. Each has a row of its own in the log.
     pub schedules: Schedules,
-    pub schedule_rows: RowLengths,
+    /// The kinds that were declared at run time. Each has a row of its own in the log.
+    pub kinds: Arc<DeclaredKinds>,
     /// Users, tokens, sessions and share links. Each has a row of its own in the log.
     pub access: Arc<AccessTable>,
-    pub access_rows: AccessRowLengths,
+    /// The lengths of these rows.
+    pub rows: RowLengths,
 }
 
 impl Core {

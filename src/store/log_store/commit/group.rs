@@ -15,6 +15,7 @@ use crate::job::{
     Status, Time,
 };
 use crate::store::StoreError;
+use crate::store::kinds::DeclaredKinds;
 use crate::store::log::Mark;
 use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::keys;
@@ -42,6 +43,8 @@ pub struct CommitGroup<'a> {
     archive_changed: bool,
     /// Whether the table of users changed, so that readers need the new one.
     pub access_changed: bool,
+    /// Whether the table of declared kinds changed.
+    pub kinds_changed: bool,
 }
 
 impl<'a> CommitGroup<'a> {
@@ -62,6 +65,7 @@ impl<'a> CommitGroup<'a> {
             open_runs: BTreeMap::new(),
             archive_changed: false,
             access_changed: false,
+            kinds_changed: false,
         }
     }
 
@@ -85,6 +89,7 @@ impl<'a> CommitGroup<'a> {
             wakes: wakes.collect(),
             archive: self.archive_changed.then(|| self.core.archive.clone()),
             access: self.access_changed.then(|| self.core.access.clone()),
+            kinds: self.kinds_changed.then(|| self.core.kinds.clone()),
         })
     }
 
@@ -365,4 +370,6 @@ pub struct PackedGroup {
     pub archive: Option<Archive>,
     /// The table of users, tokens, sessions and share links, if the group changed it.
     pub access: Option<Arc<AccessTable>>,
+    /// The table of declared kinds, if the group changed it.
+    pub kinds: Option<Arc<DeclaredKinds>>,
 }

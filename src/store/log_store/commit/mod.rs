@@ -12,6 +12,7 @@ pub mod enqueue;
 pub mod future_waits;
 pub mod group;
 pub mod index;
+mod kinds;
 pub mod meta;
 pub mod outage;
 pub mod publish_time;

@@ -237,12 +237,20 @@ fn restore_leases(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
 fn delete_refused(group: &mut CommitGroup<'_>, kept: &[Event]) -> Result<(), StoreError> {
     let enqueued = kept.iter().filter_map(|event| match &event.fact {
         Fact::Job { id, change: JobChange::Enqueued { .. }, .. } => Some(*id),
-        Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => None,
+        Fact::Job { .. }
+        | Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. } => None,
     });
     // Jobs that a schedule has made stay: the schedule counts them as made, and nobody would submit them again.
     let of_schedules = kept.iter().filter_map(|event| match &event.fact {
         Fact::Schedule { change: ScheduleChange::Fired { job, .. }, .. } => Some(*job),
-        Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => None,
+        Fact::Job { .. }
+        | Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. } => None,
     });
     let fired: BTreeSet<JobId> = of_schedules.collect();
     let refused: Vec<JobId> = enqueued.filter(|id| !fired.contains(id)).collect();

@@ -16,21 +16,23 @@ use super::writer::PendingGroup;
 use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::clock::Clock;
 use crate::job::{
-    Change, Event, Fact, Interruption, JobId, LeaseHolder, QueueName, State, Status, Time,
+    Change, DeclaredKind, Event, Fact, Interruption, JobId, LeaseHolder, QueueName, Schedule, State,
+    Status, Time,
 };
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, Mark, WriteBatch};
 use crate::store::log_store::archive::runs::{Archive, Run};
-use crate::store::log_store::journal::access_rows::{self, AccessRowLengths};
+use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
-use crate::store::log_store::journal::{queue_rows, schedule_rows};
+use crate::store::log_store::journal::{named_rows, queue_rows};
 use crate::store::log_store::read::records::status_after;
 use crate::store::schedules::Schedules;
-use crate::store::{StoreError, StoreLimits, remember_start};
+use crate::store::{DeclaredKinds, StoreError, StoreLimits, remember_start};
 
 /// How many chunks are read between two progress messages.
 const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
@@ -150,7 +152,7 @@ fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
     let key = SigningKey::generate().map_err(|why| StoreError::Unavailable(why.to_string()))?;
     let record = AccessRecord::SigningKey(key);
     let mut writes = WriteBatch::default();
-    access_rows::put(&mut writes, &mut core.access_rows, &record)?;
+    access_rows::put(&mut writes, &mut core.rows, &record)?;
     core.shared.log.apply(writes)?;
     core.shared.log.sync()?;
     Arc::make_mut(&mut core.access).put(record);
@@ -174,9 +176,9 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
         watch: TickWatch::default(),
         future_waits: FutureWaits::at(shared.clock.now()),
         schedules: Schedules::default(),
-        schedule_rows: schedule_rows::RowLengths::default(),
+        kinds: Arc::default(),
         access: Arc::new(AccessTable::default()),
-        access_rows: AccessRowLengths::new(),
+        rows: RowLengths::default(),
         shared: shared.clone(),
     };
     // The limits of queues come first: the journal tells which recent starts count for them.
@@ -190,10 +192,7 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
     }
     read_archive(&mut core)?;
     replay(&mut core)?;
-    (core.schedules, core.schedule_rows) = schedule_rows::read(&*shared.log)?;
-    let (access, access_rows) = access_rows::read(&*shared.log)?;
-    (core.access, core.access_rows) = (Arc::new(access), access_rows);
-    shared.access.send_replace(core.access.clone());
+    read_rows(&mut core)?;
     let head = core.next_seq - 1;
     if head < least {
         let why = format!("the log ends at event {head}, but event {least} was durable");
@@ -201,6 +200,23 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
     }
     shared.head.store(head, Ordering::Release);
     Ok(core)
+}
+
+/// Reads the rows of schedules, declared kinds, users, tokens, sessions and share links.
+fn read_rows(core: &mut Core) -> Result<(), StoreError> {
+    let (log, lengths) = (&*core.shared.log, &mut core.rows);
+    for schedule in named_rows::read::<Schedule>(log, lengths)? {
+        core.schedules.0.insert(schedule.name.clone(), schedule);
+    }
+    let mut kinds = DeclaredKinds::default();
+    for kind in named_rows::read::<DeclaredKind>(log, lengths)? {
+        kinds.put(Arc::new(kind));
+    }
+    core.kinds = Arc::new(kinds);
+    core.access = Arc::new(access_rows::read(log, lengths)?);
+    core.shared.kinds.send_replace(core.kinds.clone());
+    core.shared.access.send_replace(core.access.clone());
+    Ok(())
 }
 
 /// Reads the description of the store. A log without one holds no store: its creation was interrupted, or a backup,
@@ -326,8 +342,10 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, labels, change) = match &event.fact {
         Fact::Job { id, labels, change, .. } => (*id, labels, change),
-        // The settings of queues, the schedules and the users have rows of their own.
-        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => return Ok(()),
+        // The settings of queues, the schedules, the declared kinds and the users have rows of their own.
+        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } | Fact::Kind { .. } => {
+            return Ok(());
+        }
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);

@@ -78,8 +78,8 @@ impl PendingGroup {
 /// Makes a group durable, wakes the loops that have new work, answers the callers, and publishes the events.
 fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     let PendingGroup { packed, replies } = pending;
-    let PackedGroup { first_chunk, chunks, mut writes, events, head, wakes, archive, access } =
-        packed;
+    let PackedGroup { first_chunk, chunks, mut writes, events, head, .. } = packed;
+    let PackedGroup { wakes, archive, access, kinds, .. } = packed;
     let Replies { mut claims, answers } = replies;
     let mut lens = Vec::with_capacity(chunks.len());
     for (number, chunk) in (first_chunk..).zip(&chunks) {
@@ -119,6 +119,9 @@ fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     }
     if let Some(access) = access {
         shared.access.send_replace(access);
+    }
+    if let Some(kinds) = kinds {
+        shared.kinds.send_replace(kinds);
     }
     shared.head.store(head, Ordering::Release);
     wakes.iter().for_each(|wake| wake.notify_one());

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::first_format::{self, FirstHeader, FirstRecord};
 use crate::job::{
-    AccessChange, AccessSubject, Actor, Change, Event, Fact, Job, JobId, Labels, QueueChange,
-    QueueName, ScheduleChange, ScheduleName, State, Time,
+    AccessChange, AccessSubject, Actor, Change, Event, Fact, Job, JobId, Kind, KindChange, Labels,
+    QueueChange, QueueName, ScheduleChange, ScheduleName, State, Time,
 };
 use crate::store::formats::{self, StoredFormat, Unreadable};
 
@@ -69,6 +69,7 @@ enum RecordRef<'a> {
     Pruned(JobId),
     Schedule { schedule: &'a ScheduleName, by: u32, change: ScheduleChange },
     Access { subject: &'a AccessSubject, by: u32, change: AccessChange },
+    Kind { kind: &'a Kind, by: u32, change: KindChange },
 }
 
 #[derive(Deserialize)]
@@ -79,6 +80,7 @@ enum StoredRecord {
     Pruned(JobId),
     Schedule { schedule: ScheduleName, by: u32, change: ScheduleChange },
     Access { subject: AccessSubject, by: u32, change: AccessChange },
+    Kind { kind: Kind, by: u32, change: KindChange },
 }
 
 impl From<FirstHeader> for Header {
@@ -164,6 +166,7 @@ impl Packer {
                 RecordRef::Schedule { schedule, by, change: *change }
             }
             Fact::Access { subject, change } => RecordRef::Access { subject, by, change: *change },
+            Fact::Kind { kind, change } => RecordRef::Kind { kind, by, change: *change },
         };
         self.encode(&wire)?;
         self.event_bytes += (self.body.len() - before) as u64;
@@ -302,6 +305,7 @@ impl Chunk {
                 StoredRecord::Access { subject, by, change } => {
                     (by, Fact::Access { subject, change })
                 }
+                StoredRecord::Kind { kind, by, change } => (by, Fact::Kind { kind, change }),
                 StoredRecord::Carried(job) => {
                     records.push(Record::Carried(job));
                     continue;
@@ -348,6 +352,7 @@ pub fn format_of(key: &[u8]) -> StoredFormat {
         Some(b'r' | b't') => formats::RUN_HEADER,
         Some(b'a') => formats::ARCHIVED_JOBS,
         Some(b's') => formats::SCHEDULE,
+        Some(b'd') => formats::DECLARED_KIND,
         Some(b'q') => formats::QUEUE_SETTINGS,
         Some(b'u' | b'o' | b'x' | b'l' | b'i') => formats::ACCESS,
         Some(_) | None => formats::STORE,
@@ -380,7 +385,7 @@ pub fn unseal(format: StoredFormat, bytes: &[u8]) -> Result<Vec<u8>, Unreadable>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Json, Kind, Spec, Tag};
+    use crate::job::{Json, Spec, Tag};
 
     fn enqueued(n: u64, payload: &str) -> Record {
         let labels = Labels {

@@ -46,7 +46,8 @@ fn owner(record: &Record) -> Option<JobId> {
             Fact::Job { change: Change::Deleted, .. }
             | Fact::Queue { .. }
             | Fact::Schedule { .. }
-            | Fact::Access { .. } => None,
+            | Fact::Access { .. }
+            | Fact::Kind { .. } => None,
             Fact::Job { id, .. } => Some(*id),
         },
         Record::Pruned(_) => None,
@@ -145,7 +146,9 @@ pub fn status_after(status: Status, event: &Event) -> Result<Status, StoreError>
         Fact::Job { id, change, .. } => status.after(change).map_err(|refused| {
             StoreError::Corrupt(format!("event {} of job {id} cannot be: {refused}", event.seq))
         }),
-        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => Ok(status),
+        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } | Fact::Kind { .. } => {
+            Ok(status)
+        }
     }
 }
 

@@ -239,8 +239,11 @@ fn tokens(log: &[Event]) -> BTreeSet<TokenId> {
                 subject: AccessSubject::Token { id, .. },
                 change: AccessChange::TokenRevoked,
             } => drop(tokens.remove(id)),
-            Fact::Access { .. } | Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => {
-            }
+            Fact::Access { .. }
+            | Fact::Job { .. }
+            | Fact::Queue { .. }
+            | Fact::Schedule { .. }
+            | Fact::Kind { .. } => {}
         }
     }
     tokens
