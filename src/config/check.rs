@@ -22,11 +22,11 @@ use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, Kinds, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
-use crate::http::HttpLimits;
 use crate::http::external::ExternalLogins;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
+use crate::http::{BasePath, HttpLimits};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{Concurrency, JsonLimits, LogCaps, QueueName, UrlText, WorkerName};
 use crate::store::{self};
@@ -93,7 +93,8 @@ pub(super) fn split(
         queues: limits_of(queues),
         ..problems.store(store, retention)
     };
-    let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
+    let mut handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
+    handlers.http.base_url = base_url.as_ref().and_then(|url| public_address(url, &base_path));
     if !problems.0.is_empty() {
         return Err(problems.0);
     }
@@ -126,6 +127,11 @@ pub(super) fn split(
         auth,
         external,
     })
+}
+
+/// The URL at which others reach the server, with the path below which it serves everything.
+fn public_address(url: &Url, base_path: &BasePath) -> Option<Url> {
+    Url::parse(&format!("{}{base_path}", url.as_str().trim_end_matches('/'))).ok()
 }
 
 /// The problems found so far.
@@ -228,6 +234,7 @@ impl InvalidSettings {
         self.integer("engine.max_json_values", section.max_json_values);
         self.integer("engine.stream_capacity", section.stream_capacity);
         self.integer("engine.queue_histories", section.queue_histories);
+        self.integer("engine.max_workers", section.max_workers);
         self.lasts("engine.timeout", section.timeout);
         self.lasts("engine.poll_interval", section.poll_interval);
         if section.lease < Duration::from_secs(1) {
@@ -267,6 +274,7 @@ impl InvalidSettings {
             handler_grace: section.handler_grace,
             paused: default.paused,
             access: default.access,
+            max_workers: section.max_workers,
             kinds: default.kinds,
             schedules: Vec::new(),
         }
@@ -443,6 +451,7 @@ impl InvalidSettings {
                 timeout: http.timeout,
                 max_body: http.max_body,
                 max_retry_after: http.max_retry_after,
+                base_url: None,
                 signer,
                 allow,
                 ca_files: http.ca_files.clone(),

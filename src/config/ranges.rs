@@ -19,6 +19,7 @@ const RANGES: [(&str, IntegerRange); 42] = [
     ("engine.max_json_values", POSITIVE),
     ("engine.stream_capacity", IntegerRange::at_least(2)),
     ("engine.queue_histories", POSITIVE),
+    ("engine.max_workers", POSITIVE),
     ("queues.*.concurrency", Concurrency::RANGE),
     ("queues.*.weight", SMALL),
     ("store.max_waiting", POSITIVE),

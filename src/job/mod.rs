@@ -36,6 +36,7 @@ pub use event::access::{AccessChange, AccessSubject, LinkSubject};
 pub use event::cursor::{Cursor, Epoch};
 pub use event::event_type::EventType;
 pub use event::filter::Filter;
+pub use event::worker::{WorkerChange, WorkerLeft};
 pub use event::{
     Change, Event, Fact, KindChange, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
 };

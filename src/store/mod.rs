@@ -40,6 +40,7 @@ mod search;
 mod sled;
 pub mod snapshot;
 mod stats;
+mod worker_notice;
 
 pub use claim::{Claim, Claimed, Lease, LeaseRef, WorkerPlace};
 pub use claim_limits::ConfiguredLimits;
@@ -56,6 +57,7 @@ pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
 pub use stats::{PublishTimes, QueueStats, Stats, Storage};
+pub use worker_notice::WorkerNotice;
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and it answers when the
 /// transition is durable (`claim` and `annotate` may answer earlier). Every later verb sees what was answered,
@@ -159,6 +161,9 @@ pub trait Store: Send + Sync + 'static {
     /// Executes a command about declared kinds in the name of an actor. A command that changes nothing adds no event. A job
     /// may be of any kind, declared or not: the caller that enqueues jobs checks their kinds.
     async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError>;
+
+    /// Adds an event for each notice about a remote worker, in order. Nothing else is stored about workers.
+    async fn report(&self, notices: Vec<WorkerNotice>) -> Result<(), StoreError>;
 
     /// The declared kinds as of the newest durable change, and their later versions. It is cheap and never waits.
     fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>>;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -62,8 +63,8 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Claims and starts jobs of a queue until the stop begins.
-    pub async fn run(self, queue: QueueName, key: QueueKey) {
+    /// Claims and starts jobs of a queue until the stop begins. `wake` is notified when the queue may have work.
+    pub async fn run(self, queue: QueueName, key: QueueKey, wake: Arc<Notify>) {
         let draining = &self.draining;
         for ready in [&self.restored, &self.resumed] {
             tokio::select! {
@@ -71,7 +72,6 @@ impl Dispatcher {
                 () = ready.cancelled() => {}
             }
         }
-        let wake = self.store.wake(&queue);
         let mut retry =
             RetryLog::new("claiming jobs", RETRY_DELAYS.0, RETRY_DELAYS.1).of_queue(&queue);
         while !draining.is_cancelled() {

@@ -1,6 +1,7 @@
 //! Explains why a job is not running. The engine collects the facts, and one pure function picks the reason.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::engine::{Engine, StoreError};
 use crate::job::{Job, Kind, QueueName, RateLimit, State, Time};
@@ -24,6 +25,8 @@ pub enum WaitReason {
     NoWorker {
         /// The kind.
         kind: Kind,
+        /// How long ago the last one left, if that is known.
+        left: Option<Duration>,
     },
     /// It is scheduled for later.
     NotDue {
@@ -88,6 +91,8 @@ struct WaitContext<'a> {
     refusal: Option<String>,
     /// Whether anybody runs jobs of its kind now.
     has_worker: bool,
+    /// When the last worker of its kind left.
+    last_left: Option<Time>,
     paused: bool,
     /// The queue's rate limit, when it has reached one, and when the next attempt may start.
     rate: Option<(RateLimit, Time)>,
@@ -134,7 +139,9 @@ impl Engine {
             draining: self.shutdown().draining.is_cancelled(),
             server_paused: self.is_paused(),
             refusal: self.health().err().map(|error| error.to_string()),
-            has_worker: self.kinds().has_handler(&labels.kind),
+            has_worker: self.kinds().has_handler(&labels.kind)
+                || self.workers_of_kind(&labels.kind) > 0,
+            last_left: self.parts.remote.last_left(&labels.kind),
             paused: queue.is_some_and(|queue| queue.settings.paused),
             rate,
             queue: in_queue,
@@ -169,7 +176,8 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
     } else if waits_for_its_time && job.run_at > facts.now {
         WaitReason::NotDue { at: job.run_at }
     } else if !facts.has_worker {
-        WaitReason::NoWorker { kind: job.labels.kind.clone() }
+        let left = facts.last_left.map(|at| facts.now.since(at));
+        WaitReason::NoWorker { kind: job.labels.kind.clone(), left }
     } else if facts.paused {
         WaitReason::Paused { queue }
     } else if waits_for_its_time {
@@ -221,6 +229,16 @@ impl WaitReason {
     }
 }
 
+/// A duration as one number and its unit.
+fn in_words(length: Duration) -> (u64, &'static str) {
+    match length.as_secs() {
+        seconds @ 0..60 => (seconds, "s"),
+        seconds @ 60..3_600 => (seconds / 60, "m"),
+        seconds @ 3_600..172_800 => (seconds / 3_600, "h"),
+        seconds => (seconds / 86_400, "days"),
+    }
+}
+
 /// One or two sentences for people.
 impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -234,7 +252,16 @@ impl fmt::Display for WaitReason {
             WaitReason::StoreUnavailable { error } => {
                 write!(f, "No job can start because the store is not accepting writes: {error}.")
             }
-            WaitReason::NoWorker { kind } => write!(f, "No worker for kind {kind} is connected."),
+            WaitReason::NoWorker { kind, left: None } => {
+                write!(f, "No worker for kind {kind} is connected.")
+            }
+            WaitReason::NoWorker { kind, left: Some(left) } => {
+                let (amount, unit) = in_words(*left);
+                write!(
+                    f,
+                    "No worker for kind {kind} is connected; the last one left {amount} {unit} ago."
+                )
+            }
             WaitReason::NotDue { at } => write!(f, "It is not due until {at}."),
             WaitReason::DueNow => f.write_str("It is due and is about to become available."),
             WaitReason::Paused { queue } => {
@@ -331,6 +358,7 @@ mod tests {
             server_paused: false,
             refusal: None,
             has_worker: true,
+            last_left: None,
             paused: false,
             rate: None,
             queue: (0, 4),

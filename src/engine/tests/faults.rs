@@ -12,7 +12,9 @@ use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::job::{Actor, Schedule, Time};
 use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
-    AccessError, Claim, Claimed, ControlError, DeclaredKinds, EnqueueError, Extension, JobControlError, KindCommand, KindError, LeaseRef, Note, ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
+    AccessError, Claim, Claimed, ControlError, DeclaredKinds, EnqueueError, Extension,
+    JobControlError, KindCommand, KindError, LeaseRef, Note, ScheduleCommand, SettleError,
+    Settlement, Snapshot, Storage, Ticked, WorkerNotice,
 };
 use crate::supervise::Part;
 
@@ -115,6 +117,9 @@ impl Store for Faulty {
     }
     async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
         self.store.kind(command, by).await
+    }
+    async fn report(&self, notices: Vec<WorkerNotice>) -> Result<(), StoreError> {
+        self.store.report(notices).await
     }
     fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {
         self.store.kinds()

@@ -4,6 +4,7 @@ pub mod access;
 pub mod cursor;
 pub mod event_type;
 pub mod filter;
+pub mod worker;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::{
     AccessChange, AccessSubject, Actor, Concurrency, Cursor, EventType, Failure, Interruption,
     JobId, Json, Kind, Labels, LeaseHolder, QueueName, RateRule, ScheduleName, Spec, State, Time,
+    WorkerChange, WorkerName,
 };
 
 /// A committed fact with its position in the log.
@@ -73,6 +75,13 @@ pub enum Fact {
         kind: Kind,
         /// What happened.
         change: KindChange,
+    },
+    /// Something happened to a worker in another process.
+    Worker {
+        /// The name of the worker.
+        worker: WorkerName,
+        /// What happened.
+        change: WorkerChange,
     },
 }
 
@@ -380,6 +389,7 @@ impl Event {
             Fact::Schedule { change, .. } => change.event_type(),
             Fact::Access { change, .. } => change.event_type(),
             Fact::Kind { change, .. } => change.event_type(),
+            Fact::Worker { change, .. } => change.event_type(),
         }
     }
 

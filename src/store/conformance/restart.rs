@@ -119,7 +119,8 @@ pub(crate) async fn lost_jobs_are_given_back_in_the_order_of_their_ids(harness: 
             crate::job::Fact::Queue { .. }
             | crate::job::Fact::Schedule { .. }
             | crate::job::Fact::Access { .. }
-            | crate::job::Fact::Kind { .. } => panic!(),
+            | crate::job::Fact::Kind { .. }
+            | crate::job::Fact::Worker { .. } => panic!(),
         })
         .collect();
     ids.sort();

@@ -80,7 +80,8 @@ pub(crate) async fn one_refusal_does_not_touch_the_others(harness: impl Harness)
         crate::job::Fact::Queue { .. }
         | crate::job::Fact::Schedule { .. }
         | crate::job::Fact::Access { .. }
-        | crate::job::Fact::Kind { .. } => panic!(),
+        | crate::job::Fact::Kind { .. }
+        | crate::job::Fact::Worker { .. } => panic!(),
     });
     assert_eq!(ended, [leases[2].job.id, leases[0].job.id, leases[1].job.id]);
 }

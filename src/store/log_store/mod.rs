@@ -27,7 +27,10 @@ use super::log::Log;
 use super::reused_key::index_in;
 use super::search::Budget;
 use super::{
-    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError, KeyOwner, KindCommand, KindError, Lease, LeaseRef, Note, Page, ReusedKey, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    JobControlError, KeyOwner, KindCommand, KindError, Lease, LeaseRef, Note, Page, ReusedKey,
+    ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
+    StoreError, StoreLimits, Ticked, WorkerNotice,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::Clock;
@@ -193,11 +196,8 @@ impl LogStore {
         for ((one, _), lease) in claimed.iter().zip(&mut leases) {
             if lease.is_none() {
                 // Its record has moved to other chunks, which the index knows, or the lease is gone.
-                let job = self
-                    .get(one.id)
-                    .await?
-                    .0
-                    .filter(|job| read::records::token(job) == Some(one.token));
+                let job = self.get(one.id).await?.0;
+                let job = job.filter(|job| read::records::token(job) == Some(one.token));
                 *lease = job.map(|job| one.lease(job));
             }
         }
@@ -332,6 +332,10 @@ impl Store for LogStore {
 
     async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
         self.mutate(|reply| Mutation::Kind(command, by, reply)).await
+    }
+
+    async fn report(&self, notices: Vec<WorkerNotice>) -> Result<(), StoreError> {
+        self.mutate(|reply| Mutation::Report(notices, reply)).await
     }
 
     fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {

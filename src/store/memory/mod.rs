@@ -25,7 +25,10 @@ use self::content::Content;
 use super::kinds::DeclaredKinds;
 use super::search::{ActiveReads, Budget};
 use super::{
-    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension, JobControlError, KindCommand, KindError, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    JobControlError, KindCommand, KindError, LeaseRef, Note, Page, ScheduleCommand, ScheduleError,
+    SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
+    WorkerNotice, remember_start,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable};
 use crate::clock::Clock;
@@ -168,7 +171,7 @@ impl StoreSignals {
                 } => self.wake(queue).notify_one(),
                 Fact::Queue { change: QueueChange::Paused, .. } => {}
                 Fact::Schedule { .. } => self.expect(content.schedules.timer()),
-                Fact::Access { .. } | Fact::Kind { .. } => {}
+                Fact::Access { .. } | Fact::Kind { .. } | Fact::Worker { .. } => {}
             }
         }
         if !fresh.is_empty() && !self.followers.is_empty() {
@@ -256,6 +259,15 @@ impl Store for MemoryStore {
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         let inner = self.open()?;
         Ok((inner.content.schedules.0.values().cloned().collect(), inner.content.head()))
+    }
+
+    async fn report(&self, notices: Vec<WorkerNotice>) -> Result<(), StoreError> {
+        self.write(|content, now| {
+            for notice in notices {
+                let (fact, by) = notice.into_fact();
+                content.in_the_name_of(by, |content| content.append(now, fact));
+            }
+        })
     }
 
     async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {

@@ -17,7 +17,8 @@ use crate::job::{
 use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Harness, clock, draft, kinds, lines, queue, secs};
 use crate::store::{
-    Claim, Control, Events, KindCommand, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement, Stats, Store, StoreLimits, Ticked, WorkerPlace,
+    Claim, Control, Events, KindCommand, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement,
+    Stats, Store, StoreLimits, Ticked, WorkerPlace,
 };
 
 pub(super) struct Pair<A, B> {

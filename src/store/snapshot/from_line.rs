@@ -171,6 +171,9 @@ fn check_fact(fact: &Fact, at: Time, errors: &mut FieldErrors) {
         Fact::Kind { kind, .. } => {
             errors.take("event.fact.kind.kind", Kind::stored(kind.as_str()));
         }
+        Fact::Worker { worker, .. } => {
+            errors.take("event.fact.worker.worker", WorkerName::stored(worker.as_str()));
+        }
         Fact::Job { labels: of_job, change, .. } => {
             some_time("event.fact.job.change", change.run_at(at), errors);
             labels("event.fact.job.labels", of_job, errors);

@@ -2,7 +2,7 @@
 
 use crate::job::{
     AccessChange, AccessSubject, Change, Fact, JobId, KindChange, LinkSubject, QueueChange,
-    ScheduleChange,
+    ScheduleChange, WorkerChange,
 };
 use crate::ui::parts::filters::segment;
 use crate::ui::parts::time_format::TimeText;
@@ -61,6 +61,17 @@ pub fn event_text(fact: &Fact) -> EventText {
                 KindChange::Deleted => "Deleted the declaration of kind",
             };
             let subject = SubjectLink { text: kind.to_string(), href: String::new() };
+            EventText { text: text.into(), subject: Some(subject), more: String::new() }
+        }
+        Fact::Worker { worker, change } => {
+            let text = match change {
+                WorkerChange::Connected => "Connected as worker",
+                WorkerChange::Left { .. } => "Left: worker",
+                WorkerChange::Quieted => "Quieted worker",
+                WorkerChange::Stopping => "Stopped worker",
+                WorkerChange::Resumed => "Resumed worker",
+            };
+            let subject = SubjectLink { text: worker.to_string(), href: "workers".to_owned() };
             EventText { text: text.into(), subject: Some(subject), more: String::new() }
         }
     }

@@ -241,7 +241,8 @@ fn delete_refused(group: &mut CommitGroup<'_>, kept: &[Event]) -> Result<(), Sto
         | Fact::Queue { .. }
         | Fact::Schedule { .. }
         | Fact::Access { .. }
-        | Fact::Kind { .. } => None,
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => None,
     });
     // Jobs that a schedule has made stay: the schedule counts them as made, and nobody would submit them again.
     let of_schedules = kept.iter().filter_map(|event| match &event.fact {
@@ -250,7 +251,8 @@ fn delete_refused(group: &mut CommitGroup<'_>, kept: &[Event]) -> Result<(), Sto
         | Fact::Queue { .. }
         | Fact::Schedule { .. }
         | Fact::Access { .. }
-        | Fact::Kind { .. } => None,
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => None,
     });
     let fired: BTreeSet<JobId> = of_schedules.collect();
     let refused: Vec<JobId> = enqueued.filter(|id| !fired.contains(id)).collect();

@@ -16,8 +16,8 @@ use super::writer::PendingGroup;
 use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::clock::Clock;
 use crate::job::{
-    Change, DeclaredKind, Event, Fact, Interruption, JobId, LeaseHolder, QueueName, Schedule, State,
-    Status, Time,
+    Change, DeclaredKind, Event, Fact, Interruption, JobId, LeaseHolder, QueueName, Schedule,
+    State, Status, Time,
 };
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
@@ -343,7 +343,11 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
     let (id, labels, change) = match &event.fact {
         Fact::Job { id, labels, change, .. } => (*id, labels, change),
         // The settings of queues, the schedules, the declared kinds and the users have rows of their own.
-        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } | Fact::Kind { .. } => {
+        Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => {
             return Ok(());
         }
     };

@@ -13,7 +13,7 @@ use crate::job::{
 use crate::store::log_store::journal::queue_rows;
 use crate::store::{
     Control, ControlError, Extension, JobControlError, LeaseRef, Note, SettleError, Settlement,
-    StoreError,
+    StoreError, WorkerNotice,
 };
 
 /// Why a control did not change a job.
@@ -116,6 +116,14 @@ impl CommitGroup<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Adds the events of notices about workers.
+    pub fn report(&mut self, notices: Vec<WorkerNotice>) -> Result<(), StoreError> {
+        notices.into_iter().try_for_each(|notice| {
+            let (fact, by) = notice.into_fact();
+            self.in_the_name_of(by, |group| group.event(fact)).map(drop)
+        })
     }
 
     pub fn control(&mut self, control: Control) -> Result<ControlOutcome, ControlError> {

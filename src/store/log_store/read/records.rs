@@ -47,7 +47,8 @@ fn owner(record: &Record) -> Option<JobId> {
             | Fact::Queue { .. }
             | Fact::Schedule { .. }
             | Fact::Access { .. }
-            | Fact::Kind { .. } => None,
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => None,
             Fact::Job { id, .. } => Some(*id),
         },
         Record::Pruned(_) => None,
@@ -146,9 +147,11 @@ pub fn status_after(status: Status, event: &Event) -> Result<Status, StoreError>
         Fact::Job { id, change, .. } => status.after(change).map_err(|refused| {
             StoreError::Corrupt(format!("event {} of job {id} cannot be: {refused}", event.seq))
         }),
-        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } | Fact::Kind { .. } => {
-            Ok(status)
-        }
+        Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => Ok(status),
     }
 }
 

@@ -243,7 +243,8 @@ fn tokens(log: &[Event]) -> BTreeSet<TokenId> {
             | Fact::Job { .. }
             | Fact::Queue { .. }
             | Fact::Schedule { .. }
-            | Fact::Kind { .. } => {}
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => {}
         }
     }
     tokens
