@@ -8,7 +8,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::access::{AccessApplied, AccessCommand, AccessTable};
+use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::job::{Actor, Schedule, Time};
 use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
@@ -61,8 +61,12 @@ fn fault(left: &AtomicUsize) -> Result<(), StoreError> {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
-        self.store.enqueue(batch).await
+    async fn enqueue_within(
+        &self,
+        batch: Vec<NewJob>,
+        scope: Option<&Scope>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        self.store.enqueue_within(batch, scope).await
     }
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         fault(&self.claims)?;
