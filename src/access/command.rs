@@ -28,6 +28,9 @@ pub enum AccessCommand {
         name: UserName,
         /// The hash of the new password.
         password: PasswordHash,
+        /// The fingerprint of the password that it replaces, if the caller has shown that it knows that one. If the user
+        /// has another one by now, the command is refused.
+        replaces: Option<SecretHash>,
     },
     /// Give a user another role.
     SetRole {
@@ -188,6 +191,9 @@ pub enum AccessRefusal {
         /// `user`, `token`, `session` or `share link`.
         what: &'static str,
     },
+    /// The user has another password than the one to replace.
+    #[error("the password has been changed in the meantime")]
+    PasswordChanged,
     /// Nobody could manage users any more.
     #[error("this is the only user with the role admin who is not disabled")]
     LastAdmin,

@@ -38,21 +38,15 @@ impl AccessTable {
             Arc::new(ShareLink { id, subject, payload, created_at: now, expires_at, created_by });
         let step = AccessStep::of(AccessApplied::Link(link.clone()));
         let step = self.drop_expired_links(step, now);
-        self.put(AccessRecord::Link(link.clone()));
-        let subject = link.as_subject();
-        Ok(step
-            .put(AccessRecord::Link(link))
-            .event(subject, AccessChange::LinkAdded { expires_at }))
+        let step = step.event(link.as_subject(), AccessChange::LinkAdded { expires_at });
+        Ok(self.put_in(step, AccessRecord::Link(link)))
     }
 
     pub(super) fn revoke_link(&mut self, id: &LinkId) -> Result<AccessStep, AccessRefusal> {
         let link = self.links.get(id).ok_or(AccessRefusal::NotFound { what: LINK })?.clone();
-        let record = AccessRecord::Link(link.clone());
-        self.remove(&record);
-        let subject = link.as_subject();
-        Ok(AccessStep::of(AccessApplied::Link(link))
-            .remove(record)
-            .event(subject, AccessChange::LinkRevoked))
+        let step = AccessStep::of(AccessApplied::Link(link.clone()))
+            .event(link.as_subject(), AccessChange::LinkRevoked);
+        Ok(self.remove_in(step, AccessRecord::Link(link)))
     }
 
     /// Drops links that have expired, which nobody can use, without an event.
@@ -60,9 +54,7 @@ impl AccessTable {
         let expired: Vec<Arc<ShareLink>> =
             self.links.values().filter(|link| link.is_expired(now)).cloned().collect();
         for link in expired {
-            let record = AccessRecord::Link(link);
-            self.remove(&record);
-            step = step.remove(record);
+            step = self.remove_in(step, AccessRecord::Link(link));
         }
         step
     }

@@ -1,6 +1,6 @@
 //! The scope of a request: a role, and the queues, kinds and jobs that it is restricted to.
 
-use crate::job::{Filter, JobId, JobQuery, Kind, LinkSubject, QueueName, Role};
+use crate::job::{JobId, JobQuery, Kind, LinkSubject, QueueName, Role};
 
 /// What a request may do: a role, and what it is restricted to. `None` means without restriction.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,26 +35,19 @@ impl Scope {
         self.queues.is_some() || self.kinds.is_some() || self.jobs.is_some()
     }
 
-    /// Whether a job of this queue and kind is in the scope. A new job has an id that no scope can name.
+    /// Whether a job is in the scope.
     pub fn allows_job(&self, queue: &QueueName, kind: &Kind, id: JobId) -> bool {
-        self.allows_new_job(queue, kind) && self.jobs.as_ref().is_none_or(|jobs| jobs.contains(&id))
+        self.allows_labels(queue, kind) && self.jobs.as_ref().is_none_or(|jobs| jobs.contains(&id))
     }
 
-    /// Whether jobs of this queue and kind are in the scope.
+    /// Whether a new job of this queue and kind is in the scope. No scope can name its id.
     pub fn allows_new_job(&self, queue: &QueueName, kind: &Kind) -> bool {
+        self.allows_labels(queue, kind) && self.jobs.is_none()
+    }
+
+    fn allows_labels(&self, queue: &QueueName, kind: &Kind) -> bool {
         self.queues.as_ref().is_none_or(|queues| queues.contains(queue))
             && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(kind))
-    }
-
-    /// The filter for the part of its events that is in the scope; `None` when no event is.
-    #[must_use]
-    pub fn narrow(&self, filter: Filter) -> Option<Filter> {
-        Some(Filter {
-            queues: both(filter.queues, self.queues.as_deref())?,
-            kinds: both(filter.kinds, self.kinds.as_deref())?,
-            jobs: both(filter.jobs, self.jobs.as_deref())?,
-            ..filter
-        })
     }
 
     /// The query for the part of its jobs that is in the scope; `None` when no job can be. A query cannot name jobs, so a
@@ -92,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restricted_scope_narrows_filters_and_queries_to_its_part() {
+    fn a_restricted_scope_narrows_queries_to_its_part() {
         let echo = Kind::parse("echo").unwrap();
         let scope = Scope {
             queues: Some(vec![queue("mail"), queue("web")]),
@@ -102,13 +95,11 @@ mod tests {
         assert!(scope.is_restricted() && !Scope::of(Role::Admin).is_restricted());
         let narrowed = |queues: &[&str]| {
             let queues: Vec<QueueName> = queues.iter().map(|name| queue(name)).collect();
-            let filter = scope.narrow(Filter { queues: queues.clone(), ..Filter::default() });
             let query = scope.narrow_query(JobQuery { queues, ..JobQuery::default() });
-            assert_eq!(
-                filter.as_ref().map(|it| (&it.queues, &it.kinds)),
-                query.as_ref().map(|it| (&it.queues, &it.kinds))
-            );
-            filter.map(|filter| filter.queues)
+            query.map(|query| {
+                assert_eq!(query.kinds, std::slice::from_ref(&echo));
+                query.queues
+            })
         };
         assert_eq!(narrowed(&[]), Some(vec![queue("mail"), queue("web")]));
         assert_eq!(narrowed(&["web", "other"]), Some(vec![queue("web")]));
@@ -126,16 +117,14 @@ mod tests {
         let scope = Scope { jobs: Some(vec![this]), ..Scope::of(Role::Viewer) };
         let (mail, echo) = (queue("mail"), Kind::parse("echo").unwrap());
         assert!(scope.allows_job(&mail, &echo, this) && !scope.allows_job(&mail, &echo, other));
-        assert_eq!(scope.narrow(Filter::default()).unwrap().jobs, [this]);
-        assert_eq!(scope.narrow(Filter { jobs: vec![other], ..Filter::default() }), None);
+        assert!(!scope.allows_new_job(&mail, &echo));
         assert_eq!(scope.narrow_query(JobQuery::default()), None);
     }
 
     #[test]
     fn a_scope_without_restrictions_changes_nothing() {
         let scope = Scope::of(Role::Viewer);
-        let filter = Filter { queues: vec![queue("mail")], ..Filter::default() };
-        assert_eq!(scope.narrow(filter.clone()), Some(filter));
-        assert_eq!(scope.narrow_query(JobQuery::default()), Some(JobQuery::default()));
+        let query = JobQuery { queues: vec![queue("mail")], ..JobQuery::default() };
+        assert_eq!(scope.narrow_query(query.clone()), Some(query));
     }
 }

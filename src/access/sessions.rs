@@ -46,9 +46,9 @@ impl AccessTable {
         if self.scope_of(&session, now, limits).is_none() {
             return Err(AccessRefusal::NotFound { what: session.who.what() });
         }
-        let expired = self.expired_sessions(now, limits);
-        let mut own: Vec<Arc<Session>> = self.sessions.values().cloned().collect();
-        own.retain(|other| other.who.is(&session.who) && !other.is_expired(now, limits));
+        let expired = self.sessions_that(|other| other.is_expired(now, limits));
+        let is_own = |other: &Session| other.who.is(&session.who) && !other.is_expired(now, limits);
+        let mut own = self.sessions_that(is_own);
         own.sort_by(|a, b| a.last_used_at.cmp(&b.last_used_at).then(a.id.cmp(&b.id)));
         let surplus = (own.len() + 1).saturating_sub(limits.sessions_per_user.max(1));
         let left = self.sessions.len() - expired.len() - surplus;
@@ -57,15 +57,14 @@ impl AccessTable {
         }
         let mut step = AccessStep::of(AccessApplied::Session(session.clone()));
         for session in expired {
-            step = self.remove_session(step, session);
+            step = self.remove_in(step, AccessRecord::Session(session));
         }
         for session in own.into_iter().take(surplus) {
             step = step.event(session.subject(), AccessChange::SessionClosed);
-            step = self.remove_session(step, session);
+            step = self.remove_in(step, AccessRecord::Session(session));
         }
-        self.put(AccessRecord::Session(session.clone()));
-        let subject = session.subject();
-        Ok(step.put(AccessRecord::Session(session)).event(subject, AccessChange::SessionOpened))
+        let step = step.event(session.subject(), AccessChange::SessionOpened);
+        Ok(self.put_in(step, AccessRecord::Session(session)))
     }
 
     pub(super) fn close_session(&mut self, id: &SessionId) -> Result<AccessStep, AccessRefusal> {
@@ -73,7 +72,7 @@ impl AccessTable {
         let session = session.clone();
         let step = AccessStep::of(AccessApplied::Session(session.clone()))
             .event(session.subject(), AccessChange::SessionClosed);
-        Ok(self.remove_session(step, session))
+        Ok(self.remove_in(step, AccessRecord::Session(session)))
     }
 
     pub(super) fn close_sessions_of(
@@ -81,15 +80,14 @@ impl AccessTable {
         name: &UserName,
     ) -> Result<AccessStep, AccessRefusal> {
         let of = Actor::User(name.clone());
-        let mut sessions: Vec<Arc<Session>> = self.sessions.values().cloned().collect();
-        sessions.retain(|session| session.who.actor() == of);
+        let sessions = self.sessions_that(|session| session.who.actor() == of);
         if sessions.is_empty() && !self.users.contains_key(name) {
             return Err(AccessRefusal::NotFound { what: "user" });
         }
         let mut step = AccessStep::of(AccessApplied::Closed(sessions.len()));
         for session in sessions {
             step = step.event(session.subject(), AccessChange::SessionClosed);
-            step = self.remove_session(step, session);
+            step = self.remove_in(step, AccessRecord::Session(session));
         }
         Ok(step)
     }
@@ -107,23 +105,17 @@ impl AccessTable {
             let Some(token) = self.tokens.get(id) else { continue };
             if token.last_used_at.is_none_or(|last| last < *used) {
                 let token = Token { last_used_at: Some(*used), ..Token::clone(token) };
-                let record = AccessRecord::Token(token.into());
-                self.put(record.clone());
-                step = step.put(record);
+                step = self.put_in(step, AccessRecord::Token(token.into()));
             }
         }
         for (id, used) in sessions {
             let Some(session) = self.sessions.get(id) else { continue };
             if session.last_used_at < *used {
                 let session = Session { last_used_at: *used, ..Session::clone(session) };
-                let record = AccessRecord::Session(session.into());
-                self.put(record.clone());
-                step = step.put(record);
+                step = self.put_in(step, AccessRecord::Session(session.into()));
             }
         }
-        for session in self.expired_sessions(now, limits) {
-            step = self.remove_session(step, session);
-        }
+        step = self.end_sessions(step, |session| session.is_expired(now, limits));
         self.drop_expired_links(step, now)
     }
 
@@ -133,23 +125,14 @@ impl AccessTable {
         mut step: AccessStep,
         is_over: impl Fn(&Session) -> bool,
     ) -> AccessStep {
-        let over: Vec<Arc<Session>> =
-            self.sessions.values().filter(|session| is_over(session)).cloned().collect();
-        for session in over {
-            step = self.remove_session(step, session);
+        for session in self.sessions_that(is_over) {
+            step = self.remove_in(step, AccessRecord::Session(session));
         }
         step
     }
 
-    fn expired_sessions(&self, now: Time, limits: &AccessLimits) -> Vec<Arc<Session>> {
-        let sessions = self.sessions.values();
-        sessions.filter(|session| session.is_expired(now, limits)).cloned().collect()
-    }
-
-    fn remove_session(&mut self, step: AccessStep, session: Arc<Session>) -> AccessStep {
-        let record = AccessRecord::Session(session);
-        self.remove(&record);
-        step.remove(record)
+    fn sessions_that(&self, is_wanted: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        self.sessions.values().filter(|session| is_wanted(session)).cloned().collect()
     }
 }
 

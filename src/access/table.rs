@@ -38,8 +38,8 @@ impl AccessTable {
             AccessCommand::AddUser { name, password, role } => {
                 self.add_user(name, password, role, now, limits)
             }
-            AccessCommand::SetPassword { name, password } => {
-                self.set_password(&name, password, now)
+            AccessCommand::SetPassword { name, password, replaces } => {
+                self.set_password(&name, password, replaces, now)
             }
             AccessCommand::SetRole { name, role } => self.set_role(&name, role, now),
             AccessCommand::DisableUser(name) => self.disable_user(&name, now),
@@ -89,6 +89,18 @@ impl AccessTable {
             AccessRecord::Link(link) => drop(self.links.remove(&link.id)),
             AccessRecord::SigningKey(_) => self.signing_key = None,
         }
+    }
+
+    /// Adds or replaces a record as a part of a step.
+    pub(super) fn put_in(&mut self, step: AccessStep, record: AccessRecord) -> AccessStep {
+        self.put(record.clone());
+        step.put(record)
+    }
+
+    /// Removes a record as a part of a step.
+    pub(super) fn remove_in(&mut self, step: AccessStep, record: AccessRecord) -> AccessStep {
+        self.remove(&record);
+        step.remove(record)
     }
 
     /// All records, in a fixed order.
@@ -146,21 +158,16 @@ impl AccessTable {
         self.sessions.get(id)
     }
 
-    /// The session whose cookie has this hash, and what may be done in it; `None` when it has ended.
-    pub fn live_session(
-        &self,
-        secret: &SecretHash,
-        now: Time,
-        limits: &AccessLimits,
-    ) -> Option<(&Arc<Session>, Scope)> {
+    /// The session whose cookie has this hash. It may have ended; see [`AccessTable::scope_of`].
+    pub fn session_of(&self, secret: &SecretHash) -> Option<&Arc<Session>> {
         let session = self.sessions.get(self.session_secrets.get(secret)?)?;
-        let scope = self.scope_of(session, now, limits)?;
-        session.secret.is(secret).then_some((session, scope))
+        session.secret.is(secret).then_some(session)
     }
 
-    /// What may be done in a session now; `None` when it has ended: it has expired, its owner is gone or disabled, or the
-    /// password or token with which it was opened has changed. The caller compares the credential of a session that was
-    /// opened with the token of the configuration.
+    /// What may be done in a session now; `None` when it has ended: it has expired, its owner is gone or disabled, the
+    /// password or token with which it was opened has changed, or a user of this server has the name of an owner whom
+    /// another server has authenticated. The caller compares what the configuration decides: the credential of a session
+    /// that was opened with its token or through its provider.
     pub fn scope_of(&self, session: &Session, now: Time, limits: &AccessLimits) -> Option<Scope> {
         if session.is_expired(now, limits) {
             return None;
@@ -177,7 +184,10 @@ impl AccessTable {
                 let token = self.tokens.get(id).filter(|token| !token.is_expired(now))?;
                 is_current(&token.secret).then(|| token.scope())
             }
-            SessionOwner::External { role, .. } => Some(Scope::of(*role)),
+            // A user of this server who got the name later must not be mistaken for the owner.
+            SessionOwner::External { name, role } => {
+                (!self.users.contains_key(name)).then(|| Scope::of(*role))
+            }
             SessionOwner::Environment => Some(Scope::of(Role::Admin)),
         }
     }

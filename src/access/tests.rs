@@ -114,7 +114,7 @@ fn users_are_added_once_and_the_first_is_an_admin() {
         AccessCommand::DisableUser(user("zoe")),
         AccessCommand::EnableUser(user("zoe")),
         AccessCommand::SetRole { name: user("zoe"), role: Role::Viewer },
-        AccessCommand::SetPassword { name: user("zoe"), password: password(2) },
+        AccessCommand::SetPassword { name: user("zoe"), password: password(2), replaces: None },
         AccessCommand::CloseSessionsOf(user("zoe")),
     ] {
         let refused = fixture.run(unknown.clone()).unwrap_err();
@@ -195,7 +195,10 @@ fn a_session_ends_with_the_credential_that_opened_it() {
     let ends: [(&str, AccessCommand); 4] = [
         ("disabled", AccessCommand::DisableUser(user("bob"))),
         ("deleted", AccessCommand::DeleteUser(user("bob"))),
-        ("a new password", AccessCommand::SetPassword { name: user("bob"), password: password(2) }),
+        (
+            "a new password",
+            AccessCommand::SetPassword { name: user("bob"), password: password(2), replaces: None },
+        ),
         ("closed", AccessCommand::CloseSessionsOf(user("bob"))),
     ];
     for (how, command) in ends {
@@ -228,7 +231,13 @@ fn a_session_ends_with_the_credential_that_opened_it() {
 fn a_login_that_was_checked_against_an_older_table_opens_no_session() {
     let mut fixture = Fixture::with_users();
     let old = fixture.table.user(&user("bob")).unwrap().password.fingerprint();
-    fixture.run(AccessCommand::SetPassword { name: user("bob"), password: password(2) }).unwrap();
+    fixture
+        .run(AccessCommand::SetPassword {
+            name: user("bob"),
+            password: password(2),
+            replaces: None,
+        })
+        .unwrap();
     let new = new_session(SessionOwner::User(user("bob")), Some(old));
     let refused = fixture.run(AccessCommand::OpenSession(new)).unwrap_err();
     assert_eq!(refused, AccessRefusal::NotFound { what: "user" });
@@ -301,6 +310,37 @@ fn an_external_user_has_one_owner_whatever_the_role() {
 }
 
 #[test]
+fn an_external_session_ends_when_a_user_of_this_server_gets_the_name() {
+    let mut fixture = Fixture::with_users();
+    let external = || SessionOwner::External { name: user("carl"), role: Role::Admin };
+    let new = new_session(external(), None);
+    let id = new.id.clone();
+    fixture.run(AccessCommand::OpenSession(new)).unwrap();
+    assert_eq!(fixture.scope(&id), Some(Scope::of(Role::Admin)));
+    fixture.run(add_user("carl", Role::Viewer)).unwrap();
+    assert_eq!(fixture.scope(&id), None);
+    let refused = fixture.run(AccessCommand::OpenSession(new_session(external(), None)));
+    assert_eq!(refused.unwrap_err(), AccessRefusal::NotFound { what: "user" });
+}
+
+#[test]
+fn a_password_is_replaced_only_once() {
+    let mut fixture = Fixture::with_users();
+    let set = |number, replaced: Option<u32>| AccessCommand::SetPassword {
+        name: user("bob"),
+        password: password(number),
+        replaces: replaced.map(|number| password(number).fingerprint()),
+    };
+    let changed = [AccessChange::UserPasswordSet];
+    assert_eq!(fixture.changes(set(2, Some(1))), changed);
+    let refused = fixture.run(set(3, Some(1))).unwrap_err();
+    assert_eq!(refused, AccessRefusal::PasswordChanged, "another change was first");
+    assert_eq!(fixture.changes(set(4, None)), changed, "an admin need not know the old one");
+    assert_eq!(fixture.run(set(5, Some(2))).unwrap_err(), AccessRefusal::PasswordChanged);
+    assert_eq!(fixture.changes(set(5, Some(4))), changed);
+}
+
+#[test]
 fn a_session_is_found_by_its_cookie() {
     let mut fixture = Fixture::with_users();
     let credential = fixture.table.user(&user("bob")).unwrap().password.fingerprint();
@@ -312,10 +352,9 @@ fn a_session_is_found_by_its_cookie() {
     assert_eq!(again, AccessRefusal::Exists { what: "session" });
     let find = |fixture: &Fixture, cookie: &str| {
         let hash = SecretHash::of(cookie);
-        let found = fixture.table.live_session(&hash, at(fixture.now), &fixture.limits);
-        found.map(|(session, scope)| (session.id.clone(), scope.role))
+        fixture.table.session_of(&hash).map(|session| session.id.clone())
     };
-    assert_eq!(find(&fixture, cookie.expose()), Some((new.id.clone(), Role::Viewer)));
+    assert_eq!(find(&fixture, cookie.expose()), Some(new.id.clone()));
     assert_eq!(find(&fixture, "another"), None);
     assert!(fixture.table.session(&new.id).unwrap().browser.len() < 300);
     fixture.run(AccessCommand::CloseSession(new.id)).unwrap();

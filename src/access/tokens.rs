@@ -40,21 +40,18 @@ impl AccessTable {
             last_used_at: None,
             created_by: by.cloned(),
         });
-        self.put(AccessRecord::Token(token.clone()));
         let subject = AccessSubject::of_token(&token);
-        Ok(AccessStep::of(AccessApplied::Token(token.clone()))
-            .put(AccessRecord::Token(token))
-            .event(subject, AccessChange::TokenAdded { role, expires_at }))
+        let step = AccessStep::of(AccessApplied::Token(token.clone()))
+            .event(subject, AccessChange::TokenAdded { role, expires_at });
+        Ok(self.put_in(step, AccessRecord::Token(token)))
     }
 
     pub(super) fn revoke_token(&mut self, id: &TokenId) -> Result<AccessStep, AccessRefusal> {
         let token = self.tokens.get(id).ok_or(AccessRefusal::NotFound { what: TOKEN })?.clone();
-        let record = AccessRecord::Token(token.clone());
-        self.remove(&record);
         let subject = AccessSubject::of_token(&token);
-        let step = AccessStep::of(AccessApplied::Token(token))
-            .remove(record)
+        let step = AccessStep::of(AccessApplied::Token(token.clone()))
             .event(subject, AccessChange::TokenRevoked);
+        let step = self.remove_in(step, AccessRecord::Token(token));
         Ok(self.end_sessions(step, |session| match &session.who {
             SessionOwner::Token { id: of, .. } => of == id,
             SessionOwner::User(_) | SessionOwner::External { .. } | SessionOwner::Environment => {

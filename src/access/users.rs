@@ -6,6 +6,7 @@ use super::command::{AccessApplied, AccessRefusal, AccessStep};
 use super::limits::AccessLimits;
 use super::password::PasswordHash;
 use super::records::{AccessRecord, SessionOwner, User};
+use super::secrets::SecretHash;
 use super::table::AccessTable;
 use crate::job::{AccessChange, AccessSubject, Role, Time, UserName};
 
@@ -37,9 +38,14 @@ impl AccessTable {
         &mut self,
         name: &UserName,
         password: PasswordHash,
+        replaces: Option<SecretHash>,
         now: Time,
     ) -> Result<AccessStep, AccessRefusal> {
-        let user = User { password, changed_at: now, ..self.known_user(name)? };
+        let user = self.known_user(name)?;
+        if replaces.is_some_and(|replaced| !user.password.fingerprint().is(&replaced)) {
+            return Err(AccessRefusal::PasswordChanged);
+        }
+        let user = User { password, changed_at: now, ..user };
         let step = self.put_user(user, AccessChange::UserPasswordSet);
         Ok(self.end_sessions_of_user(step, name))
     }
@@ -92,11 +98,9 @@ impl AccessTable {
     pub(super) fn delete_user(&mut self, name: &UserName) -> Result<AccessStep, AccessRefusal> {
         let user = Arc::new(self.known_user(name)?);
         self.check_other_admin(name)?;
-        let record = AccessRecord::User(user.clone());
-        self.remove(&record);
-        let step = AccessStep::of(AccessApplied::User(user))
-            .remove(record)
+        let step = AccessStep::of(AccessApplied::User(user.clone()))
             .event(AccessSubject::User(name.clone()), AccessChange::UserDeleted);
+        let step = self.remove_in(step, AccessRecord::User(user));
         Ok(self.end_sessions_of_user(step, name))
     }
 
@@ -117,10 +121,8 @@ impl AccessTable {
     fn put_user(&mut self, user: User, change: AccessChange) -> AccessStep {
         let user = Arc::new(user);
         let subject = AccessSubject::User(user.name.clone());
-        self.put(AccessRecord::User(user.clone()));
-        AccessStep::of(AccessApplied::User(user.clone()))
-            .put(AccessRecord::User(user))
-            .event(subject, change)
+        let step = AccessStep::of(AccessApplied::User(user.clone())).event(subject, change);
+        self.put_in(step, AccessRecord::User(user))
     }
 
     /// Ends the sessions of a user of this server. The event of the user says why, so they have none.

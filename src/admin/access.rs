@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{SessionCommand, TokenCommand, UserCommand};
 use crate::job::{Role, Secret, SessionId, TokenId, UserName};
 use crate::store::log_store::LogStore;
-use crate::store::{AccessError, Store, StoreLimits, data_dir};
+use crate::store::{AccessError, Store, data_dir};
 
 /// `cortado user`, on a server or a directory.
 ///
@@ -89,9 +89,8 @@ impl OfflineAccess {
     /// # Errors
     /// When there is no store in it, a server uses it, or it cannot be read.
     pub fn open(dir: &Path) -> Result<OfflineAccess, Failed> {
-        data_dir::check_store(dir)?;
         let clock = Arc::new(SystemClock);
-        let store = data_dir::open(dir, StoreLimits::default(), clock.clone())?;
+        let store = data_dir::open_to_maintain(dir, clock.clone())?;
         Ok(OfflineAccess { store, clock })
     }
 
@@ -141,7 +140,7 @@ impl AccessClient for OfflineAccess {
         let command = match edit {
             UserEdit::Role(role) => AccessCommand::SetRole { name, role },
             UserEdit::Password(password) => {
-                AccessCommand::SetPassword { name, password: hash(&password)? }
+                AccessCommand::SetPassword { name, password: hash(&password)?, replaces: None }
             }
             UserEdit::Disable => AccessCommand::DisableUser(name),
             UserEdit::Enable => AccessCommand::EnableUser(name),

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{AccessError, Engine};
-use crate::access::{
-    AccessApplied, AccessCommand, AccessTable, PasswordHash, PasswordProblem, User,
-};
-use crate::job::{Actor, Secret, UserName};
+use super::{AccessError, Engine, TooBusy};
+use crate::access::{AccessApplied, AccessCommand, AccessTable, PasswordHash, PasswordProblem};
+use crate::job::{Actor, Secret};
 
 impl Engine {
     /// The same engine for operations in the name of an actor, who is in the events that they make. It is cheap.
@@ -45,13 +43,28 @@ impl Engine {
         hashed.unwrap_or_else(|| Err(PasswordProblem::NotHashed("the server is stopping".into())))
     }
 
-    /// The user with this name and password; `None` when there is none, when the user is disabled, or when the password is
-    /// wrong. All three take equally long.
-    pub async fn check_password(&self, name: &UserName, password: Secret) -> Option<Arc<User>> {
-        let user = self.access_table().borrow().user(name).filter(|user| !user.disabled).cloned();
-        let known =
-            user.as_ref().map_or_else(PasswordHash::of_nobody, |user| user.password.clone());
-        let is_right = self.parts.hashing.run(move || known.verify(&password)).await;
-        user.filter(|_| is_right == Some(true))
+    /// Checks a password against the hash of a user, when it is its turn. Without a hash, because there is no such user, the
+    /// answer is no, after the same work.
+    ///
+    /// # Errors
+    /// Too many others are being checked.
+    pub async fn verify_password(
+        &self,
+        known: Option<PasswordHash>,
+        password: Secret,
+    ) -> Result<bool, TooBusy> {
+        self.parts.hashing.verify(known, password).await
+    }
+
+    /// Takes all permits to hash, so that nothing is hashed until they are dropped.
+    #[cfg(test)]
+    pub async fn hold_hash_permits(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.parts.hashing.hold().await
+    }
+
+    /// The number of passwords that were checked.
+    #[cfg(test)]
+    pub fn checked_passwords(&self) -> u64 {
+        self.parts.hashing.checked()
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     Engine, Enqueued, JobActionError, Page, PayloadError, StoreError, SubmitError, run_blocking,
 };
+use crate::access::Scope;
 use crate::job::{Cursor, Job, JobId, JobQuery, Json, Kind, NewJob, QueueName, Status};
 use crate::store::{Control, JobControlError, Stats};
 
@@ -14,7 +15,20 @@ impl Engine {
     /// # Errors
     /// A kind is unknown, a payload is invalid or too large, or the store refused the jobs or failed. Then no job was
     /// enqueued.
-    pub async fn enqueue(&self, mut batch: Vec<NewJob>) -> Result<Vec<Enqueued>, SubmitError> {
+    pub async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, SubmitError> {
+        self.enqueue_within(batch, None).await
+    }
+
+    /// The same for a submitter who may know only the jobs of a scope: a key of another job is refused, without a word about
+    /// that job.
+    ///
+    /// # Errors
+    /// As [`Engine::enqueue`].
+    pub async fn enqueue_within(
+        &self,
+        mut batch: Vec<NewJob>,
+        scope: Option<&Scope>,
+    ) -> Result<Vec<Enqueued>, SubmitError> {
         if self.actor.is_some() {
             batch.iter_mut().for_each(|job| job.by = self.actor.clone());
         }
@@ -26,7 +40,7 @@ impl Engine {
             })
         })?;
         let begin = Instant::now();
-        let accepted = self.parts.store.enqueue(batch).await?;
+        let accepted = self.parts.store.enqueue_within(batch, scope).await?;
         self.parts.enqueue_times.add(begin.elapsed());
         self.parts.dispatchers.ensure(accepted.iter().map(|answer| &answer.job().labels.queue));
         Ok(accepted)

@@ -100,17 +100,17 @@ macro_rules! name {
 name!(
     /// The name of a queue.
     QueueName, "queue", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
-    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+    plain, stored_plain
 );
 name!(
     /// The kind of a job, which selects its handler.
     Kind, "kind", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
-    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+    plain, stored_plain
 );
 name!(
     /// The name of a schedule.
     ScheduleName, "schedule", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
-    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+    plain, stored_plain
 );
 name!(
     /// A tag by which people find jobs.
@@ -140,22 +140,22 @@ name!(
 name!(
     /// The name of a token.
     TokenName, "token", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
-    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+    plain, stored_plain
 );
 name!(
     /// The public id of a token.
     TokenId, "token id", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
-    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+    plain, stored_plain
 );
 name!(
     /// The public id of a session.
     SessionId, "session id", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
-    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+    plain, stored_plain
 );
 name!(
     /// The public id of a share link.
     LinkId, "link id", "use 1 to 64 of the characters a-z A-Z 0-9 _ . : -, without a dot at either end",
-    |t| plain(t, 64) && !t.starts_with('.') && !t.ends_with('.'), |t| plain(t, 64)
+    plain, stored_plain
 );
 
 impl WorkerName {
@@ -178,8 +178,14 @@ impl Default for QueueName {
     }
 }
 
-fn plain(text: &str, max: usize) -> bool {
-    (1..=max).contains(&text.len())
+/// A name in a URL, which must not be `.` or `..`.
+fn plain(text: &str) -> bool {
+    stored_plain(text) && !text.starts_with('.') && !text.ends_with('.')
+}
+
+/// Older versions accepted dots at the ends.
+fn stored_plain(text: &str) -> bool {
+    (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
 }
 

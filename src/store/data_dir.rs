@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::log::Log;
-use super::log_store::{self, LogStore, Report, Tuning};
+use super::log_store::{self, LogStore, Opening, Report, Tuning};
 use super::sled::{self, Faults, NewStore, SledLog};
 use super::snapshot::Totals;
 use super::{Piece, StoreError, StoreLimits, WideAccess};
@@ -25,6 +25,19 @@ pub fn open(
     open_tuned(dir, limits, clock, tuning, Faults::from_environment()?)
 }
 
+/// Opens a data directory that no server uses, for a command that changes nothing about jobs: those that a crashed server
+/// was running stay running until a server opens the directory, and no start is recorded.
+///
+/// # Errors
+/// When there is no store in the directory, a server uses it, or it cannot be read.
+pub fn open_to_maintain(dir: &Path, clock: Arc<dyn Clock>) -> Result<Arc<LogStore>, StoreError> {
+    check_store(dir)?;
+    let limits = StoreLimits::default();
+    let (tuning, faults) = (Tuning::of(&limits), Faults::from_environment()?);
+    let log = || Ok(boxed(sled::open(dir, faults, log_store::empty_store()?)?));
+    LogStore::open(log, limits, clock, tuning, Opening::ToMaintain)
+}
+
 /// Like [`open`], with the sizes and the faults that a test needs.
 pub(super) fn open_tuned(
     dir: &Path,
@@ -35,7 +48,7 @@ pub(super) fn open_tuned(
 ) -> Result<Arc<LogStore>, StoreError> {
     let group_access = limits.group_access;
     let log = || Ok(boxed(sled::open(dir, faults, log_store::empty_store()?)?));
-    let store = LogStore::open(log, limits, clock, tuning)?;
+    let store = LogStore::open(log, limits, clock, tuning, Opening::ToRunJobs)?;
     if let Some(access) = WideAccess::of(dir).filter(|access| access.is_reported(group_access)) {
         tracing::warn!(data_dir = %dir.display(), "{access}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::access::{AccessApplied, AccessCommand, AccessTable};
+use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::ClockJump;
 use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueChange,
@@ -91,10 +91,22 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// First [`EnqueueError::KeyReused`], when the job that has the key of a new job was submitted with something else
-    /// ([`Job::differences`]); then [`EnqueueError::Full`], when the waiting jobs and the new ones together exceed
+    /// ([`Job::differences`]) or is outside of `scope`, the scope of the submitter; then [`EnqueueError::Full`], when the waiting jobs and the new ones together exceed
     /// [`StoreLimits::max_waiting`] (a job that becomes available again is never refused, so there may
     /// be more); then [`EnqueueError::TooManyQueues`], when a new queue would exceed [`StoreLimits::max_queues`].
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError>;
+    async fn enqueue_within(
+        &self,
+        batch: Vec<NewJob>,
+        scope: Option<&Scope>,
+    ) -> Result<Vec<Enqueued>, EnqueueError>;
+
+    /// The same for a submitter without restrictions.
+    ///
+    /// # Errors
+    /// As [`Store::enqueue_within`].
+    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
+        self.enqueue_within(batch, None).await
+    }
 
     /// Leases up to `max` available jobs of the kinds and queues of the claim, in order over all of them: highest
     /// priority first, then the earliest `run_at`, then the smallest id. A due job is available only after a `tick`.
@@ -218,7 +230,7 @@ pub trait Store: Send + Sync + 'static {
     /// there; older ones may be. It stops reading when the caller stops waiting.
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
 
-    /// When processes opened this store, oldest first, the current one last; at most [`MAX_STARTS`]. It is cheap and
+    /// When processes opened this store to run its jobs, oldest first, the current one last; at most [`MAX_STARTS`]. It is cheap and
     /// never waits.
     fn starts(&self) -> Vec<Time>;
 

@@ -2,18 +2,16 @@
 
 use std::fmt;
 
-use crate::job::{JobId, NewJob};
+use crate::access::Scope;
+use crate::job::{Job, JobId, NewJob};
 
 /// An idempotency key was used before, for a submission that differs from the new one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the idempotency key belongs to {owner}, which was submitted with {}; use a new key for another job",
-    other_fields(.differences)
-)]
+#[error("the idempotency key {}; use a new key for another job", known_use(.owner.as_ref(), .differences))]
 pub struct ReusedKey {
-    /// Who has the key.
-    pub owner: KeyOwner,
-    /// The fields in which the submissions differ.
+    /// Who has the key; `None` when it is a stored job outside of the scope of the submitter, who learns nothing about it.
+    pub owner: Option<KeyOwner>,
+    /// The fields in which the submissions differ; empty when the submitter may not know them.
     pub differences: Vec<&'static str>,
     /// The index of the new job, when it was part of a batch.
     pub at: Option<usize>,
@@ -34,6 +32,16 @@ impl fmt::Display for KeyOwner {
             KeyOwner::Job(id) => write!(f, "job {id}"),
             KeyOwner::Earlier(index) => write!(f, "the job [{index}] of the same batch"),
         }
+    }
+}
+
+/// Who has the key, as far as the submitter may know.
+fn known_use(owner: Option<&KeyOwner>, differences: &[&str]) -> String {
+    match owner {
+        Some(owner) => {
+            format!("belongs to {owner}, which was submitted with {}", other_fields(differences))
+        }
+        None => "is in use".to_owned(),
     }
 }
 
@@ -61,7 +69,29 @@ impl ReusedKey {
         differences: Vec<&'static str>,
         at: Option<usize>,
     ) -> Result<(), ReusedKey> {
-        if differences.is_empty() { Ok(()) } else { Err(ReusedKey { owner, differences, at }) }
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            Err(ReusedKey { owner: Some(owner), differences, at })
+        }
+    }
+
+    /// Refuses a new job whose key belongs to a stored job outside of the scope of the submitter, whether they differ or
+    /// not.
+    ///
+    /// # Errors
+    /// When the job is outside of the scope.
+    pub(super) fn check_scope(
+        scope: Option<&Scope>,
+        job: &Job,
+        at: Option<usize>,
+    ) -> Result<(), ReusedKey> {
+        let is_visible =
+            |scope: &Scope| scope.allows_job(&job.labels.queue, &job.labels.kind, job.id);
+        if scope.is_none_or(is_visible) {
+            return Ok(());
+        }
+        Err(ReusedKey { owner: None, differences: Vec::new(), at })
     }
 }
 

@@ -97,7 +97,7 @@ async fn open_session(
         return choices.page(StatusCode::FORBIDDEN, address, own_page(&end.next), note);
     }
     let owner = SessionOwner::External { name, role };
-    match auth.open_session(visit, owner, Some(login.fingerprint())).await {
+    match auth.open_session(visit, owner, Some(*login.fingerprint())).await {
         Ok(cookie) => {
             let cookie = AppendHeaders([(header::SET_COOKIE, cookie)]);
             (cookie, see_other(own_page(&end.next))).into_response()

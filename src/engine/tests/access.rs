@@ -1,7 +1,7 @@
 //! Operations in the name of an actor, and the passwords of users.
 
 use super::*;
-use crate::access::{AccessCommand, PasswordProblem, Role};
+use crate::access::{AccessCommand, PasswordHash, PasswordProblem, Role};
 use crate::engine::bulk::{Action, Target};
 use crate::job::{Actor, Concurrency, Cursor, Event, Origin, RateRule, ScheduleName, UserName};
 use crate::store::Events;
@@ -73,28 +73,42 @@ async fn every_operation_is_in_the_name_of_its_engine() {
 }
 
 #[tokio::test]
-async fn a_password_is_checked_by_name_and_hash() {
+async fn a_password_is_checked_against_the_hash_of_a_user_or_of_nobody() {
     let shop = open(Registry::default());
     let engine = &shop.engine;
-    for (name, role) in [("anna", Role::Admin), ("bob", Role::Viewer)] {
-        let password = engine.hash_password(format!("password of {name}").as_str().into()).await;
-        let (name, password) = (UserName::parse(name).unwrap(), password.unwrap());
-        engine.access(AccessCommand::AddUser { name, password, role }).await.unwrap();
-    }
-    let bob = UserName::parse("bob").unwrap();
-    for (name, password, expected) in [
-        ("anna", "password of anna", true),
-        ("bob", "password of bob", true),
-        ("bob", "password of anna", false),
-        ("zoe", "password of zoe", false),
-        ("bob", "", false),
+    let hash = engine.hash_password("password of anna".into()).await.unwrap();
+    for (known, password, expected) in [
+        (Some(&hash), "password of anna", true),
+        (Some(&hash), "password of bob", false),
+        (Some(&hash), "", false),
+        (None, "password of anna", false),
     ] {
-        let name = UserName::parse(name).unwrap();
-        let found = engine.check_password(&name, password.into()).await;
-        assert_eq!(found.map(|user| user.name.clone()), expected.then_some(name), "{password}");
+        let checked = engine.verify_password(known.cloned(), password.into()).await;
+        assert_eq!(checked, Ok(expected), "{password}");
     }
-    engine.access(AccessCommand::DisableUser(bob.clone())).await.unwrap();
-    assert_eq!(engine.check_password(&bob, "password of bob".into()).await, None);
+    assert_eq!(engine.checked_passwords(), 4, "nobody's takes the same work");
     let short = engine.hash_password("short".into()).await;
     assert_eq!(short, Err(PasswordProblem::TooShort { least: 12 }));
+}
+
+#[tokio::test]
+async fn new_passwords_and_given_ones_share_the_limit_of_hashes_at_once() {
+    let shop = open(Registry::default());
+    let held = shop.engine.hold_hash_permits().await;
+    let engine = shop.engine.clone();
+    let hash = tokio::spawn(async move { engine.hash_password("password of anna".into()).await });
+    let engine = shop.engine.clone();
+    let check = tokio::spawn(async move { engine.verify_password(None, "x".into()).await });
+    while shop.engine.checked_passwords() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Work of the same length is done twice meanwhile.
+    for _ in 0..2 {
+        let same = || PasswordHash::of_nobody().verify(&"x".into());
+        assert!(!tokio::task::spawn_blocking(same).await.unwrap());
+    }
+    assert!(!hash.is_finished() && !check.is_finished());
+    drop(held);
+    assert!(hash.await.unwrap().is_ok());
+    assert_eq!(check.await.unwrap(), Ok(false));
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::access::{AccessApplied, AccessCommand, AccessTable};
+use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::job::{Actor, Schedule, Time};
 use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
@@ -62,8 +62,12 @@ fn fault(left: &AtomicUsize) -> Result<(), StoreError> {
 
 #[async_trait]
 impl Store for Faulty {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
-        self.store.enqueue(batch).await
+    async fn enqueue_within(
+        &self,
+        batch: Vec<NewJob>,
+        scope: Option<&Scope>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        self.store.enqueue_within(batch, scope).await
     }
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         fault(&self.claims)?;
@@ -259,19 +263,20 @@ async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
 async fn a_long_attempt_keeps_its_lease_by_heartbeats() {
     let go = Arc::new(Notify::new());
     let gate = go.clone();
-    let registry = one(move |_: Context, _: ()| {
+    let mut registry = one(move |_: Context, _: ()| {
         let gate = gate.clone();
         async move {
             gate.notified().await;
             Ok::<_, String>(())
         }
     });
+    add(&mut registry, "later", |_: Context, _: ()| async { Ok::<_, String>(()) });
     let config = EngineConfig { lease_ttl: Duration::from_millis(90), ..quick() };
     let mut shop = open_on(memory(), registry, config);
     let long = shop.submit(work()).await;
     shop.started(long).await;
     // A second job, due after more than three lease periods, tells when those have passed.
-    let mut later = job("absent", "default");
+    let mut later = job("later", "default");
     later.start = Start::After(Duration::from_millis(300));
     let later = once(later);
     let id = later.id;

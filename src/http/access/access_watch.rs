@@ -33,7 +33,7 @@ pub struct AccessWatch(Option<Box<Watched>>);
 
 struct Watched {
     auth: Arc<Authenticator>,
-    principal: Option<Box<Principal>>,
+    principal: Option<Principal>,
     table: watch::Receiver<Arc<AccessTable>>,
 }
 
@@ -83,13 +83,13 @@ impl AccessWatch {
     /// 403, which the WebSocket reports as an `error` message.
     pub fn check_message(&self, message: SocketMessage) -> Result<(), Problem> {
         let rule = message.rule();
-        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_deref());
+        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_ref());
         principal.map_or(Ok(()), |principal| principal.check(rule.need, rule.restricted))
     }
 
     /// Whether the credential is a share link.
     pub fn is_of_link(&self) -> bool {
-        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_deref());
+        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_ref());
         principal.is_some_and(|principal| principal.link().is_some())
     }
 
@@ -114,7 +114,7 @@ pub fn no_such_link() -> Problem {
 
 impl Watched {
     fn is_valid(&self) -> bool {
-        self.auth.is_still(self.principal.as_deref())
+        self.auth.is_still(self.principal.as_ref())
     }
 }
 
@@ -126,7 +126,7 @@ impl<S: Sync> FromRequestParts<S> for AccessWatch {
         let Some(auth) = parts.extensions.get::<Arc<Authenticator>>().cloned() else {
             return Ok(AccessWatch(None));
         };
-        let principal = parts.extensions.get::<Principal>().cloned().map(Box::new);
+        let principal = parts.extensions.get::<Principal>().cloned();
         let table = auth.table_receiver();
         Ok(AccessWatch(Some(Box::new(Watched { auth, principal, table }))))
     }

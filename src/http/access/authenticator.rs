@@ -7,7 +7,6 @@ use tokio::sync::watch;
 
 use super::credential_uses::CredentialUses;
 use super::password_cache::PasswordCache;
-use super::password_checks::PasswordChecks;
 use super::principal::{Credential, Principal};
 use super::session_cookie::SessionCookie;
 use crate::access::{AccessLimits, AccessTable, Scope, SecretHash, Session, SessionOwner};
@@ -29,12 +28,12 @@ pub struct Authenticator {
     anonymous: Anonymous,
     /// Slows down guessing.
     pub limiter: LoginLimiter,
-    /// Checks passwords.
-    pub checks: PasswordChecks,
     pub(super) remembered: Option<PasswordCache>,
     /// The login through an OpenID Connect provider.
     pub oidc: Option<OidcLogin>,
     pub(super) proxy_users: Option<ProxyUsers>,
+    /// The cookie of the sessions of this server. The key of a store, on which its name depends, never changes.
+    pub(super) cookie: Option<SessionCookie>,
     uses: CredentialUses,
     /// The URL at which people reach the server, if it is configured.
     pub(super) base_url: Option<String>,
@@ -69,6 +68,7 @@ impl Authenticator {
             }
             None => None,
         };
+        let cookie = table.borrow().signing_key().map(SessionCookie::of_store);
         let environment = access.token.as_ref().map(|token| SecretHash::of(token.expose()));
         Ok(Authenticator {
             engine: EngineHandle(engine),
@@ -76,10 +76,10 @@ impl Authenticator {
             environment,
             anonymous: access.anonymous,
             limiter: LoginLimiter::new(limits),
-            checks: PasswordChecks::default(),
             remembered: PasswordCache::new(),
             oidc,
             proxy_users: access.external.proxy_users.clone(),
+            cookie,
             uses: CredentialUses::default(),
             base_url: limits.base_url.clone(),
         })
@@ -112,11 +112,6 @@ impl Authenticator {
                     || self.table.borrow().users().next().is_some()
             }
         }
-    }
-
-    /// The cookie of the sessions of this server.
-    pub fn cookie(&self) -> Option<SessionCookie> {
-        self.table.borrow().signing_key().map(SessionCookie::of_store)
     }
 
     /// Whether the credentials of a request still allow exactly what they allowed when it came. Those of an open stream
@@ -159,10 +154,9 @@ impl Authenticator {
             SessionOwner::User(_) | SessionOwner::Token { .. } => true,
             // Another token may be configured now.
             SessionOwner::Environment => still_is(self.environment.as_ref()),
-            // Another provider or other roles may be configured now, and a user may have got the name.
-            SessionOwner::External { name, .. } => {
-                let fingerprint = self.oidc.as_ref().map(OidcLogin::fingerprint);
-                still_is(fingerprint.as_ref()) && table.user(name).is_none()
+            // Another provider or other roles may be configured now.
+            SessionOwner::External { .. } => {
+                still_is(self.oidc.as_ref().map(OidcLogin::fingerprint))
             }
         };
         if !holds {

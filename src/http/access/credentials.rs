@@ -83,9 +83,9 @@ impl Authenticator {
         }
         let path = cookie_path(parts.extensions.get::<Address>());
         let place = CookiePlace { path: &path, scheme: ConnectionScheme::of(&parts.extensions) };
-        let secret = SecretHash::of(self.cookie()?.secret_of(&parts.headers, place)?);
+        let secret = SecretHash::of(self.cookie.as_ref()?.secret_of(&parts.headers, place)?);
         let table = self.table();
-        let (session, _) = table.live_session(&secret, self.engine.0.now(), self.limits())?;
+        let session = table.session_of(&secret)?;
         let scope = self.scope_of_session(session, &table)?;
         let credential = Credential::Session(session.id.clone());
         self.note_use(&credential, &table);
@@ -157,7 +157,7 @@ impl Authenticator {
             return Ok(user.clone());
         }
         let hash = user.as_ref().map(|user| user.password.clone());
-        let is_right = match self.checks.verify(hash, password).await {
+        let is_right = match self.engine.0.verify_password(hash, password).await {
             Ok(is_right) => is_right,
             Err(busy) => {
                 attempt.succeed(); // it was not checked, so it does not count

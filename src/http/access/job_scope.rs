@@ -44,7 +44,7 @@ impl JobScope {
     }
 
     /// The restricted scope, if it is one.
-    fn restricted(&self) -> Option<Cow<'_, Scope>> {
+    pub fn restricted(&self) -> Option<Cow<'_, Scope>> {
         match self {
             JobScope::Everything | JobScope::AllJobs => None,
             JobScope::Only(scope) => Some(Cow::Borrowed(scope)),
@@ -81,27 +81,13 @@ impl JobScope {
         self.restricted().is_none_or(|scope| scope_has_queue(&scope, queue))
     }
 
-    /// Refuses what shows the server as a whole, such as statistics, to restricted credentials.
-    ///
-    /// # Errors
-    /// 403.
-    pub fn check_whole_server(&self) -> Result<(), Problem> {
-        match self.restricted() {
-            None => Ok(()),
-            Some(scope) => Err(forbidden(format!(
-                "this needs credentials without restrictions; these are restricted to {}",
-                Restrictions(&scope)
-            ))),
-        }
-    }
-
     /// Refuses the submission of a job, or its move to a queue, outside of the scope.
     ///
     /// # Errors
     /// 403 with what the scope is restricted to.
     pub fn check_submission(&self, queue: &QueueName, kind: &Kind) -> Result<(), Problem> {
         let Some(scope) = self.restricted() else { return Ok(()) };
-        if scope.allows_new_job(queue, kind) && scope.jobs.is_none() {
+        if scope.allows_new_job(queue, kind) {
             return Ok(());
         }
         Err(forbidden(format!(
@@ -139,6 +125,10 @@ impl JobScope {
 
     /// Refuses an action on a job outside of the scope as if it did not exist. Without restrictions, the job is not
     /// read.
+    ///
+    /// The action follows the check, and something may happen between them. That is sound: a job keeps its id and its kind,
+    /// and only a move to another queue can take it out of the scope. An action that comes after such a move has the effect
+    /// of one that came just before it, when it was allowed, and its answer has only the state of the job.
     ///
     /// # Errors
     /// 404, or the store cannot read the job.

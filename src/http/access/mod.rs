@@ -10,7 +10,6 @@ pub mod job_scope;
 pub mod messages;
 pub mod need;
 pub mod password_cache;
-pub mod password_checks;
 pub mod principal;
 pub mod problems;
 pub mod proxy_users;
@@ -21,4 +20,4 @@ pub mod share_links;
 
 pub use authenticator::Authenticator;
 pub use caller::{Acting, Caller};
-pub use principal::{Credential, Principal};
+pub use principal::Principal;

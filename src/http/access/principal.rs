@@ -77,6 +77,18 @@ impl Principal {
         }
     }
 
+    /// The session of a browser, if it is one.
+    pub fn session(&self) -> Option<&SessionId> {
+        match &self.credential {
+            Credential::Session(id) => Some(id),
+            Credential::Token(_)
+            | Credential::Password { .. }
+            | Credential::Proxy(_)
+            | Credential::Environment
+            | Credential::Link(_) => None,
+        }
+    }
+
     /// Checks what a route or a message needs.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use crate::access::{AccessRefusal, NoRandomness, PasswordProblem};
-use crate::engine::AccessError;
+use crate::engine::{AccessError, TooBusy};
 use crate::http::Problem;
 
 impl From<AccessError> for Problem {
@@ -25,6 +25,7 @@ impl From<AccessRefusal> for Problem {
                 (StatusCode::NOT_FOUND, "no_such_session")
             }
             AccessRefusal::NotFound { .. } => (StatusCode::NOT_FOUND, "no_such_link"),
+            AccessRefusal::PasswordChanged => (StatusCode::CONFLICT, "password_changed"),
             AccessRefusal::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
             AccessRefusal::FirstUserNotAdmin => {
                 return Problem::invalid_field("role", refusal.to_string());
@@ -48,6 +49,13 @@ impl From<PasswordProblem> for Problem {
                 Problem::new(status, "unavailable", problem.to_string()).retry_after(1)
             }
         }
+    }
+}
+
+impl From<TooBusy> for Problem {
+    fn from(_: TooBusy) -> Problem {
+        let detail = "too many passwords are being checked";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
     }
 }
 

@@ -41,9 +41,10 @@ impl Authenticator {
             return Ok(None);
         };
         if self.table().user(&person.name).is_some() {
-            let name = &person.name;
+            let (name, header) = (&person.name, &users.user_header);
             return Err(forbidden(format!(
-                "the proxy names {name}, who is a user of this server and must log in here"
+                "the header {header} of the proxy names {name}, who is a user of this server: it may name only people who \
+                 are not; delete the user {name}, or let {name} log in here without the header"
             )));
         }
         Ok(Some(Principal {

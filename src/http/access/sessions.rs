@@ -1,9 +1,10 @@
 //! Opens and ends the sessions of browsers.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
@@ -11,10 +12,11 @@ use super::authenticator::Authenticator;
 use super::credentials::cookie_path;
 use super::principal::{Credential, Principal};
 use super::session_cookie::CookiePlace;
-use crate::access::{AccessCommand, NewSession, NoRandomness, SecretHash, SessionOwner};
-use crate::engine::{AccessError, StoreError};
+use crate::access::{AccessCommand, NewSession, NoRandomness, SecretHash, Session, SessionOwner};
+use crate::engine::{AccessError, Engine, StoreError};
 use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::LoginFailure;
+use crate::http::server::client_address::client_of;
 use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::Secret;
 
@@ -32,10 +34,9 @@ pub struct BrowserVisit {
 impl BrowserVisit {
     /// The browser that sends a request.
     pub fn of(parts: &Parts) -> BrowserVisit {
-        let client = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let browser = parts.headers.get(USER_AGENT).and_then(|name| name.to_str().ok());
         BrowserVisit {
-            client: client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0.ip()),
+            client: client_of(&parts.extensions).ip(),
             browser: browser.unwrap_or_default().to_owned(),
             path: cookie_path(parts.extensions.get::<Address>()),
             scheme: ConnectionScheme::of(&parts.extensions),
@@ -110,7 +111,8 @@ impl Authenticator {
         let engine = self.engine.0.by(Some(actor));
         engine.access(AccessCommand::OpenSession(session)).await?;
         let max_age = self.limits().session_lifetime.as_secs();
-        let cookie = self.cookie().map(|cookie| cookie.opening(&secret, max_age, visit.place()));
+        let cookie =
+            self.cookie.as_ref().map(|cookie| cookie.opening(&secret, max_age, visit.place()));
         Ok(cookie.unwrap_or_default())
     }
 
@@ -131,7 +133,7 @@ impl Authenticator {
                 Err(error) => return Err(error),
             }
         }
-        let cookie = self.cookie().map(|cookie| cookie.closing(visit.place()));
+        let cookie = self.cookie.as_ref().map(|cookie| cookie.closing(visit.place()));
         Ok(cookie.unwrap_or_default())
     }
 
@@ -149,6 +151,22 @@ impl Authenticator {
             | Credential::Link(_) => None,
         }
     }
+}
+
+/// The open sessions that meet a condition, the last used first. Those that no request could use any more are left out; a
+/// router without an authenticator knows only the rule of the table.
+pub fn open_sessions(
+    engine: &Engine,
+    auth: Option<&Authenticator>,
+    is_wanted: impl Fn(&Session) -> bool,
+) -> Vec<Arc<Session>> {
+    let table = engine.access_table().borrow().clone();
+    let is_open = |session: &Session| match auth {
+        Some(auth) => auth.scope_of_session(session, &table).is_some(),
+        None => table.scope_of(session, engine.now(), &engine.config().access).is_some(),
+    };
+    let sessions = table.sessions().into_iter();
+    sessions.filter(|session| is_wanted(session) && is_open(session)).cloned().collect()
 }
 
 /// Without random bytes, nobody can be logged in.

@@ -187,7 +187,9 @@ pub fn managed(
 ) -> Result<Arc<ShareLink>, Problem> {
     let table = engine.access_table().borrow().clone();
     let link = LinkId::stored(id).ok().and_then(|id| table.link(&id).cloned());
-    let link = link.filter(|link| !link.is_expired(engine.now()) && may_manage(caller, link));
+    let is_managed =
+        |link: &Arc<ShareLink>| !link.is_expired(engine.now()) && may_manage(caller, link, &table);
+    let link = link.filter(is_managed);
     link.ok_or_else(no_such_link)
 }
 
@@ -196,17 +198,21 @@ pub fn list(engine: &Engine, caller: Option<&Principal>) -> Vec<Arc<ShareLink>> 
     let (table, now) = (engine.access_table().borrow().clone(), engine.now());
     let mut links: Vec<Arc<ShareLink>> = table
         .links()
-        .filter(|link| !link.is_expired(now) && may_manage(caller, link))
+        .filter(|link| !link.is_expired(now) && may_manage(caller, link, &table))
         .cloned()
         .collect();
     links.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
     links
 }
 
-/// Whether somebody who may act on jobs may see and revoke a link. Restricted credentials have only those that they have
-/// created.
-fn may_manage(caller: Option<&Principal>, link: &ShareLink) -> bool {
-    caller.is_none_or(|caller| {
-        !caller.scope.is_restricted() || link.created_by.as_ref() == Some(&caller.actor)
-    })
+/// Whether somebody who may act on jobs may see and revoke a link. Restricted credentials, which are those of tokens, have
+/// only those that they have created.
+fn may_manage(caller: Option<&Principal>, link: &ShareLink, table: &AccessTable) -> bool {
+    let Some(caller) = caller.filter(|caller| caller.scope.is_restricted()) else { return true };
+    let Actor::Token(name) = &caller.actor else { return false };
+    // A revoked token may have had the same name: what is older than this one is not its own.
+    let is_as_old = |link: &ShareLink| {
+        table.token_named(name).is_some_and(|token| token.created_at <= link.created_at)
+    };
+    link.created_by.as_ref() == Some(&caller.actor) && is_as_old(link)
 }

@@ -249,7 +249,7 @@ impl FromRequestParts<Api> for PathBulkRun {
 }
 
 /// The path parameter of the route; no route has more than one.
-async fn path_param(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
+pub async fn path_param(parts: &mut Parts, api: &Api) -> Result<String, Problem> {
     let params = RawPathParams::from_request_parts(parts, api).await;
     let params = params.map_err(|_| {
         Problem::invalid_parameter("path", "the path is not valid UTF-8 when decoded")

@@ -20,7 +20,8 @@ use crate::job::{NewJob, elements};
 /// Enqueues one job or an array of jobs.
 ///
 /// One job is answered with 202 and its row, or with 200 and `"existing": true` when a job with the same idempotency
-/// key exists; `Location` is its address. The key is in the body or in the `Idempotency-Key` header. With `?wait=30s` the
+/// key exists; `Location` is its address. Restricted credentials are not told about a job outside of their scope: its key is
+/// refused. The key is in the body or in the `Idempotency-Key` header. With `?wait=30s` the
 /// answer is 200 with the whole job once it is final, or 202 if it is not final by then or cannot be read. An array is answered with 202 and
 /// `{"jobs": [...]}` in order; all jobs are accepted or none.
 pub async fn submit(
@@ -50,7 +51,7 @@ pub async fn submit(
             }
             let jobs = read_batch(&body, api.engine.kinds())?;
             jobs.iter().try_for_each(|job| check(&scope, job))?;
-            submit_many(&api, jobs).await
+            submit_many(&api, &scope, jobs).await
         }
         Some(_) | None => {
             let text = json_text(&body)?;
@@ -68,7 +69,7 @@ async fn submit_one(
     job: NewJob,
     wait: JobWait,
 ) -> Result<Response, Problem> {
-    let answers = api.engine.enqueue(vec![job]).await?;
+    let answers = api.engine.enqueue_within(vec![job], wait.scope.restricted().as_deref()).await?;
     let Some(answer) = answers.first() else {
         let detail = "the store returned no result for the job";
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail));
@@ -117,9 +118,9 @@ fn read_batch(body: &[u8], kinds: &Kinds) -> Result<Vec<NewJob>, Problem> {
     })
 }
 
-async fn submit_many(api: &Api, jobs: Vec<NewJob>) -> Result<Response, Problem> {
+async fn submit_many(api: &Api, scope: &JobScope, jobs: Vec<NewJob>) -> Result<Response, Problem> {
     let is_one = jobs.len() == 1; // the engine cannot tell it from a job outside of an array
-    let enqueued = api.engine.enqueue(jobs).await;
+    let enqueued = api.engine.enqueue_within(jobs, scope.restricted().as_deref()).await;
     let answers = enqueued.map_err(|error| if is_one { error.of_job(0) } else { error })?;
     let jobs = answers.iter().map(row).collect();
     Ok((StatusCode::ACCEPTED, json(&SubmittedJobs { jobs })).into_response())

@@ -12,28 +12,17 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{Method, Uri, request};
 use axum::middleware::{self, Next};
 
+use crate::http::access::routes::ROUTES;
 use crate::http::server::connection_scheme::ConnectionScheme;
 
-/// The first segments of the server's own paths. A base path that begins with one of them would be ambiguous.
-pub const OWN: [&str; 17] = [
-    "api",
-    "failures",
-    "favicon.ico",
-    "healthz",
-    "jobs",
-    "links",
-    "login",
-    "logout",
-    "metrics",
-    "openapi.json",
-    "queues",
-    "readyz",
-    "schedules",
-    "shared",
-    "static",
-    "system",
-    "workers",
-];
+/// The first segments of paths that the server does not have, but browsers and tools ask for, or later versions may have.
+const RESERVED: [&str; 2] = ["favicon.ico", "openapi.json"];
+
+/// Whether a path of the server begins with this segment. A base path that begins with it would be ambiguous.
+fn is_own(segment: &str) -> bool {
+    let mut routes = ROUTES.iter();
+    RESERVED.contains(&segment) || routes.any(|rule| rule.path.split('/').nth(1) == Some(segment))
+}
 
 /// A prefix such as `/cortado`, or none. It is stored without a trailing slash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,7 +57,7 @@ impl FromStr for BasePath {
             return Err(refused());
         }
         let first = rest.split('/').next().unwrap_or_default();
-        if OWN.contains(&first) {
+        if is_own(first) {
             return Err(BasePathError::Taken(text.to_owned()));
         }
         Ok(BasePath(format!("/{rest}").into()))
@@ -204,8 +193,17 @@ mod tests {
         {
             assert_eq!(text.parse::<BasePath>(), Err(BasePathError::Form(text.into())));
         }
-        for text in ["/jobs", "/api/v2", "/static/"] {
-            assert_eq!(text.parse::<BasePath>(), Err(BasePathError::Taken(text.into())));
+    }
+
+    #[test]
+    fn no_base_path_begins_like_a_route() {
+        let routes = ROUTES.iter().filter_map(|rule| rule.path.split('/').nth(1));
+        let known = ["account", "audit", "favicon.ico", "links", "openapi.json", "shared", "users"];
+        for first in routes.filter(|first| !first.is_empty()).chain(known) {
+            for text in [format!("/{first}"), format!("/{first}/"), format!("/{first}/below")] {
+                let refused = text.parse::<BasePath>();
+                assert_eq!(refused, Err(BasePathError::Taken(text)), "{first}");
+            }
         }
     }
 

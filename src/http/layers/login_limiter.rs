@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::http::access::password_checks::TooBusy;
+use crate::engine::TooBusy;
 use crate::http::server::client_address::counted_as;
 use crate::http::server::throttled_warning::ThrottledWarning;
 use crate::http::{HttpLimits, Problem};

@@ -2,13 +2,12 @@
 //! docs/decisions/0010-own-layers-and-tower-http.md says which are tower-http's and why others are not.
 
 use std::any::Any;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -37,6 +36,7 @@ use crate::http::access::{Authenticator, Principal};
 use crate::http::api::query::asks_to_wait;
 use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
+use crate::http::server::client_address::client_of;
 use crate::http::server::host_header::ReplacedHost;
 use crate::http::server::logged_path::without_signature;
 use crate::http::server::{date, request_id, request_target};
@@ -179,7 +179,7 @@ impl Gate {
             let allowed = principal.check(rule.need, rule.restricted);
             return allowed.map(|()| (Some(principal), None)).map_err(Problem::into_response);
         }
-        let principal = self.auth.authenticate(parts, client_of(parts)).await;
+        let principal = self.auth.authenticate(parts, client_of(&parts.extensions).ip()).await;
         let principal = principal.map_err(Problem::into_response)?;
         match listed {
             Some(Listed::Rule(rule)) => {
@@ -272,12 +272,6 @@ fn whole_server() -> Response {
     let allow =
         [(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"))];
     (StatusCode::NO_CONTENT, allow).into_response()
-}
-
-/// The address of the client. Requests that come through no listener of ours have none, and count as one client.
-fn client_of(parts: &Parts) -> IpAddr {
-    let client = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0.ip())
 }
 
 /// Whether probes, metrics scrapers or browsers request a path repeatedly.

@@ -1,11 +1,20 @@
 //! The reverse proxies that the configuration trusts, and how the address of a client is counted.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use axum::extract::ConnectInfo;
+use axum::http::Extensions;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+/// The address of the client of a request. Requests that come through no listener of ours have none, and count as those of
+/// one client.
+pub fn client_of(extensions: &Extensions) -> SocketAddr {
+    let client = extensions.get::<ConnectInfo<SocketAddr>>();
+    client.map_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into(), |client| client.0)
+}
 
 /// Trusted reverse proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ use super::sse;
 use super::start::start_after;
 use crate::engine::{Batch, Transport};
 use crate::http::access::job_scope::JobScope;
+use crate::http::access::messages::SocketMessage;
 use crate::http::api::query;
 use crate::http::api::query::StreamQuery;
 use crate::http::layers::header_list;
@@ -56,7 +57,7 @@ pub async fn events(
     let mut query = query::stream_query(text.as_deref())?;
     query.after = start_after(&headers, query.after)?;
     if query.stats {
-        reader.scope.check_whole_server()?;
+        reader.watch.check_message(SocketMessage::SubscribeStats)?;
     }
     if accepts(&headers, "text/event-stream") {
         sse::stream(&api, reader, query.endless()?)

@@ -1,12 +1,13 @@
 //! Who reads the event stream, whatever the transport: from where, which events it may see, and for how long.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use crate::http::access::access_watch::AccessWatch;
 use crate::http::access::job_scope::JobScope;
+use crate::http::server::client_address::client_of;
 
 /// A reader of the event stream.
 pub struct StreamReader {
@@ -23,8 +24,7 @@ impl<S: Sync> FromRequestParts<S> for StreamReader {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|client| client.0);
-        let peer = peer.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into());
+        let peer = client_of(&parts.extensions);
         let scope = JobScope::from_request_parts(parts, state).await?;
         let watch = AccessWatch::from_request_parts(parts, state).await?;
         Ok(StreamReader { peer, scope, watch })

@@ -247,6 +247,11 @@ async fn a_trusted_proxy_names_the_user_of_each_request() {
             assert_eq!((&me["actor"]["user"], &me["role"]), (&json!(name), &json!(role)));
             assert_eq!(me["credential"], "proxy");
         }
+        if lines.contains(&("Remote-User", "local")) {
+            let why = "the header remote-user of the proxy names local, who is a user of this server: it may name only \
+                       people who are not; delete the user local, or let local log in here without the header";
+            assert_eq!(me["detail"], why);
+        }
     }
 
     // Every request is authenticated by itself: changes, pages, and WebSockets.

@@ -1,7 +1,8 @@
 //! Idempotency keys: each stands for one job as long as that job is stored.
 
 use super::{Draft, Harness, Rig, draft, secs};
-use crate::job::{Json, Verdict};
+use crate::access::Scope;
+use crate::job::{Json, QueueName, Role, Verdict};
 use crate::store::{EnqueueError, Enqueued, Keep, KeyOwner, Retention, ReusedKey, StoreLimits};
 
 pub(crate) async fn a_key_makes_one_job(harness: impl Harness) {
@@ -42,7 +43,7 @@ pub(crate) async fn a_key_of_another_submission_is_refused(harness: impl Harness
     ] {
         let refused = rig.store.enqueue(vec![other.job()]).await.unwrap_err();
         let differences = vec![field];
-        let reused = ReusedKey { owner: KeyOwner::Job(job.id), differences, at: None };
+        let reused = ReusedKey { owner: Some(KeyOwner::Job(job.id)), differences, at: None };
         assert_eq!(refused, EnqueueError::KeyReused(reused));
     }
     // A changed job is compared as it was submitted, also when it is finished.
@@ -71,10 +72,10 @@ pub(crate) async fn a_batch_with_a_key_of_another_submission_is_refused_as_a_who
     let other = || draft().key("k").queue("other");
     assert_eq!(
         refused(vec![draft(), draft().key("k"), other()]).await,
-        (KeyOwner::Job(job.id), Some(2))
+        (Some(KeyOwner::Job(job.id)), Some(2))
     );
     let twice = vec![draft(), draft().key("new"), draft().key("new").priority(3)];
-    assert_eq!(refused(twice).await, (KeyOwner::Earlier(1), Some(2)));
+    assert_eq!(refused(twice).await, (Some(KeyOwner::Earlier(1)), Some(2)));
     assert_eq!(rig.jobs().await.len(), 1);
 
     let mixed = [draft(), draft().key("k"), draft().key("new"), draft().key("new")].map(Draft::job);
@@ -83,6 +84,34 @@ pub(crate) async fn a_batch_with_a_key_of_another_submission_is_refused_as_a_who
     assert_eq!(new, [true, false, true, false]);
     assert_eq!(answers[1].job().id, job.id);
     assert_eq!(rig.jobs().await.len(), 3);
+}
+
+/// The same answer for a job that differs, and for one that was moved out of the scope.
+pub(crate) async fn a_key_of_a_job_outside_of_the_scope_is_refused_without_a_word_about_the_job(
+    harness: impl Harness,
+) {
+    let rig = Rig::open(harness).await;
+    let mail = || draft().queue("mail");
+    rig.add(draft().queue("other").key("foreign")).await;
+    let moved = rig.add(mail().key("moved")).await;
+    rig.move_to(moved.id, "other").await.unwrap();
+    let own = rig.add(mail().key("own")).await;
+    let scope = Scope {
+        queues: Some(vec![QueueName::parse("mail").unwrap()]),
+        ..Scope::of(Role::Submitter)
+    };
+    for key in ["foreign", "moved"] {
+        let reused =
+            |at| EnqueueError::KeyReused(ReusedKey { owner: None, differences: vec![], at });
+        let one = vec![mail().key(key).job()];
+        assert_eq!(rig.store.enqueue_within(one, Some(&scope)).await, Err(reused(None)), "{key}");
+        let many = vec![mail().job(), mail().key(key).job()];
+        let refused = rig.store.enqueue_within(many, Some(&scope)).await;
+        assert_eq!(refused, Err(reused(Some(1))), "{key}");
+    }
+    assert_eq!(rig.jobs().await.len(), 3, "no batch was stored in part");
+    let again = rig.store.enqueue_within(vec![mail().key("own").job()], Some(&scope)).await;
+    assert_eq!(again, Ok(vec![Enqueued::Existing(own)]));
 }
 
 pub(crate) async fn a_finished_job_still_has_its_key(harness: impl Harness) {

@@ -81,6 +81,7 @@ macro_rules! conformance_suite {
                 a_key_makes_one_job_within_a_batch
                 a_key_of_another_submission_is_refused
                 a_batch_with_a_key_of_another_submission_is_refused_as_a_whole
+                a_key_of_a_job_outside_of_the_scope_is_refused_without_a_word_about_the_job
                 a_finished_job_still_has_its_key
                 a_running_or_waiting_job_has_its_key_after_a_crash
                 a_deleted_job_frees_its_key

@@ -3,11 +3,14 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::access::Role;
+use crate::access::tests::{add_user, user};
 use crate::clock::SystemClock;
-use crate::job::Time;
-use crate::store::Store;
+use crate::job::{State, Time, WorkerName};
+use crate::store::conformance::{draft, kinds, queue, secs};
 use crate::store::log_store::tests::fixture;
 use crate::store::snapshot::Head;
+use crate::store::{Claim, Store, WorkerPlace};
 
 fn pieces(dir: &Path) -> Vec<Piece> {
     let mut pieces = Vec::new();
@@ -179,4 +182,40 @@ async fn a_finished_store_is_never_replaced() {
 
     let inside = DataDirBuilder::create(&dir.path().join("before")).err().unwrap().to_string();
     assert!(inside.contains("inside of a data directory"), "{inside}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_opened_to_maintain_it_keeps_the_jobs_of_a_crashed_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || open(dir.path(), StoreLimits::default(), Arc::new(SystemClock)).unwrap();
+    let server = open();
+    let job = draft().queue("mail").job();
+    let id = job.id;
+    server.enqueue(vec![job]).await.unwrap();
+    let worker = WorkerName::parse("w1").unwrap();
+    let claim = Claim {
+        queues: vec![queue("mail")],
+        kinds: kinds(&["echo"]),
+        max: 1,
+        worker,
+        place: WorkerPlace::InProcess,
+        ttl: secs(60),
+    };
+    assert_eq!(server.claim(claim).await.unwrap().leases.len(), 1);
+    server.close().await.unwrap(); // the claim is durable, and nobody reports how the attempt ended
+    let (starts, head) = (server.starts(), server.head());
+    drop(server);
+
+    let store = open_to_maintain(dir.path(), Arc::new(SystemClock)).unwrap();
+    assert_eq!((store.starts(), store.head()), (starts.clone(), head));
+    store.access(add_user("anna", Role::Admin), None).await.unwrap();
+    let state = |job: Option<crate::job::Job>| job.unwrap().status.state;
+    assert_eq!(state(store.get(id).await.unwrap().0), State::Running);
+    store.close().await.unwrap();
+    drop(store);
+
+    let server = open();
+    assert_eq!(state(server.get(id).await.unwrap().0), State::Available);
+    assert_eq!(server.starts().len(), starts.len() + 1);
+    assert!(server.access_table().borrow().user(&user("anna")).is_some());
 }

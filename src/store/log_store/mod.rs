@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use self::commit::recover::empty_store;
+pub use self::commit::recover::{Opening, empty_store};
 pub use self::commit::tuning::Tuning;
 pub use self::verify::{Report, VerifyProblem, verify};
 use super::kinds::DeclaredKinds;
@@ -32,7 +32,7 @@ use super::{
     ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
     StoreError, StoreLimits, Ticked, WorkerNotice,
 };
-use crate::access::{AccessApplied, AccessCommand, AccessTable};
+use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::Clock;
 use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time,
@@ -68,7 +68,7 @@ pub struct LogStore {
 }
 
 impl LogStore {
-    /// Opens the store in a log and rescues the jobs that the previous process was running. Blocks while it reads: call
+    /// Opens the store in a log; to run jobs, it rescues those that the previous process was running. Blocks while it reads: call
     /// it before the runtime is busy.
     ///
     /// # Errors
@@ -78,8 +78,9 @@ impl LogStore {
         limits: StoreLimits,
         clock: Arc<dyn Clock>,
         tuning: Tuning,
+        opening: Opening,
     ) -> Result<Arc<LogStore>, StoreError> {
-        let core = commit::recover::open(log, limits, clock, tuning)?;
+        let core = commit::recover::open(log, limits, clock, tuning, opening)?;
         let shared = core.shared.clone();
         let failures = PartFailures::default();
         let readers = ReadPool::new(&shared.limits, failures.clone());
@@ -224,6 +225,7 @@ impl LogStore {
         &self,
         jobs: &[NewJob],
         owners: &[Option<KeyOwner>],
+        scope: Option<&Scope>,
     ) -> Result<Vec<Job>, EnqueueError> {
         let mut stored = Vec::new();
         for (at, (new, owner)) in jobs.iter().zip(owners).enumerate() {
@@ -231,6 +233,7 @@ impl LogStore {
             let differences = match owner {
                 KeyOwner::Job(id) => {
                     let job = self.existing(*id).await?;
+                    ReusedKey::check_scope(scope, &job, index_in(jobs, at))?;
                     let differences = job.differences(new);
                     stored.push(job);
                     differences
@@ -251,13 +254,17 @@ impl LogStore {
 
 #[async_trait]
 impl Store for LogStore {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
+    async fn enqueue_within(
+        &self,
+        batch: Vec<NewJob>,
+        scope: Option<&Scope>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
         let mut batch = NewBatch { jobs: batch, compared: None };
         loop {
             match self.mutate(|reply| Mutation::Enqueue(batch, reply)).await? {
                 EnqueueOutcome::Accepted(accepted) => return Ok(self.enqueued(accepted).await?),
                 EnqueueOutcome::KeysTaken(jobs, owners) => {
-                    let known = self.compare(&jobs, &owners).await?;
+                    let known = self.compare(&jobs, &owners, scope).await?;
                     if known.len() == jobs.len() {
                         return Ok(known.into_iter().map(Enqueued::Existing).collect());
                     }

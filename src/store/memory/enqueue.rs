@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::Content;
+use crate::access::Scope;
 use crate::job::{Change, Fact, IdempotencyKey, Job, NewJob, QueueName, Start, State, Time};
 use crate::store::reused_key::index_in;
 use crate::store::{EnqueueError, Enqueued, KeyOwner, ReusedKey, TooManyQueues};
@@ -12,20 +13,24 @@ impl Content {
         &mut self,
         now: Time,
         batch: Vec<NewJob>,
+        scope: Option<&Scope>,
     ) -> Result<Vec<Enqueued>, EnqueueError> {
-        self.check_keys(&batch)?;
+        self.check_keys(&batch, scope)?;
         self.check_limits(&batch)?;
         Ok(batch.into_iter().filter_map(|new| self.enqueue_one(now, new)).collect())
     }
 
     /// Refuses a batch with a key that belongs to another submission.
-    fn check_keys(&self, batch: &[NewJob]) -> Result<(), ReusedKey> {
+    fn check_keys(&self, batch: &[NewJob], scope: Option<&Scope>) -> Result<(), ReusedKey> {
         let mut first: BTreeMap<&IdempotencyKey, usize> = BTreeMap::new();
         for (at, new) in batch.iter().enumerate() {
             let Some(key) = &new.spec.idempotency_key else { continue };
             let stored = self.keys.get(key).and_then(|id| self.jobs.get(id));
             let (owner, differences) = match (stored, first.get(key)) {
-                (Some(job), _) => (KeyOwner::Job(job.id), job.differences(new)),
+                (Some(job), _) => {
+                    ReusedKey::check_scope(scope, job, index_in(batch, at))?;
+                    (KeyOwner::Job(job.id), job.differences(new))
+                }
                 (None, Some(earlier)) => {
                     (KeyOwner::Earlier(*earlier), batch[*earlier].differences(new))
                 }

@@ -30,7 +30,7 @@ use super::{
     SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
     WorkerNotice, remember_start,
 };
-use crate::access::{AccessApplied, AccessCommand, AccessTable};
+use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::Clock;
 use crate::job::{
     Actor, Cursor, Event, Fact, Job, JobId, JobQuery, Matcher, NewJob, QueueChange, QueueName,
@@ -199,8 +199,12 @@ impl StoreSignals {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
-        self.write(|content, now| content.enqueue(now, batch))?
+    async fn enqueue_within(
+        &self,
+        batch: Vec<NewJob>,
+        scope: Option<&Scope>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        self.write(|content, now| content.enqueue(now, batch, scope))?
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {

@@ -252,7 +252,7 @@ fn access_command(change: &AccessMove, step: usize) -> AccessCommand {
             AccessCommand::AddUser { name: name(*n), password: password(1), role: *role }
         }
         AccessMove::SetPassword(n) => {
-            AccessCommand::SetPassword { name: name(*n), password: password(2) }
+            AccessCommand::SetPassword { name: name(*n), password: password(2), replaces: None }
         }
         AccessMove::SetRole(n, role) => AccessCommand::SetRole { name: name(*n), role: *role },
         AccessMove::DisableUser(n) => AccessCommand::DisableUser(name(*n)),

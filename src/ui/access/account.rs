@@ -10,7 +10,7 @@ use super::parts::{ListedSession, OnlyId, meaning, own_session, sessions_of};
 use crate::access::{AccessCommand, SessionOwner};
 use crate::engine::Engine;
 use crate::http::access::sessions::BrowserVisit;
-use crate::http::access::{Acting, Credential, Principal};
+use crate::http::access::{Acting, Principal};
 use crate::job::{Actor, Role, Secret, SessionId, UserName};
 use crate::ui::layout::error::UiError;
 use crate::ui::layout::flash::Done;
@@ -90,21 +90,9 @@ pub async fn revoke(
     let principal = known(&visit)?;
     let id = own_session(&engine, form.value("id"), &principal.actor)?;
     engine.access(AccessCommand::CloseSession(id.clone())).await?;
-    let is_current = current(principal) == Some(&id);
+    let is_current = principal.session() == Some(&id);
     let next = if is_current { see_other("login") } else { see_other("account") };
     Ok(next.with(Done::SessionRevoked, id.as_str()))
-}
-
-/// The session of the request.
-fn current(principal: &Principal) -> Option<&SessionId> {
-    match &principal.credential {
-        Credential::Session(id) => Some(id),
-        Credential::Token(_)
-        | Credential::Password { .. }
-        | Credential::Proxy(_)
-        | Credential::Environment
-        | Credential::Link(_) => None,
-    }
 }
 
 /// `POST /account/log_out_others`
@@ -114,7 +102,7 @@ pub async fn log_out_others(
     _: PostedForm<NoFields>,
 ) -> Result<SeeOther, UiError> {
     let principal = known(&visit)?;
-    let kept = current(principal);
+    let kept = principal.session();
     let others: Vec<SessionId> = {
         let table = engine.access_table();
         let table = table.borrow();
@@ -149,17 +137,20 @@ pub async fn change_password(
         Ok(page(status, &AccountPage { wrong_current, wrong_new, ..account }))
     };
     let current = Secret::new(form.value("current").to_owned());
-    if let Err(failure) = authenticator.check_password(browser.client, name.as_str(), current).await
-    {
-        let (status, wrong) = login_failure(failure, "The current password is not correct.");
-        // This is no failed login: the session stays open.
-        let status = if status == StatusCode::UNAUTHORIZED {
-            StatusCode::UNPROCESSABLE_ENTITY
-        } else {
-            status
-        };
-        return refuse(status, wrong, String::new());
-    }
+    let checked = authenticator.check_password(browser.client, name.as_str(), current).await;
+    let replaces = match checked {
+        Ok(user) => Some(user.password.fingerprint()),
+        Err(failure) => {
+            let (status, wrong) = login_failure(failure, "The current password is not correct.");
+            // This is no failed login: the session stays open.
+            let status = if status == StatusCode::UNAUTHORIZED {
+                StatusCode::UNPROCESSABLE_ENTITY
+            } else {
+                status
+            };
+            return refuse(status, wrong, String::new());
+        }
+    };
     let hash = match NewPassword::read_typed(form.value("password"), &engine).await {
         Ok(hash) => hash,
         Err(PasswordError::Busy(error)) => return Err(error),
@@ -168,7 +159,8 @@ pub async fn change_password(
         }
     };
     let fingerprint = hash.fingerprint();
-    engine.access(AccessCommand::SetPassword { name: name.clone(), password: hash }).await?;
+    let command = AccessCommand::SetPassword { name: name.clone(), password: hash, replaces };
+    engine.access(command).await?;
     let owner = SessionOwner::User(name.clone());
     let cookie = authenticator.open_session(&browser, owner, Some(fingerprint)).await?;
     let next = see_other("account").with(Done::UserPasswordSet, name.as_str());

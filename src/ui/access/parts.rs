@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 
 use crate::access::{AccessLimits, AccessRefusal, Session};
 use crate::engine::{AccessError, Engine};
-use crate::http::access::Credential;
+use crate::http::access::Principal;
+use crate::http::access::sessions::open_sessions;
 use crate::job::{Actor, Role, SessionId, Time, UserName};
 use crate::ui::layout::error::UiError;
 use crate::ui::layout::form_fields::Accepts;
@@ -81,18 +82,14 @@ pub fn sessions_of(
     visit: &Visit,
     is_wanted: impl Fn(&Session) -> bool,
 ) -> Vec<ListedSession> {
-    let (table, limits, now) = (engine.access_table(), engine.config().access, engine.now());
-    let table = table.borrow();
-    let open = table
-        .sessions()
-        .into_iter()
-        .filter(|session| is_wanted(session) && table.scope_of(session, now, &limits).is_some());
-    open.map(|session| ListedSession::of(session, visit, &limits, now)).collect()
+    let (limits, now) = (engine.config().access, engine.now());
+    let open = open_sessions(engine, visit.authenticator().map(|auth| &**auth), is_wanted);
+    open.iter().map(|session| ListedSession::of(session, visit, &limits, now)).collect()
 }
 
 impl ListedSession {
     fn of(session: &Session, visit: &Visit, limits: &AccessLimits, now: Time) -> ListedSession {
-        let current = visit.principal().map(|principal| &principal.credential);
+        let current = visit.principal().and_then(Principal::session);
         let unused = session.last_used_at.after(limits.session_idle);
         ListedSession {
             id: session.id.to_string(),
@@ -102,7 +99,7 @@ impl ListedSession {
             opened: TimeText::new(session.created_at, now),
             used: TimeText::new(session.last_used_at, now),
             expires: TimeText::new(session.expires_at.min(unused), now),
-            is_current: matches!(current, Some(Credential::Session(id)) if *id == session.id),
+            is_current: current == Some(&session.id),
         }
     }
 }
@@ -160,6 +157,11 @@ impl From<AccessError> for UiError {
                 StatusCode::NOT_FOUND,
                 "Not found",
                 "It may have been deleted or revoked in the meantime.",
+            ),
+            AccessRefusal::PasswordChanged => (
+                StatusCode::CONFLICT,
+                "The password has been changed",
+                "Nothing was changed now. Log in with the new password, or ask an admin.",
             ),
             AccessRefusal::LastAdmin => (
                 StatusCode::CONFLICT,

@@ -12,9 +12,10 @@ use super::parts::{
     ListedSession, NewSecret, OnlyId, RoleChoice, USER_ROLES, known_name, no_such_user,
     own_session, role_choices, sessions_of,
 };
-use crate::access::{AccessCommand, AccessRefusal, AccessTable, User};
+use crate::access::{AccessCommand, AccessRefusal, User};
 use crate::engine::{AccessError, Engine};
 use crate::http::access::Acting;
+use crate::http::access::sessions::open_sessions;
 use crate::job::{Actor, Role, Time, UserName};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
@@ -124,17 +125,14 @@ impl ListedUser {
 /// How many open sessions each person has, and when one of them was used last.
 type OpenSessions = BTreeMap<Actor, (usize, Time)>;
 
-fn open_sessions(engine: &Engine, table: &AccessTable) -> OpenSessions {
-    let (limits, now) = (engine.config().access, engine.now());
-    let mut open = OpenSessions::new();
-    for session in table.sessions() {
-        if table.scope_of(session, now, &limits).is_some() {
-            let (count, used) = open.entry(session.who.actor()).or_insert((0, Time::default()));
-            *count += 1;
-            *used = session.last_used_at.max(*used);
-        }
+fn counted_sessions(engine: &Engine, visit: &Visit) -> OpenSessions {
+    let mut counted = OpenSessions::new();
+    for session in open_sessions(engine, visit.authenticator().map(|auth| &**auth), |_| true) {
+        let (count, used) = counted.entry(session.who.actor()).or_insert((0, Time::default()));
+        *count += 1;
+        *used = session.last_used_at.max(*used);
     }
-    open
+    counted
 }
 
 /// `GET /users`
@@ -152,7 +150,7 @@ fn list_page(
     let now = engine.now();
     let table = engine.access_table().borrow().clone();
     let users: Vec<_> = table.users().collect();
-    let sessions = open_sessions(engine, &table);
+    let sessions = counted_sessions(engine, visit);
     // The first user decides who may add others.
     let (roles, role) = if users.is_empty() {
         (&[Role::Admin][..], Role::Admin)
@@ -222,6 +220,7 @@ pub async fn add(
         }
         Err(AccessError::Refused(
             why @ (AccessRefusal::NotFound { .. }
+            | AccessRefusal::PasswordChanged
             | AccessRefusal::LastAdmin
             | AccessRefusal::FirstUserNotAdmin
             | AccessRefusal::TooMany { .. }),
@@ -262,7 +261,7 @@ fn one_page(
     let title = format!("User {name}");
     let mut view = UserPage {
         layout: Layout::live(visit, title, Section::User, engine.head(), now),
-        user: ListedUser::of(visit, user, &open_sessions(engine, &table), now),
+        user: ListedUser::of(visit, user, &counted_sessions(engine, visit), now),
         changed: TimeText::new(user.changed_at, now),
         roles: role_choices(&USER_ROLES, user.role),
         sessions: sessions_of(engine, visit, |session| session.who.actor() == actor),
@@ -386,7 +385,7 @@ pub async fn set_password(
         }
     };
     let NewPassword { hash, generated } = password;
-    let command = AccessCommand::SetPassword { name: name.clone(), password: hash };
+    let command = AccessCommand::SetPassword { name: name.clone(), password: hash, replaces: None };
     let Some(text) = generated else {
         return act(&engine, &visit, name, command, Done::UserPasswordSet).await;
     };

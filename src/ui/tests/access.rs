@@ -6,7 +6,9 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 
 use super::*;
 use crate::http::layers::auth::Hosts;
+use crate::http::tests::team::{PASSWORD, add_user};
 use crate::http::{Access, Anonymous, HttpLimits, mount, wrap};
+use crate::job::Role;
 
 const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
@@ -270,4 +272,28 @@ async fn the_address_of_every_form_can_be_opened() {
             other => panic!("{path}: {other}"),
         }
     }
+}
+
+#[tokio::test]
+async fn of_two_changes_of_a_password_at_once_one_is_refused() {
+    let site = Site::at("/");
+    let engine = &site._desk.engine;
+    let anna = add_user(engine, "anna", Role::Admin).await;
+    let form = [("name", "anna"), ("password", PASSWORD), ("next", "")];
+    let (_, headers, _) = site.ask(Method::POST, "/login", &[("accept", HTML)], &form).await;
+    let cookie = text(&headers, header::SET_COOKIE).split(';').next().unwrap().to_owned();
+    let change = |password: &'static str| {
+        let (site, cookie) = (&site, cookie.as_str());
+        async move {
+            let form = [("current", PASSWORD), ("password", password)];
+            let headers = [("accept", HTML), ("cookie", cookie)];
+            site.ask(Method::POST, "/account/password", &headers, &form).await.0
+        }
+    };
+    let (one, other) = tokio::join!(change("the first new one"), change("the second new one"));
+    let changed = [one, other].map(|status| status == StatusCode::SEE_OTHER);
+    assert!(changed[0] != changed[1], "{one} {other}");
+    let password = if changed[0] { "the first new one" } else { "the second new one" };
+    let user = engine.access_table().borrow().user(&anna).unwrap().clone();
+    assert!(user.password.verify(&password.into()), "the answer says which one it is");
 }

@@ -175,7 +175,7 @@ impl Desk {
     async fn claim(&self) -> Lease {
         let claim = Claim {
             queues: vec![QueueName::default()],
-            kinds: Arc::new([Kind::parse("echo").unwrap()].into()),
+            kinds: Arc::new(["echo", "sleep"].map(|kind| Kind::parse(kind).unwrap()).into()),
             max: 1,
             worker: WorkerName::parse("w1").unwrap(),
             place: WorkerPlace::InProcess,

@@ -6,9 +6,10 @@ use axum::http::{Method, StatusCode};
 
 use super::*;
 use crate::access::Scope;
+use crate::http::access::Principal;
 use crate::http::access::need::Need;
+use crate::http::access::principal::Credential;
 use crate::http::access::routes::ROUTES;
-use crate::http::access::{Credential, Principal};
 use crate::job::{Actor, Failure, FailureClass, Role, UserName};
 
 /// Somebody with a role.

@@ -1,9 +1,9 @@
 //! Fields that the bodies about users and tokens have in common, and the names in their paths.
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use crate::http::api::extract::without_escape;
+use crate::http::api::extract::{path_param, without_escape};
 use crate::http::{Api, Problem};
 use crate::job::fields::text;
 use crate::job::{FieldErrors, Fields, Role, Secret};
@@ -33,11 +33,7 @@ impl FromRequestParts<Api> for PathName {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let params = RawPathParams::from_request_parts(parts, api).await;
-        let params = params.map_err(|_| {
-            Problem::invalid_parameter("path", "the path is not valid UTF-8 when decoded")
-        })?;
-        let name = params.iter().next().map(|(_, value)| value).unwrap_or_default();
-        Ok(PathName(without_escape(name).to_owned()))
+        let name = path_param(parts, api).await?;
+        Ok(PathName(without_escape(&name).to_owned()))
     }
 }

@@ -3,10 +3,10 @@
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::http::access::{Caller, Credential};
+use crate::http::access::{Caller, Principal};
 use crate::http::api::extract::NoQuery;
 use crate::http::json;
-use crate::job::{Actor, Kind, QueueName, Role};
+use crate::job::{Actor, Kind, QueueName, Role, SessionId};
 
 #[derive(Serialize)]
 struct MeView<'a> {
@@ -14,9 +14,9 @@ struct MeView<'a> {
     actor: Option<&'a Actor>,
     role: &'static str,
     /// The queues that it is restricted to; null if it is not.
-    queues: Option<Vec<&'a str>>,
+    queues: Option<&'a [QueueName]>,
     /// The kinds that it is restricted to; null if it is not.
-    kinds: Option<Vec<&'a str>>,
+    kinds: Option<&'a [Kind]>,
     /// `session`, `token`, `password` or `environment`; null without credentials.
     credential: Option<&'static str>,
     /// The id of the session, if it is one.
@@ -26,24 +26,12 @@ struct MeView<'a> {
 /// Returns `{"actor","role","queues","kinds","credential","session"}`.
 pub async fn get(Caller(caller): Caller, _: NoQuery) -> Response {
     let scope = caller.as_ref().map(|caller| &caller.scope);
-    let queues = scope.and_then(|scope| scope.queues.as_ref());
-    let kinds = scope.and_then(|scope| scope.kinds.as_ref());
-    let session = match caller.as_ref().map(|caller| &caller.credential) {
-        Some(Credential::Session(id)) => Some(id.as_str()),
-        Some(
-            Credential::Token(_)
-            | Credential::Password { .. }
-            | Credential::Proxy(_)
-            | Credential::Environment
-            | Credential::Link(_),
-        )
-        | None => None,
-    };
+    let session = caller.as_ref().and_then(Principal::session).map(SessionId::as_str);
     json(&MeView {
         actor: caller.as_ref().map(|caller| &caller.actor),
         role: caller.as_ref().map_or(Role::Admin, |caller| caller.role()).as_str(),
-        queues: queues.map(|queues| queues.iter().map(QueueName::as_str).collect()),
-        kinds: kinds.map(|kinds| kinds.iter().map(Kind::as_str).collect()),
+        queues: scope.and_then(|scope| scope.queues.as_deref()),
+        kinds: scope.and_then(|scope| scope.kinds.as_deref()),
         credential: caller.as_ref().map(|caller| caller.credential.sort()),
         session,
     })

@@ -1,5 +1,8 @@
 //! `/api/v1/sessions`: lists and ends the sessions of browsers. An admin has those of everybody, and all others their own.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -7,7 +10,9 @@ use serde::Serialize;
 
 use super::fields::PathName;
 use crate::access::{AccessCommand, AccessRefusal, Session};
-use crate::http::access::{Acting, Caller, Credential, Principal};
+use crate::http::access::authenticator::Authenticator;
+use crate::http::access::sessions::open_sessions;
+use crate::http::access::{Acting, Caller, Principal};
 use crate::http::api::extract::{NoBody, NoQuery};
 use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
@@ -52,14 +57,15 @@ impl<'a> SessionView<'a> {
 }
 
 /// Lists the open sessions, the last used first.
-pub async fn list(State(api): State<Api>, Caller(caller): Caller, _: NoQuery) -> Response {
-    let (table, now) = (api.engine.access_table().borrow().clone(), api.engine.now());
-    let limits = &api.engine.config().access;
-    let is_open = |session: &&Session| {
-        may_see(caller.as_ref(), session) && table.scope_of(session, now, limits).is_some()
-    };
-    let sessions = table.sessions().into_iter().map(|session| &**session).filter(is_open);
-    let sessions = sessions.map(|session| SessionView::of(session, caller.as_ref()));
+pub async fn list(
+    State(api): State<Api>,
+    auth: Option<Extension<Arc<Authenticator>>>,
+    Caller(caller): Caller,
+    _: NoQuery,
+) -> Response {
+    let auth = auth.as_ref().map(|Extension(auth)| &**auth);
+    let open = open_sessions(&api.engine, auth, |session| may_see(caller.as_ref(), session));
+    let sessions = open.iter().map(|session| SessionView::of(session, caller.as_ref()));
     json(&SessionsView { sessions: sessions.collect() })
 }
 
@@ -88,5 +94,5 @@ fn may_see(caller: Option<&Principal>, session: &Session) -> bool {
 }
 
 fn is_current(caller: Option<&Principal>, session: &Session) -> bool {
-    caller.is_some_and(|caller| caller.credential == Credential::Session(session.id.clone()))
+    caller.and_then(Principal::session) == Some(&session.id)
 }

@@ -26,9 +26,9 @@ struct TokenView<'a> {
     name: &'a str,
     role: &'static str,
     /// The queues that it is restricted to; null if it is not.
-    queues: Option<Vec<&'a str>>,
+    queues: Option<&'a [QueueName]>,
     /// The kinds that it is restricted to; null if it is not.
-    kinds: Option<Vec<&'a str>>,
+    kinds: Option<&'a [Kind]>,
     created_at: Displayed<Time>,
     /// Null if it never expires.
     expires_at: Option<Displayed<Time>>,
@@ -42,14 +42,12 @@ struct TokenView<'a> {
 
 impl<'a> TokenView<'a> {
     fn of(token: &'a Token) -> TokenView<'a> {
-        let queues = token.queues.as_ref();
-        let kinds = token.kinds.as_ref();
         TokenView {
             id: token.id.as_str(),
             name: token.name.as_str(),
             role: token.role.as_str(),
-            queues: queues.map(|queues| queues.iter().map(QueueName::as_str).collect()),
-            kinds: kinds.map(|kinds| kinds.iter().map(Kind::as_str).collect()),
+            queues: token.queues.as_deref(),
+            kinds: token.kinds.as_deref(),
             created_at: Displayed(token.created_at),
             expires_at: token.expires_at.map(Displayed),
             last_used_at: token.last_used_at.map(Displayed),

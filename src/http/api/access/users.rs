@@ -124,7 +124,9 @@ pub async fn put(
         api.engine.access(AccessCommand::SetRole { name: name.clone(), role }).await?;
     }
     if let Some(password) = password {
-        api.engine.access(AccessCommand::SetPassword { name: name.clone(), password }).await?;
+        api.engine
+            .access(AccessCommand::SetPassword { name: name.clone(), password, replaces: None })
+            .await?;
     }
     let table = api.engine.access_table().borrow().clone();
     let user = table.user(&name).ok_or_else(no_such_user)?;

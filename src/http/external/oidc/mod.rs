@@ -41,6 +41,7 @@ use crate::job::Time;
 /// The login through one provider.
 pub struct OidcLogin {
     settings: OidcSettings,
+    fingerprint: SecretHash,
     client: ProviderClient,
     provider: Provider,
     key: AttemptKey,
@@ -94,7 +95,8 @@ impl OidcLogin {
             "https" => ConnectionScheme::Https,
             _ => ConnectionScheme::Http,
         };
-        Ok(OidcLogin { settings, client, provider, key, scheme })
+        let fingerprint = fingerprint(&settings);
+        Ok(OidcLogin { settings, fingerprint, client, provider, key, scheme })
     }
 
     /// The name of the provider, for the button on the login page.
@@ -104,11 +106,8 @@ impl OidcLogin {
 
     /// Identifies the provider and the roles that the settings give. A session that was opened under other settings
     /// must end, because its role could be another one today.
-    pub fn fingerprint(&self) -> SecretHash {
-        let OidcSettings { issuer, client_id, name_claim, groups_claim, roles, .. } =
-            &self.settings;
-        let parts = [issuer.as_str(), client_id.as_str(), name_claim, groups_claim];
-        SecretHash::of(&format!("{parts:?}{}", roles.fingerprint_text()))
+    pub fn fingerprint(&self) -> &SecretHash {
+        &self.fingerprint
     }
 
     /// Begins a login. `next` is the page to open afterwards.
@@ -247,6 +246,12 @@ impl OidcLogin {
             .set_redirect_uri(redirect.clone())
             .set_auth_type(auth_type)
     }
+}
+
+fn fingerprint(settings: &OidcSettings) -> SecretHash {
+    let OidcSettings { issuer, client_id, name_claim, groups_claim, roles, .. } = settings;
+    let parts = [issuer.as_str(), client_id.as_str(), name_claim, groups_claim];
+    SecretHash::of(&format!("{parts:?}{}", roles.fingerprint_text()))
 }
 
 impl fmt::Debug for OidcLogin {

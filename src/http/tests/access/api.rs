@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::access::{AccessCommand, NewSession, SessionOwner};
 use crate::http::access::sessions::BrowserVisit;
 use crate::http::tests::support::{Answer, Server, Setup, errors};
 use crate::http::tests::team::{PASSWORD, add_user, basic, bearer};
 use crate::http::{Access, Anonymous};
-use crate::job::Role;
+use crate::job::{Role, UserName};
 
 const TOKEN: &str = "environment-0123456789";
 
@@ -194,6 +195,19 @@ async fn everybody_has_their_own_sessions_and_an_admin_all_of_them() {
     assert_eq!(send(&server, "DELETE", &path, Value::Null).await.status, 204);
     with_cookie("GET", "/api/v1/me", &cookies[0]).await.is_problem(401, "unauthorized");
     assert_eq!(sessions(&cookies[1]).await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_no_request_could_use_is_not_listed() {
+    let server = start().await;
+    add_user(&server.engine, "root", Role::Admin).await;
+    // No provider is configured any more.
+    let name = UserName::parse("carl").unwrap();
+    let owner = SessionOwner::External { name, role: Role::Viewer };
+    let (session, _) = NewSession::generate(owner, None, "192.0.2.1", "Firefox").unwrap();
+    server.engine.access(AccessCommand::OpenSession(session)).await.unwrap();
+    let all = send(&server, "GET", "/api/v1/sessions", Value::Null).await;
+    assert_eq!(all.json()["sessions"], json!([]));
 }
 
 #[tokio::test]

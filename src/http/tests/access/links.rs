@@ -1,11 +1,18 @@
 //! Share links over the API: who creates, lists and revokes which.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::access::AccessCommand;
+use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::http::HttpLimits;
 use crate::http::tests::support::{Answer, Growing, Server, Setup, Socket, errors, within};
 use crate::http::tests::team::{add_token, add_user, bearer, restrict};
 use crate::job::Role;
+use crate::store::StoreLimits;
+use crate::store::memory::MemoryStore;
 
 /// A server with users, and an operator who shares.
 pub(super) struct Sharing {
@@ -205,6 +212,29 @@ async fn restricted_credentials_share_only_what_they_are_for_and_manage_only_the
     it.send(&ci, "DELETE", &path, &Value::Null).await.is_problem(404, "no_such_link");
     let path = format!("/api/v1/links/{}", own.json()["id"].as_str().unwrap());
     assert_eq!(it.send(&ci, "DELETE", &path, &Value::Null).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_does_not_manage_the_links_of_a_revoked_one_with_the_same_name() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let store = MemoryStore::new(StoreLimits::default(), clock.clone());
+    let it = Sharing::with(Setup { store, ..Setup::default() }).await;
+    let job = it.submit(json!({"kind": "echo", "queue": "mail"})).await;
+    let engine = &it.server.engine;
+    let (former, token) = add_token(engine, "ci", Role::Operator, restrict).await;
+    let body = json!({"job": job, "expires_in": "1h"});
+    let link = it.send(&bearer(&token), "POST", "/api/v1/links", &body).await.json();
+    engine.access(AccessCommand::RevokeToken(former)).await.unwrap();
+    clock.advance(Duration::from_millis(1));
+    let (_, token) = add_token(engine, "ci", Role::Operator, restrict).await;
+    let ci = bearer(&token);
+    let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+    it.send(&ci, "DELETE", &path, &Value::Null).await.is_problem(404, "no_such_link");
+    let listed = async || it.send(&ci, "GET", "/api/v1/links", &Value::Null).await.json();
+    assert_eq!(listed().await["links"], json!([]));
+    let own = it.send(&ci, "POST", "/api/v1/links", &body).await.json();
+    assert_eq!(listed().await["links"][0]["id"], own["id"]);
+    assert_eq!(it.send(&it.operator, "DELETE", &path, &Value::Null).await.status, 204);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

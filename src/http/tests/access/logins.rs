@@ -6,8 +6,9 @@ use axum::http::Request;
 use axum::http::request::Parts;
 
 use crate::access::AccessCommand;
+use crate::http::access::principal::Credential;
 use crate::http::access::sessions::{BrowserVisit, LogInError};
-use crate::http::access::{Authenticator, Credential, Principal};
+use crate::http::access::{Authenticator, Principal};
 use crate::http::layers::auth::Hosts;
 use crate::http::layers::login_limiter::LoginFailure;
 use crate::http::tests::support::Server;
@@ -87,19 +88,23 @@ async fn a_refused_password_is_as_much_work_as_any_other() {
     {
         let failed = auth.check_password(CLIENT, name, password.into()).await;
         assert_eq!(failed.unwrap_err(), LoginFailure::Wrong, "{name}");
-        assert_eq!(auth.checks.checked(), n as u64 + 1, "the password of {name:?} was hashed");
+        assert_eq!(
+            server.engine.checked_passwords(),
+            n as u64 + 1,
+            "the password of {name:?} was hashed"
+        );
     }
     // The right one is hashed once, and then remembered as long as it stays the same.
     for _ in 0..3 {
         let known = auth.check_password(CLIENT, "anna", PASSWORD.into()).await.unwrap();
         assert_eq!(known.name, user("anna"));
-        assert_eq!(auth.checks.checked(), 6);
+        assert_eq!(server.engine.checked_passwords(), 6);
     }
     let password = server.engine.hash_password("another password".into()).await.unwrap();
-    let set = AccessCommand::SetPassword { name: user("anna"), password };
+    let set = AccessCommand::SetPassword { name: user("anna"), password, replaces: None };
     server.engine.access(set).await.unwrap();
     assert!(auth.check_password(CLIENT, "anna", PASSWORD.into()).await.is_err());
-    assert_eq!(auth.checks.checked(), 7);
+    assert_eq!(server.engine.checked_passwords(), 7);
     assert_eq!(auth.limiter.rejected_passwords(), 6);
 }
 
@@ -115,7 +120,7 @@ async fn many_logins_at_once_are_checked_two_at_a_time_and_the_rest_is_told_to_w
     let busy = failures.iter().filter(|failure| matches!(failure, Err(LoginFailure::Busy(_))));
     let busy = busy.count() as u64;
     assert!(busy >= 30, "{busy}");
-    assert_eq!(auth.checks.checked(), 100 - busy);
+    assert_eq!(server.engine.checked_passwords(), 100 - busy);
     assert_eq!(auth.limiter.rejected_passwords(), 100 - busy);
 }
 
@@ -150,7 +155,10 @@ async fn a_session_lasts_until_it_or_its_password_or_its_token_ends() {
     assert_eq!(of(&auth, &session).unwrap().role(), Role::Operator, "the role is that of now");
     assert!(!auth.is_still(Some(&who)) && auth.is_still(of(&auth, &session).as_ref()));
     let password = engine.hash_password("another password".into()).await.unwrap();
-    engine.access(AccessCommand::SetPassword { name: user("anna"), password }).await.unwrap();
+    engine
+        .access(AccessCommand::SetPassword { name: user("anna"), password, replaces: None })
+        .await
+        .unwrap();
     assert_eq!(of(&auth, &session), None);
 
     // A token, and the token of the configuration.
@@ -207,7 +215,7 @@ async fn a_server_without_users_ignores_credentials_that_it_does_not_know() {
         let parts = request(&[("authorization", value.as_str())]);
         assert_eq!(auth.authenticate(&parts, CLIENT).await.unwrap(), None, "{value}");
     }
-    assert_eq!((auth.checks.checked(), auth.limiter.rejected_tokens()), (0, 0));
+    assert_eq!((server.engine.checked_passwords(), auth.limiter.rejected_tokens()), (0, 0));
     let (_, text) = add_token(&server.engine, "ci", Role::Viewer, |_| {}).await;
     let parts = request(&[("authorization", bearer(&text).as_str())]);
     let who = auth.authenticate(&parts, CLIENT).await.unwrap().unwrap();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::http::tests::support::{Answer, Server, Socket, within};
+use crate::http::tests::support::{Answer, Server, Socket, errors, within};
 use crate::http::tests::team::{add_token, add_user, bearer, restrict};
 use crate::job::Role;
 
@@ -63,6 +63,51 @@ async fn a_submission_outside_of_the_scope_is_forbidden() {
         assert_eq!(it.server.engine.head(), before, "nothing was stored");
     }
     submit(json!({"kind": "echo"})).await.is_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn an_idempotency_key_tells_nothing_about_a_job_outside_of_the_scope() {
+    let it = Restricted::start().await;
+    let job = |queue: &str, key: &str| json!({"kind": "echo", "queue": queue, "idempotency_key": key, "delay_ms": 3_600_000});
+    let (_, token) = add_token(&it.server.engine, "ops", Role::Operator, |_| {}).await;
+    let ops = bearer(&token);
+    let post = async |path: &str, body: Value| {
+        let headers = [("authorization", ops.as_str()), ("content-type", "application/json")];
+        it.server.send("POST", path, &headers, &body.to_string()).await
+    };
+    let add = async |job: Value| post("/api/v1/jobs", job).await.json();
+    add(job("other", "foreign")).await;
+    let moved = add(job("mail", "moved")).await;
+    let path = format!("/api/v1/jobs/{}/move", moved["id"].as_str().unwrap());
+    assert_eq!(post(&path, json!({"queue": "other"})).await.status, 200);
+    let own = add(job("mail", "own")).await;
+    let head = it.server.engine.head();
+    let in_use = "the idempotency key is in use; use a new key for another job";
+    for key in ["foreign", "moved"] {
+        let new = json!({"kind": "echo", "queue": "mail", "payload": 7}).to_string();
+        let headers = [
+            ("authorization", it.authorization.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        let by_header = it.server.send("POST", "/api/v1/jobs", &headers, &new).await;
+        let one = job("mail", key).to_string();
+        let batch = json!([job("mail", "new"), job("mail", key)]).to_string();
+        for (answer, field) in [
+            (it.send("POST", "/api/v1/jobs", &one).await, "idempotency_key"),
+            (it.send("POST", "/api/v1/jobs?wait=1s", &one).await, "idempotency_key"),
+            (by_header, "idempotency_key"),
+            (it.send("POST", "/api/v1/jobs", &format!("[{one}]")).await, "[0].idempotency_key"),
+            (it.send("POST", "/api/v1/jobs", &batch).await, "[1].idempotency_key"),
+        ] {
+            let problem = answer.is_problem(422, "idempotency_key_reused");
+            assert_eq!(problem["detail"], in_use, "{key}");
+            assert_eq!(errors(&problem), [format!("{field}: {in_use}")], "{key}");
+        }
+    }
+    assert_eq!(it.server.engine.head(), head, "nothing was stored");
+    let again = it.send("POST", "/api/v1/jobs", &job("mail", "own").to_string()).await;
+    assert_eq!((again.status, &again.json()["id"]), (200, &own["id"]));
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn command(engine: &Engine, cause: Cause, token: &TokenId) -> Option<Acces
         Cause::Promoted => Some(AccessCommand::SetRole { name, role: Role::Operator }),
         Cause::Password => {
             let password = engine.hash_password("another password".into()).await.unwrap();
-            Some(AccessCommand::SetPassword { name, password })
+            Some(AccessCommand::SetPassword { name, password, replaces: None })
         }
     }
 }

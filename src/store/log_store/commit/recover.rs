@@ -37,20 +37,37 @@ use crate::store::{DeclaredKinds, StoreError, StoreLimits, remember_start};
 /// How many chunks are read between two progress messages.
 const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
 
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// To run its jobs: those that the previous process was running are rescued, and the start is recorded.
+    ToRunJobs,
+    /// To change what has nothing to do with jobs, by a command that ends at once: jobs and the list of starts stay as they
+    /// are.
+    ToMaintain,
+}
+
 /// Opens a log and builds everything the committer owns.
 pub fn open(
     log: impl FnOnce() -> Result<Box<dyn Log>, StoreError>,
     limits: StoreLimits,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
+    opening: Opening,
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
     let mut core = read(log()?, limits, clock, tuning)?;
     core.correct_times(core.shared.clock.now());
-    let lost = rescue_running(&mut core)?;
+    let lost = match opening {
+        Opening::ToRunJobs => {
+            let lost = rescue_running(&mut core)?;
+            remember_start(&mut core.meta.starts, core.shared.clock.now());
+            write_meta(&*core.shared.log, &core.meta)?;
+            lost
+        }
+        Opening::ToMaintain => 0,
+    };
     core.schedules.reconsider(core.shared.clock.now());
-    remember_start(&mut core.meta.starts, core.shared.clock.now());
-    write_meta(&*core.shared.log, &core.meta)?;
     core.shared.starts.get_or_init(|| core.meta.starts.clone());
     core.shared.log.record_head(core.shared.head())?;
     tracing::info!(

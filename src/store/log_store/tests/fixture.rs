@@ -247,7 +247,7 @@ async fn users(rig: &Rig<AtDir>) {
         add_user("anna", Role::Admin),
         add_user("bob", Role::Viewer),
         AccessCommand::SetRole { name: bob(), role: Role::Operator },
-        AccessCommand::SetPassword { name: bob(), password: password(2) },
+        AccessCommand::SetPassword { name: bob(), password: password(2), replaces: None },
         add_user("gone", Role::Viewer),
         AccessCommand::DeleteUser(user("gone")),
         AccessCommand::DisableUser(bob()),
