@@ -73,7 +73,7 @@ impl AccessWatch {
     /// 403, which the WebSocket reports as an `error` message.
     pub fn check_worker_message(&self, message: WorkerMessageName) -> Result<(), Problem> {
         let (need, restricted) = message.rule();
-        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_deref());
+        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_ref());
         principal.map_or(Ok(()), |principal| principal.check(need, restricted))
     }
 

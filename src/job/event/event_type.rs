@@ -253,7 +253,8 @@ mod tests {
                 "queue.resumed",
                 "schedule.resumed",
                 "token.revoked",
-                "link.revoked"
+                "link.revoked",
+                "worker.resumed"
             ]
         );
         assert_eq!(names("job.started"), ["job.started"]);

@@ -301,6 +301,7 @@ macro_rules! conformance_suite {
                 a_schedule_is_the_actor_of_its_jobs
                 the_actors_of_finished_jobs_survive
                 a_change_of_users_is_an_event_with_its_actor
+                notices_of_workers_are_events_in_their_order
             }
             kinds {
                 a_declared_kind_is_kept_as_it_was_asked_for

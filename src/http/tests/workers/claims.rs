@@ -149,3 +149,65 @@ async fn a_name_that_does_not_fit_is_refused() {
         assert!(errors(&problem)[0].starts_with("worker: "), "{problem}");
     }
 }
+
+#[tokio::test]
+async fn what_happens_to_workers_is_reported_as_events() {
+    let shop = Shop::open().await;
+    let mut after = shop.server.engine.head().to_string();
+    shop.claim_as("brief", json!({"lease_ms": 1000})).await;
+    shop.claim(json!({})).await;
+    for command in ["quiet", "stop", "resume"] {
+        shop.server.send("POST", &format!("/api/v1/workers/web-1/{command}"), &[], "").await;
+    }
+    shop.server.send("DELETE", "/api/v1/workers/web-1", &[], "").await;
+    let mut seen = Vec::new();
+    while seen.len() < 7 {
+        let path = format!("/api/v1/events?type=worker.*&wait=10s&after={after}");
+        let page = shop.server.get(&path).await.json();
+        after = page["cursor"].as_str().unwrap().to_owned();
+        seen.extend(page["events"].as_array().unwrap().iter().map(|event| {
+            let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+            (text("worker"), text("type"), text("why"))
+        }));
+    }
+    let of = |name: &str| -> Vec<(String, String)> {
+        let all = seen.iter().filter(|(worker, ..)| worker == name);
+        all.map(|(_, event, why)| (event.clone(), why.clone())).collect()
+    };
+    let pairs = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+        all.iter().map(|(event, why)| ((*event).to_owned(), (*why).to_owned())).collect()
+    };
+    let brief = [("worker.connected", ""), ("worker.left", "silent")];
+    assert_eq!(of("brief"), pairs(&brief));
+    let told = [
+        ("worker.connected", ""),
+        ("worker.quieted", ""),
+        ("worker.stopping", ""),
+        ("worker.resumed", ""),
+        ("worker.left", "signed_off"),
+    ];
+    assert_eq!(of("web-1"), pairs(&told));
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_runs_says_when_the_last_worker_left() {
+    let shop = Shop::open().await;
+    let id = shop.add(1).await[0];
+    let why = async || {
+        let job = shop.server.get(&format!("/api/v1/jobs/{id}")).await.json();
+        job["why"]["text"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(why().await, "No worker for kind resize is connected.");
+    shop.claim(json!({"queues": ["other"]})).await;
+    assert!(!why().await.contains("connected"), "one is connected");
+    let kinds = shop.server.get("/api/v1/kinds").await.json();
+    let resize = |kind: &&Value| kind["kind"] == "resize";
+    let resize = kinds["kinds"].as_array().unwrap().iter().find(resize).unwrap();
+    assert_eq!((&resize["source"], &resize["workers"]), (&json!("worker"), &json!(1)));
+    shop.server.send("DELETE", "/api/v1/workers/web-1", &[], "").await;
+    let text = why().await;
+    assert!(
+        text.contains("is connected; the last one left ") && text.ends_with(" s ago."),
+        "{text}"
+    );
+}

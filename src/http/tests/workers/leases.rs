@@ -72,7 +72,7 @@ async fn a_worker_that_vanishes_loses_its_lease_and_the_timeline_shows_it() {
     let timeline = shop.server.get(&format!("/api/v1/jobs/{id}")).await.json()["attempts"].clone();
     assert_eq!(
         (&timeline[0]["worker"], &timeline[0]["outcome"]),
-        (&json!("web-1"), &json!("rescued"))
+        (&json!("web-1"), &json!("lost"))
     );
     assert_eq!(shop.settle(&lease, "done").await["status"], "stale");
     assert_eq!(shop.job(id).await.status.state.as_str(), "available");

@@ -101,9 +101,24 @@ impl WorkerConnection {
     pub async fn run(mut self) {
         let leaving = self.serve().await;
         tracing::debug!(worker = %self.name, ?leaving, "a worker's connection ends");
-        // The jobs of a claim under way go back to their queues.
-        (self.claim, self.session) = (None, None);
+        self.end_claim().await;
+        self.session = None;
         self.close(leaving).await;
+    }
+
+    /// Ends the claim under way. The store takes back the jobs of one that it has not answered; those of one that it has
+    /// just answered are given back here.
+    async fn end_claim(&mut self) {
+        let granted = self.claim.take().and_then(|(_, claim)| claim.now_or_never());
+        let Some((Ok(Granted { grants, .. }), session)) = granted.zip(self.session.as_ref()) else {
+            return;
+        };
+        if !grants.is_empty() {
+            let given_back = session.give_back(grants);
+            if !matches!(timeout(self.api.limits.close, given_back).await, Ok(Ok(_))) {
+                tracing::debug!(worker = %self.name, "jobs could not be given back");
+            }
+        }
     }
 
     async fn serve(&mut self) -> Leaving {
