@@ -325,7 +325,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let builder = || crate::Cortado::builder().data_dir(dir.path());
         let before = builder().listen(([127, 0, 0, 1], 0).into()).paused().start().await.unwrap();
-        let job = crate::Submission::parse(r#"{"kind": "echo"}"#).unwrap();
+        let job = crate::Submission::parse(r#"{"kind": "echo"}"#, before.engine().kinds()).unwrap();
         let (id, head) = (job.id, before.engine().head());
         before.engine().enqueue(vec![job]).await.unwrap();
         assert!(before.stop().await.clean);

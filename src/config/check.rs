@@ -22,7 +22,7 @@ use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, Kinds, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
-use crate::http::HttpLimits;
+use crate::http::{BasePath, HttpLimits};
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
@@ -86,8 +86,13 @@ pub(super) fn split(
     let access = problems.access(&file.access);
     engine.access = access;
     problems.http(http, file.engine.max_payload);
-    let limits = store::StoreLimits { access, ..problems.store(store, retention) };
-    let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
+    let limits = store::StoreLimits {
+        access,
+        queues: limits_of(queues),
+        ..problems.store(store, retention)
+    };
+    let mut handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
+    handlers.http.base_url = base_url.as_ref().and_then(|url| public_address(url, &base_path));
     if !problems.0.is_empty() {
         return Err(problems.0);
     }
@@ -120,6 +125,11 @@ pub(super) fn split(
         auth,
         external,
     })
+}
+
+/// The URL at which others reach the server, with the path below which it serves everything.
+fn public_address(url: &Url, base_path: &BasePath) -> Option<Url> {
+    Url::parse(&format!("{}{base_path}", url.as_str().trim_end_matches('/'))).ok()
 }
 
 /// The problems found so far.
@@ -225,6 +235,7 @@ impl InvalidSettings {
         self.integer("engine.max_json_values", section.max_json_values);
         self.integer("engine.stream_capacity", section.stream_capacity);
         self.integer("engine.queue_histories", section.queue_histories);
+        self.integer("engine.max_workers", section.max_workers);
         self.lasts("engine.timeout", section.timeout);
         self.lasts("engine.poll_interval", section.poll_interval);
         if section.lease < Duration::from_secs(1) {
@@ -264,6 +275,7 @@ impl InvalidSettings {
             handler_grace: section.handler_grace,
             paused: default.paused,
             access: default.access,
+            max_workers: section.max_workers,
             kinds: default.kinds,
             schedules: Vec::new(),
         }
@@ -371,6 +383,7 @@ impl InvalidSettings {
             max_waiting: section.max_waiting,
             max_queues: section.max_queues,
             max_schedules: section.max_schedules,
+            queues: BTreeMap::new(),
             max_kinds: section.max_kinds,
             log: LogCaps { lines: section.log_lines, bytes: section.log_bytes },
             retention: store::Retention {
@@ -439,6 +452,7 @@ impl InvalidSettings {
                 timeout: http.timeout,
                 max_body: http.max_body,
                 max_retry_after: http.max_retry_after,
+                base_url: None,
                 signer,
                 allow,
                 ca_files: http.ca_files.clone(),
@@ -452,4 +466,19 @@ impl InvalidSettings {
             },
         }
     }
+}
+
+/// The limits that queues have of their own. Those that are not valid were reported with the engine's settings.
+fn limits_of(
+    queues: &BTreeMap<String, QueueSection>,
+) -> BTreeMap<QueueName, store::ConfiguredLimits> {
+    let of_queue = |(name, queue): (&String, &QueueSection)| {
+        let limits = store::ConfiguredLimits {
+            concurrency: queue.concurrency.and_then(|number| Concurrency::new(number).ok()),
+            rate_limit: queue.rate_limit,
+        };
+        let has_any = limits != store::ConfiguredLimits::default();
+        QueueName::parse(name).ok().filter(|_| has_any).map(|name| (name, limits))
+    };
+    queues.iter().filter_map(of_queue).collect()
 }

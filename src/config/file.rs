@@ -164,6 +164,7 @@ pub struct EngineSection {
     #[serde(deserialize_with = "duration")]
     pub poll_interval: Duration,
     pub queue_histories: usize,
+    pub max_workers: usize,
     #[serde(deserialize_with = "duration")]
     pub handler_grace: Duration,
 }
@@ -394,6 +395,7 @@ impl Default for EngineSection {
             stream_capacity: engine.stream_capacity,
             poll_interval: engine.poll_interval,
             queue_histories: engine.queue_histories,
+            max_workers: engine.max_workers,
             handler_grace: engine.handler_grace,
         }
     }

@@ -33,7 +33,14 @@ impl AuditActor {
         match (&event.by, &event.fact) {
             (Some(actor), _) => Some(AuditActor::Known(actor.clone())),
             (None, Fact::Access { .. }) => Some(AuditActor::System),
-            (None, Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. }) => None,
+            (
+                None,
+                Fact::Job { .. }
+                | Fact::Queue { .. }
+                | Fact::Schedule { .. }
+                | Fact::Kind { .. }
+                | Fact::Worker { .. },
+            ) => None,
         }
     }
 }

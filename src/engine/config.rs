@@ -47,6 +47,8 @@ pub struct EngineConfig {
     pub access: AccessLimits,
     /// The kinds that the configuration declares, or whose defaults it sets.
     pub kinds: Arc<ConfiguredKinds>,
+    /// The most remote workers at once.
+    pub max_workers: usize,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
 }
@@ -96,6 +98,7 @@ impl Default for EngineConfig {
             paused: false,
             access: AccessLimits::default(),
             kinds: Arc::default(),
+            max_workers: 20_000,
             schedules: Vec::new(),
         }
     }

@@ -66,6 +66,7 @@ impl Engine {
         let status = self.control_one(Control::Cancel(vec![id])).await?;
         if status.cancel_asked {
             self.parts.leases.ask_cancel(id);
+            self.parts.remote.ask_cancel(id);
         }
         Ok(status)
     }

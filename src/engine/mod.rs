@@ -18,6 +18,7 @@ use queues::limits::QueueLimits;
 use stages::Stages;
 use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
+use workers::remote::RemoteWorkers;
 
 use crate::clock::Clock;
 use crate::job::{Actor, Cursor, Json, QueueChange, QueueName, Time};
@@ -33,6 +34,7 @@ mod insight;
 mod queues;
 mod stream;
 pub mod submission;
+mod workers;
 
 mod access;
 mod blocking;
@@ -80,6 +82,17 @@ pub use stream::subscriber_counts::{CountedSubscriber, SubscriberCounts, Transpo
 pub use submission::kind::KindSubmission;
 pub use submission::schedule::ScheduleSubmission;
 pub use submission::{BackoffFields, FieldError, Submission};
+pub use workers::callbacks::OpenCallback;
+pub use workers::claims::{ClaimRequest, ClaimResponse, Grant, Granted, WorkerError};
+pub use workers::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
+pub use workers::mailbox::Push;
+pub use workers::report::{RemoteAttempt, WorkerReport, WorkerState};
+pub use workers::session::WorkerSession;
+pub use workers::updates::{
+    AboutLease, AttemptEnding, ExtendAnswer, NoteAnswer, SettleAnswer, UpdateAnswer, WorkerNote,
+    WorkerSettle, WorkerUpdate,
+};
+pub use workers::waiting_claims::Interest;
 
 /// The running engine. Cheap to clone; every clone is the same engine.
 #[derive(Clone)]
@@ -103,6 +116,8 @@ struct Parts {
     dispatchers: Arc<Dispatchers>,
     queue_limits: Arc<QueueLimits>,
     leases: Arc<Leases>,
+    /// The workers in other processes.
+    remote: Arc<RemoteWorkers>,
     /// The one channel of committed events; only the event pump sends on it.
     live: Arc<Live>,
     completion_waiters: Arc<CompletionWaiters>,
@@ -185,6 +200,7 @@ impl Engine {
         if self.is_paused() {
             tracing::info!("the server was resumed, jobs and schedules start now");
             self.parts.resumed.cancel();
+            self.parts.remote.waiting.wake_all();
         }
     }
 

@@ -19,15 +19,18 @@ use super::insight::observer::{Observed, Observer};
 use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
 use super::queues::limits::QueueLimits;
-use super::queues::rate_restore::RateRestore;
-use super::queues::rates::QueueRates;
 use super::queues::slots::Slots;
 use super::stages::Stages;
 use super::stream::completion_waiters::{self, CompletionWaiters};
 use super::stream::event_pump::{self, EventPump, Live};
 use super::submission::declared_schedules::DeclaredSchedules;
 use super::timer::Timer;
+use super::workers::callbacks::Callbacks;
+use super::workers::keeper::WorkerKeeper;
+use super::workers::lease_token::LeaseTokens;
+use super::workers::remote::{RemoteParts, RemoteWorkers};
 use super::{Engine, EngineConfig, Kinds, Parts, Registry};
+use crate::access::SigningKey;
 use crate::clock::{Clock, SystemClock};
 use crate::job::{Cursor, Event};
 use crate::shutdown::Shutdown;
@@ -74,12 +77,30 @@ impl Engine {
         let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
         let slots = Slots::new(config.max_running);
         let queues = Arc::new(KnownQueues::new(config.clone(), slots.clone()));
-        let rates = Arc::new(QueueRates::new(config.clone()));
+        // Every open store has a key, which stays the same over restarts.
+        let key = store.access_table().borrow().signing_key().cloned();
+        let key = key.unwrap_or_else(|| SigningKey::from_bytes([0; 32]));
+        let (tokens, callbacks) = (Arc::new(LeaseTokens::new(key)), Arc::<Callbacks>::default());
+        let live = Arc::new(Live::new(config.stream_capacity));
+        let remote = Arc::new(RemoteWorkers::new(RemoteParts {
+            store: store.clone(),
+            clock: clock.clone(),
+            tokens: tokens.clone(),
+            callbacks: callbacks.clone(),
+            live: live.clone(),
+            default_timeout: config.default_timeout,
+            max_workers: config.max_workers,
+            resumed: resumed.clone(),
+            draining: shutdown.draining.clone(),
+            attempts_over: stages.attempts_over.clone(),
+        }));
         let executor = Executor {
-            registry,
+            registry: registry.clone(),
             clock: clock.clone(),
             leases: leases.clone(),
             reports,
+            callbacks,
+            lease_tokens: tokens,
             attempts: shutdown.attempts.clone(),
             failures: shutdown.failures.clone(),
             default_timeout: config.default_timeout,
@@ -89,18 +110,19 @@ impl Engine {
         let dispatcher = Dispatcher {
             store: store.clone(),
             slots: slots.clone(),
-            rates: rates.clone(),
             leases: leases.clone(),
             executor: Arc::new(executor),
             restored: restored.clone(),
             resumed: resumed.clone(),
             draining: shutdown.draining.clone(),
+            kinds: Arc::new(registry.kinds().iter().map(|info| info.kind.clone()).collect()),
             worker: config.worker.clone(),
             lease_ttl: config.lease_ttl,
             poll_interval: config.poll_interval,
         };
         let dispatchers = Dispatchers {
             dispatcher,
+            waiting: remote.waiting.clone(),
             queues: queues.clone(),
             shutdown: shutdown.clone(),
             tracker: stages.claiming.clone(),
@@ -108,7 +130,6 @@ impl Engine {
         let queue_limits = QueueLimits {
             store: store.clone(),
             queues,
-            rates,
             restored,
             draining: shutdown.draining.clone(),
             change_lock: Mutex::default(),
@@ -117,7 +138,8 @@ impl Engine {
             dispatchers: Arc::new(dispatchers),
             queue_limits: Arc::new(queue_limits),
             leases,
-            live: Arc::new(Live::new(config.stream_capacity)),
+            remote,
+            live,
             completion_waiters: Arc::new(CompletionWaiters::new(
                 store.clone(),
                 stages.attempts_over.clone(),
@@ -216,15 +238,18 @@ impl Parts {
         };
         let timer = failures.supervise(Part::Timer, &stages.end_loops, timer.run());
         tasks.spawn(stages.loops.track_future(timer));
+        let keeper = WorkerKeeper {
+            remote: self.remote.clone(),
+            poll_interval: self.config.poll_interval,
+            end: stages.end_loops.clone(),
+        };
+        let keeper = keeper.run(self.live.subscribe());
+        let keeper = failures.supervise(Part::WorkerKeeper, &stages.end_loops, keeper);
+        tasks.spawn(stages.loops.track_future(keeper));
         self.dispatchers.ensure(self.config.queues.iter().map(|(queue, _)| queue));
         let discovery = QueueDiscovery {
             store: self.store.clone(),
             limits: self.queue_limits.clone(),
-            rate_restore: RateRestore {
-                store: self.store.clone(),
-                clock: self.clock.clone(),
-                rates: self.queue_limits.rates.clone(),
-            },
             dispatchers: self.dispatchers.clone(),
             poll_interval: self.config.poll_interval,
             draining: draining.clone(),

@@ -232,6 +232,11 @@ impl Problem {
         self.code
     }
 
+    /// The name of the first invalid field, if the problem is about fields.
+    pub fn first_field(&self) -> Option<&str> {
+        self.errors.first().map(|error| error.field.as_str())
+    }
+
     /// The JSON of the problem (RFC 9457).
     pub(super) fn document(&self) -> Document<'_> {
         Document {

@@ -28,6 +28,7 @@ mod text;
 mod time;
 
 pub use actor::Actor;
+pub use attempt::lease_holder::LeaseHolder;
 pub use attempt::outcome::{Failure, FailureClass, Interruption, Outcome, Verdict};
 pub use attempt::retry::{Backoff, RetryPolicy};
 pub use declared_kind::{DeclaredKind, KindDefaults, KindOrigin, KindSpec};
@@ -35,6 +36,7 @@ pub use event::access::{AccessChange, AccessSubject, LinkSubject};
 pub use event::cursor::{Cursor, Epoch};
 pub use event::event_type::EventType;
 pub use event::filter::Filter;
+pub use event::worker::{WorkerChange, WorkerLeft};
 pub use event::{
     Change, Event, Fact, KindChange, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
 };

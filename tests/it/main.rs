@@ -33,6 +33,7 @@ mod prerequisites;
 mod private_files;
 mod proxied;
 mod rates;
+mod remote_workers;
 mod routes;
 mod schemas;
 mod searches;

@@ -1,8 +1,7 @@
 //! Explains why a job is not running. The engine collects the facts, and one pure function picks the reason.
 
 use std::fmt;
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use crate::engine::{Engine, StoreError};
 use crate::job::{Job, Kind, QueueName, RateLimit, State, Time};
@@ -26,6 +25,8 @@ pub enum WaitReason {
     NoWorker {
         /// The kind.
         kind: Kind,
+        /// How long ago the last one left, if that is known.
+        left: Option<Duration>,
     },
     /// It is scheduled for later.
     NotDue {
@@ -90,6 +91,8 @@ struct WaitContext<'a> {
     refusal: Option<String>,
     /// Whether anybody runs jobs of its kind now.
     has_worker: bool,
+    /// When the last worker of its kind left.
+    last_left: Option<Time>,
     paused: bool,
     /// The queue's rate limit, when it has reached one, and when the next attempt may start.
     rate: Option<(RateLimit, Time)>,
@@ -116,17 +119,19 @@ impl Engine {
         };
         let queue = stats.queues.get(&labels.queue);
         let config = self.config();
-        let limit = queue.map_or(config.of_queue(&labels.queue).concurrency.get(), |queue| {
-            config.queue_view(&labels.queue, queue).concurrency
-        });
         let now = self.parts.clock.now();
-        let reached = || {
-            let moment = Instant::now();
-            let looked = self.parts.queue_limits.rates.of(&labels.queue, |window| {
-                let next = window.room(moment).err()?;
-                Some((window.limit, now.after(next - moment)))
-            });
-            looked.flatten()
+        let rate = queue.and_then(|queue| {
+            let limit = config.queue_view(&labels.queue, queue).rate_limit?;
+            Some((limit, now.after(queue.rate_wait?)))
+        });
+        let in_queue = queue.map_or(0, |queue| running(&queue.states));
+        // A limit of the queue holds over all workers. Without one, the queue has slots in this process only.
+        let in_queue = match queue.and_then(|queue| queue.concurrency) {
+            Some(limit) => (in_queue, limit.get() as u64),
+            None => {
+                let slots = self.parts.queue_limits.queues.slots_of(&labels.queue);
+                (in_queue.min(slots.0), slots.1)
+            }
         };
         let facts = WaitContext {
             job,
@@ -134,10 +139,12 @@ impl Engine {
             draining: self.shutdown().draining.is_cancelled(),
             server_paused: self.is_paused(),
             refusal: self.health().err().map(|error| error.to_string()),
-            has_worker: self.kinds().has_handler(&labels.kind),
+            has_worker: self.kinds().has_handler(&labels.kind)
+                || self.workers_of_kind(&labels.kind) > 0,
+            last_left: self.parts.remote.last_left(&labels.kind),
             paused: queue.is_some_and(|queue| queue.settings.paused),
-            rate: reached(),
-            queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
+            rate,
+            queue: in_queue,
             server: (running(&stats.states), config.max_running as u64),
             ahead: self.parts.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
         };
@@ -169,7 +176,8 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
     } else if waits_for_its_time && job.run_at > facts.now {
         WaitReason::NotDue { at: job.run_at }
     } else if !facts.has_worker {
-        WaitReason::NoWorker { kind: job.labels.kind.clone() }
+        let left = facts.last_left.map(|at| facts.now.since(at));
+        WaitReason::NoWorker { kind: job.labels.kind.clone(), left }
     } else if facts.paused {
         WaitReason::Paused { queue }
     } else if waits_for_its_time {
@@ -193,7 +201,7 @@ impl WaitReason {
             WaitReason::StoreUnavailable { .. } => WaitReason::StoreUnavailable { error: None },
             WaitReason::Draining
             | WaitReason::ServerPaused
-            | WaitReason::NoHandler { .. }
+            | WaitReason::NoWorker { .. }
             | WaitReason::NotDue { .. }
             | WaitReason::DueNow
             | WaitReason::Paused { .. }
@@ -239,6 +247,16 @@ impl WaitReason {
     }
 }
 
+/// A duration as one number and its unit.
+fn in_words(length: Duration) -> (u64, &'static str) {
+    match length.as_secs() {
+        seconds @ 0..60 => (seconds, "s"),
+        seconds @ 60..3_600 => (seconds / 60, "m"),
+        seconds @ 3_600..172_800 => (seconds / 3_600, "h"),
+        seconds => (seconds / 86_400, "days"),
+    }
+}
+
 /// One or two sentences for people.
 impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -255,7 +273,16 @@ impl fmt::Display for WaitReason {
             WaitReason::StoreUnavailable { error: None } => {
                 f.write_str("No job can start because the store is not accepting writes.")
             }
-            WaitReason::NoWorker { kind } => write!(f, "No worker for kind {kind} is connected."),
+            WaitReason::NoWorker { kind, left: None } => {
+                write!(f, "No worker for kind {kind} is connected.")
+            }
+            WaitReason::NoWorker { kind, left: Some(left) } => {
+                let (amount, unit) = in_words(*left);
+                write!(
+                    f,
+                    "No worker for kind {kind} is connected; the last one left {amount} {unit} ago."
+                )
+            }
             WaitReason::NotDue { at } => write!(f, "It is not due until {at}."),
             WaitReason::DueNow => f.write_str("It is due and is about to become available."),
             WaitReason::Paused { queue } => {
@@ -352,6 +379,7 @@ mod tests {
             server_paused: false,
             refusal: None,
             has_worker: true,
+            last_left: None,
             paused: false,
             rate: None,
             queue: (0, 4),

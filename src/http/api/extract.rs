@@ -30,6 +30,19 @@ impl FromRequest<Api> for JsonBody {
     }
 }
 
+/// A JSON body as bytes, whose depth was not checked: its endpoint checks the parts that may be deep, so that one of them
+/// does not spoil the others.
+pub struct UncheckedJson(pub Bytes);
+
+impl FromRequest<Api> for UncheckedJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        check_content_type(request.headers())?;
+        read_body(request, api).await.map(UncheckedJson)
+    }
+}
+
 /// Refuses a body at an address that has no fields, because the client expects it to have an effect. An empty object and
 /// `null`, which some clients always send, are accepted. Like every body, it must arrive completely.
 pub struct NoBody;

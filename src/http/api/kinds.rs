@@ -41,7 +41,8 @@ struct KindView<'a> {
 }
 
 impl<'a> KindView<'a> {
-    fn of(known: &'a KnownKind) -> KindView<'a> {
+    /// The view of a kind that this many workers in other processes run.
+    fn of(known: &'a KnownKind, remote: usize) -> KindView<'a> {
         let KnownKind { info, source, defaults } = known;
         KindView {
             kind: info.kind.as_str(),
@@ -52,7 +53,7 @@ impl<'a> KindView<'a> {
             queue: defaults.queue(),
             timeout_ms: defaults.timeout_ms,
             // This process is a worker of its own kinds.
-            workers: usize::from(*source == KindSource::BuiltIn),
+            workers: usize::from(*source == KindSource::BuiltIn) + remote,
             schema: info.schema.as_ref().map(|schema| schema.source().raw()),
         }
     }
@@ -64,8 +65,10 @@ pub async fn list(State(api): State<Api>, scope: JobScope, _: NoQuery) -> Respon
     let cursor = Displayed(api.engine.head());
     let mut known = api.engine.kinds().all();
     known.retain(|known| scope.allows_kind(&known.info.kind));
+    let remote = api.engine.workers_by_kind();
+    let view = |known| KindView::of(known, remote.get(&known.info.kind).copied().unwrap_or(0));
     run_blocking(known.len() * 1_024, || {
-        json(&KindsView { kinds: known.iter().map(KindView::of).collect(), cursor })
+        json(&KindsView { kinds: known.iter().map(view).collect(), cursor })
     })
 }
 
@@ -108,5 +111,5 @@ pub async fn delete(
 
 fn kind_response(api: &Api, kind: &Kind) -> Result<Response, Problem> {
     let known = api.engine.kinds().find(kind).ok_or_else(|| Problem::no_such_kind(kind))?;
-    Ok(json(&KindView::of(&known)))
+    Ok(json(&KindView::of(&known, api.engine.workers_of_kind(kind))))
 }

@@ -284,7 +284,8 @@ impl Follower {
                 | Fact::Queue { .. }
                 | Fact::Schedule { .. }
                 | Fact::Access { .. }
-                | Fact::Kind { .. } => {}
+                | Fact::Kind { .. }
+                | Fact::Worker { .. } => {}
             }
         }
         out

@@ -36,4 +36,5 @@ mod stop;
 pub(crate) mod support;
 pub(crate) mod team;
 mod wait;
+mod workers;
 mod ws;

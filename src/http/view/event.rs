@@ -7,7 +7,8 @@ use super::encode::{Displayed, to_json};
 use crate::job::{
     AccessChange, AccessSubject, Actor, Change, Concurrency, Event, Fact, Failure, JobId, Kind,
     LinkId, LinkSubject, LogLine, Progress, QueueChange, QueueName, RateRule, Role, ScheduleChange,
-    ScheduleName, SessionId, Tag, Time, TokenId, TokenName, UserName, error_line,
+    ScheduleName, SessionId, Tag, Time, TokenId, TokenName, UserName, WorkerChange, WorkerName,
+    error_line,
 };
 
 /// Writes one event, in the same form for every transport:
@@ -82,6 +83,7 @@ impl<'a> EventView<'a> {
                 kind = Some(name);
                 (None, None)
             }
+            Fact::Worker { worker, change } => (None, Some(ChangeView::of_worker(worker, *change))),
         };
         let r#type = event.event_type().as_str();
         let (at, by) = (Displayed(event.at), event.by.as_ref());
@@ -237,6 +239,17 @@ impl<'a> ChangeView<'a> {
         }
     }
 
+    fn of_worker(worker: &'a WorkerName, change: WorkerChange) -> Self {
+        let why = match change {
+            WorkerChange::Left { why } => Some(why.as_str()),
+            WorkerChange::Connected
+            | WorkerChange::Quieted
+            | WorkerChange::Stopping
+            | WorkerChange::Resumed => None,
+        };
+        ChangeView { worker: Some(worker.as_str()), why, ..ChangeView::default() }
+    }
+
     pub(super) fn of(change: &'a Change) -> Self {
         let nothing = ChangeView::default();
         let time = |at: &Time| Some(Displayed(*at));
@@ -247,7 +260,9 @@ impl<'a> ChangeView<'a> {
                 run_at: time(run_at),
                 ..nothing
             },
-            Change::Started { worker } => ChangeView { worker: Some(worker.as_str()), ..nothing },
+            Change::Started { worker } => {
+                ChangeView { worker: Some(worker.name().as_str()), ..nothing }
+            }
             Change::Progressed(progress) => {
                 ChangeView { progress: Some(ProgressView::of(progress)), ..nothing }
             }

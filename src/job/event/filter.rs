@@ -47,7 +47,9 @@ impl Filter {
                     && self.jobs.is_empty()
                     && self.tags.is_empty()
             }
-            Fact::Schedule { .. } | Fact::Access { .. } => self.has_no_job_field(),
+            Fact::Schedule { .. } | Fact::Access { .. } | Fact::Worker { .. } => {
+                self.has_no_job_field()
+            }
         }
     }
 

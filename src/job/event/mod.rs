@@ -4,6 +4,7 @@ pub mod access;
 pub mod cursor;
 pub mod event_type;
 pub mod filter;
+pub mod worker;
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{
     AccessChange, AccessSubject, Actor, Concurrency, Cursor, EventType, Failure, Interruption,
-    JobId, Json, Kind, Labels, QueueName, RateRule, ScheduleName, Spec, State, Time, WorkerName,
+    JobId, Json, Kind, Labels, LeaseHolder, QueueName, RateRule, ScheduleName, Spec, State, Time,
+    WorkerChange, WorkerName,
 };
 
 /// A committed fact with its position in the log.
@@ -74,6 +76,13 @@ pub enum Fact {
         /// What happened.
         change: KindChange,
     },
+    /// Something happened to a worker in another process.
+    Worker {
+        /// The name of the worker.
+        worker: WorkerName,
+        /// What happened.
+        change: WorkerChange,
+    },
 }
 
 /// A change of a job.
@@ -91,8 +100,8 @@ pub enum Change {
     BecameAvailable,
     /// A worker claimed the job. The `seq` of this event is the token of the lease.
     Started {
-        /// The worker.
-        worker: WorkerName,
+        /// The worker, and what becomes of its lease when the server restarts.
+        worker: LeaseHolder,
     },
     /// The handler reported progress.
     Progressed(Progress),
@@ -380,6 +389,7 @@ impl Event {
             Fact::Schedule { change, .. } => change.event_type(),
             Fact::Access { change, .. } => change.event_type(),
             Fact::Kind { change, .. } => change.event_type(),
+            Fact::Worker { change, .. } => change.event_type(),
         }
     }
 

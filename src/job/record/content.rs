@@ -18,7 +18,8 @@ impl Event {
             Fact::Queue { .. }
             | Fact::Schedule { .. }
             | Fact::Access { .. }
-            | Fact::Kind { .. } => OTHER_BYTES,
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => OTHER_BYTES,
         }
     }
 

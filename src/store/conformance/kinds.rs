@@ -45,9 +45,11 @@ impl<H: Harness> Rig<H> {
     async fn kind_changes(&self) -> Vec<(Option<Actor>, String, KindChange)> {
         let change = |event: crate::job::Event| match event.fact {
             Fact::Kind { kind, change } => Some((event.by, kind.to_string(), change)),
-            Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => {
-                None
-            }
+            Fact::Job { .. }
+            | Fact::Queue { .. }
+            | Fact::Schedule { .. }
+            | Fact::Access { .. }
+            | Fact::Worker { .. } => None,
         };
         self.log().await.into_iter().filter_map(change).collect()
     }

@@ -171,6 +171,9 @@ fn check_fact(fact: &Fact, at: Time, errors: &mut FieldErrors) {
         Fact::Kind { kind, .. } => {
             errors.take("event.fact.kind.kind", Kind::stored(kind.as_str()));
         }
+        Fact::Worker { worker, .. } => {
+            errors.take("event.fact.worker.worker", WorkerName::stored(worker.as_str()));
+        }
         Fact::Job { labels: of_job, change, .. } => {
             some_time("event.fact.job.change", change.run_at(at), errors);
             labels("event.fact.job.labels", of_job, errors);
@@ -280,7 +283,8 @@ fn check_change(path: &str, change: &Change, errors: &mut FieldErrors) {
     match change {
         Change::Enqueued { spec, .. } => check_spec(&format!("{path}.enqueued.spec"), spec, errors),
         Change::Started { worker } => {
-            errors.take(format!("{path}.started.worker"), WorkerName::stored(worker.as_str()));
+            errors
+                .take(format!("{path}.started.worker"), WorkerName::stored(worker.name().as_str()));
         }
         Change::Completed { result } => json(format!("{path}.completed.result"), result, errors),
         Change::Moved { from } => {

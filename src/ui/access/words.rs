@@ -2,7 +2,7 @@
 
 use crate::job::{
     AccessChange, AccessSubject, Change, Fact, JobId, KindChange, LinkSubject, QueueChange,
-    ScheduleChange, Time,
+    ScheduleChange, Time, WorkerChange,
 };
 use crate::ui::parts::filters::escaped_segment;
 use crate::ui::parts::time_format::TimeText;
@@ -62,6 +62,17 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
                 KindChange::Deleted => "Deleted the declaration of kind",
             };
             let subject = SubjectLink { text: kind.to_string(), href: String::new() };
+            EventText { text: text.into(), subject: Some(subject), more: String::new(), until: None }
+        }
+        Fact::Worker { worker, change } => {
+            let text = match change {
+                WorkerChange::Connected => "Connected as worker",
+                WorkerChange::Left { .. } => "Left: worker",
+                WorkerChange::Quieted => "Quieted worker",
+                WorkerChange::Stopping => "Stopped worker",
+                WorkerChange::Resumed => "Resumed worker",
+            };
+            let subject = SubjectLink { text: worker.to_string(), href: "workers".to_owned() };
             EventText { text: text.into(), subject: Some(subject), more: String::new(), until: None }
         }
     }

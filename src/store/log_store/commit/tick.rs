@@ -282,7 +282,8 @@ impl CommitGroup<'_> {
                         crate::job::Fact::Queue { .. }
                         | crate::job::Fact::Schedule { .. }
                         | crate::job::Fact::Access { .. }
-                        | crate::job::Fact::Kind { .. } => continue,
+                        | crate::job::Fact::Kind { .. }
+                        | crate::job::Fact::Worker { .. } => continue,
                     },
                     Record::Carried(job) => job.id,
                     Record::Pruned(_) => continue,

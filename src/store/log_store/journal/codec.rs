@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::first_format::{self, FirstHeader, FirstRecord};
 use crate::job::{
     AccessChange, AccessSubject, Actor, Change, Event, Fact, Job, JobId, Kind, KindChange, Labels,
-    QueueChange, QueueName, ScheduleChange, ScheduleName, State, Time,
+    QueueChange, QueueName, ScheduleChange, ScheduleName, State, Time, WorkerChange, WorkerName,
 };
 use crate::store::formats::{self, StoredFormat, Unreadable};
 
@@ -70,6 +70,7 @@ enum RecordRef<'a> {
     Schedule { schedule: &'a ScheduleName, by: u32, change: ScheduleChange },
     Access { subject: &'a AccessSubject, by: u32, change: AccessChange },
     Kind { kind: &'a Kind, by: u32, change: KindChange },
+    Worker { worker: &'a WorkerName, by: u32, change: WorkerChange },
 }
 
 #[derive(Deserialize)]
@@ -81,6 +82,7 @@ enum StoredRecord {
     Schedule { schedule: ScheduleName, by: u32, change: ScheduleChange },
     Access { subject: AccessSubject, by: u32, change: AccessChange },
     Kind { kind: Kind, by: u32, change: KindChange },
+    Worker { worker: WorkerName, by: u32, change: WorkerChange },
 }
 
 impl From<FirstHeader> for Header {
@@ -167,6 +169,7 @@ impl Packer {
             }
             Fact::Access { subject, change } => RecordRef::Access { subject, by, change: *change },
             Fact::Kind { kind, change } => RecordRef::Kind { kind, by, change: *change },
+            Fact::Worker { worker, change } => RecordRef::Worker { worker, by, change: *change },
         };
         self.encode(&wire)?;
         self.event_bytes += (self.body.len() - before) as u64;
@@ -306,6 +309,9 @@ impl Chunk {
                     (by, Fact::Access { subject, change })
                 }
                 StoredRecord::Kind { kind, by, change } => (by, Fact::Kind { kind, change }),
+                StoredRecord::Worker { worker, by, change } => {
+                    (by, Fact::Worker { worker, change })
+                }
                 StoredRecord::Carried(job) => {
                     records.push(Record::Carried(job));
                     continue;

@@ -203,7 +203,7 @@ fn check_journal(
                     }
                     Fact::Access { subject, change } => last_changes.note(subject, *change),
                     Fact::Kind { kind, change } => last_kinds.note(kind, *change),
-                    Fact::Job { .. } | Fact::Schedule { .. } => {}
+                    Fact::Job { .. } | Fact::Schedule { .. } | Fact::Worker { .. } => {}
                 }
             }
             if let Err(why) = fold.take(number, record) {
