@@ -13,41 +13,71 @@
 //! - `http`, `ui`: the API with its event stream, and the pages
 //! - `config`, `cli`, `admin`: settings, the client commands, and commands on data directories
 //! - `app`: puts all of this together
+//!
+//! `client` (with the feature `client`) is for programs that submit and run jobs of a server over the network. It uses
+//! none of the other parts and builds without them.
 
+#![cfg_attr(not(feature = "server"), allow(rustdoc::broken_intra_doc_links))]
+
+#[cfg(feature = "server")]
 pub mod job;
 
+#[cfg(feature = "client")]
+pub mod client;
+
+#[cfg(feature = "server")]
 mod access;
+#[cfg(feature = "server")]
 mod clock;
+#[cfg(feature = "server")]
 mod logging;
+#[cfg(feature = "server")]
 mod shutdown;
+#[cfg(feature = "server")]
 mod store;
+#[cfg(feature = "server")]
 mod supervise;
+#[cfg(feature = "server")]
 mod units;
 
+#[cfg(feature = "server")]
 mod engine;
 
+#[cfg(feature = "server")]
 mod config;
+#[cfg(feature = "server")]
 mod demo;
+#[cfg(feature = "server")]
 mod handlers;
+#[cfg(feature = "server")]
 mod http;
 
+#[cfg(feature = "server")]
 mod admin;
+#[cfg(feature = "server")]
 mod cli;
+#[cfg(feature = "server")]
 mod ui;
 
+#[cfg(feature = "server")]
 mod app;
 
+#[cfg(feature = "server")]
 pub use app::{Builder, Cortado, FirstAdmin, Server};
+#[cfg(feature = "server")]
 pub use engine::{
     BackoffFields, Context, DeclareKindError, Engine, EnqueueError, Handler, KindSubmission, Kinds,
     PayloadError, ScheduleSubmission, StoreError, Submission, SubmitError,
 };
+#[cfg(feature = "server")]
 pub use job::Outcome;
+#[cfg(feature = "server")]
 pub use shutdown::StopReport;
 
 /// What the programs and the integration tests of this package use besides the library's public names. They are crates
 /// of their own, and a package has no other way to share its modules with them. It is not part of the library's API and
 /// changes without notice.
+#[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod internal {
     pub mod access {

@@ -4,6 +4,7 @@
 mod access_commands;
 mod access_log;
 mod bench;
+mod client_library;
 mod clock;
 mod command_lines;
 mod commands;
@@ -11,6 +12,7 @@ mod complexity;
 mod concurrency;
 mod crash;
 mod data_dir;
+mod dependencies;
 mod documents;
 mod embedded;
 mod examples;

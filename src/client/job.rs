@@ -1,0 +1,107 @@
+//! Jobs as the API describes them.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+/// A job as the server has it. Times are texts of RFC 3339.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct JobInfo {
+    /// The id.
+    pub id: String,
+    /// The kind.
+    pub kind: String,
+    /// The queue.
+    pub queue: String,
+    /// `scheduled`, `available`, `running`, `retryable`, `completed`, `discarded` or `cancelled`.
+    pub state: String,
+    /// The number of attempts that have started.
+    pub attempt: u32,
+    /// The most attempts.
+    pub max_attempts: u32,
+    /// The priority: higher ones run first.
+    #[serde(default)]
+    pub priority: i32,
+    /// The tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// When it was submitted.
+    pub enqueued_at: String,
+    /// When it may start.
+    #[serde(default)]
+    pub run_at: Option<String>,
+    /// When it became final.
+    #[serde(default)]
+    pub finished_at: Option<String>,
+    /// How far it is.
+    #[serde(default)]
+    pub progress: Option<JobProgress>,
+    /// The error of the last attempt.
+    #[serde(default)]
+    pub error: Option<JobFailure>,
+    /// Whether somebody has asked to cancel it.
+    #[serde(default)]
+    pub cancel_asked: bool,
+    /// The payload, as it was sent.
+    #[serde(default)]
+    pub payload: Option<Box<RawValue>>,
+    /// The result, if it has one that is not null.
+    #[serde(default)]
+    pub result: Option<Box<RawValue>>,
+}
+
+impl JobInfo {
+    /// Whether it has ended: it is completed, discarded or cancelled.
+    pub fn is_final(&self) -> bool {
+        matches!(self.state.as_str(), "completed" | "discarded" | "cancelled")
+    }
+
+    /// Whether it has succeeded.
+    pub fn is_completed(&self) -> bool {
+        self.state == "completed"
+    }
+
+    /// Reads the result; no result is null.
+    ///
+    /// # Errors
+    /// The result is not of this type.
+    pub fn result_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.result.as_deref().unwrap_or(RawValue::NULL).get())
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct JobProgress {
+    /// The units that are done.
+    pub done: u64,
+    /// All units, when their number is known.
+    #[serde(default)]
+    pub total: Option<u64>,
+    /// A short text about the current step.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct JobFailure {
+    /// `error`, `timeout`, `panic` or `lost`.
+    pub class: String,
+    /// What happened.
+    pub message: String,
+}
+
+/// The state of a job after a change.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Cancellation {
+    /// The state: `cancelled`, or `running` while the handler has not obeyed.
+    pub state: String,
+    /// Whether the handler has been asked to stop.
+    #[serde(default)]
+    pub cancel_asked: bool,
+}

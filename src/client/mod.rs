@@ -1,0 +1,172 @@
+//! The client: submits jobs to a Cortado server over the network, runs them, and follows its events.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use cortado::client::Client;
+//! use serde_json::json;
+//!
+//! # async fn submit() -> Result<(), cortado::client::ClientError> {
+//! let client = Client::new("http://127.0.0.1:8080")?.token("secret")?;
+//! let payload = json!({"url": "https://example.com/1.png"});
+//! let job = client.submit("resize", &payload).queue("images").send().await?;
+//! let job = client.wait(&job.id, Duration::from_secs(60)).await?;
+//! println!("{} {:?}", job.state, job.result);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Worker`] runs jobs, and [`Client::subscribe`] follows the events. The feature `client` of this crate needs nothing
+//! of the server: `cortado = { path = "…", default-features = false, features = ["client"] }`.
+
+mod backoff;
+mod error;
+mod events;
+mod http;
+mod job;
+mod submit;
+mod worker;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+pub use error::{ClientError, ProblemField, ServerProblem};
+pub use events::{EventFilter, EventTail, StreamedEvent, TailItem};
+pub use job::{Cancellation, JobFailure, JobInfo, JobProgress};
+pub use submit::{DraftSender, JobDraft, Submitted};
+pub use worker::{
+    CancelCause, HandlerError, JobContext, LogStream, StopCause, Worker, WorkerEnd, WorkerProtocol,
+};
+
+use backoff::jittered;
+use http::{ApiRequest, RepeatRule, ServerApi};
+
+/// How long one request waits for a job; the server allows a minute (`http.max_wait`).
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How much longer than the wait that was asked for a response may take.
+const WAIT_MARGIN: Duration = Duration::from_secs(15);
+/// The pause after an answer that came before its time, as from a server that is stopping.
+const EARLY_PAUSE: Duration = Duration::from_millis(500);
+
+/// A server. Cheap to clone; clones share their connections.
+///
+/// Requests are repeated with a backoff when that is safe.
+#[derive(Debug, Clone)]
+pub struct Client {
+    api: ServerApi,
+}
+
+impl Client {
+    /// Creates the client of the server at an address such as `http://127.0.0.1:8080`, with the base path if the server
+    /// has one.
+    ///
+    /// # Errors
+    /// The address is not valid, or the TLS library cannot be set up.
+    pub fn new(address: impl AsRef<str>) -> Result<Client, ClientError> {
+        Ok(Client { api: ServerApi::new(address.as_ref())? })
+    }
+
+    /// Sends a token with every request.
+    ///
+    /// # Errors
+    /// The token has characters that cannot be sent in a header.
+    pub fn token(mut self, token: impl AsRef<str>) -> Result<Client, ClientError> {
+        self.api.set_token(token.as_ref())?;
+        Ok(self)
+    }
+
+    /// Sets how long a response may take; 30 seconds by default.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Client {
+        self.api.set_timeout(timeout);
+        self
+    }
+
+    /// Sets how often a request is repeated after a failure; 4 times by default.
+    #[must_use]
+    pub fn repeats(mut self, repeats: u32) -> Client {
+        self.api.set_repeats(repeats);
+        self
+    }
+
+    /// Prepares a job with a payload, which is written as JSON; [`JobDraft::send`] submits it.
+    pub fn submit(
+        &self,
+        kind: impl Into<String>,
+        payload: &(impl Serialize + ?Sized),
+    ) -> JobDraft<DraftSender<'_>> {
+        JobDraft::by(kind.into(), payload, DraftSender(&self.api))
+    }
+
+    /// Submits many jobs, all or none, and returns them in order when they are on disk.
+    ///
+    /// # Errors
+    /// A payload cannot be written as JSON, or the server cannot be reached or refuses.
+    pub async fn submit_many(
+        &self,
+        jobs: impl IntoIterator<Item = JobDraft>,
+    ) -> Result<Vec<Submitted>, ClientError> {
+        submit::submit_many(&self.api, jobs).await
+    }
+
+    /// Reads a job.
+    ///
+    /// # Errors
+    /// The server cannot be reached, refuses, or has no such job.
+    pub async fn get(&self, id: &str) -> Result<JobInfo, ClientError> {
+        self.api.json(ApiRequest::get(job_path(id))).await
+    }
+
+    /// Waits until a job is final.
+    ///
+    /// # Errors
+    /// [`ClientError::StillRunning`] if it is not final after `timeout`; the server cannot be reached, refuses, or has no
+    /// such job.
+    pub async fn wait(&self, id: &str, timeout: Duration) -> Result<JobInfo, ClientError> {
+        let begin = Instant::now();
+        loop {
+            let asked_at = begin.elapsed();
+            let wait = timeout.saturating_sub(asked_at).min(LONGEST_WAIT);
+            let wait = wait.max(Duration::from_millis(1));
+            let path = format!("{}?wait={}ms", job_path(id), submit::millis(wait));
+            let timeout_of_request = Some(wait + WAIT_MARGIN);
+            let request = ApiRequest { timeout: timeout_of_request, ..ApiRequest::get(path) };
+            let job: JobInfo = self.api.json(request).await?;
+            if job.is_final() {
+                return Ok(job);
+            }
+            let elapsed = begin.elapsed();
+            if elapsed >= timeout {
+                return Err(ClientError::StillRunning(Box::new(job)));
+            }
+            if elapsed - asked_at < wait / 2 {
+                tokio::time::sleep(jittered(EARLY_PAUSE).min(timeout - elapsed)).await;
+            }
+        }
+    }
+
+    /// Cancels a job: a waiting one at once, a running one as soon as its handler obeys.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses, or the job is final already.
+    pub async fn cancel(&self, id: &str) -> Result<Cancellation, ClientError> {
+        let path = format!("{}/cancel", job_path(id));
+        self.api.json(ApiRequest::post(path, None, RepeatRule::Unprocessed)).await
+    }
+
+    /// Follows the events that pass a filter, from now on; [`EventTail::after`] begins at a cursor.
+    pub fn subscribe(&self, filter: EventFilter) -> EventTail {
+        EventTail::new(self.api.clone(), filter)
+    }
+}
+
+/// The path of a job. An id is sent as one segment, whatever it contains.
+fn job_path(id: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("/api/v1/jobs/{}", escaped.replace('+', "%20"))
+}

@@ -1,0 +1,244 @@
+//! Workers run jobs of a server in this process: handlers, their leases, and an orderly stop.
+
+mod attempts;
+mod context;
+mod drive;
+mod handler;
+mod http_link;
+mod link;
+mod messages;
+mod outbox;
+mod settings;
+mod socket_link;
+mod time_text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use context::{CancelCause, JobContext};
+pub use drive::{StopCause, WorkerEnd};
+pub use handler::HandlerError;
+pub use messages::LogStream;
+
+use super::Client;
+use super::backoff::RandomBackoff;
+use super::error::ClientError;
+use super::http::ServerApi;
+use attempts::Attempts;
+use drive::drive;
+use handler::{RunAttempt, TypedHandler};
+use http_link::HttpLink;
+use messages::AboutWorker;
+use outbox::CreditMode;
+use settings::{WorkerSettings, default_name, host, is_name};
+use socket_link::SocketLink;
+
+/// How a worker is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WorkerProtocol {
+    /// A WebSocket, over which jobs and cancellations arrive at once.
+    #[default]
+    WebSocket,
+    /// Requests, of which one waits for jobs.
+    Http,
+}
+
+/// A worker: takes jobs from a server, runs their handlers, and extends their leases meanwhile.
+///
+/// A handler is an async function of a [`JobContext`] and a payload. Its `Ok` is the result of the job; any error that can
+/// be displayed is a failure, and [`HandlerError`] has the other ends. A payload that the handler's type does not accept
+/// discards the job.
+///
+/// A handler runs on the worker's own task up to its first wait, so that short ones cost little. If that takes long, the
+/// worker gives the next ones a task from the beginning. Work that blocks belongs into `tokio::task::spawn_blocking`.
+///
+/// ```no_run
+/// use cortado::client::{Client, HandlerError, JobContext, Worker};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Resize {
+///     url: String,
+/// }
+///
+/// async fn resize(context: JobContext, job: Resize) -> Result<usize, HandlerError> {
+///     context.log(format!("resizing {}", job.url));
+///     if job.url.is_empty() {
+///         return Err(HandlerError::discard("there is no image"));
+///     }
+///     Ok(job.url.len())
+/// }
+///
+/// # async fn work(stop: impl Future<Output = ()>) -> Result<(), cortado::client::ClientError> {
+/// let client = Client::new("http://127.0.0.1:8080")?;
+/// let worker = Worker::new(&client).queues(["images"]).concurrency(20).handle("resize", resize);
+/// worker.run(stop).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a worker does nothing until it is run"]
+pub struct Worker {
+    api: ServerApi,
+    name: String,
+    queues: Vec<String>,
+    concurrency: usize,
+    lease: Duration,
+    grace: Duration,
+    protocol: WorkerProtocol,
+    reconnect: RandomBackoff,
+    handlers: Vec<(String, Box<dyn RunAttempt>)>,
+}
+
+impl Worker {
+    /// Creates a worker for the queue `default` that runs up to 10 jobs at once.
+    pub fn new(client: &Client) -> Worker {
+        Worker {
+            api: client.api.clone(),
+            name: default_name(),
+            queues: vec!["default".to_owned()],
+            concurrency: 10,
+            lease: Duration::from_secs(30),
+            grace: Duration::from_secs(25),
+            protocol: WorkerProtocol::default(),
+            reconnect: RandomBackoff::new(Duration::from_millis(250), Duration::from_secs(30)),
+            handlers: Vec::new(),
+        }
+    }
+
+    /// Sets the name under which the server knows the worker: 1 to 100 of the characters `A-Z a-z 0-9 . _ : @ -`. Two
+    /// workers must not have the same name at once. By default it has the names of machine and process, and a random part.
+    pub fn name(mut self, name: impl Into<String>) -> Worker {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets the queues.
+    pub fn queues(mut self, queues: impl IntoIterator<Item = impl Into<String>>) -> Worker {
+        self.queues = queues.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets how many jobs run at once: 1 to 10,000.
+    pub fn concurrency(mut self, jobs: usize) -> Worker {
+        self.concurrency = jobs;
+        self
+    }
+
+    /// Sets how long a job is kept for this worker after its last sign of life: 1 second to 1 hour. A job whose worker
+    /// vanishes waits that long before it runs again. The default is 30 seconds.
+    pub fn lease(mut self, lease: Duration) -> Worker {
+        self.lease = lease;
+        self
+    }
+
+    /// Sets how long a stopping worker waits for its handlers before it gives their jobs back; 25 seconds by default.
+    pub fn grace(mut self, grace: Duration) -> Worker {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets how the worker is connected.
+    pub fn protocol(mut self, protocol: WorkerProtocol) -> Worker {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Sets the longest delays before the first and before any further attempt to reconnect.
+    pub fn reconnect(mut self, first: Duration, longest: Duration) -> Worker {
+        self.reconnect = RandomBackoff::new(first, longest);
+        self
+    }
+
+    /// Adds the handler of a kind.
+    pub fn handle<P, F, Fut, T, E>(mut self, kind: impl Into<String>, handler: F) -> Worker
+    where
+        F: Fn(JobContext, P) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        P: DeserializeOwned + 'static,
+        T: Serialize,
+        E: Into<HandlerError>,
+    {
+        self.handlers.push((kind.into(), Box::new(TypedHandler::new(handler))));
+        self
+    }
+
+    /// Runs jobs until `until` is ready, or until somebody tells the worker to stop on the server. Then it takes no more
+    /// jobs, waits for its handlers, gives back what is not done, and signs off. When the server cannot be reached, it tries
+    /// again for ever. If the future is dropped, handlers end where they are, and their jobs run again when their leases
+    /// have expired.
+    ///
+    /// # Errors
+    /// A setting is not valid, the server refuses the first connection, or another worker has taken the name.
+    pub async fn run(self, until: impl Future<Output = ()>) -> Result<WorkerEnd, ClientError> {
+        let settings = Arc::new(self.settings()?);
+        let credit = match self.protocol {
+            WorkerProtocol::WebSocket => CreditMode::Given,
+            WorkerProtocol::Http => CreditMode::Withheld,
+        };
+        let attempts = Attempts::new(self.handlers, self.concurrency, credit);
+        match self.protocol {
+            WorkerProtocol::WebSocket => {
+                drive(SocketLink::new(self.api, settings), attempts, self.grace, until).await
+            }
+            WorkerProtocol::Http => {
+                drive(HttpLink::new(self.api, settings), attempts, self.grace, until).await
+            }
+        }
+    }
+
+    fn settings(&self) -> Result<WorkerSettings, ClientError> {
+        let invalid = |why: String| Err(ClientError::InvalidWorker(why));
+        if !is_name(&self.name) {
+            return invalid(format!("{:?} is not the name of a worker", self.name));
+        }
+        if self.handlers.is_empty() {
+            return invalid("it has no handler".to_owned());
+        }
+        if !(1..=10_000).contains(&self.concurrency) {
+            return invalid(format!(
+                "its concurrency must be 1 to 10,000, not {}",
+                self.concurrency
+            ));
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&self.lease) {
+            return invalid(format!("its lease must be 1 s to 1 h, not {:?}", self.lease));
+        }
+        let kinds: Vec<String> = self.handlers.iter().map(|(kind, _)| kind.clone()).collect();
+        let mut seen = HashSet::new();
+        if let Some(kind) = kinds.iter().find(|kind| !seen.insert(kind.as_str())) {
+            return invalid(format!("the kind {kind} has two handlers"));
+        }
+        Ok(WorkerSettings {
+            name: self.name.clone(),
+            queues: self.queues.clone(),
+            kinds,
+            lease: self.lease,
+            about: AboutWorker {
+                host: host(),
+                pid: std::process::id(),
+                client: "cortado-rust",
+                version: env!("CARGO_PKG_VERSION"),
+                concurrency: self.concurrency,
+            },
+            reconnect: self.reconnect.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("name", &self.name)
+            .field("queues", &self.queues)
+            .finish_non_exhaustive()
+    }
+}

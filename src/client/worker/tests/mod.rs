@@ -1,0 +1,8 @@
+//! Workers against a small fake server, and the protocol against its vectors.
+
+mod handlers;
+mod over_http;
+mod sockets;
+mod stops;
+mod support;
+mod vectors;

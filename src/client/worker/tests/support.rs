@@ -1,0 +1,77 @@
+//! A worker whose end and connection the test controls.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::tests::fake_server::{FakeServer, within};
+use crate::client::{
+    Client, ClientError, HandlerError, JobContext, Worker, WorkerEnd, WorkerProtocol,
+};
+
+/// A worker that runs in the background.
+pub struct RunningWorker {
+    stop: Option<oneshot::Sender<()>>,
+    run: JoinHandle<Result<WorkerEnd, ClientError>>,
+}
+
+impl RunningWorker {
+    pub fn start(worker: Worker) -> RunningWorker {
+        let (stop, stopped) = oneshot::channel();
+        let until = async {
+            stopped.await.unwrap();
+        };
+        RunningWorker { stop: Some(stop), run: tokio::task::spawn(worker.run(until)) }
+    }
+
+    /// Tells the worker to stop.
+    pub fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub async fn end(mut self) -> Result<WorkerEnd, ClientError> {
+        within("the end of the worker", &mut self.run).await.unwrap()
+    }
+}
+
+impl Drop for RunningWorker {
+    fn drop(&mut self) {
+        self.run.abort();
+    }
+}
+
+/// A worker that reconnects quickly, with a handler `echo`, one `wait` that waits until it is cancelled, and one `obey`
+/// that then says so.
+pub fn worker(client: &Client) -> Worker {
+    let short = Duration::from_millis(5);
+    Worker::new(client)
+        .name("w")
+        .reconnect(short, short)
+        .concurrency(10)
+        .handle("echo", |_, payload: Value| async move { Ok::<_, HandlerError>(payload) })
+        .handle("wait", |context: JobContext, _: Value| async move {
+            context.cancelled().await;
+            std::future::pending::<Result<(), HandlerError>>().await
+        })
+        .handle("obey", |context: JobContext, _: Value| async move {
+            context.log("begun");
+            context.cancelled().await;
+            Err::<(), _>(format!("stopped: {:?}", context.cancel_cause()))
+        })
+}
+
+/// A server, and a worker over WebSocket.
+pub async fn running() -> (FakeServer, RunningWorker) {
+    let server = FakeServer::start().await;
+    let running = RunningWorker::start(worker(&server.client()));
+    (server, running)
+}
+
+/// A server, and a worker over HTTP.
+pub async fn running_over_http() -> (FakeServer, RunningWorker) {
+    let server = FakeServer::start().await;
+    let worker = worker(&server.client()).protocol(WorkerProtocol::Http);
+    (server, RunningWorker::start(worker))
+}
