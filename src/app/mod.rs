@@ -110,6 +110,17 @@ enum Orphans {
     Reap,
 }
 
+/// A server that can be started.
+struct PreparedServer {
+    config: Config,
+    registry: Arc<Registry>,
+    kinds: Kinds,
+    store: StoreLocation,
+    inherited: InheritedSockets,
+    orphans: Orphans,
+    missing: MissingToken,
+}
+
 impl Builder {
     /// Sets the configuration, as `cortado serve` does, instead of the defaults.
     pub fn config(mut self, config: Config) -> Self {
@@ -248,11 +259,25 @@ impl Builder {
         server.serve(signals, manager).await
     }
 
-    /// Opens the store and starts to serve.
+    /// Checks everything that can be checked without opening the store or an address, as `cortado serve --check` does. Returns
+    /// what only a start can check.
     ///
     /// # Errors
-    /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
-    pub async fn start(self) -> anyhow::Result<Server> {
+    /// A setting, a kind or a schedule is not acceptable, or a program or a file that a setting names cannot be used.
+    #[doc(hidden)]
+    pub fn check(self) -> anyhow::Result<Vec<String>> {
+        let PreparedServer { config, kinds, .. } = self.prepare()?;
+        let schedules = config.engine.schedules.iter();
+        let open = schedules.filter(|(_, schedule)| !kinds.knows(&schedule.labels.kind));
+        let open = open.map(|(name, schedule)| {
+            let kind = &schedule.labels.kind;
+            format!("schedule {name}: kind {kind} must have been declared through the API or by a worker")
+        });
+        Ok(open.collect())
+    }
+
+    /// Merges the builder's settings with the configuration, and checks all of them.
+    fn prepare(self) -> anyhow::Result<PreparedServer> {
         let mut config = match self.config {
             Some(config) => config,
             None => Config::build(FileConfig::default(), &ServeArgs::default())?,
@@ -298,17 +323,30 @@ impl Builder {
             config.engine.schedules.extend(demo::schedules(SystemClock.now()));
         }
         check_schedules(&config, &kinds, UnknownKind::Later)?;
+        let (store, inherited, orphans) = (self.store, self.inherited, self.orphans);
+        Ok(PreparedServer { config, registry, kinds, store, inherited, orphans, missing })
+    }
+
+    /// Opens the store and starts to serve.
+    ///
+    /// # Errors
+    /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
+    pub async fn start(self) -> anyhow::Result<Server> {
+        let PreparedServer { config, registry, kinds, store, inherited, orphans, missing } =
+            self.prepare()?;
 
         // Bind first, so that a port in use is reported before anything else is opened.
-        let mut listeners = listening::open(&config, self.inherited)?;
+        let mut listeners = listening::open(&config, inherited)?;
         let sockets = listeners.iter_mut().map(Listener::hold).collect::<Result<_, _>>();
         let sockets = sockets.context("cannot copy the listening sockets")?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let tls = listeners.iter().find_map(Listener::tls).cloned();
-        let store = open_store(self.store, &config).await?;
+        let store = open_store(store, &config).await?;
         check_schedules(&config, &kinds.with_declared(store.kinds()), UnknownKind::Refused)?;
         let command = &config.handlers.command;
         survivors::end_lost(&store, command.register.as_deref(), command.kill_grace).await;
+        let access = access::conditions(&config, missing);
+        let first_admin = access::first_admin(&*store, config.engine.access, &access).await?;
 
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
@@ -321,8 +359,6 @@ impl Builder {
         }
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
-        let access = access::conditions(&config, missing);
-        let first_admin = access::first_admin(&engine, &access).await?;
         let routes = http::wrap(routes, engine.clone(), &limits, access, ui::error_page)
             .map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
@@ -334,7 +370,7 @@ impl Builder {
             let feeding = demo::feed(engine.clone());
             shutdown.tasks.spawn(failures.supervise(Part::Demo, draining, feeding));
         }
-        if let Orphans::Reap = self.orphans {
+        if let Orphans::Reap = orphans {
             let reaper = Reaper::install().context("cannot reap orphaned processes")?;
             shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
@@ -349,18 +385,6 @@ impl Builder {
             routes: own_routes,
         })
     }
-}
-
-async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    let (limits, clock) = (config.limits.clone(), Arc::new(SystemClock));
-    let dir = config.data_dir.clone();
-    Ok(match location {
-        StoreLocation::Memory => MemoryStore::new(limits, clock),
-        StoreLocation::Disk => {
-            // Opening reads the whole journal, so it must not run on a thread that serves.
-            tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
-        }
-    })
 }
 
 /// Checks that the configuration only sets the defaults of kinds that have a handler, which decides everything else.
@@ -404,6 +428,18 @@ fn check_schedules(config: &Config, kinds: &Kinds, unknown: UnknownKind) -> anyh
             .with_context(|| format!("schedule {name} cannot be declared"))?;
     }
     Ok(())
+}
+
+async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let (limits, clock) = (config.limits.clone(), Arc::new(SystemClock));
+    let dir = config.data_dir.clone();
+    Ok(match location {
+        StoreLocation::Memory => MemoryStore::new(limits, clock),
+        StoreLocation::Disk => {
+            // Opening reads the whole journal, so it must not run on a thread that serves.
+            tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
+        }
+    })
 }
 
 #[cfg(test)]

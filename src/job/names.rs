@@ -158,6 +158,13 @@ name!(
     plain, stored_plain
 );
 
+impl WorkerName {
+    /// The name in the place of those that a reader may not see.
+    pub fn hidden() -> WorkerName {
+        WorkerName("the server".into())
+    }
+}
+
 impl TokenName {
     /// The name of the token of the configuration, which no other token may have.
     pub fn environment() -> TokenName {
