@@ -86,7 +86,11 @@ pub(super) fn split(
     let access = problems.access(&file.access);
     engine.access = access;
     problems.http(http, file.engine.max_payload);
-    let limits = store::StoreLimits { access, ..problems.store(store, retention) };
+    let limits = store::StoreLimits {
+        access,
+        queues: limits_of(queues),
+        ..problems.store(store, retention)
+    };
     let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
     if !problems.0.is_empty() {
         return Err(problems.0);
@@ -372,6 +376,7 @@ impl InvalidSettings {
             max_queues: section.max_queues,
             max_schedules: section.max_schedules,
             max_kinds: section.max_kinds,
+            queues: BTreeMap::new(),
             log: LogCaps { lines: section.log_lines, bytes: section.log_bytes },
             retention: store::Retention {
                 completed: keep(retention.completed),
@@ -452,4 +457,19 @@ impl InvalidSettings {
             },
         }
     }
+}
+
+/// The limits that queues have of their own. Those that are not valid were reported with the engine's settings.
+fn limits_of(
+    queues: &BTreeMap<String, QueueSection>,
+) -> BTreeMap<QueueName, store::ConfiguredLimits> {
+    let of_queue = |(name, queue): (&String, &QueueSection)| {
+        let limits = store::ConfiguredLimits {
+            concurrency: queue.concurrency.and_then(|number| Concurrency::new(number).ok()),
+            rate_limit: queue.rate_limit,
+        };
+        let has_any = limits != store::ConfiguredLimits::default();
+        QueueName::parse(name).ok().filter(|_| has_any).map(|name| (name, limits))
+    };
+    queues.iter().filter_map(of_queue).collect()
 }

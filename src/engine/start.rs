@@ -19,8 +19,6 @@ use super::insight::observer::{Observed, Observer};
 use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
 use super::queues::limits::QueueLimits;
-use super::queues::rate_restore::RateRestore;
-use super::queues::rates::QueueRates;
 use super::queues::slots::Slots;
 use super::stages::Stages;
 use super::stream::completion_waiters::{self, CompletionWaiters};
@@ -74,9 +72,8 @@ impl Engine {
         let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
         let slots = Slots::new(config.max_running);
         let queues = Arc::new(KnownQueues::new(config.clone(), slots.clone()));
-        let rates = Arc::new(QueueRates::new(config.clone()));
         let executor = Executor {
-            registry,
+            registry: registry.clone(),
             clock: clock.clone(),
             leases: leases.clone(),
             reports,
@@ -89,12 +86,12 @@ impl Engine {
         let dispatcher = Dispatcher {
             store: store.clone(),
             slots: slots.clone(),
-            rates: rates.clone(),
             leases: leases.clone(),
             executor: Arc::new(executor),
             restored: restored.clone(),
             resumed: resumed.clone(),
             draining: shutdown.draining.clone(),
+            kinds: Arc::new(registry.kinds().iter().map(|info| info.kind.clone()).collect()),
             worker: config.worker.clone(),
             lease_ttl: config.lease_ttl,
             poll_interval: config.poll_interval,
@@ -108,7 +105,6 @@ impl Engine {
         let queue_limits = QueueLimits {
             store: store.clone(),
             queues,
-            rates,
             restored,
             draining: shutdown.draining.clone(),
             change_lock: Mutex::default(),
@@ -220,11 +216,6 @@ impl Parts {
         let discovery = QueueDiscovery {
             store: self.store.clone(),
             limits: self.queue_limits.clone(),
-            rate_restore: RateRestore {
-                store: self.store.clone(),
-                clock: self.clock.clone(),
-                rates: self.queue_limits.rates.clone(),
-            },
             dispatchers: self.dispatchers.clone(),
             poll_interval: self.config.poll_interval,
             draining: draining.clone(),

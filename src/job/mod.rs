@@ -28,6 +28,7 @@ mod text;
 mod time;
 
 pub use actor::Actor;
+pub use attempt::lease_holder::LeaseHolder;
 pub use attempt::outcome::{Failure, FailureClass, Interruption, Outcome, Verdict};
 pub use attempt::retry::{Backoff, RetryPolicy};
 pub use declared_kind::{DeclaredKind, KindDefaults, KindOrigin, KindSpec};

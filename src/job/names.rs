@@ -163,6 +163,11 @@ impl WorkerName {
     pub fn hidden() -> WorkerName {
         WorkerName("the server".into())
     }
+
+    /// A name as it was stored. It is checked where it enters.
+    pub(super) fn unchecked(text: &str) -> WorkerName {
+        WorkerName(text.into())
+    }
 }
 
 impl TokenName {

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use tokio::time::Instant;
-
 use crate::engine::{Engine, StoreError};
 use crate::job::{Job, Kind, QueueName, RateLimit, State, Time};
 
@@ -116,17 +114,19 @@ impl Engine {
         };
         let queue = stats.queues.get(&labels.queue);
         let config = self.config();
-        let limit = queue.map_or(config.of_queue(&labels.queue).concurrency.get(), |queue| {
-            config.queue_view(&labels.queue, queue).concurrency
-        });
         let now = self.parts.clock.now();
-        let reached = || {
-            let moment = Instant::now();
-            let looked = self.parts.queue_limits.rates.of(&labels.queue, |window| {
-                let next = window.room(moment).err()?;
-                Some((window.limit, now.after(next - moment)))
-            });
-            looked.flatten()
+        let rate = queue.and_then(|queue| {
+            let limit = config.queue_view(&labels.queue, queue).rate_limit?;
+            Some((limit, now.after(queue.rate_wait?)))
+        });
+        let in_queue = queue.map_or(0, |queue| running(&queue.states));
+        // A limit of the queue holds over all workers. Without one, the queue has slots in this process only.
+        let in_queue = match queue.and_then(|queue| queue.concurrency) {
+            Some(limit) => (in_queue, limit.get() as u64),
+            None => {
+                let slots = self.parts.queue_limits.queues.slots_of(&labels.queue);
+                (in_queue.min(slots.0), slots.1)
+            }
         };
         let facts = WaitContext {
             job,
@@ -136,8 +136,8 @@ impl Engine {
             refusal: self.health().err().map(|error| error.to_string()),
             has_worker: self.kinds().has_handler(&labels.kind),
             paused: queue.is_some_and(|queue| queue.settings.paused),
-            rate: reached(),
-            queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
+            rate,
+            queue: in_queue,
             server: (running(&stats.states), config.max_running as u64),
             ahead: self.parts.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
         };
@@ -193,7 +193,7 @@ impl WaitReason {
             WaitReason::StoreUnavailable { .. } => WaitReason::StoreUnavailable { error: None },
             WaitReason::Draining
             | WaitReason::ServerPaused
-            | WaitReason::NoHandler { .. }
+            | WaitReason::NoWorker { .. }
             | WaitReason::NotDue { .. }
             | WaitReason::DueNow
             | WaitReason::Paused { .. }

@@ -247,7 +247,9 @@ impl<'a> ChangeView<'a> {
                 run_at: time(run_at),
                 ..nothing
             },
-            Change::Started { worker } => ChangeView { worker: Some(worker.as_str()), ..nothing },
+            Change::Started { worker } => {
+                ChangeView { worker: Some(worker.name().as_str()), ..nothing }
+            }
             Change::Progressed(progress) => {
                 ChangeView { progress: Some(ProgressView::of(progress)), ..nothing }
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{
     AccessChange, AccessSubject, Actor, Concurrency, Cursor, EventType, Failure, Interruption,
-    JobId, Json, Kind, Labels, QueueName, RateRule, ScheduleName, Spec, State, Time, WorkerName,
+    JobId, Json, Kind, Labels, LeaseHolder, QueueName, RateRule, ScheduleName, Spec, State, Time,
 };
 
 /// A committed fact with its position in the log.
@@ -91,8 +91,8 @@ pub enum Change {
     BecameAvailable,
     /// A worker claimed the job. The `seq` of this event is the token of the lease.
     Started {
-        /// The worker.
-        worker: WorkerName,
+        /// The worker, and what becomes of its lease when the server restarts.
+        worker: LeaseHolder,
     },
     /// The handler reported progress.
     Progressed(Progress),

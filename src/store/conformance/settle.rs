@@ -103,3 +103,22 @@ pub(crate) async fn only_one_of_many_settlers_wins(harness: impl Harness) {
     let won = tasks.join_all().await.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!((won, rig.story(lease.job.id).await.len()), (1, 3));
 }
+
+pub(crate) async fn a_repeated_settlement_can_be_answered_from_the_record(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let first = rig.start(draft()).await;
+    let status = rig.settle(&first, failed(secs(0))).await.unwrap();
+    rig.tick().await;
+    let lost = rig.claim_one().await;
+    rig.pass(TTL);
+    rig.tick().await;
+    let last = rig.claim_one().await;
+    rig.complete(&last).await;
+    let rig = rig.reopen().await;
+    for lease in [&first, &lost, &last] {
+        assert_eq!(rig.settle(lease, completed()).await, Err(SettleError::Stale));
+    }
+    let job = rig.job(first.job.id).await;
+    let answers = [&first, &lost, &last].map(|lease| job.settled_by(lease.token));
+    assert_eq!(answers, [Some(status.state), None, Some(State::Completed)]);
+}

@@ -27,7 +27,7 @@ use super::kinds::DeclaredKinds;
 use super::log::Log;
 use super::search::Budget;
 use super::{
-    AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
     JobControlError, KindCommand, KindError, Lease, LeaseRef, Note, Page, ScheduleCommand,
     ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
     StoreLimits, Ticked,
@@ -38,11 +38,11 @@ use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time,
 };
 use crate::supervise::{Part, PartFailures};
+use commit::claim::{ClaimAnswer, ClaimedJob};
 use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
 use commit::index::Index;
 use commit::shared::Shared;
-use commit::verbs::ClaimedJob;
 use read::pool::{ReadClass, ReadPool};
 pub use snapshot::builder::LogBuilder;
 pub use snapshot::reader::read_all_pieces;
@@ -218,14 +218,14 @@ impl Store for LogStore {
         self.enqueue_batch(batch, scope).await
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.shared.check()?;
         let mut outages = self.outages();
-        let claimed = self.ask(|reply| Command::Claim(claim, reply)).await?;
-        if claimed.is_empty() {
-            return Ok(Vec::new());
+        let ClaimAnswer { jobs, retry_in } = self.ask(|reply| Command::Claim(claim, reply)).await?;
+        if jobs.is_empty() {
+            return Ok(Claimed { leases: Vec::new(), retry_in });
         }
-        let claimed = Arc::new(claimed);
+        let claimed = Arc::new(jobs);
         loop {
             match self.leases(&claimed).await {
                 // The jobs are leased to this caller, also after an outage that began just now.
@@ -235,7 +235,7 @@ impl Store for LogStore {
                     outages = self.outages();
                     self.shared.wait_for_outage_end().await?;
                 }
-                answer => return answer,
+                answer => return answer.map(|leases| Claimed { leases, retry_in }),
             }
         }
     }
@@ -356,7 +356,8 @@ impl Store for LogStore {
 
     async fn stats(&self) -> Result<Stats, StoreError> {
         let oldest = self.shared.oldest();
-        self.inspect_index(move |index, head| index.stats(head, oldest)).await
+        let steady = self.shared.clock.steady();
+        self.inspect_index(move |index, head| index.stats(head, oldest, steady)).await
     }
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {

@@ -10,6 +10,7 @@ use crate::job::{
     QueueSettings, State, Status, Time,
 };
 use crate::store::StoreLimits;
+use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
 use crate::store::kinds::DeclaredKinds;
 use crate::store::schedules::Schedules;
@@ -27,6 +28,8 @@ pub(super) struct Content {
     pub(super) leases: BTreeMap<JobId, Held>,
     /// The queues for which something is set.
     pub(super) queues: BTreeMap<QueueName, QueueSettings>,
+    /// The limits that claims enforce, of the queues that were claimed from or have settings.
+    pub(super) claim_limits: BTreeMap<QueueName, ClaimLimits>,
     pub(super) schedules: Schedules,
     /// The kinds that were declared at run time.
     pub(super) kinds: Arc<DeclaredKinds>,
@@ -62,6 +65,7 @@ impl Content {
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
             queues: BTreeMap::new(),
+            claim_limits: BTreeMap::new(),
             schedules: Schedules::default(),
             kinds: Arc::default(),
             access: Arc::new(new_table()),

@@ -18,7 +18,7 @@ use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{Harness, clock, draft, kinds, lines, queue, secs};
 use crate::store::{
     Claim, Control, Events, KindCommand, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement,
-    Stats, Store, StoreLimits, Ticked,
+    Stats, Store, StoreLimits, Ticked, WorkerPlace,
 };
 
 pub(super) struct Pair<A, B> {
@@ -47,12 +47,20 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         self.steps += 1;
         match step {
             Move::Enqueue(wants) => self.enqueue(wants).await,
-            Move::Claim { queue, max, ttl } => {
-                let (queue, ttl) = (queue_of(*queue), secs(*ttl));
+            Move::Claim { queues, kinds: names, is_remote, max, ttl } => {
+                let place = if *is_remote { WorkerPlace::Remote } else { WorkerPlace::InProcess };
                 let worker = WorkerName::parse("w1").map_err(|error| error.to_string())?;
-                let claim = Claim { queue, max: *max, worker, ttl };
+                let claim = Claim {
+                    queues: queues.iter().map(|queue| queue_of(*queue)).collect(),
+                    kinds: kinds(names),
+                    max: *max,
+                    worker,
+                    place,
+                    ttl: secs(*ttl),
+                };
                 let leases = self.ask(async |store| store.claim(claim.clone()).await).await?;
-                self.leases.extend(leases.iter().flatten().map(|lease| lease.key()));
+                let leases = leases.iter().flat_map(|claimed| &claimed.leases);
+                self.leases.extend(leases.map(|lease| lease.key()));
                 Ok(())
             }
             Move::Settle(ends) => {
@@ -398,8 +406,8 @@ impl<H: Harness> Side<H> {
         let queues: Vec<_> = queues
             .into_iter()
             .map(|(name, stats)| {
-                let QueueStats { states, settings, waiting_since } = stats;
-                (name, counted(states), settings, waiting_since)
+                let QueueStats { states, settings, waiting_since, concurrency, rate_wait } = stats;
+                (name, counted(states), settings, waiting_since, concurrency, rate_wait)
             })
             .collect();
         let kinds: Vec<_> = kinds

@@ -11,7 +11,9 @@ use crate::store::conformance::per_minute;
 pub(super) enum Move {
     Enqueue(Vec<Want>),
     Claim {
-        queue: u8,
+        queues: Vec<u8>,
+        kinds: Vec<&'static str>,
+        is_remote: bool,
         max: usize,
         ttl: u64,
     },
@@ -118,8 +120,9 @@ pub(super) fn script() -> impl Strategy<Value = Vec<Move>> {
 fn step() -> impl Strategy<Value = Move> {
     prop_oneof![
         8 => vec(want(), 0..4).prop_map(Move::Enqueue),
-        8 => (queue(), 0..5usize, 1..60u64)
-            .prop_map(|(queue, max, ttl)| Move::Claim { queue, max, ttl }),
+        8 => (vec(queue(), 0..4), kinds(), any::<bool>(), 0..5usize, 1..60u64).prop_map(
+            |(queues, kinds, is_remote, max, ttl)| Move::Claim { queues, kinds, is_remote, max, ttl },
+        ),
         8 => vec((pick(), how()), 0..4).prop_map(Move::Settle),
         3 => (vec(pick(), 0..4), 1..60u64)
             .prop_map(|(leases, ttl)| Move::Extend { leases, ttl }),
@@ -143,7 +146,7 @@ fn step() -> impl Strategy<Value = Move> {
         1 => (0..3u8).prop_map(Move::ResumeSchedule),
         1 => (0..3u8).prop_map(Move::Fire),
         3 => access().prop_map(Move::Access),
-        2 => kinds().prop_map(Move::Kind),
+        2 => kind_move().prop_map(Move::Kind),
         4 => (0..40u64).prop_map(Move::Pass),
         2 => Just(Move::Tick),
         1 => Just(Move::Reopen),
@@ -168,12 +171,22 @@ fn access() -> impl Strategy<Value = AccessMove> {
     ]
 }
 
-fn kinds() -> impl Strategy<Value = KindMove> {
+fn kind_move() -> impl Strategy<Value = KindMove> {
     let name = || 0..4u8;
     prop_oneof![
         2 => (name(), 0..3u8).prop_map(|(name, spec)| KindMove::Set(name, spec)),
         1 => vec(name(), 0..4).prop_map(KindMove::Announce),
         1 => name().prop_map(KindMove::Delete),
+    ]
+}
+
+/// The kinds of a worker, usually all.
+fn kinds() -> impl Strategy<Value = Vec<&'static str>> {
+    prop_oneof![
+        6 => Just(vec!["even", "odd", "echo"]),
+        1 => Just(vec!["even"]),
+        1 => Just(vec!["odd", "none"]),
+        1 => Just(Vec::new()),
     ]
 }
 

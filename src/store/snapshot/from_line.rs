@@ -280,7 +280,8 @@ fn check_change(path: &str, change: &Change, errors: &mut FieldErrors) {
     match change {
         Change::Enqueued { spec, .. } => check_spec(&format!("{path}.enqueued.spec"), spec, errors),
         Change::Started { worker } => {
-            errors.take(format!("{path}.started.worker"), WorkerName::stored(worker.as_str()));
+            errors
+                .take(format!("{path}.started.worker"), WorkerName::stored(worker.name().as_str()));
         }
         Change::Completed { result } => json(format!("{path}.completed.result"), result, errors),
         Change::Moved { from } => {

@@ -111,7 +111,7 @@ fn moment_without_names(moment: Moment) -> Option<Moment> {
     let Moment { seq, at, state, attempt, by: _, change } = moment;
     let change = match change {
         Change::Moved { from: _ } => return None,
-        Change::Started { worker: _ } => Change::Started { worker: WorkerName::hidden() },
+        Change::Started { worker: _ } => Change::Started { worker: WorkerName::hidden().into() },
         Change::Enqueued { mut spec, run_at } => {
             remove_key(&mut spec);
             Change::Enqueued { spec, run_at }

@@ -15,7 +15,7 @@ use crate::http::layers::auth::Hosts;
 use crate::http::{Access, Anonymous};
 use crate::job::{Job, Json, Kind, Outcome, QueueName, Schema, Verdict, WorkerName};
 use crate::shutdown::Shutdown;
-use crate::store::{Claim, Lease, MemoryStore, Settlement, Store, StoreLimits};
+use crate::store::{Claim, Lease, MemoryStore, Settlement, Store, StoreLimits, WorkerPlace};
 
 mod access;
 mod actions;
@@ -176,12 +176,14 @@ impl Desk {
     /// Claims one job from the default queue.
     async fn claim(&self) -> Lease {
         let claim = Claim {
-            queue: QueueName::default(),
+            queues: vec![QueueName::default()],
+            kinds: Arc::new(["echo", "sleep"].map(|kind| Kind::parse(kind).unwrap()).into()),
             max: 1,
             worker: WorkerName::parse("w1").unwrap(),
+            place: WorkerPlace::InProcess,
             ttl: Duration::from_secs(3_600),
         };
-        self.store.claim(claim).await.unwrap().remove(0)
+        self.store.claim(claim).await.unwrap().leases.remove(0)
     }
 
     async fn settle(&self, lease: &Lease, verdict: Verdict) {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::claim::ClaimAnswer;
 use super::core::Core;
 use super::enqueue::{EnqueueOutcome, NewBatch};
-use super::verbs::{ClaimedJob, JobAnswers};
+use super::verbs::JobAnswers;
 use crate::access::{AccessApplied, AccessCommand};
-use crate::job::{Actor, Event, Schedule, Status};
+use crate::job::{Actor, Schedule, Status};
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::{
     AccessError, Claim, Control, ControlError, EnqueueError, Extension, KindCommand, KindError,
@@ -17,7 +18,7 @@ use crate::store::{
 
 /// Answers a command with its result or with the error of its verb.
 pub type Reply<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
-pub type ClaimReply = Reply<Vec<(ClaimedJob, Event)>>;
+pub type ClaimReply = Reply<ClaimAnswer>;
 /// Inspects the committer's state between two groups, when the last one is durable.
 pub type Inspection = Box<dyn FnOnce(&Core) + Send>;
 

@@ -154,6 +154,7 @@ impl<'a> CommitGroup<'a> {
         let Some(entry) = entries.get_mut(&id) else {
             return Err(StoreError::Corrupt(format!("job {id} left the index under a change")));
         };
+        let before = entry.status.state;
         sets.take(id, entry);
         // When an attempt is not counted, the event that ends it still has its number.
         let gives_back = matches!(change, Change::Interrupted { .. } | Change::Snoozed { .. });
@@ -162,6 +163,7 @@ impl<'a> CommitGroup<'a> {
         if let Some(run_at) = change.run_at(self.now) {
             (entry.run_at, entry.is_delayed) = (run_at, change.starts_delay());
         }
+        let is_start = matches!(change, Change::Started { .. });
         let seq = core.next_seq;
         entry.finished = status.state.is_final().then_some((seq, self.now));
         let fact =
@@ -178,6 +180,17 @@ impl<'a> CommitGroup<'a> {
         let (counters, run_at) = (entry.counters, entry.run_at);
         if status.state != State::Running {
             core.index.unlease(id);
+        }
+        let number = core.index.queue_of(counters);
+        let queue = &mut core.index.sets.queues[number as usize];
+        if is_start {
+            queue.limits.started(self.steady);
+        } else if before == State::Running
+            && status.state != State::Running
+            && queue.limits.freed_slot(queue.running)
+            && !queue.ready.is_empty()
+        {
+            self.woken.insert(number);
         }
         self.notify_about(counters, status.state, run_at);
         Ok(seq)

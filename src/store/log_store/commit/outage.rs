@@ -202,8 +202,8 @@ fn restore_claims(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
     Ok(())
 }
 
-/// Restores the leases of running jobs. This process has claimed all of them, because it rescued the jobs of the
-/// previous one at its start, and their tokens are the numbers of their `Started` events. A claim that is in the log
+/// Restores the leases of running jobs. This process has claimed all of them or has kept their leases at its start, and
+/// their tokens are the numbers of their `Started` events. A claim that is in the log
 /// although its caller was refused is undone.
 fn restore_leases(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<(), StoreError> {
     let (entries, leases) = (&group.core.index.entries, &group.core.index.leases);

@@ -1,7 +1,6 @@
 //! Opening a store: the headers of the archive and the whole journal are read, the index is built from them, and a
 //! first group rescues the jobs that the previous process was running.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -16,7 +15,10 @@ use super::tuning::Tuning;
 use super::writer::PendingGroup;
 use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::clock::Clock;
-use crate::job::{Change, DeclaredKind, Event, Fact, Interruption, JobId, Schedule, State, Status};
+use crate::job::{
+    Change, DeclaredKind, Event, Fact, Interruption, JobId, LeaseHolder, QueueName, Schedule,
+    State, Status, Time,
+};
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, Mark, WriteBatch};
@@ -127,6 +129,8 @@ pub fn rebuild(shared: &Arc<Shared>) -> Result<Core, StoreError> {
         return Err(corrupt(&*shared.log, "meta", "it belongs to another store"));
     }
     let mut core = read_all(shared.clone(), stored, published.seq)?;
+    // The process that goes on knows when its leases end.
+    core.index.unlease_all();
     core.correct_times(shared.clock.now());
     core.schedules.reconsider(shared.clock.now());
     Ok(core)
@@ -194,13 +198,17 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
         rows: RowLengths::default(),
         shared: shared.clone(),
     };
-    read_archive(&mut core)?;
-    replay(&mut core)?;
+    // The limits of queues come first: the journal tells which recent starts count for them.
     let settings = older_settings.map_or_else(|| queue_rows::read(&*shared.log), Ok)?;
+    for name in shared.limits.queues.keys() {
+        core.queue(name);
+    }
     for (name, settings) in settings {
         let queue = core.queue(&name) as usize;
-        core.index.sets.queues[queue].settings = settings;
+        core.index.sets.queues[queue].set(settings);
     }
+    read_archive(&mut core)?;
+    replay(&mut core)?;
     read_rows(&mut core)?;
     let head = core.next_seq - 1;
     if head < least {
@@ -336,6 +344,9 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
             core.future_waits.note_job(job);
             core.journal.hold(chunk);
             core.index.insert(job.id, entry);
+            if let Some((token, holder)) = job.lease() {
+                keep_lease(core, job.id, token, holder);
+            }
             Ok(())
         }
         Record::Pruned(id) => {
@@ -362,6 +373,9 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
         core.journal.hold(chunk);
         core.index.insert(id, entry);
         return Ok(());
+    }
+    if let Change::Started { .. } = change {
+        note_start(core, &labels.queue, event.at);
     }
     // An unknown job: its first events were trimmed, so it is archived, removed, or copied forward further on.
     let Some(entry) = core.index.entries.get(&id) else { return Ok(()) };
@@ -392,11 +406,36 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
     if is_new {
         core.journal.hold(chunk);
     }
+    if let Change::Started { worker } = change {
+        keep_lease(core, id, event.seq, worker);
+    } else if status.state != State::Running {
+        core.index.unlease(id);
+    }
     Ok(())
+}
+
+/// Leases a job that a remote worker is running, for as long as its lease lasted.
+fn keep_lease(core: &mut Core, id: JobId, token: u64, holder: &LeaseHolder) {
+    if let Some(ttl) = holder.kept_for() {
+        let expires = core.shared.clock.steady().after(ttl);
+        core.index.lease(id, token, expires);
+    }
+}
+
+/// Counts a recent start for the rate limit of its queue.
+fn note_start(core: &mut Core, queue: &QueueName, at: Time) {
+    let clock = &core.shared.clock;
+    if let Some(queue) = core.index.known_queue(queue) {
+        let limits = &mut core.index.sets.queues[queue as usize].limits;
+        if limits.counts_starts() {
+            limits.started_before(at, clock.now(), clock.steady());
+        }
+    }
 }
 
 fn forget(core: &mut Core, id: JobId) {
     if let Some(entry) = core.index.remove(id) {
+        core.index.unlease(id);
         core.journal.release(entry.trail.iter());
     }
 }
@@ -415,20 +454,16 @@ fn forget_archived(core: &mut Core) {
     }
 }
 
-/// Rescues every job that was running, because the process that ran it has ended. Returns their number.
+/// Rescues every job that the previous process was running, because it has ended. Those of remote workers keep their
+/// leases. Returns their number.
 fn rescue_running(core: &mut Core) -> Result<usize, StoreError> {
-    let running: HashMap<JobId, u16> = core
-        .index
-        .entries
-        .iter()
-        .filter(|(_, entry)| entry.status.state == State::Running)
-        .map(|(id, entry)| (*id, entry.status.attempt))
-        .collect();
-    if running.is_empty() {
+    let Index { entries, leases, .. } = &core.index;
+    let running = entries.iter().filter(|(_, entry)| entry.status.state == State::Running);
+    let ids: Vec<JobId> =
+        running.map(|(id, _)| *id).filter(|id| !leases.contains_key(id)).collect();
+    if ids.is_empty() {
         return Ok(0);
     }
-    let mut ids: Vec<JobId> = running.into_keys().collect();
-    ids.sort_unstable();
     let now = core.shared.clock.now();
     let mut group = CommitGroup::new(core, now);
     group.writes.mark(Mark::Rescue);

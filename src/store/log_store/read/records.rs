@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
 use crate::store::log_store::archive::runs::Archive;
+use crate::store::log_store::commit::claim::ClaimedJob;
 use crate::store::log_store::commit::shared::Shared;
-use crate::store::log_store::commit::verbs::ClaimedJob;
 use crate::store::log_store::journal::codec::{Chunk, Record};
 use crate::store::search::Budget;
 use crate::store::{Events, Lease, StoreError};

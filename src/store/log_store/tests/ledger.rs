@@ -99,7 +99,7 @@ impl Ledger {
         };
         // A claim waits until the outage is over.
         let leases = tokio::select! {
-            leases = rig.store.claim(request) => leases?,
+            claimed = rig.store.claim(request) => claimed?.leases,
             () = dark => return Err(StoreError::Unavailable("the power is off".into())),
         };
         self.held.extend(leases);
