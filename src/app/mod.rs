@@ -259,13 +259,21 @@ impl Builder {
         server.serve(signals, manager).await
     }
 
-    /// Checks everything that can be checked without opening the store or an address, as `cortado serve --check` does.
+    /// Checks everything that can be checked without opening the store or an address, as `cortado serve --check` does. Returns
+    /// what only a start can check.
     ///
     /// # Errors
     /// A setting, a kind or a schedule is not acceptable, or a program or a file that a setting names cannot be used.
     #[doc(hidden)]
-    pub fn check(self) -> anyhow::Result<()> {
-        self.prepare().map(drop)
+    pub fn check(self) -> anyhow::Result<Vec<String>> {
+        let PreparedServer { config, kinds, .. } = self.prepare()?;
+        let schedules = config.engine.schedules.iter();
+        let open = schedules.filter(|(_, schedule)| !kinds.knows(&schedule.labels.kind));
+        let open = open.map(|(name, schedule)| {
+            let kind = &schedule.labels.kind;
+            format!("schedule {name}: kind {kind} must have been declared through the API or by a worker")
+        });
+        Ok(open.collect())
     }
 
     /// Merges the builder's settings with the configuration, and checks all of them.
