@@ -11,7 +11,7 @@ const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
-const RANGES: [(&str, IntegerRange); 42] = [
+const RANGES: [(&str, IntegerRange); 43] = [
     ("engine.max_running", POSITIVE),
     ("engine.concurrency", Concurrency::RANGE),
     ("engine.weight", SMALL),
