@@ -39,7 +39,8 @@ async fn main() -> anyhow::Result<()> {
     println!("the dashboard is at http://{}", server.address());
 
     let job = r#"{"kind": "resize", "payload": {"width": 640, "height": 480}, "tags": ["demo"]}"#;
-    let job = Submission::parse(job).map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
+    let job = Submission::parse(job, server.engine().kinds());
+    let job = job.map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
     let id = job.id;
     server.engine().enqueue(vec![job]).await?;
 

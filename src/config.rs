@@ -11,6 +11,7 @@ mod environment;
 mod error;
 pub mod external;
 pub mod file;
+pub mod kinds;
 pub mod link_args;
 mod parts;
 mod ranges;
@@ -19,6 +20,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 mod toml_file;
+mod toml_json;
 pub mod variables;
 
 pub use crate::handlers::http::read_authorities;

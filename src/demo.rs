@@ -10,8 +10,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use crate::engine::{
-    ControlError, Engine, EnqueueError, JobActionError, ScheduleSubmission, Stats, StoreError,
-    SubmitError,
+    ControlError, Engine, EnqueueError, JobActionError, Kinds, ScheduleSubmission, Stats,
+    StoreError, SubmitError,
 };
 use crate::job::{
     Backoff, Concurrency, Invalid, JobId, Json, Kind, Labels, NewJob, Origin, Overlap, QueueName,
@@ -65,7 +65,7 @@ pub fn schedules(now: Time) -> impl Iterator<Item = (ScheduleName, ScheduleSpec)
             overlap: Overlap::Skip,
             ..ScheduleSubmission::default()
         };
-        let spec = submission.into_spec(Origin::Config, now).ok()?;
+        let spec = submission.into_spec(Origin::Config, &Kinds::default(), now).ok()?;
         Some((ScheduleName::parse(name).ok()?, spec))
     })
 }

@@ -66,8 +66,8 @@ mod app;
 pub use app::{Builder, Cortado, FirstAdmin, Server};
 #[cfg(feature = "server")]
 pub use engine::{
-    BackoffFields, Context, Engine, EnqueueError, Handler, PayloadError, ScheduleSubmission,
-    StoreError, Submission, SubmitError,
+    BackoffFields, Context, DeclareKindError, Engine, EnqueueError, Handler, KindSubmission, Kinds,
+    PayloadError, ScheduleSubmission, StoreError, Submission, SubmitError,
 };
 #[cfg(feature = "server")]
 pub use job::Outcome;

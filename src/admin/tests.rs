@@ -30,7 +30,7 @@ fn client(server: &Server) -> ClientArgs {
 }
 
 async fn submit(engine: &Engine, json: &str) -> JobId {
-    let new = Submission::parse(json).unwrap();
+    let new = Submission::parse(json, engine.kinds()).unwrap();
     engine.enqueue(vec![new]).await.unwrap().remove(0).job().id
 }
 

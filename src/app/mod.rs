@@ -21,12 +21,14 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, FileConfig, ServeArgs};
-use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
+use crate::engine::{
+    ConfiguredKinds, Engine, Handler, KindInfo, Kinds, Registry, ScheduleSubmission,
+};
 use crate::handlers::command::register;
 use crate::http;
 pub use crate::http::server::inherited::InheritedSockets;
 use crate::http::server::listener::Listener;
-use crate::job::{Kind, Origin, ScheduleName, Schema};
+use crate::job::{Kind, KindSpec, Origin, ScheduleName, Schema};
 use crate::shutdown::{Shutdown, StopReport};
 use crate::store::Store;
 use crate::store::data_dir;
@@ -280,9 +282,12 @@ impl Builder {
             }
             add(&mut registry, KindInfo { schema, ..KindInfo::plain(kind) });
         }
+        let registry = Arc::new(registry);
+        check_kinds(&config.engine.kinds, &registry)?;
+        let kinds = Kinds::of_program(registry.clone(), config.engine.kinds.clone());
 
         for (name, schedule) in self.schedules {
-            let spec = schedule.into_spec(Origin::Config, SystemClock.now());
+            let spec = schedule.into_spec(Origin::Config, &kinds, SystemClock.now());
             let spec = spec.map_err(|wrong| {
                 let wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message));
                 anyhow::anyhow!("schedule {name}: {}", wrong.collect::<Vec<_>>().join("; "))
@@ -292,7 +297,7 @@ impl Builder {
         if config.demo {
             config.engine.schedules.extend(demo::schedules(SystemClock.now()));
         }
-        check_schedules(&config, &registry)?;
+        check_schedules(&config, &kinds, UnknownKind::Later)?;
 
         // Bind first, so that a port in use is reported before anything else is opened.
         let mut listeners = listening::open(&config, self.inherited)?;
@@ -301,6 +306,7 @@ impl Builder {
         let addresses = listeners.iter().map(Listener::address).collect();
         let tls = listeners.iter().find_map(Listener::tls).cloned();
         let store = open_store(self.store, &config).await?;
+        check_schedules(&config, &kinds.with_declared(store.kinds()), UnknownKind::Refused)?;
         let command = &config.handlers.command;
         survivors::end_lost(&store, command.register.as_deref(), command.kill_grace).await;
 
@@ -357,8 +363,28 @@ async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<
     })
 }
 
+/// Checks that the configuration only sets the defaults of kinds that have a handler, which decides everything else.
+fn check_kinds(configured: &ConfiguredKinds, registry: &Registry) -> anyhow::Result<()> {
+    for (kind, KindSpec { about, example, schema, defaults: _ }) in configured {
+        if registry.knows(kind) && (about.is_some() || example.is_some() || schema.is_some()) {
+            bail!(
+                "kinds.{kind}: this program has a handler for the kind, so only queue, max_attempts, \
+                 backoff and timeout can be set"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What happens to a schedule of an unknown kind. Before the store is open, those are unknown that it declares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnknownKind {
+    Later,
+    Refused,
+}
+
 /// Checks the declared schedules, because the engine does not check them again.
-fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
+fn check_schedules(config: &Config, kinds: &Kinds, unknown: UnknownKind) -> anyhow::Result<()> {
     let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
     if declared.len() > most {
         bail!("{} schedules are declared, but store.max_schedules is {most}", declared.len());
@@ -368,10 +394,13 @@ fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
         if !names.insert(name) {
             bail!("schedule {name} is declared twice");
         }
-        let payload = &schedule.spec.payload;
+        let (kind, payload) = (&schedule.labels.kind, &schedule.spec.payload);
+        if unknown == UnknownKind::Later && !kinds.knows(kind) {
+            continue;
+        }
         let checked = config.engine.check_payload(payload);
         checked
-            .and_then(|()| registry.check(&schedule.labels.kind, payload))
+            .and_then(|()| kinds.check(kind, payload))
             .with_context(|| format!("schedule {name} cannot be declared"))?;
     }
     Ok(())

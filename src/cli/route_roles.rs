@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::CliError;
 use crate::config::AccessArgs;
-use crate::http::access::messages::SocketMessage;
+use crate::http::access::messages::{SocketMessage, WorkerMessageName};
 use crate::http::access::need::{Need, Restricted};
 use crate::http::access::routes::ROUTES;
 use crate::job::Role;
@@ -18,6 +18,8 @@ struct AccessRules {
     routes: Vec<RouteAccess>,
     /// The messages of clients on a WebSocket.
     messages: Vec<MessageAccess>,
+    /// The messages of workers on a WebSocket of theirs.
+    worker_messages: Vec<MessageAccess>,
 }
 
 #[derive(Serialize)]
@@ -72,9 +74,15 @@ impl AccessRules {
             let allowed = RoleAccess::of(rule.need, rule.restricted);
             MessageAccess { message: message.as_str(), allowed }
         };
+        let of_worker = |message: WorkerMessageName| {
+            let (need, restricted) = message.rule();
+            let allowed = RoleAccess::of(need, restricted);
+            MessageAccess { message: message.as_str(), allowed }
+        };
         AccessRules {
             routes: ROUTES.iter().map(route).collect(),
             messages: SocketMessage::ALL.into_iter().map(message).collect(),
+            worker_messages: WorkerMessageName::ALL.into_iter().map(of_worker).collect(),
         }
     }
 }
@@ -109,6 +117,9 @@ fn table(rules: &AccessRules) -> String {
     }
     for message in &rules.messages {
         row("message", message.message, cells(&message.allowed));
+    }
+    for message in &rules.worker_messages {
+        row("worker", message.message, cells(&message.allowed));
     }
     let end = "\n\"all\": everybody, without credentials. RESTRICTED: credentials for some queues or kinds only.\n";
     text + end
@@ -147,6 +158,8 @@ mod tests {
             ("GET", "/api/v1/kinds", "yes yes yes yes yes yes"),
             ("GET", "/system", "- - - yes yes -"),
             ("message", "subscribe (stats)", "yes yes - yes yes -"),
+            ("worker", "ready", "- - yes - yes yes"),
+            ("POST", "/api/v1/leases/{lease}", "all all all all all all"),
         ] {
             let is_row = |line: &&str| line.starts_with(&format!("{method:<7} {path} "));
             let line = text.lines().find(is_row).unwrap_or_else(|| panic!("{path} is missing"));

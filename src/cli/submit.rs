@@ -86,7 +86,7 @@ struct SubmitFailure {
 }
 
 /// The reasons to wait that only end when somebody does something.
-const NEEDS_SOMEBODY: [&str; 3] = ["server_paused", "queue_paused", "no_handler"];
+const NEEDS_SOMEBODY: [&str; 3] = ["server_paused", "queue_paused", "no_worker"];
 
 /// Submits a job and prints its id. With `--wait` it prints the result as JSON, and the id on standard error, so that
 /// standard output has only the result.

@@ -5,6 +5,7 @@ mod program;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -16,16 +17,16 @@ use super::file::{
     RetentionSection, StoreSection, TlsSection,
 };
 use super::{AuthSettings, Config, FileConfig, InvalidSetting, LogConfig, StopSettings};
-use super::{ranges, schedules, settings};
+use super::{kinds, ranges, schedules, settings};
 use crate::access::AccessLimits;
 use crate::clock::{Clock as _, SystemClock};
-use crate::engine::{EngineConfig, QueueConfig};
+use crate::engine::{EngineConfig, Kinds, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
-use crate::http::HttpLimits;
 use crate::http::external::ExternalLogins;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
+use crate::http::{BasePath, HttpLimits};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 use crate::job::{Concurrency, JsonLimits, LogCaps, QueueName, UrlText, WorkerName};
 use crate::store::{self};
@@ -70,7 +71,12 @@ pub(super) fn split(
     problems.bytes("log.queue", file.log.queue, MIN_LOG_QUEUE);
 
     let mut engine = problems.engine(&file.engine, queues);
-    match schedules::parse(&file.schedules, engine.json, SystemClock.now()) {
+    match kinds::parse(&file.kinds, engine.json) {
+        Ok(configured) => engine.kinds = Arc::new(configured),
+        Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
+    }
+    let kinds = Kinds::of_program(Arc::default(), engine.kinds.clone());
+    match schedules::parse(&file.schedules, engine.json, &kinds, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
             "schedules",
             format!("{} schedules are more than store.max_schedules allows", declared.len()),
@@ -82,8 +88,13 @@ pub(super) fn split(
     let access = problems.access(&file.access);
     engine.access = access;
     problems.http(http, file.engine.max_payload);
-    let limits = store::StoreLimits { access, ..problems.store(store, retention) };
-    let handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
+    let limits = store::StoreLimits {
+        access,
+        queues: limits_of(queues),
+        ..problems.store(store, retention)
+    };
+    let mut handlers = problems.handlers(handlers, commands, file.engine.handler_grace);
+    handlers.http.base_url = base_url.as_ref().and_then(|url| public_address(url, &base_path));
     if !problems.0.is_empty() {
         return Err(problems.0);
     }
@@ -116,6 +127,11 @@ pub(super) fn split(
         auth,
         external,
     })
+}
+
+/// The URL at which others reach the server, with the path below which it serves everything.
+fn public_address(url: &Url, base_path: &BasePath) -> Option<Url> {
+    Url::parse(&format!("{}{base_path}", url.as_str().trim_end_matches('/'))).ok()
 }
 
 /// The problems found so far.
@@ -218,6 +234,7 @@ impl InvalidSettings {
         self.integer("engine.max_json_values", section.max_json_values);
         self.integer("engine.stream_capacity", section.stream_capacity);
         self.integer("engine.queue_histories", section.queue_histories);
+        self.integer("engine.max_workers", section.max_workers);
         self.lasts("engine.timeout", section.timeout);
         self.lasts("engine.poll_interval", section.poll_interval);
         if section.lease < Duration::from_secs(1) {
@@ -257,6 +274,8 @@ impl InvalidSettings {
             handler_grace: section.handler_grace,
             paused: default.paused,
             access: default.access,
+            max_workers: section.max_workers,
+            kinds: default.kinds,
             schedules: Vec::new(),
         }
     }
@@ -346,6 +365,7 @@ impl InvalidSettings {
     ) -> store::StoreLimits {
         self.integer("store.max_waiting", section.max_waiting);
         self.integer("store.max_queues", section.max_queues);
+        self.integer("store.max_kinds", section.max_kinds);
         self.integer("store.tick_step", section.tick_step);
         self.integer("store.archive_from", section.archive_from);
         self.integer("store.pipeline_from", section.pipeline_from);
@@ -362,6 +382,8 @@ impl InvalidSettings {
             max_waiting: section.max_waiting,
             max_queues: section.max_queues,
             max_schedules: section.max_schedules,
+            queues: BTreeMap::new(),
+            max_kinds: section.max_kinds,
             log: LogCaps { lines: section.log_lines, bytes: section.log_bytes },
             retention: store::Retention {
                 completed: keep(retention.completed),
@@ -429,6 +451,7 @@ impl InvalidSettings {
                 timeout: http.timeout,
                 max_body: http.max_body,
                 max_retry_after: http.max_retry_after,
+                base_url: None,
                 signer,
                 allow,
                 ca_files: http.ca_files.clone(),
@@ -442,4 +465,19 @@ impl InvalidSettings {
             },
         }
     }
+}
+
+/// The limits that queues have of their own. Those that are not valid were reported with the engine's settings.
+fn limits_of(
+    queues: &BTreeMap<String, QueueSection>,
+) -> BTreeMap<QueueName, store::ConfiguredLimits> {
+    let of_queue = |(name, queue): (&String, &QueueSection)| {
+        let limits = store::ConfiguredLimits {
+            concurrency: queue.concurrency.and_then(|number| Concurrency::new(number).ok()),
+            rate_limit: queue.rate_limit,
+        };
+        let has_any = limits != store::ConfiguredLimits::default();
+        QueueName::parse(name).ok().filter(|_| has_any).map(|name| (name, limits))
+    };
+    queues.iter().filter_map(of_queue).collect()
 }

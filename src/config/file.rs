@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::args::LogFormat;
 use super::external::{OidcSection, ProxySection};
+use super::kinds::KindSection;
 use super::schedules::ScheduleSection;
 use crate::access::AccessLimits;
 use crate::engine::EngineConfig;
@@ -67,6 +68,8 @@ pub struct FileConfig {
     pub handlers: HandlersSection,
     /// The programs that the `command` kind may run.
     pub commands: BTreeMap<String, CommandSection>,
+    /// The kinds that the configuration declares, and the defaults of kinds.
+    pub kinds: BTreeMap<String, KindSection>,
     /// The schedules that the configuration declares.
     pub schedules: BTreeMap<String, ScheduleSection>,
 }
@@ -161,6 +164,7 @@ pub struct EngineSection {
     #[serde(deserialize_with = "duration")]
     pub poll_interval: Duration,
     pub queue_histories: usize,
+    pub max_workers: usize,
     #[serde(deserialize_with = "duration")]
     pub handler_grace: Duration,
 }
@@ -184,6 +188,7 @@ pub struct StoreSection {
     pub max_waiting: u64,
     pub max_queues: usize,
     pub max_schedules: usize,
+    pub max_kinds: usize,
     pub log_lines: usize,
     #[serde(deserialize_with = "size")]
     pub log_bytes: usize,
@@ -320,6 +325,7 @@ impl Default for FileConfig {
             http: HttpLimits::default(),
             handlers: HandlersSection::default(),
             commands: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             schedules: BTreeMap::new(),
         }
     }
@@ -389,6 +395,7 @@ impl Default for EngineSection {
             stream_capacity: engine.stream_capacity,
             poll_interval: engine.poll_interval,
             queue_histories: engine.queue_histories,
+            max_workers: engine.max_workers,
             handler_grace: engine.handler_grace,
         }
     }
@@ -401,6 +408,7 @@ impl Default for StoreSection {
             max_waiting: limits.max_waiting,
             max_queues: limits.max_queues,
             max_schedules: limits.max_schedules,
+            max_kinds: limits.max_kinds,
             log_lines: limits.log.lines,
             log_bytes: limits.log.bytes,
             tick_step: limits.tick_step,

@@ -11,7 +11,7 @@ const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
-const RANGES: [(&str, IntegerRange); 40] = [
+const RANGES: [(&str, IntegerRange); 43] = [
     ("engine.max_running", POSITIVE),
     ("engine.concurrency", Concurrency::RANGE),
     ("engine.weight", SMALL),
@@ -19,10 +19,12 @@ const RANGES: [(&str, IntegerRange); 40] = [
     ("engine.max_json_values", POSITIVE),
     ("engine.stream_capacity", IntegerRange::at_least(2)),
     ("engine.queue_histories", POSITIVE),
+    ("engine.max_workers", POSITIVE),
     ("queues.*.concurrency", Concurrency::RANGE),
     ("queues.*.weight", SMALL),
     ("store.max_waiting", POSITIVE),
     ("store.max_queues", POSITIVE),
+    ("store.max_kinds", POSITIVE),
     ("store.tick_step", POSITIVE),
     ("store.archive_from", POSITIVE),
     ("store.pipeline_from", POSITIVE),
@@ -49,6 +51,7 @@ const RANGES: [(&str, IntegerRange); 40] = [
     ("http.socket_subscriptions", POSITIVE),
     ("http.subscribers_per_address", POSITIVE),
     ("commands.*.discard_codes", DISCARD_CODES),
+    ("kinds.*.max_attempts", ATTEMPTS),
     ("schedules.*.priority", PRIORITY),
     ("schedules.*.max_attempts", ATTEMPTS),
     ("commands.*.max_output_lines", IntegerRange::at_least(0)),

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::{RawValue, Value};
 
-use crate::engine::{FieldError, ScheduleSubmission};
-use crate::job::{
-    JsonLimits, Origin, Overlap, ScheduleName, ScheduleSpec, Secret, Time, TooComplex,
-};
+use super::toml_json::to_json;
+use crate::engine::{FieldError, Kinds, ScheduleSubmission};
+use crate::job::{JsonLimits, Origin, Overlap, ScheduleName, ScheduleSpec, Secret, Time};
 use crate::units::duration;
 
 /// `[schedules.NAME]`
@@ -34,7 +32,9 @@ pub struct ScheduleSection {
     pub max_late: Option<Duration>,
 }
 
-fn maybe_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn maybe_duration<'de, D: Deserializer<'de>>(
+    input: D,
+) -> Result<Option<Duration>, D::Error> {
     duration(input).map(Some)
 }
 
@@ -45,6 +45,7 @@ pub(super) type Wrong = (String, String);
 pub(super) fn parse(
     sections: &BTreeMap<String, ScheduleSection>,
     limits: JsonLimits,
+    kinds: &Kinds,
     now: Time,
 ) -> Result<Vec<(ScheduleName, ScheduleSpec)>, Vec<Wrong>> {
     let (mut schedules, mut wrong) = (Vec::new(), Vec::new());
@@ -52,7 +53,7 @@ pub(super) fn parse(
         let key = format!("schedules.{name}");
         let parsed =
             ScheduleName::parse(name).map_err(|error| vec![(key.clone(), error.to_string())]);
-        let parsed = parsed.and_then(|name| Ok((name, one(section, &key, limits, now)?)));
+        let parsed = parsed.and_then(|name| Ok((name, one(section, &key, limits, kinds, now)?)));
         match parsed {
             Ok(schedule) => schedules.push(schedule),
             Err(more) => wrong.extend(more),
@@ -65,14 +66,10 @@ fn one(
     section: &ScheduleSection,
     key: &str,
     limits: JsonLimits,
+    kinds: &Kinds,
     now: Time,
 ) -> Result<ScheduleSpec, Vec<Wrong>> {
-    let millis = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-    let payload = section.payload.as_ref().map(|value| {
-        let text = json(value.expose(), limits, 0)?.to_string();
-        limits.check(&text).map_err(refused)?;
-        RawValue::from_string(text).map_err(|error| error.to_string())
-    });
+    let payload = section.payload.as_ref().map(|value| to_json(value.expose(), limits));
     let payload = payload.transpose().map_err(|why| vec![(format!("{key}.payload"), why)])?;
     let section = section.clone();
     let submission = ScheduleSubmission {
@@ -84,50 +81,26 @@ fn one(
         priority: section.priority,
         max_attempts: section.max_attempts,
         backoff: None,
-        timeout_ms: section.timeout.map(millis),
+        timeout_ms: section.timeout.map(milliseconds),
         tags: section.tags,
         overlap: section.overlap,
-        max_late_ms: section.max_late.map(millis),
+        max_late_ms: section.max_late.map(milliseconds),
     };
-    submission.into_spec(Origin::Config, now).map_err(|errors| {
-        // Durations have a unit in the file, where a submission has the suffix `_ms`.
-        let named = |FieldError { field, message }| {
-            (format!("{key}.{}", field.trim_end_matches("_ms")), message)
-        };
-        errors.into_iter().map(named).collect()
-    })
+    let spec = submission.into_spec(Origin::Config, kinds, now);
+    spec.map_err(|errors| of_section(key, errors))
 }
 
-fn refused(why: TooComplex) -> String {
-    format!("{why} ({})", why.code())
+/// The keys of invalid fields. Durations have a unit in the file, where a submission has the suffix `_ms`.
+pub(super) fn of_section(key: &str, errors: Vec<FieldError>) -> Vec<Wrong> {
+    let named = |FieldError { field, message }| {
+        (format!("{key}.{}", field.trim_end_matches("_ms")), message)
+    };
+    errors.into_iter().map(named).collect()
 }
 
-/// Converts TOML to JSON. serde alone would write dates as tables with a private key, and infinities and NaN as null.
-/// `level` counts the arrays and tables around the value.
-fn json(value: &toml::Value, limits: JsonLimits, level: usize) -> Result<Value, String> {
-    let limit = limits.depth;
-    let below = || match level < limit {
-        true => Ok(level + 1),
-        false => Err(refused(TooComplex::Deep { limit })),
-    };
-    Ok(match value {
-        toml::Value::String(text) => text.as_str().into(),
-        toml::Value::Integer(number) => (*number).into(),
-        toml::Value::Float(number) if number.is_finite() => (*number).into(),
-        toml::Value::Float(number) => return Err(format!("JSON has no number {number}")),
-        toml::Value::Boolean(is) => (*is).into(),
-        toml::Value::Datetime(at) => at.to_string().into(),
-        toml::Value::Array(values) => {
-            let below = below()?;
-            values.iter().map(|value| json(value, limits, below)).collect::<Result<Value, _>>()?
-        }
-        toml::Value::Table(table) => {
-            let below = below()?;
-            let pairs =
-                table.iter().map(|(key, value)| Ok((key.clone(), json(value, limits, below)?)));
-            pairs.collect::<Result<serde_json::Map<_, _>, String>>()?.into()
-        }
-    })
+/// A duration as a submission has it.
+pub(super) fn milliseconds(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -151,7 +124,9 @@ mod tests {
             max_late = "1h"
             overlap = "skip"
         "#;
-        let found = parse(&sections(text), JsonLimits::default(), Time::default()).unwrap();
+        let found =
+            parse(&sections(text), JsonLimits::default(), &Kinds::default(), Time::default())
+                .unwrap();
         let (name, spec) = &found[0];
         assert_eq!((name.as_str(), spec.cron.zone()), ("nightly", "Europe/Berlin"));
         let payload: serde_json::Value = serde_json::from_str(spec.spec.payload.as_str()).unwrap();
@@ -181,7 +156,9 @@ mod tests {
             kind = "echo"
             payload = { size = [1, inf] }
         "#;
-        let wrong = parse(&sections(text), JsonLimits::default(), Time::default()).unwrap_err();
+        let wrong =
+            parse(&sections(text), JsonLimits::default(), &Kinds::default(), Time::default())
+                .unwrap_err();
         let keys: Vec<&str> = wrong.iter().map(|(key, _)| key.as_str()).collect();
         let expected = [
             "schedules.bad name",

@@ -8,7 +8,7 @@ use clap::Parser as _;
 use super::*;
 use crate::engine::EngineConfig;
 use crate::handlers::command::{Dashes, Stdin};
-use crate::job::Concurrency;
+use crate::job::{Concurrency, QueueName};
 use crate::store;
 
 const EXAMPLE: &str = include_str!("../../docs/cortado.example.toml");
@@ -111,6 +111,21 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         rate_limit: None,
     };
     assert_eq!(queues, [("mail", queue(7, 3)), ("video", queue(2, 1))]);
+}
+
+#[test]
+fn only_the_own_limits_of_a_queue_hold_over_all_workers() {
+    let config = build(
+        "[engine]\nconcurrency = 7\n[queues.mail]\nconcurrency = 2\n[queues.api]\nrate_limit = '9/1m'\n\
+         [queues.heavy]\nweight = 3",
+    );
+    let config = config.unwrap();
+    let limits = &config.limits.queues;
+    let names: Vec<&str> = limits.keys().map(QueueName::as_str).collect();
+    assert_eq!(names, ["api", "mail"]);
+    let [api, mail] = [0, 1].map(|n| limits.values().nth(n).unwrap());
+    assert_eq!((api.concurrency, api.rate_limit), (None, Some("9/1m".parse().unwrap())));
+    assert_eq!((mail.concurrency, mail.rate_limit), (Some(Concurrency::clamped(2)), None));
 }
 
 #[test]

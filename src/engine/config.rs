@@ -1,9 +1,10 @@
 //! The engine's configuration: limits, timeouts, and the settings of queues.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::PayloadError;
+use super::{ConfiguredKinds, PayloadError};
 use crate::access::AccessLimits;
 use crate::job::{
     Concurrency, Json, JsonLimits, QueueName, RateLimit, ScheduleName, ScheduleSpec, WorkerName,
@@ -44,6 +45,10 @@ pub struct EngineConfig {
     pub paused: bool,
     /// The limits of users, tokens, sessions and share links.
     pub access: AccessLimits,
+    /// The kinds that the configuration declares, or whose defaults it sets.
+    pub kinds: Arc<ConfiguredKinds>,
+    /// The most remote workers at once.
+    pub max_workers: usize,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
 }
@@ -92,6 +97,8 @@ impl Default for EngineConfig {
             handler_grace: Duration::from_secs(2),
             paused: false,
             access: AccessLimits::default(),
+            kinds: Arc::default(),
+            max_workers: 20_000,
             schedules: Vec::new(),
         }
     }

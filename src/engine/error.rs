@@ -5,18 +5,18 @@ use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, first_few, shorten};
 use crate::job::{Kind, TooComplex};
 use crate::store::{
-    ControlError, EnqueueError, JobControlError, ReusedKey, ScheduleError, StoreError,
+    ControlError, EnqueueError, JobControlError, KindError, ReusedKey, ScheduleError, StoreError,
 };
 
 /// Why a kind and its payload are not accepted, for a job or for the jobs of a schedule.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PayloadError {
-    /// No handler is registered for the kind.
-    #[error("there is no handler for kind {:?}; known kinds: {known}", .kind.as_str())]
+    /// There is no such kind.
+    #[error("there is no kind {:?}; known kinds: {known}", .kind.as_str())]
     UnknownKind {
         /// The kind that was asked for.
         kind: Kind,
-        /// The known kinds, separated by commas.
+        /// The first known kinds, separated by commas.
         known: String,
         /// The index of the job, when it was part of a batch.
         at: Option<usize>,
@@ -97,6 +97,23 @@ pub enum SetScheduleError {
     /// The store refused the schedule or failed.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+}
+
+/// Why a kind was not declared, or its declaration not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeclareKindError {
+    /// This process has a handler for the kind, which decides what its payloads are.
+    #[error(
+        "this server has a handler for the kind, so it cannot be declared; its defaults can be set \
+         in the configuration"
+    )]
+    BuiltIn,
+    /// The configuration declares the kind, so only the configuration can change it.
+    #[error("this kind is declared in the configuration and can only be changed there")]
+    Configured,
+    /// The store refused the change or failed.
+    #[error(transparent)]
+    Kind(#[from] KindError),
 }
 
 /// Why an action on one job was not carried out.

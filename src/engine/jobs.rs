@@ -66,6 +66,7 @@ impl Engine {
         let status = self.control_one(Control::Cancel(vec![id])).await?;
         if status.cancel_asked {
             self.parts.leases.ask_cancel(id);
+            self.parts.remote.ask_cancel(id);
         }
         Ok(status)
     }
@@ -109,7 +110,7 @@ impl Engine {
     /// that the time for all other checks is bounded by the length of the payload.
     pub(super) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), PayloadError> {
         self.parts.config.check_payload(payload)?;
-        self.parts.registry.check(kind, payload)
+        self.kinds().check(kind, payload)
     }
 
     async fn control_one(&self, control: Control) -> Result<Status, JobActionError> {

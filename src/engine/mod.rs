@@ -18,6 +18,7 @@ use queues::limits::QueueLimits;
 use stages::Stages;
 use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
+use workers::remote::RemoteWorkers;
 
 use crate::clock::Clock;
 use crate::job::{Actor, Cursor, Json, QueueChange, QueueName, Time};
@@ -33,6 +34,7 @@ mod insight;
 mod queues;
 mod stream;
 pub mod submission;
+mod workers;
 
 mod access;
 mod blocking;
@@ -40,6 +42,7 @@ mod config;
 mod error;
 mod hash_permits;
 mod jobs;
+mod kinds;
 mod schedule_warnings;
 mod stages;
 mod start;
@@ -51,13 +54,15 @@ mod tests;
 
 pub use crate::store::{
     AccessError, ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter,
-    JobControlError, Page, Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage,
-    StoreError, TooManyQueues,
+    JobControlError, KindError, Page, Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats,
+    Storage, StoreError, TooManyQueues,
 };
 pub use audit::{AuditPage, AuditQuery};
 pub use blocking::run_blocking;
 pub use config::{EngineConfig, QueueConfig};
-pub use error::{BulkError, JobActionError, PayloadError, SetScheduleError, SubmitError};
+pub use error::{
+    BulkError, DeclareKindError, JobActionError, PayloadError, SetScheduleError, SubmitError,
+};
 pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
 pub use hash_permits::TooBusy;
@@ -70,11 +75,24 @@ pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, History, QueueView, Workers};
 pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};
+pub use kinds::{ConfiguredKinds, KindSource, Kinds, KnownKind};
 pub use stop::Drained;
 pub use stream::batch::Batch;
 pub use stream::subscriber_counts::{CountedSubscriber, SubscriberCounts, Transport};
+pub use submission::kind::KindSubmission;
 pub use submission::schedule::ScheduleSubmission;
 pub use submission::{BackoffFields, FieldError, Submission};
+pub use workers::callbacks::OpenCallback;
+pub use workers::claims::{ClaimRequest, ClaimResponse, Grant, Granted, WorkerError};
+pub use workers::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
+pub use workers::mailbox::Push;
+pub use workers::report::{RemoteAttempt, WorkerReport, WorkerState};
+pub use workers::session::WorkerSession;
+pub use workers::updates::{
+    AboutLease, AttemptEnding, ExtendAnswer, NoteAnswer, SettleAnswer, UpdateAnswer, WorkerNote,
+    WorkerSettle, WorkerUpdate,
+};
+pub use workers::waiting_claims::Interest;
 
 /// The running engine. Cheap to clone; every clone is the same engine.
 #[derive(Clone)]
@@ -87,7 +105,7 @@ pub struct Engine {
 /// Everything that the verbs of the engine use. Each loop has a struct with just the parts that it uses.
 struct Parts {
     store: Arc<dyn Store>,
-    registry: Arc<Registry>,
+    kinds: Kinds,
     config: Arc<EngineConfig>,
     /// The source of the timestamps of log lines, and of the current time with which the store's times are compared.
     clock: Arc<dyn Clock>,
@@ -98,6 +116,8 @@ struct Parts {
     dispatchers: Arc<Dispatchers>,
     queue_limits: Arc<QueueLimits>,
     leases: Arc<Leases>,
+    /// The workers in other processes.
+    remote: Arc<RemoteWorkers>,
     /// The one channel of committed events; only the event pump sends on it.
     live: Arc<Live>,
     completion_waiters: Arc<CompletionWaiters>,
@@ -180,6 +200,7 @@ impl Engine {
         if self.is_paused() {
             tracing::info!("the server was resumed, jobs and schedules start now");
             self.parts.resumed.cancel();
+            self.parts.remote.waiting.wake_all();
         }
     }
 
@@ -191,11 +212,6 @@ impl Engine {
     async fn set_queue(&self, queue: QueueName, change: QueueChange) -> Result<(), ControlError> {
         let control = Control::SetQueue(queue, change);
         self.parts.store.control(control, self.actor.clone()).await.map(drop)
-    }
-
-    /// The registered kinds, by name.
-    pub fn kinds(&self) -> Vec<&KindInfo> {
-        self.parts.registry.kinds()
     }
 
     /// The configuration of the engine.

@@ -75,7 +75,7 @@ impl ScheduleWarnings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ScheduleSubmission;
+    use crate::engine::{Kinds, ScheduleSubmission};
     use crate::job::{Origin, Time};
 
     fn schedule(name: &str, zone: &str) -> Schedule {
@@ -85,7 +85,8 @@ mod tests {
     fn with_pattern(name: &str, pattern: &str, zone: &str) -> Schedule {
         let (cron, kind) = ("@daily".to_owned(), "echo".to_owned());
         let submission = ScheduleSubmission { cron, kind, ..ScheduleSubmission::default() };
-        let mut spec = submission.into_spec(Origin::Api, Time::default()).unwrap();
+        let mut spec =
+            submission.into_spec(Origin::Api, &Kinds::default(), Time::default()).unwrap();
         let cron = serde_json::json!({ "pattern": pattern, "zone": zone });
         spec.cron = serde_json::from_value(cron).unwrap();
         Schedule::new(ScheduleName::parse(name).unwrap(), spec, Time::default())

@@ -19,15 +19,18 @@ use super::insight::observer::{Observed, Observer};
 use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
 use super::queues::limits::QueueLimits;
-use super::queues::rate_restore::RateRestore;
-use super::queues::rates::QueueRates;
 use super::queues::slots::Slots;
 use super::stages::Stages;
 use super::stream::completion_waiters::{self, CompletionWaiters};
 use super::stream::event_pump::{self, EventPump, Live};
 use super::submission::declared_schedules::DeclaredSchedules;
 use super::timer::Timer;
-use super::{Engine, EngineConfig, Parts, Registry};
+use super::workers::callbacks::Callbacks;
+use super::workers::keeper::WorkerKeeper;
+use super::workers::lease_token::LeaseTokens;
+use super::workers::remote::{RemoteParts, RemoteWorkers};
+use super::{Engine, EngineConfig, Kinds, Parts, Registry};
+use crate::access::SigningKey;
 use crate::clock::{Clock, SystemClock};
 use crate::job::{Cursor, Event};
 use crate::shutdown::Shutdown;
@@ -38,7 +41,7 @@ impl Engine {
     /// Starts the engine and spawns all of its loops. Must be called on a tokio runtime.
     pub fn start(
         store: Arc<dyn Store>,
-        registry: Registry,
+        registry: impl Into<Arc<Registry>>,
         config: EngineConfig,
         shutdown: Shutdown,
     ) -> Engine {
@@ -48,7 +51,7 @@ impl Engine {
     /// Starts the engine with the clock that the store uses.
     pub fn start_with_clock(
         store: Arc<dyn Store>,
-        registry: Registry,
+        registry: impl Into<Arc<Registry>>,
         config: EngineConfig,
         shutdown: Shutdown,
         clock: Arc<dyn Clock>,
@@ -58,7 +61,9 @@ impl Engine {
         // read from the log.
         let from = store.head();
         let followed = store.follow(event_pump::CHANNEL_CAPACITY);
-        let (registry, config) = (Arc::new(registry), Arc::new(config));
+        let (registry, config): (Arc<Registry>, _) = (registry.into(), Arc::new(config));
+        let kinds = Kinds::of_program(registry.clone(), config.kinds.clone());
+        let kinds = kinds.with_declared(store.kinds());
         let (stages, restored) = (Stages::default(), CancellationToken::new());
         let resumed = CancellationToken::new();
         if config.paused {
@@ -72,12 +77,30 @@ impl Engine {
         let leases = Arc::new(Leases::new(config.lease_ttl, shutdown.abort.clone()));
         let slots = Slots::new(config.max_running);
         let queues = Arc::new(KnownQueues::new(config.clone(), slots.clone()));
-        let rates = Arc::new(QueueRates::new(config.clone()));
+        // Every open store has a key, which stays the same over restarts.
+        let key = store.access_table().borrow().signing_key().cloned();
+        let key = key.unwrap_or_else(|| SigningKey::from_bytes([0; 32]));
+        let (tokens, callbacks) = (Arc::new(LeaseTokens::new(key)), Arc::<Callbacks>::default());
+        let live = Arc::new(Live::new(config.stream_capacity));
+        let remote = Arc::new(RemoteWorkers::new(RemoteParts {
+            store: store.clone(),
+            clock: clock.clone(),
+            tokens: tokens.clone(),
+            callbacks: callbacks.clone(),
+            live: live.clone(),
+            default_timeout: config.default_timeout,
+            max_workers: config.max_workers,
+            resumed: resumed.clone(),
+            draining: shutdown.draining.clone(),
+            attempts_over: stages.attempts_over.clone(),
+        }));
         let executor = Executor {
             registry: registry.clone(),
             clock: clock.clone(),
             leases: leases.clone(),
             reports,
+            callbacks,
+            lease_tokens: tokens,
             attempts: shutdown.attempts.clone(),
             failures: shutdown.failures.clone(),
             default_timeout: config.default_timeout,
@@ -87,18 +110,19 @@ impl Engine {
         let dispatcher = Dispatcher {
             store: store.clone(),
             slots: slots.clone(),
-            rates: rates.clone(),
             leases: leases.clone(),
             executor: Arc::new(executor),
             restored: restored.clone(),
             resumed: resumed.clone(),
             draining: shutdown.draining.clone(),
+            kinds: Arc::new(registry.kinds().iter().map(|info| info.kind.clone()).collect()),
             worker: config.worker.clone(),
             lease_ttl: config.lease_ttl,
             poll_interval: config.poll_interval,
         };
         let dispatchers = Dispatchers {
             dispatcher,
+            waiting: remote.waiting.clone(),
             queues: queues.clone(),
             shutdown: shutdown.clone(),
             tracker: stages.claiming.clone(),
@@ -106,7 +130,6 @@ impl Engine {
         let queue_limits = QueueLimits {
             store: store.clone(),
             queues,
-            rates,
             restored,
             draining: shutdown.draining.clone(),
             change_lock: Mutex::default(),
@@ -115,7 +138,8 @@ impl Engine {
             dispatchers: Arc::new(dispatchers),
             queue_limits: Arc::new(queue_limits),
             leases,
-            live: Arc::new(Live::new(config.stream_capacity)),
+            remote,
+            live,
             completion_waiters: Arc::new(CompletionWaiters::new(
                 store.clone(),
                 stages.attempts_over.clone(),
@@ -130,7 +154,7 @@ impl Engine {
             stages,
             resumed,
             store,
-            registry,
+            kinds,
             config,
             clock,
             shutdown,
@@ -214,15 +238,18 @@ impl Parts {
         };
         let timer = failures.supervise(Part::Timer, &stages.end_loops, timer.run());
         tasks.spawn(stages.loops.track_future(timer));
+        let keeper = WorkerKeeper {
+            remote: self.remote.clone(),
+            poll_interval: self.config.poll_interval,
+            end: stages.end_loops.clone(),
+        };
+        let keeper = keeper.run(self.live.subscribe());
+        let keeper = failures.supervise(Part::WorkerKeeper, &stages.end_loops, keeper);
+        tasks.spawn(stages.loops.track_future(keeper));
         self.dispatchers.ensure(self.config.queues.iter().map(|(queue, _)| queue));
         let discovery = QueueDiscovery {
             store: self.store.clone(),
             limits: self.queue_limits.clone(),
-            rate_restore: RateRestore {
-                store: self.store.clone(),
-                clock: self.clock.clone(),
-                rates: self.queue_limits.rates.clone(),
-            },
             dispatchers: self.dispatchers.clone(),
             poll_interval: self.config.poll_interval,
             draining: draining.clone(),

@@ -81,6 +81,10 @@ impl Engine {
         let before = (finished.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
         parts.shutdown.draining.cancel();
         parts.store.end_searches();
+        let kept = parts.remote.keep_through_stop(bounds.grace + bounds.settle);
+        if !matches!(timeout(bounds.settle, kept).await, Ok(Ok(()))) {
+            warn!("the leases of remote workers were not extended for the stop");
+        }
         parts.stages.claiming.close();
         if timeout(bounds.settle, parts.stages.claiming.wait()).await.is_err() {
             warn!("the store did not answer the last claims in time");

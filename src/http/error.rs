@@ -6,12 +6,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::engine::{
-    BulkError, ControlError, EnqueueError, JobActionError, JobControlError, PayloadError,
-    ReusedKey, ScheduleError, SetScheduleError, StoreError, SubmitError, TooManyQueues,
+    BulkError, ControlError, DeclareKindError, EnqueueError, JobActionError, JobControlError,
+    KindError, PayloadError, ReusedKey, ScheduleError, SetScheduleError, StoreError, SubmitError,
+    TooManyQueues,
 };
 use crate::job::schema::Violation;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{FieldError, JobId, QueueName, ScheduleName, TooComplex};
+use crate::job::{FieldError, JobId, Kind, QueueName, ScheduleName, TooComplex};
 
 /// An error response:
 /// `{"type","title","status","detail","code","errors":[{"field","message"}]?}`.
@@ -133,6 +134,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no_such_schedule", detail)
     }
 
+    /// There is no kind with this name.
+    pub fn no_such_kind(kind: &Kind) -> Self {
+        Problem::new(StatusCode::NOT_FOUND, "no_such_kind", format!("no such kind: {kind}"))
+    }
+
     /// The invalid fields of the jobs of a batch, with the index of each job.
     pub fn invalid_batch(errors: Vec<(usize, FieldError)>) -> Self {
         let errors = errors
@@ -224,6 +230,11 @@ impl Problem {
     /// The stable code of the problem.
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// The name of the first invalid field, if the problem is about fields.
+    pub fn first_field(&self) -> Option<&str> {
+        self.errors.first().map(|error| error.field.as_str())
     }
 
     /// The JSON of the problem (RFC 9457).
@@ -350,6 +361,28 @@ impl From<ScheduleError> for Problem {
             ScheduleError::Store(error) => return error.into(),
         };
         Problem::new(status, code, error.to_string())
+    }
+}
+
+impl From<KindError> for Problem {
+    fn from(error: KindError) -> Self {
+        let (status, code) = match error {
+            KindError::NotFound => (StatusCode::NOT_FOUND, "no_such_kind"),
+            KindError::TooMany { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_kinds"),
+            KindError::Store(error) => return error.into(),
+        };
+        Problem::new(status, code, error.to_string())
+    }
+}
+
+impl From<DeclareKindError> for Problem {
+    fn from(error: DeclareKindError) -> Self {
+        let code = match error {
+            DeclareKindError::BuiltIn => "built_in_kind",
+            DeclareKindError::Configured => "declared_kind",
+            DeclareKindError::Kind(error) => return error.into(),
+        };
+        Problem::new(StatusCode::CONFLICT, code, error.to_string())
     }
 }
 

@@ -18,3 +18,9 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Response {
         }
     }
 }
+
+/// A response of 200 with a JSON body that is written already.
+pub(crate) fn json_of(text: String) -> Response {
+    const JSON: &str = "application/json";
+    ([(header::CONTENT_TYPE, JSON)], text).into_response()
+}

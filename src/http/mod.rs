@@ -18,6 +18,7 @@ pub mod server;
 mod state;
 pub(crate) mod stream;
 pub mod view;
+pub(crate) mod workers;
 
 pub use crate::engine::ExportCheck;
 pub use error::Problem;
@@ -66,8 +67,20 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/api/v1/schedules/{name}/run", post(api::schedules::run))
         .route("/api/v1/failures", get(api::failures::list))
         .route("/api/v1/workers", get(api::workers::list))
+        .route("/api/v1/workers/{name}", delete(workers::commands::sign_off))
+        .route("/api/v1/workers/{name}/claim", post(workers::claim::claim))
+        .route("/api/v1/workers/{name}/ws", get(workers::ws::upgrade))
+        .route("/api/v1/workers/{name}/quiet", post(workers::commands::quiet))
+        .route("/api/v1/workers/{name}/stop", post(workers::commands::stop))
+        .route("/api/v1/workers/{name}/resume", post(workers::commands::resume))
+        .route("/api/v1/leases", post(workers::leases::update))
+        .route("/api/v1/leases/{lease}", post(workers::callback::update))
         .route("/api/v1/metrics/history", get(api::history::get))
         .route("/api/v1/kinds", get(api::kinds::list))
+        .route(
+            "/api/v1/kinds/{kind}",
+            get(api::kinds::get).put(api::kinds::put).delete(api::kinds::delete),
+        )
         .route("/api/v1/events", get(stream::poll::events))
         .route("/api/v1/ws", get(stream::ws::upgrade))
         .route("/api/v1/me", get(api::access::me::get))

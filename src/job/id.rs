@@ -32,6 +32,16 @@ impl JobId {
         self.0
     }
 
+    /// The id with these bytes, the most significant first.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        JobId(u128::from_be_bytes(bytes))
+    }
+
+    /// Returns the bytes of the id, the most significant first.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// The smallest id that can have been generated at `at`, because an id begins with its time (RFC 9562, 5.7).
     pub fn first_of(at: Time) -> Self {
         const BITS: u32 = 48;

@@ -3,6 +3,7 @@
 
 mod actor;
 mod attempt;
+mod declared_kind;
 mod event;
 pub mod fields;
 mod id;
@@ -27,14 +28,17 @@ mod text;
 mod time;
 
 pub use actor::Actor;
+pub use attempt::lease_holder::LeaseHolder;
 pub use attempt::outcome::{Failure, FailureClass, Interruption, Outcome, Verdict};
 pub use attempt::retry::{Backoff, RetryPolicy};
+pub use declared_kind::{DeclaredKind, KindDefaults, KindOrigin, KindSpec};
 pub use event::access::{AccessChange, AccessSubject, LinkSubject};
 pub use event::cursor::{Cursor, Epoch};
 pub use event::event_type::EventType;
 pub use event::filter::Filter;
+pub use event::worker::{WorkerChange, WorkerLeft};
 pub use event::{
-    Change, Event, Fact, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
+    Change, Event, Fact, KindChange, LogLine, Progress, QueueChange, ScheduleChange, Skip, Stream,
 };
 pub use fields::{FieldError, FieldErrors, Fields};
 pub use id::{JobId, fresh_uuid};

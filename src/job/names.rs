@@ -158,6 +158,13 @@ name!(
     plain, stored_plain
 );
 
+impl WorkerName {
+    /// A name as it was stored. It is checked where it enters.
+    pub(super) fn unchecked(text: &str) -> WorkerName {
+        WorkerName(text.into())
+    }
+}
+
 impl TokenName {
     /// The name of the token of the configuration, which no other token may have.
     pub fn environment() -> TokenName {

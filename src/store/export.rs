@@ -62,6 +62,7 @@ impl ExportWriter {
             Piece::Head(_)
             | Piece::Queue { .. }
             | Piece::Schedule(_)
+            | Piece::Kind(_)
             | Piece::Access(_)
             | Piece::Event(_)
             | Piece::Job(_)

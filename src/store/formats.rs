@@ -8,20 +8,21 @@
 //! |---|---|---|---|
 //! | [`STORE`] | version byte of the value under `meta` | 1 | the first, with the settings of queues |
 //! | | | 2 | the settings of queues are rows of their own |
-//! | | | 3 | rows for users, tokens, sessions, share links and the signing key |
+//! | | | 3 | rows for users, tokens, sessions, share links, the signing key and declared kinds |
 //! | [`JOURNAL_CHUNK`] | version byte of the values under `j` | 1 | the first |
-//! | | | 2 | actors of events, and events about users, tokens, sessions and share links |
+//! | | | 2 | actors of events, and events about users, tokens, sessions, share links and declared kinds |
 //! | [`RUN_HEADER`] | version byte of the values under `r` and `t` | 1 | the first |
 //! | [`ARCHIVED_JOBS`] | version byte of the values under `a` | 1 | the first |
 //! | | | 2 | who submitted a job, and who caused each change |
 //! | [`SCHEDULE`] | version byte of the values under `s` | 1 | the first |
 //! | [`QUEUE_SETTINGS`] | version byte of the values under `q` | 1 | the first |
 //! | [`ACCESS`] | version byte of the values under `u`, `o`, `x`, `l` and `i` | 1 | the first |
+//! | [`DECLARED_KIND`] | version byte of the values under `d` | 1 | the first |
 //! | [`HEAD_FILE`] | third word of each slot of the file `head` | 1 | the first |
 //! | [`EXPORT`] | `cortado_export` in the first line of an export | 1 | the first |
 //! | | | 2 | a checksum at the end of each line, and one over all lines in the last |
 //! | | | 3 | one line for all settings of a queue |
-//! | | | 4 | actors in events and jobs, and events about users, tokens, sessions and share links |
+//! | | | 4 | actors in events and jobs, events about users, tokens, sessions and share links, and declared kinds |
 //!
 //! A backup is a data directory, so it has the numbers of one.
 
@@ -49,6 +50,8 @@ pub const RUN_HEADER: StoredFormat = StoredFormat { name: "run header", newest: 
 pub const ARCHIVED_JOBS: StoredFormat = StoredFormat { name: "chunk of archived jobs", newest: 2 };
 /// A schedule.
 pub const SCHEDULE: StoredFormat = StoredFormat { name: "schedule", newest: 1 };
+/// A kind that was declared at run time.
+pub const DECLARED_KIND: StoredFormat = StoredFormat { name: "declared kind", newest: 1 };
 /// The settings of a queue.
 pub const QUEUE_SETTINGS: StoredFormat = StoredFormat { name: "queue settings", newest: 1 };
 /// A user, token, session or share link, or the key that signs share links.
@@ -141,12 +144,13 @@ impl From<StoreError> for Unreadable {
 mod tests {
     use super::*;
 
-    const ALL: [StoredFormat; 9] = [
+    const ALL: [StoredFormat; 10] = [
         STORE,
         JOURNAL_CHUNK,
         RUN_HEADER,
         ARCHIVED_JOBS,
         SCHEDULE,
+        DECLARED_KIND,
         QUEUE_SETTINGS,
         ACCESS,
         HEAD_FILE,

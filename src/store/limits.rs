@@ -1,10 +1,12 @@
 //! The limits of a store. Each is a setting.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::claim_limits::ConfiguredLimits;
 use super::permissions::GroupAccess;
 use crate::access::AccessLimits;
-use crate::job::LogCaps;
+use crate::job::{LogCaps, QueueName};
 
 /// The limits of a store, given at its opening.
 #[derive(Debug, Clone)]
@@ -13,8 +15,12 @@ pub struct StoreLimits {
     pub max_waiting: u64,
     /// How many queues there may be. A queue counts while it holds a stored job, is paused, or has a limit of its own.
     pub max_queues: usize,
+    /// The limits that the configuration gives to queues.
+    pub queues: BTreeMap<QueueName, ConfiguredLimits>,
     /// How many schedules there may be.
     pub max_schedules: usize,
+    /// How many kinds may be declared at run time, by the API and by workers.
+    pub max_kinds: usize,
     /// How much of each job's log is kept.
     pub log: LogCaps,
     /// How long and how many finished jobs are kept.
@@ -78,7 +84,9 @@ impl Default for StoreLimits {
         StoreLimits {
             max_waiting: 10_000_000,
             max_queues: 1_000,
+            queues: BTreeMap::new(),
             max_schedules: 1_000,
+            max_kinds: 10_000,
             log: LogCaps::default(),
             retention: Retention::default(),
             tick_step: 1_000,

@@ -11,11 +11,13 @@ use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::ClockJump;
 use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueChange,
-    QueueName, Schedule, Status, Time, Verdict, WorkerName,
+    QueueName, Schedule, Status, Time, Verdict,
 };
 use crate::supervise::PartFailures;
 
 mod access_row;
+mod claim;
+mod claim_limits;
 mod clock_changes;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -23,6 +25,7 @@ pub mod data_dir;
 mod errors;
 pub mod export;
 pub mod formats;
+mod kinds;
 mod limits;
 mod log;
 pub mod log_store;
@@ -30,18 +33,23 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod permissions;
+mod rate_window;
 mod reused_key;
 mod schedules;
 mod search;
 mod sled;
 pub mod snapshot;
 mod stats;
+mod worker_notice;
 
+pub use claim::{Claim, Claimed, Lease, LeaseRef, WorkerPlace};
+pub use claim_limits::ConfiguredLimits;
 pub use errors::{
     AccessError, ControlError, EnqueueError, JobControlError, SettleError, StoreError,
     TooManyQueues,
 };
 pub use export::{ExportCheck, ExportReader, ExportWriter};
+pub use kinds::{DeclaredKinds, KindCommand, KindError};
 pub use limits::{Keep, Retention, StoreLimits};
 pub use memory::MemoryStore;
 pub use permissions::{GroupAccess, WideAccess};
@@ -49,6 +57,7 @@ pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
 pub use stats::{PublishTimes, QueueStats, Stats, Storage};
+pub use worker_notice::WorkerNotice;
 
 /// Keeps jobs and their event log. Each verb is one atomic transition including its events, and it answers when the
 /// transition is durable (`claim` and `annotate` may answer earlier). Every later verb sees what was answered,
@@ -68,9 +77,11 @@ pub use stats::{PublishTimes, QueueStats, Stats, Storage};
 /// count; only `Interrupted` and `Snoozed`, which do not count the attempt, carry the number of the attempt that
 /// ended. A refused step adds no event.
 ///
-/// When a store is opened, it rescues every job that it finds running, in the order of their ids, as if its
-/// lease had expired but with [`Interruption::Crash`](crate::job::Interruption::Crash). Otherwise a restart
-/// adds no event, keeps the epoch, and leaves old leases invalid.
+/// When a store is opened, it rescues every job that a worker in the process of the server was running, in the order of
+/// their ids, as if its lease had expired but with [`Interruption::Crash`](crate::job::Interruption::Crash). A remote
+/// worker ([`WorkerPlace::Remote`]) goes on while the server restarts: its lease stays valid, and ends when as much time
+/// has passed since the opening as it asked for in its claim, unless it is extended. Otherwise a restart adds no event,
+/// keeps the epoch, and leaves old leases invalid.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Enqueues new jobs, all or none. A job whose idempotency key is already taken (by a stored job,
@@ -97,12 +108,17 @@ pub trait Store: Send + Sync + 'static {
         self.enqueue_within(batch, None).await
     }
 
-    /// Leases up to `max` available jobs of one queue, in order: highest priority first, then the
-    /// earliest `run_at`, then the smallest id. A due job is available only after a `tick`. A paused
-    /// queue gives none. Each lease's token is the `seq` of the `Started` event. The answer may come
-    /// before the claim is durable (a power cut only returns the job), but never before the job itself
-    /// is.
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError>;
+    /// Leases up to `max` available jobs of the kinds and queues of the claim, in order over all of them: highest
+    /// priority first, then the earliest `run_at`, then the smallest id. A due job is available only after a `tick`.
+    /// A paused queue gives none. Each lease's token is the `seq` of the `Started` event. The answer may come before
+    /// the claim is durable (a power cut only returns the job), but never before the job itself is.
+    ///
+    /// The concurrency and the rate limit of a queue (those of its [`QueueSettings`](crate::job::QueueSettings), or else
+    /// of [`StoreLimits::queues`]) hold over all workers: a claim takes no job that would exceed one of them, and takes
+    /// the next ones of other queues instead. A job counts as running until its attempt is settled or rescued. Starts
+    /// are counted by the steady clock; a restart counts the recent ones that are in the log. A limit that is lowered
+    /// ends no attempt.
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Sets the end of leases to now + `ttl`, whether that is later or sooner. Answers in order. It adds no event and
     /// is never durable. A lease that has expired is still held until its job is rescued.
@@ -153,6 +169,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every schedule by name, and the cursor at which they were read.
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError>;
+
+    /// Executes a command about declared kinds in the name of an actor. A command that changes nothing adds no event. A job
+    /// may be of any kind, declared or not: the caller that enqueues jobs checks their kinds.
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError>;
+
+    /// Adds an event for each notice about a remote worker, in order. Nothing else is stored about workers.
+    async fn report(&self, notices: Vec<WorkerNotice>) -> Result<(), StoreError>;
+
+    /// The declared kinds as of the newest durable change, and their later versions. It is cheap and never waits.
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>>;
 
     /// Changes users, tokens, sessions or share links, in the name of an actor; [`AccessTable::apply`] has the rules.
     /// Nothing of them is ever in a list, an export or the log but what their events say, which hold no secret.
@@ -216,16 +242,17 @@ pub trait Store: Send + Sync + 'static {
     /// fills with [`Store::events`]. The channel ends after the last event when the store closes.
     fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>>;
 
-    /// Notified (`notify_one`) when a queue may have work: a job became available, for whatever reason, or the queue
-    /// was resumed. A notification may be lost. Each queue has one waiter.
+    /// Notified (`notify_one`) when a claim of a queue may give more than before: a job became available, for whatever
+    /// reason, the queue was resumed, a limit of it was changed, or an attempt ended while as many were running as may.
+    /// A notification may be lost. Each queue has one waiter.
     fn wake(&self, queue: &QueueName) -> Arc<Notify>;
 
     /// Notified (`notify_one`) when `tick` may be needed earlier than the last `Ticked::next` said, because a job is
     /// due or a lease ends before that. A notification may be lost.
     fn wake_timer(&self) -> Arc<Notify>;
 
-    /// Everything that is stored as of one cursor: every job, every event within its retention, and the settings of
-    /// queues. Later changes are not seen, and nothing that the snapshot needs is removed before it was read.
+    /// Everything that is stored as of one cursor: every job, every event within its retention, the settings of
+    /// queues, the schedules and the declared kinds. Later changes are not seen, and nothing that the snapshot needs is removed before it was read.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
     /// How much is stored and was written, without a scan.
@@ -284,46 +311,6 @@ impl Enqueued {
     }
 }
 
-/// A request for work.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The queue to claim from.
-    pub queue: QueueName,
-    /// The most jobs to claim.
-    pub max: usize,
-    /// The worker that will run them.
-    pub worker: WorkerName,
-    /// How long the leases last unless they are extended.
-    pub ttl: Duration,
-}
-
-/// The right to run one attempt.
-#[derive(Debug, Clone)]
-pub struct Lease {
-    /// The job as it was claimed.
-    pub job: Arc<Job>,
-    /// The fencing token: the `seq` of the `Started` event.
-    pub token: u64,
-    /// When it expires unless it is extended, by the steady clock of the store.
-    pub expires: Time,
-}
-
-impl Lease {
-    /// The reference by which the store knows this lease.
-    pub fn key(&self) -> LeaseRef {
-        LeaseRef { job: self.job.id, token: self.token }
-    }
-}
-
-/// A reference to a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LeaseRef {
-    /// The job.
-    pub job: JobId,
-    /// The fencing token.
-    pub token: u64,
-}
-
 /// The answer to one extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extension {
@@ -378,8 +365,8 @@ pub enum Control {
         /// The priority; jobs with a higher one run first.
         priority: i16,
     },
-    /// Change one setting of a queue. Nothing is claimed from a paused queue until it is resumed. The limits of a
-    /// queue are only kept and shown; the caller that claims jobs enforces them. Settings survive a restart.
+    /// Change one setting of a queue. Nothing is claimed from a paused queue until it is resumed, and no more than its
+    /// limits allow. Settings survive a restart.
     SetQueue(QueueName, QueueChange),
 }
 

@@ -5,6 +5,8 @@ mod exported;
 mod from_line;
 mod head;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ pub use self::head::Head;
 use super::formats::EXPORT;
 use super::{StoreError, access_row};
 use crate::access::AccessRecord;
-use crate::job::{Event, Job, QueueName, QueueSettings, Schedule};
+use crate::job::{DeclaredKind, Event, Job, QueueName, QueueSettings, Schedule};
 
 /// The format of exports that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = EXPORT.newest as u32;
@@ -23,7 +25,7 @@ pub const FORMAT: u32 = EXPORT.newest as u32;
 #[async_trait]
 pub trait Snapshot: Send {
     /// The next pieces, a bounded number, in this order: the head, the queues with settings by name, the schedules by
-    /// name, the users, tokens, sessions and share links, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
+    /// name, the declared kinds by name, the users, tokens, sessions and share links, the events oldest first, the finished jobs in the order of their ends, the other jobs by id, the end.
     /// Nothing after the end.
     async fn next(&mut self) -> Result<Vec<Piece>, StoreError>;
 }
@@ -50,6 +52,8 @@ pub enum Piece {
     End(Totals),
     /// A schedule.
     Schedule(Box<Schedule>),
+    /// A declared kind.
+    Kind(Arc<DeclaredKind>),
     /// A user, token, session or share link, or the key that signs share links. Only backups have these.
     Access(#[serde(serialize_with = "access_row::serialize")] AccessRecord),
 }
@@ -65,6 +69,9 @@ pub struct Totals {
     pub queues: u64,
     /// The number of schedules.
     pub schedules: u64,
+    /// The number of declared kinds. Exports without any do not mention it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub kinds: u64,
     /// The number of users, tokens, sessions and share links. An export has none.
     #[serde(skip_serializing_if = "is_zero")]
     pub access: u64,
@@ -82,6 +89,7 @@ impl Totals {
             Piece::Event(_) => self.events += 1,
             Piece::Queue { .. } => self.queues += 1,
             Piece::Schedule(_) => self.schedules += 1,
+            Piece::Kind(_) => self.kinds += 1,
             Piece::Access(_) => self.access += 1,
             Piece::Head(_) | Piece::End(_) => {}
         }
@@ -97,6 +105,7 @@ impl From<ExportedPiece> for Piece {
                 Piece::Queue { settings: queue.settings(), name: queue.name }
             }
             ExportedPiece::Schedule(schedule) => Piece::Schedule(schedule),
+            ExportedPiece::Kind(kind) => Piece::Kind(kind),
             ExportedPiece::Access(record) => Piece::Access(record),
             ExportedPiece::Event(event) => Piece::Event(event),
             ExportedPiece::Job(job) => Piece::Job(job),
@@ -118,10 +127,10 @@ impl From<ExportedPiece> for Piece {
 
 impl From<ExportedTotals> for Totals {
     fn from(counts: ExportedTotals) -> Totals {
-        let ExportedTotals { jobs, events, queues, schedules, access, .. } = counts;
+        let ExportedTotals { jobs, events, queues, schedules, kinds, access, .. } = counts;
         let ExportedTotals { paused, concurrency, rate_limits, .. } = counts;
         let older = paused.saturating_add(concurrency).saturating_add(rate_limits);
-        Totals { jobs, events, queues: queues.saturating_add(older), schedules, access }
+        Totals { jobs, events, queues: queues.saturating_add(older), schedules, kinds, access }
     }
 }
 
@@ -185,6 +194,26 @@ mod tests {
                 Piece::from_line(event.as_bytes()).unwrap_err().contains("is out of range"),
                 "{at}"
             );
+        }
+        let kind = |spec: &str, name: &str| {
+            let line = format!(
+                r#"{{"kind":{{"name":"{name}","spec":{spec},"origin":"api","set_at":0}}}}"#
+            );
+            Piece::from_line(line.as_bytes())
+        };
+        let spec = |more: &str, attempts: u16| {
+            format!(
+                r#"{{"about":null,"example":null,{more},"defaults":{{"queue":"q","max_attempts":{attempts},"backoff":null,"timeout_ms":null}}}}"#
+            )
+        };
+        assert!(kind(&spec(r#""schema":"{}""#, 1), "resize").is_ok());
+        for (spec, name, field) in [
+            (spec(r#""schema":"{}""#, 0), "resize", "kind.spec.defaults.max_attempts"),
+            (spec(r#""schema":"{\"type\":1}""#, 1), "resize", "kind.spec.schema"),
+            (spec(r#""schema":null"#, 1), "a b", "kind.name"),
+        ] {
+            let why = kind(&spec, name).unwrap_err();
+            assert!(why.starts_with(field), "{why}");
         }
         let job = r#"{"event":{"seq":1,"at":0,"fact":{"job":{"id":"00000000-0000-0000-0000-000000000001",
             "labels":{"queue":"q","kind":"k","tags":[]},"state":"completed","attempt":1,

@@ -1,8 +1,9 @@
 //! Statistics of a store that it can give without a scan: counters, and how much is stored.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::job::{Cursor, JobQuery, Kind, QueueName, QueueSettings, State, Time};
+use crate::job::{Concurrency, Cursor, JobQuery, Kind, QueueName, QueueSettings, State, Time};
 
 /// The numbers of jobs by state, queue and kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +57,10 @@ pub struct QueueStats {
     /// Since when the job that has waited longest is available; `None` when there is none. Of more than 1,000
     /// priorities only the highest are examined.
     pub waiting_since: Option<Time>,
+    /// How many attempts may run at once, over all workers; `None` when the queue has no limit of its own.
+    pub concurrency: Option<Concurrency>,
+    /// How long until its rate limit allows the next attempt; `None` when it allows one now.
+    pub rate_wait: Option<Duration>,
 }
 
 /// How much is stored, and what was written since the store was opened. A store that has no disk returns zeros.

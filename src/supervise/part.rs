@@ -36,6 +36,8 @@ pub enum Part {
     Dispatcher,
     /// The loop that looks for queues without a dispatcher.
     QueueDiscovery,
+    /// The loop that ends attempts of remote workers that run for too long, and notices silent workers.
+    WorkerKeeper,
     /// The task that runs one attempt, apart from its handler.
     Executor,
     /// The loop that accepts connections.
@@ -60,7 +62,7 @@ pub enum Part {
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 25] = [
+    pub const ALL: [Part; 26] = [
         Part::Committer,
         Part::GroupWriter,
         Part::Archiver,
@@ -76,6 +78,7 @@ impl Part {
         Part::Timer,
         Part::Dispatcher,
         Part::QueueDiscovery,
+        Part::WorkerKeeper,
         Part::Executor,
         Part::Listener,
         Part::Hub,
@@ -106,6 +109,7 @@ impl Part {
             Part::Timer => "timer",
             Part::Dispatcher => "dispatcher",
             Part::QueueDiscovery => "queue-discovery",
+            Part::WorkerKeeper => "worker-keeper",
             Part::Executor => "executor",
             Part::Listener => "listener",
             Part::Hub => "hub",
@@ -138,6 +142,7 @@ impl Part {
             | Part::Timer
             | Part::Dispatcher
             | Part::QueueDiscovery
+            | Part::WorkerKeeper
             | Part::Executor
             | Part::Listener
             | Part::Hub

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use cortado::internal::clock::SystemClock;
 use cortado::internal::store::data_dir;
-use cortado::internal::store::{Claim, ScheduleCommand, Settlement, Store, StoreLimits};
+use cortado::internal::store::{
+    Claim, ScheduleCommand, Settlement, Store, StoreLimits, WorkerPlace,
+};
 use cortado::job::{
     JobId, Json, Kind, Labels, NewJob, Origin, QueueName, ScheduleName, Spec, Start, Time, Verdict,
     WorkerName,
@@ -279,10 +281,18 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
     let mut list: Vec<(JobId, usize)> = jobs.iter().map(|(job, size)| (job.id, *size)).collect();
     list.push((done.id, 2 * size));
     let result = done.spec.payload.clone();
+    let kinds = Arc::new([done.labels.kind.clone()].into());
     store.enqueue(jobs.into_iter().map(|(job, _)| job).chain([done]).collect()).await.unwrap();
     let worker = WorkerName::parse("old").unwrap();
-    let (queue, ttl) = (QueueName::default(), Duration::from_secs(60));
-    let leases = store.claim(Claim { queue, max: 1, worker, ttl }).await.unwrap();
+    let claim = Claim {
+        queues: vec![QueueName::default()],
+        kinds,
+        max: 1,
+        worker,
+        place: WorkerPlace::InProcess,
+        ttl: Duration::from_secs(60),
+    };
+    let leases = store.claim(claim).await.unwrap().leases;
     let verdict = Verdict::Completed { result };
     store.settle(vec![Settlement { lease: leases[0].key(), verdict }]).await.unwrap();
     let payload = serde_json::value::RawValue::from_string(nested("[", "1", "]", 8_000)).unwrap();
@@ -292,7 +302,9 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
         payload: Some(payload),
         ..Default::default()
     };
-    let spec = Box::new(schedule.into_spec(Origin::Api, Time::default()).unwrap());
+    let spec = Box::new(
+        schedule.into_spec(Origin::Api, &cortado::Kinds::default(), Time::default()).unwrap(),
+    );
     let set = ScheduleCommand::Set(ScheduleName::parse("old").unwrap(), spec);
     store.schedule(set, None).await.unwrap();
     store.close().await.unwrap();

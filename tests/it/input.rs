@@ -2,7 +2,7 @@
 //! over the API and as a form, the form for a job, the command line, and Rust programs. All of them refuse it in the same
 //! words, and the API always with the same code.
 
-use cortado::Submission;
+use cortado::{Kinds, Submission};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -130,7 +130,7 @@ async fn every_interface_refuses_the_same_input_in_the_same_words() {
 
         let mut submission = Submission { kind: "echo".into(), ..Submission::default() };
         (row.set)(&mut submission);
-        let wrong = submission.into_new_job().unwrap_err();
+        let wrong = submission.into_new_job(&Kinds::default()).unwrap_err();
         assert_eq!((wrong.len(), &*wrong[0].field), (1, field), "{what}: {wrong:?}");
         assert!(wrong[0].message.contains(words), "{what}: {wrong:?}");
 

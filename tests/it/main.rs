@@ -35,6 +35,7 @@ mod prerequisites;
 mod private_files;
 mod proxied;
 mod rates;
+mod remote_workers;
 mod routes;
 mod schemas;
 mod searches;

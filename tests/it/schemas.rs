@@ -117,7 +117,8 @@ async fn a_program_cannot_submit_or_declare_a_schedule_with_what_does_not_fit() 
     let submit = async |payload: &str| {
         let job =
             Submission { kind: "parcel".into(), payload: raw(payload), ..Submission::default() };
-        server.engine().enqueue(vec![job.into_new_job().unwrap()]).await
+        let engine = server.engine();
+        engine.enqueue(vec![job.into_new_job(engine.kinds()).unwrap()]).await
     };
     let refused = submit(&without_zip()).await.unwrap_err();
     assert!(

@@ -283,7 +283,7 @@ async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop_and_is_reported
         .unwrap();
     let engine = server.engine().clone();
     let job = Submission { kind: "stubborn".to_owned(), ..Submission::default() };
-    engine.enqueue(vec![job.into_new_job().unwrap()]).await.unwrap();
+    engine.enqueue(vec![job.into_new_job(engine.kinds()).unwrap()]).await.unwrap();
     within("a running job", async {
         while engine.running() == 0 {
             tokio::task::yield_now().await;

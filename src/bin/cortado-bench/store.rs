@@ -1,5 +1,6 @@
 //! The store by itself: durable enqueueing, life cycles, and what a waiting job costs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +8,9 @@ use std::time::{Duration, Instant};
 use cortado::internal::clock::{Clock, SystemClock};
 use cortado::internal::store::data_dir;
 use cortado::internal::store::log_store::LogStore;
-use cortado::internal::store::{Claim, Keep, Retention, Settlement, Store, StoreLimits};
+use cortado::internal::store::{
+    Claim, Keep, Retention, Settlement, Store, StoreLimits, WorkerPlace,
+};
 use cortado::job::{
     Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
 };
@@ -207,8 +210,10 @@ async fn life_cycles(setup: &Setup, labels: &Arc<Labels>, table: &mut Table) -> 
 async fn cycle(store: &Arc<LogStore>, labels: &Arc<Labels>, jobs: usize) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let filling = enqueue_batches(store, labels, jobs, 1);
+    let kinds = Arc::new(BTreeSet::from([labels.kind.clone()]));
     let draining = async {
-        let tasks: Vec<_> = (0..4).map(|_| tokio::spawn(drain(store.clone(), jobs / 4))).collect();
+        let tasks: Vec<_> =
+            (0..4).map(|_| tokio::spawn(drain(store.clone(), kinds.clone(), jobs / 4))).collect();
         for task in tasks {
             task.await??;
         }
@@ -220,16 +225,22 @@ async fn cycle(store: &Arc<LogStore>, labels: &Arc<Labels>, jobs: usize) -> anyh
     Ok(rate(jobs, begun.elapsed()))
 }
 
-async fn drain(store: Arc<LogStore>, jobs: usize) -> anyhow::Result<()> {
+async fn drain(
+    store: Arc<LogStore>,
+    kinds: Arc<BTreeSet<Kind>>,
+    jobs: usize,
+) -> anyhow::Result<()> {
     let mut left = jobs;
     while left > 0 {
         let claim = Claim {
-            queue: QueueName::default(),
+            queues: vec![QueueName::default()],
+            kinds: kinds.clone(),
             max: left.min(256),
             worker: WorkerName::parse("bench")?,
+            place: WorkerPlace::InProcess,
             ttl: Duration::from_secs(60),
         };
-        let leases = store.claim(claim).await?;
+        let leases = store.claim(claim).await?.leases;
         if leases.is_empty() {
             store.wake(&QueueName::default()).notified().await;
             continue;

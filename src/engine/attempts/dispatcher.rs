@@ -1,20 +1,21 @@
 //! The dispatcher of a queue: takes free slots, claims as many jobs, and starts an attempt for each of them.
 //! It keeps claiming while it gets full batches; then it waits to be woken.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::executor::Executor;
 use super::leases::Leases;
-use crate::engine::queues::rates::QueueRates;
 use crate::engine::queues::slots::{Permits, QueueKey, Slots};
-use crate::job::{QueueName, WorkerName};
+use crate::job::{Kind, QueueName, WorkerName};
 use crate::logging::RetryLog;
-use crate::store::{Claim, Lease, Store, StoreError};
+use crate::store::{Claim, Claimed, Lease, Store, StoreError, WorkerPlace};
 use crate::supervise::{Part, pass};
 
 /// The most jobs in one claim: enough for about a hundred thousand jobs a second although a claim may wait for a disk
@@ -24,11 +25,19 @@ const MAX_CLAIM: usize = 1_024;
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Whether the queue may have more jobs.
-enum Claimed {
+enum Remaining {
     /// The claim was filled, so there may be more.
-    All,
-    /// The queue has no more jobs for now.
-    Some,
+    Perhaps,
+    /// The queue gives no more jobs for now. When a rate limit holds them back, it may give more after this time.
+    Nothing { retry_in: Option<Duration> },
+}
+
+/// What the dispatcher waits for.
+enum Pause {
+    /// For a wake-up, but not longer than this.
+    UntilWoken(Option<Duration>),
+    /// The store fails.
+    Outage(Duration),
 }
 
 /// The dispatcher of a queue. Each queue gets a clone.
@@ -36,7 +45,6 @@ enum Claimed {
 pub struct Dispatcher {
     pub store: Arc<dyn Store>,
     pub slots: Arc<Slots>,
-    pub rates: Arc<QueueRates>,
     pub leases: Arc<Leases>,
     pub executor: Arc<Executor>,
     /// Cancelled once the stored settings of queues apply. Nothing is claimed before that.
@@ -45,6 +53,8 @@ pub struct Dispatcher {
     pub resumed: CancellationToken,
     /// Ends the loop.
     pub draining: CancellationToken,
+    /// The kinds that this process has handlers for. No others are claimed.
+    pub kinds: Arc<BTreeSet<Kind>>,
     /// The name under which leases are taken, and how long they last.
     pub worker: WorkerName,
     pub lease_ttl: Duration,
@@ -53,8 +63,8 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Claims and starts jobs of a queue until the stop begins.
-    pub async fn run(self, queue: QueueName, key: QueueKey) {
+    /// Claims and starts jobs of a queue until the stop begins. `wake` is notified when the queue may have work.
+    pub async fn run(self, queue: QueueName, key: QueueKey, wake: Arc<Notify>) {
         let draining = &self.draining;
         for ready in [&self.restored, &self.resumed] {
             tokio::select! {
@@ -62,7 +72,6 @@ impl Dispatcher {
                 () = ready.cancelled() => {}
             }
         }
-        let wake = self.store.wake(&queue);
         let mut retry =
             RetryLog::new("claiming jobs", RETRY_DELAYS.0, RETRY_DELAYS.1).of_queue(&queue);
         while !draining.is_cancelled() {
@@ -70,14 +79,14 @@ impl Dispatcher {
             let permits = tokio::select! {
                 biased;
                 () = draining.cancelled() => return,
-                permits = self.may_start(&queue, key) => permits,
+                permits = self.slots.acquire(key, MAX_CLAIM) => permits,
             };
             let pause = match self.claim_and_start(&queue, permits).await {
-                Ok(claimed) => {
+                Ok(remaining) => {
                     retry.worked();
-                    match claimed {
-                        Claimed::All => continue,
-                        Claimed::Some => None,
+                    match remaining {
+                        Remaining::Perhaps => continue,
+                        Remaining::Nothing { retry_in } => Pause::UntilWoken(retry_in),
                     }
                 }
                 Err(StoreError::Closed) => return,
@@ -85,38 +94,20 @@ impl Dispatcher {
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
                     | StoreError::Newer { .. }),
-                ) => Some(retry.failed(&error)),
+                ) => Pause::Outage(retry.failed(&error)),
             };
             self.slots.set_idle(key);
             match pause {
-                None => tokio::select! {
+                Pause::UntilWoken(retry_in) => tokio::select! {
                     () = draining.cancelled() => return,
                     () = wake.notified() => {}
-                    () = sleep(self.poll_interval) => {}
+                    () = sleep(retry_in.unwrap_or(Duration::MAX).min(self.poll_interval)) => {}
                 },
                 // An outage may last longer than the stop may take, so the stop interrupts this wait.
-                Some(pause) => {
+                Pause::Outage(pause) => {
                     let stopped = timeout(pause, draining.cancelled()).await.is_ok();
                     if stopped {
                         return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits until the rate of the queue allows an attempt and a slot is free.
-    async fn may_start(&self, queue: &QueueName, key: QueueKey) -> Permits {
-        loop {
-            let another = self.rates.changed();
-            let room = self.rates.of(queue, |window| window.room(tokio::time::Instant::now()));
-            match room.unwrap_or(Ok(MAX_CLAIM)) {
-                Ok(room) => return self.slots.acquire(key, room.min(MAX_CLAIM)).await,
-                Err(next) => {
-                    self.slots.set_idle(key);
-                    tokio::select! {
-                        () = sleep_until(next) => {}
-                        () = another => {}
                     }
                 }
             }
@@ -127,13 +118,20 @@ impl Dispatcher {
         &self,
         queue: &QueueName,
         mut permits: Permits,
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<Remaining, StoreError> {
         let max = permits.count();
         let asked = Instant::now();
-        let (worker, ttl) = (self.worker.clone(), self.lease_ttl);
-        let leases = self.store.claim(Claim { queue: queue.clone(), max, worker, ttl }).await?;
-        let claimed = if leases.len() < max { Claimed::Some } else { Claimed::All };
-        self.rates.of(queue, |window| window.spend(tokio::time::Instant::now(), leases.len()));
+        let claim = Claim {
+            queues: vec![queue.clone()],
+            kinds: self.kinds.clone(),
+            max,
+            worker: self.worker.clone(),
+            place: WorkerPlace::InProcess,
+            ttl: self.lease_ttl,
+        };
+        let Claimed { leases, retry_in } = self.store.claim(claim).await?;
+        let remaining =
+            if leases.len() < max { Remaining::Nothing { retry_in } } else { Remaining::Perhaps };
         let attempts = self.leases.insert(&leases, asked);
         for (Lease { job, .. }, running) in leases.into_iter().zip(attempts) {
             let Some(slot) = permits.take() else {
@@ -146,6 +144,6 @@ impl Dispatcher {
                 self.executor.start(job, running, slot);
             }
         }
-        Ok(claimed)
+        Ok(remaining)
     }
 }

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::dispatcher::Dispatcher;
 use crate::engine::queues::known::KnownQueues;
+use crate::engine::workers::waiting_claims::WaitingClaims;
 use crate::job::QueueName;
 use crate::shutdown::Shutdown;
 use crate::supervise::Part;
@@ -15,6 +18,8 @@ use crate::supervise::Part;
 pub struct Dispatchers {
     /// The template of all dispatchers.
     pub dispatcher: Dispatcher,
+    /// The claims of remote workers, which have their turn when their queue is woken.
+    pub waiting: Arc<WaitingClaims>,
     pub queues: Arc<KnownQueues>,
     pub shutdown: Shutdown,
     /// Tracks the dispatchers, so that the stop can wait for the last claim.
@@ -39,8 +44,36 @@ impl Dispatchers {
             return; // the jobs wait for the next start of the server
         }
         let Some(key) = self.queues.add(queue) else { return };
-        let body = self.dispatcher.clone().run(queue.clone(), key);
+        // The store has one waiter for each queue. Both parts are in one task, so the dispatcher is woken without a detour.
+        let wake = Arc::new(Notify::new());
+        let pass_on = pass_on(
+            self.dispatcher.store.wake(queue),
+            queue.clone(),
+            wake.clone(),
+            self.waiting.clone(),
+            draining.clone(),
+        );
+        let dispatcher = self.dispatcher.clone().run(queue.clone(), key, wake);
+        let body = async { ((), ()) = tokio::join!(dispatcher, pass_on) };
         let body = self.shutdown.failures.supervise(Part::Dispatcher, draining, body);
         self.shutdown.tasks.spawn(self.tracker.track_future(body));
+    }
+}
+
+/// Passes the wake-ups of a queue on: to its dispatcher, and to the remote workers that wait for its jobs.
+async fn pass_on(
+    woken: Arc<Notify>,
+    queue: QueueName,
+    dispatcher: Arc<Notify>,
+    waiting: Arc<WaitingClaims>,
+    draining: CancellationToken,
+) {
+    loop {
+        waiting.wake(&queue);
+        tokio::select! {
+            () = woken.notified() => {}
+            () = draining.cancelled() => return,
+        }
+        dispatcher.notify_one();
     }
 }

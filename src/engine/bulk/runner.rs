@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::engine::attempts::leases::Leases;
 use crate::engine::insight::observer::Observed;
+use crate::engine::workers::remote::RemoteWorkers;
 use crate::job::{JobId, JobQuery, PageCursor, Status};
 use crate::store::{ControlError, JobControlError, Store, StoreError};
 use crate::supervise::{Part, panic_text, pass};
@@ -43,6 +44,7 @@ pub struct Runner {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub leases: Arc<Leases>,
+    pub remote: Arc<RemoteWorkers>,
     /// Knows the jobs of failure groups.
     pub observed: Arc<Observed>,
     pub dispatchers: Arc<Dispatchers>,
@@ -149,7 +151,10 @@ impl Runner {
                 let asked = answers
                     .iter()
                     .filter(|(_, answer)| answer.as_ref().is_ok_and(|status| status.cancel_asked));
-                asked.for_each(|(id, _)| self.leases.ask_cancel(*id));
+                asked.for_each(|(id, _)| {
+                    self.leases.ask_cancel(*id);
+                    self.remote.ask_cancel(*id);
+                });
             }
             Action::Move(queue) => {
                 if answers.iter().any(|(_, answer)| answer.is_ok()) {

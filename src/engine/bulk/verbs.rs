@@ -57,6 +57,7 @@ impl Engine {
             store: self.parts.store.clone(),
             clock: self.parts.clock.clone(),
             leases: self.parts.leases.clone(),
+            remote: self.parts.remote.clone(),
             observed: self.parts.observed.clone(),
             dispatchers: self.parts.dispatchers.clone(),
             draining: self.parts.shutdown.draining.clone(),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempts::notes::Notes;
 pub use super::attempts::notes::Pending;
+use super::workers::callbacks::{CallbackPlace, OpenCallback};
 use crate::clock::Clock;
 use crate::job::schema::Violation;
 use crate::job::{Job, JobId, Json, Outcome, Progress, Stream, Unwritable};
@@ -83,6 +84,8 @@ pub struct Context {
     cancel: CancellationToken,
     timeout: Duration,
     notes: Arc<Notes>,
+    /// Where a callback reports about the attempt; `None` in tests of handlers.
+    callback: Option<CallbackPlace>,
 }
 
 impl Context {
@@ -93,7 +96,18 @@ impl Context {
         cancel: CancellationToken,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Context { job, cancel, timeout, notes: Arc::new(Notes::new(clock)) }
+        Context { job, cancel, timeout, notes: Arc::new(Notes::new(clock)), callback: None }
+    }
+
+    /// Lets a callback report about the attempt; for the executor.
+    pub(super) fn with_callback(self, place: CallbackPlace) -> Self {
+        Context { callback: Some(place), ..self }
+    }
+
+    /// Accepts the reports of a service that runs the job elsewhere and calls back. `None` when the attempt has no lease.
+    pub fn open_callback(&self) -> Option<OpenCallback> {
+        let place = self.callback.clone()?;
+        Some(OpenCallback::open(place, self.notes.clone(), self.cancel.clone()))
     }
 
     /// The job as it was when it was claimed.

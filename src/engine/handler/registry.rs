@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::engine::{Context, Handler, PayloadError};
+use crate::engine::{Context, Handler};
 use crate::job::schema::Violation;
 use crate::job::{Json, Kind, Outcome, Schema};
 
@@ -100,21 +100,17 @@ impl Registry {
         self.entries.contains_key(kind)
     }
 
-    /// Refuses unknown kinds, payloads that do not match the schema of their kind, and those with which its handler could
-    /// never succeed.
-    pub(crate) fn check(&self, kind: &Kind, payload: &Json) -> Result<(), PayloadError> {
-        if let Some(entry) = self.entries.get(kind) {
-            let schema = entry.info.schema.as_ref();
-            let mut wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
-            if wrong.is_empty() {
-                wrong = entry.handler.check(payload);
-            }
-            if wrong.is_empty() {
-                return Ok(());
-            }
-            return Err(PayloadError::Invalid { kind: kind.clone(), at: None, wrong });
-        }
-        let known: Vec<&str> = self.entries.keys().map(Kind::as_str).collect();
-        Err(PayloadError::UnknownKind { kind: kind.clone(), known: known.join(", "), at: None })
+    /// The description of a kind; `None` when this process has no handler for it.
+    pub(crate) fn info(&self, kind: &Kind) -> Option<&KindInfo> {
+        self.entries.get(kind).map(|entry| &entry.info)
+    }
+
+    /// What of a payload does not match the schema of its kind, or is such that its handler could never succeed; `None` when
+    /// this process has no handler for the kind.
+    pub(crate) fn violations(&self, kind: &Kind, payload: &Json) -> Option<Vec<Violation>> {
+        let entry = self.entries.get(kind)?;
+        let schema = entry.info.schema.as_ref();
+        let wrong = schema.map(|schema| schema.check(payload)).unwrap_or_default();
+        Some(if wrong.is_empty() { entry.handler.check(payload) } else { wrong })
     }
 }

@@ -1,8 +1,7 @@
 //! Explains why a job is not running. The engine collects the facts, and one pure function picks the reason.
 
 use std::fmt;
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use crate::engine::{Engine, StoreError};
 use crate::job::{Job, Kind, QueueName, RateLimit, State, Time};
@@ -22,10 +21,12 @@ pub enum WaitReason {
         /// The store's error.
         error: String,
     },
-    /// This server has no handler for its kind.
-    NoHandler {
+    /// No worker that runs its kind is connected, and this process does not run it either.
+    NoWorker {
         /// The kind.
         kind: Kind,
+        /// How long ago the last one left, if that is known.
+        left: Option<Duration>,
     },
     /// It is scheduled for later.
     NotDue {
@@ -88,8 +89,10 @@ struct WaitContext<'a> {
     server_paused: bool,
     /// The store's error, when it is not accepting writes.
     refusal: Option<String>,
-    /// Whether this server has a handler for the kind.
-    handled: bool,
+    /// Whether anybody runs jobs of its kind now.
+    has_worker: bool,
+    /// When the last worker of its kind left.
+    last_left: Option<Time>,
     paused: bool,
     /// The queue's rate limit, when it has reached one, and when the next attempt may start.
     rate: Option<(RateLimit, Time)>,
@@ -116,17 +119,19 @@ impl Engine {
         };
         let queue = stats.queues.get(&labels.queue);
         let config = self.config();
-        let limit = queue.map_or(config.of_queue(&labels.queue).concurrency.get(), |queue| {
-            config.queue_view(&labels.queue, queue).concurrency
-        });
         let now = self.parts.clock.now();
-        let reached = || {
-            let moment = Instant::now();
-            let looked = self.parts.queue_limits.rates.of(&labels.queue, |window| {
-                let next = window.room(moment).err()?;
-                Some((window.limit, now.after(next - moment)))
-            });
-            looked.flatten()
+        let rate = queue.and_then(|queue| {
+            let limit = config.queue_view(&labels.queue, queue).rate_limit?;
+            Some((limit, now.after(queue.rate_wait?)))
+        });
+        let in_queue = queue.map_or(0, |queue| running(&queue.states));
+        // A limit of the queue holds over all workers. Without one, the queue has slots in this process only.
+        let in_queue = match queue.and_then(|queue| queue.concurrency) {
+            Some(limit) => (in_queue, limit.get() as u64),
+            None => {
+                let slots = self.parts.queue_limits.queues.slots_of(&labels.queue);
+                (in_queue.min(slots.0), slots.1)
+            }
         };
         let facts = WaitContext {
             job,
@@ -134,10 +139,12 @@ impl Engine {
             draining: self.shutdown().draining.is_cancelled(),
             server_paused: self.is_paused(),
             refusal: self.health().err().map(|error| error.to_string()),
-            handled: self.parts.registry.knows(&labels.kind),
+            has_worker: self.kinds().has_handler(&labels.kind)
+                || self.workers_of_kind(&labels.kind) > 0,
+            last_left: self.parts.remote.last_left(&labels.kind),
             paused: queue.is_some_and(|queue| queue.settings.paused),
-            rate: reached(),
-            queue: (queue.map_or(0, |queue| running(&queue.states)), limit as u64),
+            rate,
+            queue: in_queue,
             server: (running(&stats.states), config.max_running as u64),
             ahead: self.parts.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
         };
@@ -166,10 +173,11 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
         WaitReason::StoreUnavailable { error: error.clone() }
     } else if facts.server_paused {
         WaitReason::ServerPaused
-    } else if !facts.handled {
-        WaitReason::NoHandler { kind: job.labels.kind.clone() }
     } else if waits_for_its_time && job.run_at > facts.now {
         WaitReason::NotDue { at: job.run_at }
+    } else if !facts.has_worker {
+        let left = facts.last_left.map(|at| facts.now.since(at));
+        WaitReason::NoWorker { kind: job.labels.kind.clone(), left }
     } else if facts.paused {
         WaitReason::Paused { queue }
     } else if waits_for_its_time {
@@ -192,7 +200,7 @@ impl WaitReason {
             WaitReason::Draining => "draining",
             WaitReason::ServerPaused => "server_paused",
             WaitReason::StoreUnavailable { .. } => "store_unavailable",
-            WaitReason::NoHandler { .. } => "no_handler",
+            WaitReason::NoWorker { .. } => "no_worker",
             WaitReason::NotDue { .. } => "not_due",
             WaitReason::DueNow => "due_now",
             WaitReason::Paused { .. } => "queue_paused",
@@ -213,11 +221,21 @@ impl WaitReason {
             WaitReason::Draining
             | WaitReason::ServerPaused
             | WaitReason::StoreUnavailable { .. }
-            | WaitReason::NoHandler { .. }
+            | WaitReason::NoWorker { .. }
             | WaitReason::NotDue { .. }
             | WaitReason::DueNow
             | WaitReason::Paused { .. } => None,
         }
+    }
+}
+
+/// A duration as one number and its unit.
+fn in_words(length: Duration) -> (u64, &'static str) {
+    match length.as_secs() {
+        seconds @ 0..60 => (seconds, "s"),
+        seconds @ 60..3_600 => (seconds / 60, "m"),
+        seconds @ 3_600..172_800 => (seconds / 3_600, "h"),
+        seconds => (seconds / 86_400, "days"),
     }
 }
 
@@ -234,10 +252,14 @@ impl fmt::Display for WaitReason {
             WaitReason::StoreUnavailable { error } => {
                 write!(f, "No job can start because the store is not accepting writes: {error}.")
             }
-            WaitReason::NoHandler { kind } => {
+            WaitReason::NoWorker { kind, left: None } => {
+                write!(f, "No worker for kind {kind} is connected.")
+            }
+            WaitReason::NoWorker { kind, left: Some(left) } => {
+                let (amount, unit) = in_words(*left);
                 write!(
                     f,
-                    "This server has no handler for kind {kind}, so an attempt would fail immediately."
+                    "No worker for kind {kind} is connected; the last one left {amount} {unit} ago."
                 )
             }
             WaitReason::NotDue { at } => write!(f, "It is not due until {at}."),
@@ -335,7 +357,8 @@ mod tests {
             draining: false,
             server_paused: false,
             refusal: None,
-            handled: true,
+            has_worker: true,
+            last_left: None,
             paused: false,
             rate: None,
             queue: (0, 4),
@@ -400,17 +423,27 @@ mod tests {
                 "It is not due until 2027-01-15T08:00:00.001Z.",
             ),
             (
-                WaitContext { handled: false, paused: true, ..on(&later) },
-                "no_handler",
-                "This server has no handler for kind send, so an attempt would fail immediately.",
+                WaitContext { has_worker: false, paused: true, ..on(&ready) },
+                "no_worker",
+                "No worker for kind send is connected.",
             ),
             (
-                WaitContext { refusal: Some("no space".into()), handled: false, ..on(&ready) },
+                WaitContext { has_worker: false, ..on(&due) },
+                "no_worker",
+                "No worker for kind send is connected.",
+            ),
+            (
+                WaitContext { has_worker: false, ..on(&later) },
+                "not_due",
+                "It is not due until 2027-01-15T08:00:00.001Z.",
+            ),
+            (
+                WaitContext { refusal: Some("no space".into()), has_worker: false, ..on(&ready) },
                 "store_unavailable",
                 "No job can start because the store is not accepting writes: no space.",
             ),
             (
-                WaitContext { server_paused: true, paused: true, handled: false, ..on(&later) },
+                WaitContext { server_paused: true, paused: true, has_worker: false, ..on(&later) },
                 "server_paused",
                 "The server is paused. No job starts until it is resumed.",
             ),

@@ -9,7 +9,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::QueueLimits;
-use super::rate_restore::RateRestore;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::logging::RetryLog;
 use crate::store::{Store, StoreError};
@@ -22,7 +21,6 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub struct QueueDiscovery {
     pub store: Arc<dyn Store>,
     pub limits: Arc<QueueLimits>,
-    pub rate_restore: RateRestore,
     pub dispatchers: Arc<Dispatchers>,
     pub poll_interval: Duration,
     /// Ends the loop.
@@ -54,7 +52,6 @@ impl QueueDiscovery {
         let stats = self.store.stats().await?;
         if !self.limits.restored.is_cancelled() {
             self.limits.restore(&stats.queues);
-            self.rate_restore.run(stats.oldest).await?;
             self.limits.restored.cancel();
         }
         self.dispatchers.ensure(stats.queues.keys());

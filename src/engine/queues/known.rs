@@ -49,6 +49,15 @@ impl KnownQueues {
         Some(key)
     }
 
+    /// How many slots of this process a queue uses, and how many it may use.
+    pub fn slots_of(&self, queue: &QueueName) -> (u64, u64) {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let used = table.keys.get(queue).map(|key| self.slots.used_by(*key));
+        let limit = table.set.get(queue).copied();
+        let limit = limit.unwrap_or_else(|| self.config.of_queue(queue).concurrency);
+        (used.unwrap_or_default() as u64, limit.get() as u64)
+    }
+
     /// Sets the concurrency limit of a queue; `None` restores the configured one.
     pub fn set_concurrency(&self, queue: &QueueName, concurrency: Option<Concurrency>) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);

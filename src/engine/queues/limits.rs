@@ -1,4 +1,5 @@
-//! The limits of queues that are set at run time. A limit is stored first and applied then.
+//! The limits of queues that are set at run time. The store enforces them over all workers; a concurrency limit also
+//! sets the slots of this process, after it was stored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +8,6 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::known::KnownQueues;
-use super::rates::QueueRates;
 use crate::job::{Actor, Concurrency, QueueChange, QueueName, RateRule};
 use crate::store::{Control, ControlError, QueueStats, Store};
 
@@ -15,7 +15,6 @@ use crate::store::{Control, ControlError, QueueStats, Store};
 pub struct QueueLimits {
     pub store: Arc<dyn Store>,
     pub queues: Arc<KnownQueues>,
-    pub rates: Arc<QueueRates>,
     /// Cancelled once the stored limits apply.
     pub restored: CancellationToken,
     /// Cancelled when the stop begins: claims have ended, so no change needs to wait for the stored limits.
@@ -25,11 +24,10 @@ pub struct QueueLimits {
 }
 
 impl QueueLimits {
-    /// Applies the stored limits.
+    /// Applies the stored limits to the slots of this process.
     pub fn restore(&self, stored: &BTreeMap<QueueName, QueueStats>) {
         for (queue, stats) in stored {
             self.queues.set_concurrency(queue, stats.settings.concurrency);
-            self.rates.set(queue, stats.settings.rate_limit);
         }
     }
 
@@ -47,18 +45,15 @@ impl QueueLimits {
         Ok(())
     }
 
-    /// Stores the rate limit of a queue and applies it; `None` restores the configured one.
+    /// Stores the rate limit of a queue, which the store enforces; `None` restores the configured one.
     pub async fn set_rate_limit(
         &self,
         queue: QueueName,
         rule: Option<RateRule>,
         by: Option<Actor>,
     ) -> Result<(), ControlError> {
-        let _changing = self.lock_changes().await;
         let change = QueueChange::RateLimitSet { rate_limit: rule };
-        self.store.control(Control::SetQueue(queue.clone(), change), by).await?;
-        self.rates.set(&queue, rule);
-        Ok(())
+        self.store.control(Control::SetQueue(queue, change), by).await.map(drop)
     }
 
     /// Waits until the stored limits apply, and for other changes.

@@ -50,6 +50,11 @@ impl Slots {
         table.grant();
     }
 
+    /// How many slots a queue uses, including those that were granted to it for its next claim.
+    pub fn used_by(&self, queue: QueueKey) -> usize {
+        self.lock().queues[queue.0].running
+    }
+
     /// Waits until the queue may start at least one attempt, and returns up to `max` slots. Only the dispatcher of
     /// the queue may call this. Dropping the future withdraws the request.
     pub async fn acquire(self: &Arc<Self>, queue: QueueKey, max: usize) -> Permits {

@@ -123,6 +123,10 @@ fn ended_job(event: &Event) -> Option<JobId> {
         Fact::Job { id, state, change, .. } => {
             (state.is_final() || *change == Change::Deleted).then_some(*id)
         }
-        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => None,
+        Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => None,
     }
 }

@@ -2,12 +2,14 @@
 //! line share it.
 
 pub(super) mod declared_schedules;
+pub mod kind;
 pub mod schedule;
 
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use crate::engine::Kinds;
 pub use crate::job::FieldError;
 use crate::job::limits::base_exceeds_cap;
 pub use crate::job::limits::{
@@ -26,7 +28,7 @@ pub struct Submission {
     pub kind: String,
     /// The input of the handler; `null` by default.
     pub payload: Option<Box<RawValue>>,
-    /// The queue; `default` by default.
+    /// The queue; by default that of the kind, or else `default`.
     pub queue: Option<String>,
     /// The priority from -32768 to 32767; jobs with higher numbers run first. 0 by default.
     pub priority: Option<i64>,
@@ -34,11 +36,11 @@ pub struct Submission {
     pub delay_ms: Option<u64>,
     /// When the job is due, as an RFC 3339 timestamp. Cannot be combined with `delay_ms`.
     pub run_at: Option<String>,
-    /// The most attempts, from 1 to 1000; by default as in [`Kind::default_retry`].
+    /// The most attempts, from 1 to 1000; by default those of the kind, or else as in [`Kind::default_retry`].
     pub max_attempts: Option<u64>,
-    /// The backoff between attempts; by default as in [`Kind::default_retry`].
+    /// The backoff between attempts; by default that of the kind, or else as in [`Kind::default_retry`].
     pub backoff: Option<BackoffFields>,
-    /// The timeout of one attempt, in milliseconds.
+    /// The timeout of one attempt, in milliseconds; by default that of the kind, or else of the server.
     pub timeout_ms: Option<u64>,
     /// Submissions with the same key create only one job.
     pub idempotency_key: Option<String>,
@@ -56,11 +58,11 @@ pub struct BackoffFields {
 }
 
 impl Submission {
-    /// Reads a submission from JSON and creates the job with a new id.
+    /// Reads a submission from JSON and creates the job with a new id. What it does not say is the default of its kind.
     ///
     /// # Errors
     /// All invalid fields, not only the first.
-    pub fn parse(json: &str) -> Result<NewJob, Vec<FieldError>> {
+    pub fn parse(json: &str, kinds: &Kinds) -> Result<NewJob, Vec<FieldError>> {
         let mut errors = FieldErrors::default();
         let Some(mut fields) = Fields::read("", json, &mut errors) else {
             return Err(errors.into_errors());
@@ -70,7 +72,7 @@ impl Submission {
         submission.run_at = fields.text("run_at", &mut errors).map(Into::into);
         submission.idempotency_key = fields.text("idempotency_key", &mut errors).map(Into::into);
         fields.finish(&mut errors);
-        submission.checked(errors)
+        submission.checked(kinds, errors)
     }
 
     /// Reads the fields that a job and the jobs of a schedule have in common.
@@ -90,26 +92,31 @@ impl Submission {
         }
     }
 
-    /// Validates all fields and creates the job with a new id.
+    /// Validates all fields and creates the job with a new id, as [`Submission::parse`] does.
     ///
     /// # Errors
     /// All invalid fields, not only the first.
-    pub fn into_new_job(self) -> Result<NewJob, Vec<FieldError>> {
-        self.checked(FieldErrors::default())
+    pub fn into_new_job(self, kinds: &Kinds) -> Result<NewJob, Vec<FieldError>> {
+        self.checked(kinds, FieldErrors::default())
     }
 
     /// Validates all fields. Those that have an error already are not described twice.
-    pub(super) fn checked(self, mut errors: FieldErrors) -> Result<NewJob, Vec<FieldError>> {
+    pub(super) fn checked(
+        self,
+        kinds: &Kinds,
+        mut errors: FieldErrors,
+    ) -> Result<NewJob, Vec<FieldError>> {
         let kind = errors.take("kind", Kind::parse(&self.kind));
+        let defaults = kind.as_ref().map(|kind| kinds.defaults(kind)).unwrap_or_default();
         let queue = match &self.queue {
             Some(queue) => errors.take("queue", QueueName::parse(queue)),
-            None => Some(QueueName::default()),
+            None => Some(defaults.queue()),
         };
         let tags = tags(self.tags.unwrap_or_default(), &mut errors);
         let key = self.idempotency_key.as_deref();
         let key = key.and_then(|key| errors.take("idempotency_key", IdempotencyKey::parse(key)));
         let start = start(self.delay_ms, self.run_at.as_deref(), &mut errors);
-        let usual = RetryPolicy::default_for(&self.kind);
+        let usual = defaults.retry(&self.kind);
         let backoff = self.backoff.unwrap_or_default();
         let retry = retry(usual, self.max_attempts, backoff, &mut errors);
         if let Some(ms) = self.timeout_ms {
@@ -123,8 +130,8 @@ impl Submission {
             return Err(errors.into_errors());
         };
         let labels = Labels { queue, kind, tags: tags.into() };
-        let spec =
-            Spec { payload, priority, retry, timeout_ms: self.timeout_ms, idempotency_key: key };
+        let timeout_ms = self.timeout_ms.or(defaults.timeout_ms);
+        let spec = Spec { payload, priority, retry, timeout_ms, idempotency_key: key };
         let id = JobId::generate();
         errors.finish(NewJob { id, labels: labels.into(), spec: spec.into(), start, by: None })
     }
@@ -221,7 +228,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<NewJob, Vec<FieldError>> {
-        Submission::parse(text)
+        Submission::parse(text, &Kinds::default())
     }
 
     fn fields(text: &str) -> Vec<String> {
@@ -334,7 +341,8 @@ mod tests {
             let tags: Vec<String> = (0..n).flat_map(|i| [format!("t{i}"), "t0".into()]).collect();
             Submission { kind: "echo".into(), tags: Some(tags), ..Default::default() }
         };
-        assert_eq!(many(32).into_new_job().unwrap().labels.tags.len(), 32);
-        assert_eq!(many(33).into_new_job().unwrap_err().len(), 1);
+        let kinds = Kinds::default();
+        assert_eq!(many(32).into_new_job(&kinds).unwrap().labels.tags.len(), 32);
+        assert_eq!(many(33).into_new_job(&kinds).unwrap_err().len(), 1);
     }
 }

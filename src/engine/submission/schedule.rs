@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{BackoffFields, FieldError, Submission};
-use crate::engine::{Engine, SetScheduleError, StoreError, run_blocking};
+use crate::engine::{Engine, Kinds, SetScheduleError, StoreError, run_blocking};
 use crate::job::fields::EMPTY;
 use crate::job::{
     Cron, Cursor, FieldErrors, Fields, IntegerRange, Origin, Overlap, Schedule, ScheduleName,
@@ -22,7 +22,7 @@ pub struct ScheduleSubmission {
     pub kind: String,
     /// The payload of its jobs; `null` by default.
     pub payload: Option<Box<RawValue>>,
-    /// The queue of its jobs; `default` by default.
+    /// The queue of its jobs, as in [`Submission::queue`].
     pub queue: Option<String>,
     /// The priority of its jobs, as in [`Submission::priority`].
     pub priority: Option<i64>,
@@ -62,11 +62,16 @@ impl ScheduleSubmission {
         }
     }
 
-    /// Reads a schedule from JSON.
+    /// Reads a schedule from JSON. What it does not say about its jobs is the default that their kind has now.
     ///
     /// # Errors
     /// All invalid fields, not only the first.
-    pub fn parse(json: &str, origin: Origin, now: Time) -> Result<ScheduleSpec, Vec<FieldError>> {
+    pub fn parse(
+        json: &str,
+        origin: Origin,
+        kinds: &Kinds,
+        now: Time,
+    ) -> Result<ScheduleSpec, Vec<FieldError>> {
         let mut errors = FieldErrors::default();
         let Some(mut fields) = Fields::read("", json, &mut errors) else {
             return Err(errors.into_errors());
@@ -92,20 +97,26 @@ impl ScheduleSubmission {
             errors.add("zone", EMPTY);
         }
         fields.finish(&mut errors);
-        submission.checked(origin, now, errors)
+        submission.checked(origin, kinds, now, errors)
     }
 
-    /// Validates all fields.
+    /// Validates all fields, as [`ScheduleSubmission::parse`] does.
     ///
     /// # Errors
     /// All invalid fields, not only the first.
-    pub fn into_spec(self, origin: Origin, now: Time) -> Result<ScheduleSpec, Vec<FieldError>> {
-        self.checked(origin, now, FieldErrors::default())
+    pub fn into_spec(
+        self,
+        origin: Origin,
+        kinds: &Kinds,
+        now: Time,
+    ) -> Result<ScheduleSpec, Vec<FieldError>> {
+        self.checked(origin, kinds, now, FieldErrors::default())
     }
 
     fn checked(
         self,
         origin: Origin,
+        kinds: &Kinds,
         now: Time,
         mut errors: FieldErrors,
     ) -> Result<ScheduleSpec, Vec<FieldError>> {
@@ -136,7 +147,7 @@ impl ScheduleSubmission {
             tags: self.tags,
             ..Submission::default()
         };
-        let job = job.checked(errors)?;
+        let job = job.checked(kinds, errors)?;
         // A missing pattern is an error, which has been returned above.
         let cron = cron.ok_or_else(Vec::new)?;
         Ok(ScheduleSpec {

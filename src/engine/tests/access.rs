@@ -37,7 +37,7 @@ async fn every_operation_is_in_the_name_of_its_engine() {
         kind: "work".into(),
         ..ScheduleSubmission::default()
     };
-    let spec = submission.into_spec(Origin::Api, SystemClock.now()).unwrap();
+    let spec = submission.into_spec(Origin::Api, engine.kinds(), SystemClock.now()).unwrap();
     engine.set_schedule(name(), spec).await.unwrap();
     engine.pause_schedule(name()).await.unwrap();
     engine.resume_schedule(name()).await.unwrap();

@@ -108,14 +108,15 @@ async fn a_panic_ends_its_attempt_only() {
 }
 
 #[tokio::test]
-async fn a_stored_job_of_an_unknown_kind_fails_with_a_clear_message() {
+async fn a_stored_job_of_a_kind_without_handler_waits_and_stays_unclaimed() {
     let store = memory();
-    let lost = once(job("forgotten", "default"));
-    let id = lost.id;
-    store.enqueue(vec![lost]).await.unwrap();
-    let shop = open_on(store, Registry::default(), quick());
-    let job = shop.finish(id).await;
-    assert_eq!(&*job.last_failure().unwrap().message, "there is no handler for kind \"forgotten\"");
+    let (lost, known) = (once(job("forgotten", "default")), work());
+    let (id, last) = (lost.id, known.id);
+    store.enqueue(vec![lost, known]).await.unwrap();
+    let shop = open_on(store, one(|_: Context, _: ()| async { Ok::<_, String>(()) }), quick());
+    assert_eq!(shop.finish(last).await.status.state, State::Completed);
+    let status = shop.engine.job(id).await.unwrap().0.unwrap().status;
+    assert_eq!((status.state, status.attempt), (State::Available, 0));
 }
 
 #[tokio::test]

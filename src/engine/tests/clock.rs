@@ -32,7 +32,7 @@ async fn setting_the_clock_ends_no_attempt_and_stops_no_schedule() {
             kind: "quick".into(),
             ..ScheduleSubmission::default()
         };
-        let spec = submission.into_spec(Origin::Api, clock.now()).unwrap();
+        let spec = submission.into_spec(Origin::Api, shop.engine.kinds(), clock.now()).unwrap();
         let name = ScheduleName::parse("often").unwrap();
         shop.engine.set_schedule(name, spec).await.unwrap();
         store.tick().await.unwrap(); // with the clock as it was

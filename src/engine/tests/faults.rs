@@ -12,8 +12,9 @@ use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::job::{Actor, Schedule, Time};
 use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
-    AccessError, Claim, ControlError, EnqueueError, Extension, JobControlError, Lease, LeaseRef,
-    Note, ScheduleCommand, SettleError, Settlement, Snapshot, Storage, Ticked,
+    AccessError, Claim, Claimed, ControlError, DeclaredKinds, EnqueueError, Extension,
+    JobControlError, KindCommand, KindError, LeaseRef, Note, ScheduleCommand, SettleError,
+    Settlement, Snapshot, Storage, Ticked, WorkerNotice,
 };
 use crate::supervise::Part;
 
@@ -68,7 +69,7 @@ impl Store for Faulty {
     ) -> Result<Vec<Enqueued>, EnqueueError> {
         self.store.enqueue_within(batch, scope).await
     }
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         fault(&self.claims)?;
         self.store.claim(claim).await
     }
@@ -117,6 +118,15 @@ impl Store for Faulty {
         by: Option<Actor>,
     ) -> Result<AccessApplied, AccessError> {
         self.store.access(command, by).await
+    }
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
+        self.store.kind(command, by).await
+    }
+    async fn report(&self, notices: Vec<WorkerNotice>) -> Result<(), StoreError> {
+        self.store.report(notices).await
+    }
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {
+        self.store.kinds()
     }
     fn access_table(&self) -> watch::Receiver<Arc<AccessTable>> {
         self.store.access_table()
@@ -253,19 +263,20 @@ async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
 async fn a_long_attempt_keeps_its_lease_by_heartbeats() {
     let go = Arc::new(Notify::new());
     let gate = go.clone();
-    let registry = one(move |_: Context, _: ()| {
+    let mut registry = one(move |_: Context, _: ()| {
         let gate = gate.clone();
         async move {
             gate.notified().await;
             Ok::<_, String>(())
         }
     });
+    add(&mut registry, "later", |_: Context, _: ()| async { Ok::<_, String>(()) });
     let config = EngineConfig { lease_ttl: Duration::from_millis(90), ..quick() };
     let mut shop = open_on(memory(), registry, config);
     let long = shop.submit(work()).await;
     shop.started(long).await;
     // A second job, due after more than three lease periods, tells when those have passed.
-    let mut later = job("absent", "default");
+    let mut later = job("later", "default");
     later.start = Start::After(Duration::from_millis(300));
     let later = once(later);
     let id = later.id;

@@ -16,7 +16,7 @@ use crate::job::{
     State, Status,
 };
 use crate::shutdown::Shutdown;
-use crate::store::{Control, Store, StoreLimits, memory::MemoryStore};
+use crate::store::{ConfiguredLimits, Control, Store, StoreLimits, memory::MemoryStore};
 
 mod access;
 mod attempts;
@@ -25,6 +25,7 @@ mod clock;
 mod complexity;
 mod faults;
 mod insight;
+mod kinds;
 mod limits;
 mod schedules;
 mod stopping;
@@ -43,6 +44,16 @@ struct Shop {
 
 fn memory() -> Arc<MemoryStore> {
     MemoryStore::new(StoreLimits::default(), Arc::new(SystemClock))
+}
+
+/// A store that enforces the rate limits of this configuration.
+fn memory_with_rates(config: &EngineConfig) -> Arc<MemoryStore> {
+    let limits = config.queues.iter().map(|(name, queue)| {
+        let rate_limit = queue.rate_limit;
+        (name.clone(), ConfiguredLimits { rate_limit, ..ConfiguredLimits::default() })
+    });
+    let limits = StoreLimits { queues: limits.collect(), ..StoreLimits::default() };
+    MemoryStore::new(limits, Arc::new(SystemClock))
 }
 
 /// A short grace, so that tests of late handlers end soon.

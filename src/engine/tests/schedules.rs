@@ -14,7 +14,7 @@ fn every_second(origin: Origin) -> ScheduleSpec {
         queue: Some("of-its-own".into()),
         ..ScheduleSubmission::default()
     };
-    submission.into_spec(origin, SystemClock.now()).unwrap()
+    submission.into_spec(origin, &Kinds::default(), SystemClock.now()).unwrap()
 }
 
 #[tokio::test]

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::{Certificate, Client, redirect};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, StatusCode, redirect};
 use tracing::warn;
+use url::Url;
 
 use super::guard::{Checked, Guard, RefusedTarget, Resolver};
 use super::{discard, retry};
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{Context, Handler};
+use crate::engine::{Context, Handler, OpenCallback};
 use crate::job::schema::Violation;
 use crate::job::{Json, Outcome};
 
@@ -81,10 +83,10 @@ impl Http {
         Ok(Http { settings: settings.clone(), guard, guarded, allowed })
     }
 
-    async fn send(&self, context: &Context, payload: HttpPayload) -> Outcome {
+    async fn send(&self, context: &Context, payload: HttpPayload) -> Sent {
         let (url, checked) = match self.guard.check(&payload.url) {
             Ok(target) => target,
-            Err(refused) => return discard(refused.to_string()),
+            Err(refused) => return Sent::Ended(discard(refused.to_string())),
         };
         let client = match checked {
             Checked::Guarded => &self.guarded,
@@ -92,27 +94,63 @@ impl Http {
         };
         let now = SystemClock.now();
         let signing = self.settings.signer.as_ref().map(|signer| (signer, context.id(), now));
-        let request = match request::build(client, url, payload, signing) {
+        let mut request = match request::build(client, url, payload, signing) {
             Ok(request) => request,
-            Err(error) => return discard(error),
+            Err(error) => return Sent::Ended(discard(error)),
         };
+        let base_url = self.settings.base_url.as_ref();
+        let callback = base_url.zip(context.open_callback()).and_then(|(base_url, callback)| {
+            let address = callback_address(base_url, &callback.lease())?;
+            request.headers_mut().insert(CALLBACK, address);
+            Some(callback)
+        });
         let begin = Instant::now();
-        match client.execute(request).await {
-            Ok(response) => reply::outcome(response, &self.settings, begin, now).await,
-            Err(error) => failed(error),
+        match (client.execute(request).await, callback) {
+            (Ok(response), Some(callback)) if response.status() == StatusCode::ACCEPTED => {
+                Sent::Accepted(callback)
+            }
+            (Ok(response), _) => {
+                Sent::Ended(reply::outcome(response, &self.settings, begin, now).await)
+            }
+            (Err(error), _) => Sent::Ended(failed(error)),
         }
     }
+}
+
+/// What has become of a request.
+enum Sent {
+    /// The attempt has ended.
+    Ended(Outcome),
+    /// The target has accepted the work, and reports its end through the callback.
+    Accepted(OpenCallback),
+}
+
+/// The header with the address to which the target can report.
+const CALLBACK: HeaderName = HeaderName::from_static("cortado-callback");
+
+/// The address of the callback with a lease.
+fn callback_address(base_url: &Url, lease: &str) -> Option<HeaderValue> {
+    let address = format!("{}/api/v1/leases/{lease}", base_url.as_str().trim_end_matches('/'));
+    HeaderValue::try_from(address).ok()
 }
 
 impl Handler<HttpPayload> for Http {
     async fn run(&self, context: Context, payload: HttpPayload) -> Outcome {
         let timeout = payload.timeout_ms.map_or(self.settings.timeout, Duration::from_millis);
-        tokio::select! {
-            outcome = self.send(&context, payload) => outcome,
+        let sent = tokio::select! {
+            sent = self.send(&context, payload) => sent,
             () = tokio::time::sleep(timeout) => {
-                retry(format!("no complete response within {} ms", timeout.as_millis()))
+                return retry(format!("no complete response within {} ms", timeout.as_millis()));
             }
-            () = context.cancelled() => Outcome::Cancel,
+            () = context.cancelled() => return Outcome::Cancel,
+        };
+        match sent {
+            Sent::Ended(outcome) => outcome,
+            // The timeout of the job bounds this wait.
+            Sent::Accepted(callback) => tokio::select! {
+                outcome = callback.outcome() => outcome,
+                () = context.cancelled() => Outcome::Cancel,
+            },
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::signer::Signer;
 use crate::handlers::guard::Rule;
@@ -17,6 +18,9 @@ pub struct HttpSettings {
     pub max_body: usize,
     /// The longest delay that a `Retry-After` header can ask for.
     pub max_retry_after: Duration,
+    /// The URL at which targets reach this server. If it is known, they are sent an address to which they can report, and
+    /// may answer 202 before the work is done.
+    pub base_url: Option<Url>,
     /// Signs every request, if there is one.
     pub signer: Option<Signer>,
     /// Addresses that may be reached although they are not public.
@@ -44,6 +48,7 @@ impl Default for HttpSettings {
             timeout: Duration::from_secs(30),
             max_body: 64 * 1_024,
             max_retry_after: Duration::from_secs(3_600),
+            base_url: None,
             signer: None,
             allow: Vec::new(),
             ca_files: Vec::new(),

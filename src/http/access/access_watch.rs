@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::authenticator::Authenticator;
-use super::messages::SocketMessage;
+use super::messages::{SocketMessage, WorkerMessageName};
 use super::principal::Principal;
 use crate::access::AccessTable;
 use crate::http::Problem;
@@ -54,6 +54,27 @@ impl AccessWatch {
                 () = sleep(CLOCK_INTERVAL) => {}
             }
         }
+    }
+
+    /// Resolves when the credentials are revoked or changed. It notices nothing when they expire: the caller looks at
+    /// [`AccessWatch::has_ended`] from time to time. So thousands of idle connections cost nothing.
+    pub async fn revoked(&mut self) {
+        let Some(watched) = &mut self.0 else { return pending().await };
+        while watched.is_valid() {
+            if watched.table.changed().await.is_err() {
+                return pending().await; // the store is closed, so the connection ends for another reason
+            }
+        }
+    }
+
+    /// Checks whether a worker may send a message over its WebSocket.
+    ///
+    /// # Errors
+    /// 403, which the WebSocket reports as an `error` message.
+    pub fn check_worker_message(&self, message: WorkerMessageName) -> Result<(), Problem> {
+        let (need, restricted) = message.rule();
+        let principal = self.0.as_ref().and_then(|watched| watched.principal.as_ref());
+        principal.map_or(Ok(()), |principal| principal.check(need, restricted))
     }
 
     /// Checks whether a message may be sent over the WebSocket.

@@ -2,6 +2,7 @@
 //! they are sent. Without restrictions, every check succeeds at once.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::principal::{Principal, Restrictions, forbidden};
@@ -95,6 +96,33 @@ impl JobScope {
         )))
     }
 
+    /// Refuses a claim of jobs outside of the scope.
+    ///
+    /// # Errors
+    /// 403 with what the scope is restricted to.
+    pub fn check_claim(
+        &self,
+        queues: &BTreeSet<QueueName>,
+        kinds: &BTreeSet<Kind>,
+    ) -> Result<(), Problem> {
+        let Some(scope) = self.restricted() else { return Ok(()) };
+        let has_queue =
+            |queue: &QueueName| scope.queues.as_ref().is_none_or(|all| all.contains(queue));
+        let has_kind = |kind: &Kind| scope.kinds.as_ref().is_none_or(|all| all.contains(kind));
+        let queue = queues.iter().find(|queue| !has_queue(queue));
+        let kind = kinds.iter().find(|kind| !has_kind(kind));
+        let outside = match (queue, kind) {
+            (Some(queue), _) => format!("of the queue {queue}"),
+            (None, Some(kind)) => format!("of the kind {kind}"),
+            (None, None) if scope.jobs.is_none() => return Ok(()),
+            (None, None) => "of whole queues".to_owned(),
+        };
+        Err(forbidden(format!(
+            "claiming jobs {outside} is not allowed; these credentials are restricted to {}",
+            Restrictions(&scope)
+        )))
+    }
+
     /// Refuses an action on a job outside of the scope as if it did not exist. Without restrictions, the job is not
     /// read.
     ///
@@ -147,7 +175,11 @@ impl JobScope {
         match self {
             JobScope::Everything => true,
             JobScope::AllJobs => match &event.fact {
-                Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => true,
+                Fact::Job { .. }
+                | Fact::Queue { .. }
+                | Fact::Schedule { .. }
+                | Fact::Kind { .. }
+                | Fact::Worker { .. } => true,
                 Fact::Access { .. } => false,
             },
             JobScope::Only(scope) => is_in_scope(scope, event),
@@ -200,7 +232,9 @@ fn is_in_scope(scope: &Scope, event: &Event) -> bool {
             scope.allows_job(&labels.queue, &labels.kind, *id) || has_left()
         }
         Fact::Queue { queue, .. } => scope_has_queue(scope, queue),
-        Fact::Schedule { .. } | Fact::Access { .. } => false,
+        Fact::Schedule { .. } | Fact::Access { .. } | Fact::Kind { .. } | Fact::Worker { .. } => {
+            false
+        }
     }
 }
 
@@ -215,6 +249,9 @@ fn is_shared(subject: &LinkSubject, event: &Event) -> bool {
         }
         (LinkSubject::Queue(shared), Fact::Queue { queue, .. }) => shared == queue,
         (LinkSubject::Job(_), Fact::Queue { .. })
-        | (_, Fact::Schedule { .. } | Fact::Access { .. }) => false,
+        | (
+            _,
+            Fact::Schedule { .. } | Fact::Access { .. } | Fact::Kind { .. } | Fact::Worker { .. },
+        ) => false,
     }
 }

@@ -4,7 +4,7 @@
 use super::need::Need::{AnyRole, Role as Needs};
 use super::need::Restricted::{Allowed, Refused};
 use super::need::{Need, Restricted};
-use crate::job::Role::Viewer;
+use crate::job::Role::{Viewer, Worker};
 
 /// What a message needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,5 +57,48 @@ impl SocketMessage {
         SocketMessage::SubscribeEvents,
         SocketMessage::SubscribeStats,
         SocketMessage::Unsubscribe,
+    ];
+}
+
+/// A message of a worker on its own WebSocket, `GET /api/v1/workers/{name}/ws`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerMessageName {
+    /// `{"type":"ready"}`, whose queues and kinds must be those of restricted credentials.
+    Ready,
+    /// `{"type":"update"}`, in which each lease is its own credential.
+    Update,
+    /// `{"type":"ping"}`
+    Ping,
+    /// `{"type":"bye"}`
+    Bye,
+}
+
+impl WorkerMessageName {
+    /// The name of the message in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkerMessageName::Ready => "ready",
+            WorkerMessageName::Update => "update",
+            WorkerMessageName::Ping => "ping",
+            WorkerMessageName::Bye => "bye",
+        }
+    }
+
+    /// What the message needs.
+    pub fn rule(self) -> (Need, Restricted) {
+        match self {
+            WorkerMessageName::Ready | WorkerMessageName::Update | WorkerMessageName::Bye => {
+                (Needs(Worker), Allowed)
+            }
+            WorkerMessageName::Ping => (AnyRole, Allowed),
+        }
+    }
+
+    /// All messages.
+    pub const ALL: [WorkerMessageName; 4] = [
+        WorkerMessageName::Ready,
+        WorkerMessageName::Update,
+        WorkerMessageName::Ping,
+        WorkerMessageName::Bye,
     ];
 }

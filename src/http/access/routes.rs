@@ -9,7 +9,7 @@ use axum::http::Method;
 use super::need::Need::{AnyRole, Everybody, Role as Needs, ShareLink};
 use super::need::Restricted::{Allowed, Refused};
 use super::need::{Need, Restricted};
-use crate::job::Role::{Admin, Operator, Submitter, Viewer};
+use crate::job::Role::{Admin, Operator, Submitter, Viewer, Worker};
 
 /// What one method of a path needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub const ROUTES: &[RouteRule] = &[
     rule("GET", "/api/v1/bulk/{id}", Needs(Viewer), Refused),
     rule("POST", "/api/v1/bulk/{id}/stop", Needs(Operator), Refused),
     rule("GET", "/api/v1/kinds", AnyRole, Allowed),
+    rule("GET", "/api/v1/kinds/{kind}", AnyRole, Allowed),
+    rule("PUT", "/api/v1/kinds/{kind}", Needs(Operator), Refused),
+    rule("DELETE", "/api/v1/kinds/{kind}", Needs(Operator), Refused),
     // Queues and schedules.
     rule("GET", "/api/v1/queues", Needs(Viewer), Refused),
     rule("POST", "/api/v1/queues/{name}/pause", Needs(Operator), Refused),
@@ -81,6 +84,15 @@ pub const ROUTES: &[RouteRule] = &[
     rule("POST", "/api/v1/resume", Needs(Operator), Refused),
     rule("GET", "/api/v1/export", Needs(Admin), Refused),
     rule("GET", "/api/v1/backup", Needs(Admin), Refused),
+    // Workers. A lease is the credential of a callback; `WorkerMessageName` has what a WebSocket may send.
+    rule("POST", "/api/v1/workers/{name}/claim", Needs(Worker), Allowed),
+    rule("GET", "/api/v1/workers/{name}/ws", Needs(Worker), Allowed),
+    rule("DELETE", "/api/v1/workers/{name}", Needs(Worker), Allowed),
+    rule("POST", "/api/v1/workers/{name}/quiet", Needs(Operator), Refused),
+    rule("POST", "/api/v1/workers/{name}/stop", Needs(Operator), Refused),
+    rule("POST", "/api/v1/workers/{name}/resume", Needs(Operator), Refused),
+    rule("POST", "/api/v1/leases", Needs(Worker), Allowed),
+    rule("POST", "/api/v1/leases/{lease}", Everybody, Allowed),
     // The event stream. `MESSAGES` has what a WebSocket may send.
     rule("GET", "/api/v1/events", Needs(Viewer), Allowed),
     rule("GET", "/api/v1/ws", Needs(Viewer), Allowed),

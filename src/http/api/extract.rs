@@ -13,7 +13,7 @@ use super::query;
 use crate::engine::run_blocking;
 use crate::http::layers::request_body::too_long;
 use crate::http::{Api, Problem};
-use crate::job::{FieldErrors, Fields, JobId, QueueName, ScheduleName, parse_value};
+use crate::job::{FieldErrors, Fields, JobId, Kind, QueueName, ScheduleName, parse_value};
 
 /// A JSON body as bytes. Its content type has been checked, and it is within the limits of length, depth and values.
 pub struct JsonBody(pub Bytes);
@@ -27,6 +27,19 @@ impl FromRequest<Api> for JsonBody {
         let checked = run_blocking(bytes.len(), || api.limits.json.check_body(&bytes));
         checked.map_err(|(at, why)| Problem::too_complex(at, why))?;
         Ok(JsonBody(bytes))
+    }
+}
+
+/// A JSON body as bytes, whose depth was not checked: its endpoint checks the parts that may be deep, so that one of them
+/// does not spoil the others.
+pub struct UncheckedJson(pub Bytes);
+
+impl FromRequest<Api> for UncheckedJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        check_content_type(request.headers())?;
+        read_body(request, api).await.map(UncheckedJson)
     }
 }
 
@@ -180,6 +193,19 @@ impl FromRequestParts<Api> for PathSchedule {
             return Ok(PathSchedule(name));
         }
         Err(Problem::invalid_parameter("schedule", invalid.to_string()))
+    }
+}
+
+/// The kind in the path, which may have a `~` in front, too.
+pub struct PathKind(pub Kind);
+
+impl FromRequestParts<Api> for PathKind {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let text = path_param(parts, api).await?;
+        let kind = Kind::parse(without_escape(&text));
+        kind.map(PathKind).map_err(|error| Problem::invalid_parameter("kind", error.to_string()))
     }
 }
 

@@ -130,7 +130,8 @@ pub async fn put(
     PathSchedule(name): PathSchedule,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let spec = ScheduleSubmission::parse(json_text(&body)?, Origin::Api, api.engine.now());
+    let (text, engine) = (json_text(&body)?, &api.engine);
+    let spec = ScheduleSubmission::parse(text, Origin::Api, engine.kinds(), engine.now());
     let spec = spec.map_err(Problem::invalid_fields)?;
     Ok(schedule_response(&api, &api.engine.set_schedule(name, spec).await?))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::extract::{JsonBody, WaitQuery, json_text};
 use super::idempotency::HeaderKey;
 use super::wait::{JobWait, until_final};
-use crate::engine::{Enqueued, Submission, run_blocking};
+use crate::engine::{Enqueued, Kinds, Submission, run_blocking};
 use crate::http::access::Acting;
 use crate::http::access::access_watch::AccessWatch;
 use crate::http::access::job_scope::JobScope;
@@ -49,13 +49,13 @@ pub async fn submit(
             if count > api.limits.max_batch {
                 return Err(too_many(count, api.limits.max_batch));
             }
-            let jobs = read_batch(&body)?;
+            let jobs = read_batch(&body, api.engine.kinds())?;
             jobs.iter().try_for_each(|job| check(&scope, job))?;
             submit_many(&api, &scope, jobs).await
         }
         Some(_) | None => {
             let text = json_text(&body)?;
-            let job = run_blocking(body.len(), || Submission::parse(text));
+            let job = run_blocking(body.len(), || Submission::parse(text, api.engine.kinds()));
             let job = key.add_to(job.map_err(Problem::invalid_fields)?)?;
             check(&scope, &job)?;
             submit_one(&api, &address, job, JobWait { scope, watch, wait }).await
@@ -100,7 +100,7 @@ fn check(scope: &JobScope, job: &NewJob) -> Result<(), Problem> {
 }
 
 /// Reads all jobs of an array, or names the invalid fields of all of them.
-fn read_batch(body: &[u8]) -> Result<Vec<NewJob>, Problem> {
+fn read_batch(body: &[u8], kinds: &Kinds) -> Result<Vec<NewJob>, Problem> {
     let text = json_text(body)?;
     run_blocking(body.len(), || {
         let elements = items(text).unwrap_or_default();
@@ -109,7 +109,7 @@ fn read_batch(body: &[u8]) -> Result<Vec<NewJob>, Problem> {
         }
         let (mut jobs, mut errors) = (Vec::with_capacity(elements.len()), Vec::new());
         for (at, element) in elements.into_iter().enumerate() {
-            match Submission::parse(element) {
+            match Submission::parse(element, kinds) {
                 Ok(job) => jobs.push(job),
                 Err(invalid) => errors.extend(invalid.into_iter().map(|error| (at, error))),
             }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/workers`: the worker of this process and the attempts that it runs.
+//! `GET /api/v1/workers`: the worker of this process, the workers in other processes, and the attempts that they run.
 //! The list is kept in memory, so no read examines jobs.
 
 use axum::extract::{RawQuery, State};
@@ -6,26 +6,55 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::query::limit_query;
-use crate::engine::HeldAttempt;
+use crate::engine::{HeldAttempt, RemoteAttempt, WorkerReport};
 use crate::http::view::{Displayed, millis};
 use crate::http::{Api, Problem, json};
-use crate::job::{Cursor, JobId, Time};
+use crate::job::{Cursor, JobId, Kind, QueueName, Time};
 
 #[derive(Serialize)]
 struct WorkersView<'a> {
-    workers: [WorkerView<'a>; 1],
+    workers: Vec<WorkerView<'a>>,
     attempts: Vec<HeldAttemptView<'a>>,
     total: usize,
     cursor: Displayed<Cursor>,
 }
 
 #[derive(Serialize)]
-struct WorkerView<'a> {
+#[serde(untagged)]
+enum WorkerView<'a> {
+    /// The worker of this process.
+    InProcess(InProcessView<'a>),
+    /// A worker in another process.
+    Remote(Box<RemoteView<'a>>),
+}
+
+#[derive(Serialize)]
+struct InProcessView<'a> {
     name: &'a str,
+    remote: bool,
     started_at: Option<Displayed<Time>>,
     running: usize,
     max_running: usize,
     lingering: usize,
+    lease_ms: u64,
+}
+
+#[derive(Serialize)]
+struct RemoteView<'a> {
+    name: &'a str,
+    remote: bool,
+    host: Option<&'a str>,
+    pid: Option<u32>,
+    client: Option<&'a str>,
+    version: Option<&'a str>,
+    transport: &'static str,
+    kinds: Vec<&'a str>,
+    queues: Vec<&'a str>,
+    concurrency: Option<u32>,
+    running: usize,
+    state: &'static str,
+    connected_at: Displayed<Time>,
+    seen_at: Displayed<Time>,
     lease_ms: u64,
 }
 
@@ -42,23 +71,54 @@ struct HeldAttemptView<'a> {
     ending: bool,
 }
 
-/// Returns the worker and its attempts, the oldest first: `{"workers", "attempts", "total", "cursor"}`.
+/// Returns the workers and their attempts, the oldest first: `{"workers", "attempts", "total", "cursor"}`.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let limit = limit_query(query.as_deref(), 100, 1_000)?;
     let cursor = Displayed(api.engine.head());
     let held = api.engine.workers(limit);
-    let config = api.engine.config();
-    let worker = WorkerView {
+    let (remote_attempts, remote_total) = api.engine.remote_attempts(limit);
+    let (remote, config) = (api.engine.remote_workers(), api.engine.config());
+    let in_process = InProcessView {
         name: config.worker.as_str(),
+        remote: false,
         started_at: api.engine.starts().last().copied().map(Displayed),
         running: held.total,
         max_running: config.max_running,
         lingering: held.lingering,
         lease_ms: millis(config.lease_ttl),
     };
-    let attempts =
-        held.attempts.iter().map(|held| HeldAttemptView::of(held, worker.name)).collect();
-    Ok(json(&WorkersView { workers: [worker], attempts, total: held.total, cursor }))
+    let name = in_process.name;
+    let in_here = held.attempts.iter().map(|held| HeldAttemptView::of(held, name));
+    let mut attempts: Vec<HeldAttemptView<'_>> =
+        in_here.chain(remote_attempts.iter().map(HeldAttemptView::of_remote)).collect();
+    attempts.sort_by_key(|attempt| attempt.started_at.0);
+    attempts.truncate(limit);
+    let mut workers = vec![WorkerView::InProcess(in_process)];
+    workers.extend(remote.iter().map(|one| WorkerView::Remote(Box::new(RemoteView::of(one)))));
+    Ok(json(&WorkersView { workers, attempts, total: held.total + remote_total, cursor }))
+}
+
+impl<'a> RemoteView<'a> {
+    fn of(worker: &'a WorkerReport) -> Self {
+        let about = &worker.about;
+        RemoteView {
+            name: worker.name.as_str(),
+            remote: true,
+            host: about.host.as_deref(),
+            pid: about.pid,
+            client: about.client.as_deref(),
+            version: about.version.as_deref(),
+            transport: worker.transport.as_str(),
+            kinds: worker.interest.kinds.iter().map(Kind::as_str).collect(),
+            queues: worker.interest.queues.iter().map(QueueName::as_str).collect(),
+            concurrency: about.concurrency,
+            running: worker.running,
+            state: worker.state.as_str(),
+            connected_at: Displayed(worker.connected_at),
+            seen_at: Displayed(worker.seen_at),
+            lease_ms: millis(worker.lease),
+        }
+    }
 }
 
 impl<'a> HeldAttemptView<'a> {
@@ -69,6 +129,20 @@ impl<'a> HeldAttemptView<'a> {
             kind: held.job.labels.kind.as_str(),
             attempt: held.job.status.attempt,
             worker,
+            started_at: Displayed(held.started_at),
+            heartbeat_at: Displayed(held.heartbeat_at),
+            lease_until: Displayed(held.lease_until),
+            ending: held.is_ending,
+        }
+    }
+
+    fn of_remote(held: &'a RemoteAttempt) -> Self {
+        HeldAttemptView {
+            job: held.job,
+            queue: held.labels.queue.as_str(),
+            kind: held.labels.kind.as_str(),
+            attempt: held.attempt,
+            worker: held.worker.as_str(),
             started_at: Displayed(held.started_at),
             heartbeat_at: Displayed(held.heartbeat_at),
             lease_until: Displayed(held.lease_until),

@@ -106,6 +106,9 @@ pub fn wrap(
     Ok(router.layer(layers))
 }
 
+/// The path whose requests may wait although their query does not say so.
+const CLAIM: &str = "/api/v1/workers/{name}/claim";
+
 struct Gate {
     access: Access,
     auth: Arc<Authenticator>,
@@ -117,7 +120,9 @@ struct Gate {
 impl Gate {
     /// How long the response to a request may take to begin.
     fn time_limit(&self, request: &Request) -> Duration {
-        if asks_to_wait(request.uri().query()) {
+        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        // A claim says in its body how long it waits.
+        if asks_to_wait(request.uri().query()) || path == Some(CLAIM) {
             self.timeout + self.max_wait
         } else {
             self.timeout

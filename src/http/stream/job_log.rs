@@ -283,7 +283,9 @@ impl Follower {
                 Fact::Job { .. }
                 | Fact::Queue { .. }
                 | Fact::Schedule { .. }
-                | Fact::Access { .. } => {}
+                | Fact::Access { .. }
+                | Fact::Kind { .. }
+                | Fact::Worker { .. } => {}
             }
         }
         out

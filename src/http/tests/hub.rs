@@ -51,7 +51,11 @@ async fn received_up_to(socket: &mut Socket, last: u64) -> Vec<u64> {
 fn queue_of(event: &Event) -> Option<&str> {
     match &event.fact {
         Fact::Job { labels, .. } => Some(labels.queue.as_str()),
-        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => None,
+        Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => None,
     }
 }
 

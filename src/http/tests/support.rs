@@ -108,6 +108,17 @@ impl Server {
                 Ok::<_, String>(payload)
             }
         });
+        let kind = Kind::parse("push").unwrap();
+        let about = "Waits for a callback, whose lease is its first line.".into();
+        let info = KindInfo { kind, about, example: example("null"), schema: None };
+        registry.add(info, |context: Context, _: Value| async move {
+            let callback = context.open_callback().unwrap();
+            context.log(callback.lease());
+            tokio::select! {
+                outcome = callback.outcome() => outcome,
+                () = context.cancelled() => Outcome::Cancel,
+            }
+        });
         let kind = Kind::parse("mail").unwrap();
         let schema = r#"{"type":"object","required":["to"],"properties":{"to":{"type":"string"}}}"#;
         let schema = Some(Schema::parse(schema).unwrap());

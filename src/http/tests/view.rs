@@ -47,7 +47,7 @@ fn an_event_carries_what_its_type_needs_and_never_the_payload() {
     let progress = Progress { done: 2, total: Some(9), message: None };
     for (change, name, rest) in [
         (
-            Change::Started { worker: WorkerName::parse("w1").unwrap() },
+            Change::Started { worker: WorkerName::parse("w1").unwrap().into() },
             "job.started",
             r#","worker":"w1""#,
         ),
@@ -172,7 +172,7 @@ fn a_job_shows_who_submitted_it_and_who_changed_it() {
 #[test]
 fn a_job_shows_payload_and_result_as_they_were_written() {
     let mut job = Job::from_enqueued(&enqueued()).unwrap();
-    let started = Change::Started { worker: WorkerName::parse("w1").unwrap() };
+    let started = Change::Started { worker: WorkerName::parse("w1").unwrap().into() };
     let result = Json::parse(r#"{"big": 1e400}"#).unwrap();
     let steps = [(2, State::Running, started), (3, State::Completed, Change::Completed { result })];
     for (seq, state, change) in steps {

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::encode::{Displayed, to_json};
 use crate::job::{
-    AccessChange, AccessSubject, Actor, Change, Concurrency, Event, Fact, Failure, JobId, LinkId,
-    LinkSubject, LogLine, Progress, QueueChange, QueueName, RateRule, Role, ScheduleChange,
-    ScheduleName, SessionId, Tag, Time, TokenId, TokenName, UserName, error_line,
+    AccessChange, AccessSubject, Actor, Change, Concurrency, Event, Fact, Failure, JobId, Kind,
+    LinkId, LinkSubject, LogLine, Progress, QueueChange, QueueName, RateRule, Role, ScheduleChange,
+    ScheduleName, SessionId, Tag, Time, TokenId, TokenName, UserName, WorkerChange, WorkerName,
+    error_line,
 };
 
 /// Writes one event, in the same form for every transport:
@@ -32,6 +33,8 @@ pub struct EventView<'a> {
     queue: Option<&'a QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<&'a ScheduleName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a Kind>,
     #[serde(flatten)]
     access: Option<AccessEventView<'a>>,
     #[serde(flatten)]
@@ -51,7 +54,7 @@ struct EventJob<'a> {
 impl<'a> EventView<'a> {
     /// Creates the view of an event.
     pub fn of(event: &'a Event) -> Self {
-        let (mut queue, mut schedule, mut access) = (None, None, None);
+        let (mut queue, mut schedule, mut kind, mut access) = (None, None, None, None);
         let (job, more) = match &event.fact {
             Fact::Job { id, labels, state, attempt, change } => {
                 let job = EventJob {
@@ -76,10 +79,15 @@ impl<'a> EventView<'a> {
                 access = Some(AccessEventView::of(subject, *change));
                 (None, None)
             }
+            Fact::Kind { kind: name, .. } => {
+                kind = Some(name);
+                (None, None)
+            }
+            Fact::Worker { worker, change } => (None, Some(ChangeView::of_worker(worker, *change))),
         };
         let r#type = event.event_type().as_str();
         let (at, by) = (Displayed(event.at), event.by.as_ref());
-        EventView { seq: event.seq, at, r#type, by, job, queue, schedule, access, more }
+        EventView { seq: event.seq, at, r#type, by, job, queue, schedule, kind, access, more }
     }
 }
 
@@ -231,6 +239,17 @@ impl<'a> ChangeView<'a> {
         }
     }
 
+    fn of_worker(worker: &'a WorkerName, change: WorkerChange) -> Self {
+        let why = match change {
+            WorkerChange::Left { why } => Some(why.as_str()),
+            WorkerChange::Connected
+            | WorkerChange::Quieted
+            | WorkerChange::Stopping
+            | WorkerChange::Resumed => None,
+        };
+        ChangeView { worker: Some(worker.as_str()), why, ..ChangeView::default() }
+    }
+
     pub(super) fn of(change: &'a Change) -> Self {
         let nothing = ChangeView::default();
         let time = |at: &Time| Some(Displayed(*at));
@@ -241,7 +260,9 @@ impl<'a> ChangeView<'a> {
                 run_at: time(run_at),
                 ..nothing
             },
-            Change::Started { worker } => ChangeView { worker: Some(worker.as_str()), ..nothing },
+            Change::Started { worker } => {
+                ChangeView { worker: Some(worker.name().as_str()), ..nothing }
+            }
             Change::Progressed(progress) => {
                 ChangeView { progress: Some(ProgressView::of(progress)), ..nothing }
             }

@@ -64,7 +64,10 @@ impl<'a> SharedEventView<'a> {
                 }
             }
             Fact::Queue { queue, .. } => SharedEventView { queue: Some(queue), ..nothing },
-            Fact::Schedule { .. } | Fact::Access { .. } => nothing,
+            Fact::Schedule { .. }
+            | Fact::Access { .. }
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => nothing,
         }
     }
 }

@@ -13,6 +13,7 @@ impl Interruption {
             Interruption::LeaseExpired => "the lease of the last attempt ran out",
             Interruption::Stop => "the last attempt was cut off",
             Interruption::Unclaimed => "the last attempt never began",
+            Interruption::Returned => "the worker gave the last attempt back",
         }
     }
 }

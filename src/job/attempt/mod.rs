@@ -2,5 +2,6 @@
 //! attempt may start.
 
 mod ending;
+pub mod lease_holder;
 pub mod outcome;
 pub mod retry;

@@ -111,6 +111,8 @@ pub enum Interruption {
     LeaseExpired,
     /// The disk failed before the worker received the claim, so nothing ran.
     Unclaimed,
+    /// The worker gave the job back, not started or not finished, because it stopped in an orderly way.
+    Returned,
 }
 
 impl Interruption {
@@ -121,6 +123,7 @@ impl Interruption {
             Interruption::Crash => "crash",
             Interruption::LeaseExpired => "lease_expired",
             Interruption::Unclaimed => "unclaimed",
+            Interruption::Returned => "returned",
         }
     }
 }

@@ -46,11 +46,19 @@ pub enum EventType {
     SessionClosed,
     LinkAdded,
     LinkRevoked,
+    KindSet,
+    KindAnnounced,
+    KindDeleted,
+    WorkerConnected,
+    WorkerLeft,
+    WorkerQuieted,
+    WorkerStopping,
+    WorkerResumed,
 }
 
 impl EventType {
     /// All types.
-    pub const ALL: [EventType; 39] = [
+    pub const ALL: [EventType; 47] = [
         EventType::JobEnqueued,
         EventType::JobAvailable,
         EventType::JobStarted,
@@ -90,6 +98,14 @@ impl EventType {
         EventType::SessionClosed,
         EventType::LinkAdded,
         EventType::LinkRevoked,
+        EventType::KindSet,
+        EventType::KindAnnounced,
+        EventType::KindDeleted,
+        EventType::WorkerConnected,
+        EventType::WorkerLeft,
+        EventType::WorkerQuieted,
+        EventType::WorkerStopping,
+        EventType::WorkerResumed,
     ];
 
     /// Returns the public name.
@@ -134,6 +150,14 @@ impl EventType {
             EventType::SessionClosed => "session.closed",
             EventType::LinkAdded => "link.added",
             EventType::LinkRevoked => "link.revoked",
+            EventType::KindSet => "kind.set",
+            EventType::KindAnnounced => "kind.announced",
+            EventType::KindDeleted => "kind.deleted",
+            EventType::WorkerConnected => "worker.connected",
+            EventType::WorkerLeft => "worker.left",
+            EventType::WorkerQuieted => "worker.quieted",
+            EventType::WorkerStopping => "worker.stopping",
+            EventType::WorkerResumed => "worker.resumed",
         }
     }
 }
@@ -200,7 +224,8 @@ mod tests {
         for kind in EventType::ALL {
             assert_eq!(kind.as_str().parse::<EventType>().unwrap(), kind);
             let of = kind.as_str().split('.').next();
-            let known = ["job", "queue", "schedule", "user", "token", "session", "link"];
+            let known =
+                ["job", "queue", "schedule", "user", "token", "session", "link", "kind", "worker"];
             assert!(of.is_some_and(|of| known.contains(&of)), "{kind}");
         }
         assert!("job.finish".parse::<EventType>().is_err());
@@ -228,7 +253,8 @@ mod tests {
                 "queue.resumed",
                 "schedule.resumed",
                 "token.revoked",
-                "link.revoked"
+                "link.revoked",
+                "worker.resumed"
             ]
         );
         assert_eq!(names("job.started"), ["job.started"]);

@@ -41,7 +41,15 @@ impl Filter {
                     && self.jobs.is_empty()
                     && self.tags.is_empty()
             }
-            Fact::Schedule { .. } | Fact::Access { .. } => self.has_no_job_field(),
+            Fact::Kind { kind, .. } => {
+                any_of(&self.kinds, kind)
+                    && self.queues.is_empty()
+                    && self.jobs.is_empty()
+                    && self.tags.is_empty()
+            }
+            Fact::Schedule { .. } | Fact::Access { .. } | Fact::Worker { .. } => {
+                self.has_no_job_field()
+            }
         }
     }
 
@@ -70,8 +78,8 @@ fn has_tag(wanted: &[Tag], labels: &Labels) -> bool {
 mod tests {
     use super::*;
     use crate::job::{
-        AccessChange, AccessSubject, QueueChange, ScheduleChange, ScheduleName, State, Time,
-        UserName,
+        AccessChange, AccessSubject, KindChange, QueueChange, ScheduleChange, ScheduleName, State,
+        Time, UserName,
     };
 
     fn event(queue: &str, kind: &str) -> Event {
@@ -152,6 +160,22 @@ mod tests {
         assert!(!with(Filter { tags, ..Default::default() }));
         let kinds = vec![Kind::parse("echo").unwrap()];
         assert!(!with(Filter { kinds, ..Default::default() }));
+    }
+
+    #[test]
+    fn kind_events_pass_unless_another_kind_or_a_field_of_jobs_is_asked_for() {
+        let kind = |name: &str| Kind::parse(name).unwrap();
+        let fact = Fact::Kind { kind: kind("resize"), change: KindChange::Set };
+        let event = Event { seq: 1, at: Time::default(), by: None, fact };
+        let of = |name: &str| Filter { kinds: vec![kind(name)], ..Filter::default() };
+        assert!(Filter::default().matches(&event) && of("resize").matches(&event));
+        assert!(!of("echo").matches(&event));
+        let queues = vec![QueueName::default()];
+        assert!(!Filter { queues, ..of("resize") }.matches(&event));
+        let jobs = vec![JobId::from_u128(8)];
+        assert!(!Filter { jobs, ..of("resize") }.matches(&event));
+        let tags = vec![Tag::parse("red").unwrap()];
+        assert!(!Filter { tags, ..of("resize") }.matches(&event));
     }
 
     #[test]

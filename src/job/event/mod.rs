@@ -4,6 +4,7 @@ pub mod access;
 pub mod cursor;
 pub mod event_type;
 pub mod filter;
+pub mod worker;
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{
     AccessChange, AccessSubject, Actor, Concurrency, Cursor, EventType, Failure, Interruption,
-    JobId, Json, Labels, QueueName, RateRule, ScheduleName, Spec, State, Time, WorkerName,
+    JobId, Json, Kind, Labels, LeaseHolder, QueueName, RateRule, ScheduleName, Spec, State, Time,
+    WorkerChange, WorkerName,
 };
 
 /// A committed fact with its position in the log.
@@ -67,6 +69,20 @@ pub enum Fact {
         /// What happened.
         change: AccessChange,
     },
+    /// Something happened to a declared kind.
+    Kind {
+        /// The name of the kind.
+        kind: Kind,
+        /// What happened.
+        change: KindChange,
+    },
+    /// Something happened to a worker in another process.
+    Worker {
+        /// The name of the worker.
+        worker: WorkerName,
+        /// What happened.
+        change: WorkerChange,
+    },
 }
 
 /// A change of a job.
@@ -84,8 +100,8 @@ pub enum Change {
     BecameAvailable,
     /// A worker claimed the job. The `seq` of this event is the token of the lease.
     Started {
-        /// The worker.
-        worker: WorkerName,
+        /// The worker, and what becomes of its lease when the server restarts.
+        worker: LeaseHolder,
     },
     /// The handler reported progress.
     Progressed(Progress),
@@ -199,6 +215,18 @@ pub enum ScheduleChange {
         /// The time at which it is due next.
         next_at: Option<Time>,
     },
+}
+
+/// A change of a declared kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum KindChange {
+    /// Somebody declared the kind, or changed what is declared.
+    Set,
+    /// A worker announced that it runs jobs of the kind, which was unknown until then.
+    Announced,
+    /// Somebody deleted the declaration.
+    Deleted,
 }
 
 /// Why a schedule skipped a run.
@@ -334,6 +362,17 @@ impl ScheduleChange {
     }
 }
 
+impl KindChange {
+    /// The type of the event that carries this change.
+    pub fn event_type(self) -> EventType {
+        match self {
+            KindChange::Set => EventType::KindSet,
+            KindChange::Announced => EventType::KindAnnounced,
+            KindChange::Deleted => EventType::KindDeleted,
+        }
+    }
+}
+
 impl Event {
     /// The public type of the event.
     pub fn event_type(&self) -> EventType {
@@ -349,6 +388,8 @@ impl Event {
             }
             Fact::Schedule { change, .. } => change.event_type(),
             Fact::Access { change, .. } => change.event_type(),
+            Fact::Kind { change, .. } => change.event_type(),
+            Fact::Worker { change, .. } => change.event_type(),
         }
     }
 

@@ -15,7 +15,11 @@ impl Event {
         const OTHER_BYTES: usize = 256;
         match &self.fact {
             Fact::Job { change, .. } => OTHER_BYTES + change.bytes(),
-            Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => OTHER_BYTES,
+            Fact::Queue { .. }
+            | Fact::Schedule { .. }
+            | Fact::Access { .. }
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => OTHER_BYTES,
         }
     }
 

@@ -3,6 +3,7 @@
 mod content;
 mod replay;
 mod same_submission;
+mod settled;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -218,7 +219,7 @@ impl Job {
                 Change::Started { worker } => {
                     attempts.push(AttemptView {
                         number: moment.attempt,
-                        worker,
+                        worker: worker.name(),
                         started_at: moment.at,
                         end: None,
                     });
@@ -343,11 +344,11 @@ mod tests {
         let mut job = job();
         let worker = WorkerName::parse("w1").unwrap();
         let failure = Failure::new(FailureClass::Error, "no");
-        apply(&mut job, 2, 1, Change::Started { worker: worker.clone() });
+        apply(&mut job, 2, 1, Change::Started { worker: worker.clone().into() });
         let run_at = Time::from_millis(99);
         apply(&mut job, 3, 1, Change::RetryScheduled { failure: failure.clone(), run_at });
         apply(&mut job, 4, 1, Change::BecameAvailable);
-        apply(&mut job, 5, 2, Change::Started { worker });
+        apply(&mut job, 5, 2, Change::Started { worker: worker.into() });
         let attempts = job.attempts();
         assert_eq!(attempts.len(), 2);
         assert_eq!(attempts[0].duration(), Some(Duration::from_millis(10)));

@@ -49,7 +49,7 @@ mod tests {
         let worker = WorkerName::parse("w").unwrap();
         let ready = Status { state: State::Available, ..running };
         for (before, step, change) in [
-            (ready, Step::Claim, Change::Started { worker }),
+            (ready, Step::Claim, Change::Started { worker: worker.into() }),
             (running, Step::Complete, Change::Completed { result: Json::null() }),
             (running, Step::Fail, Change::RetryScheduled { failure: failure.clone(), run_at }),
             (last, Step::Fail, Change::Discarded { failure: failure.clone() }),

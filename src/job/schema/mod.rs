@@ -16,8 +16,9 @@ mod source;
 mod tests;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::job::shorten::{MAX_ERRORS, MAX_NAME, shorten};
@@ -26,13 +27,19 @@ use check::Check;
 
 pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Violation};
 
-/// The schema of a payload, compiled. Cheap to clone.
+/// The schema of a payload. Cheap to clone. It is serialized as its text.
 #[derive(Debug, Clone)]
 pub struct Schema(Arc<SchemaParts>);
 
 #[derive(Debug)]
 struct SchemaParts {
     source: Json,
+    /// What is compiled of it. A stored schema is compiled when it is first used, because there may be thousands.
+    compiled: OnceLock<Result<CompiledSchema, SchemaError>>,
+}
+
+#[derive(Debug)]
+struct CompiledSchema {
     /// The validator; `None` when the schema accepts every payload.
     check: Option<Check>,
     /// The properties that a form can show; `None` when the root is not a plain object with properties.
@@ -58,9 +65,15 @@ impl Schema {
     /// The text is not JSON, is not a valid schema, has a pattern that is not understood, or refers to another
     /// document.
     pub fn parse(text: &str) -> Result<Schema, SchemaError> {
-        let (check, unknown) = Check::compile(text)?;
+        let compiled = OnceLock::from(Ok(CompiledSchema::of(text)?));
         let source = Json::parse(text).map_err(SchemaError)?;
-        Ok(Schema(Arc::new(SchemaParts { check, fields: read::fields(text), source, unknown })))
+        Ok(Schema(Arc::new(SchemaParts { source, compiled })))
+    }
+
+    /// A schema that was accepted when it was stored. If another version accepted it, this one may not understand it;
+    /// then it matches no payload.
+    pub fn stored(source: Json) -> Schema {
+        Schema(Arc::new(SchemaParts { source, compiled: OnceLock::new() }))
     }
 
     /// Returns the schema as it was written.
@@ -70,13 +83,13 @@ impl Schema {
 
     /// Returns the properties in their original order; `None` when no form can be built from the schema.
     pub fn fields(&self) -> Option<&[Field]> {
-        self.0.fields.as_deref()
+        self.compiled().ok()?.fields.as_deref()
     }
 
     /// Returns the JSON pointers of the first keywords that JSON Schema does not define. They have no effect, so each
     /// may be a typing error.
     pub fn unknown_keywords(&self) -> &[String] {
-        &self.0.unknown
+        self.compiled().map(|compiled| compiled.unknown.as_slice()).unwrap_or_default()
     }
 
     /// Returns the violations of a payload, in the order of the properties. A long list is cut and ends with a count. A
@@ -91,8 +104,46 @@ impl Schema {
         if !ambiguous.is_empty() {
             return ambiguous;
         }
-        let check = self.0.check.as_ref();
+        let check = match self.compiled() {
+            Ok(compiled) => compiled.check.as_ref(),
+            Err(error) => {
+                let message =
+                    format!("cannot be checked, because the schema is not valid: {error}");
+                return vec![Violation { field: String::new(), message }];
+            }
+        };
         check.map(|check| check.check(self.source().as_str(), payload)).unwrap_or_default()
+    }
+
+    fn compiled(&self) -> Result<&CompiledSchema, &SchemaError> {
+        let compile = || CompiledSchema::of(self.source().as_str());
+        self.0.compiled.get_or_init(compile).as_ref()
+    }
+}
+
+impl CompiledSchema {
+    fn of(text: &str) -> Result<CompiledSchema, SchemaError> {
+        let (check, unknown) = Check::compile(text)?;
+        Ok(CompiledSchema { check, fields: read::fields(text), unknown })
+    }
+}
+
+/// Schemas are equal when their texts are.
+impl PartialEq for Schema {
+    fn eq(&self, other: &Schema) -> bool {
+        self.source() == other.source()
+    }
+}
+
+impl Serialize for Schema {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        self.source().serialize(output)
+    }
+}
+
+impl<'de> Deserialize<'de> for Schema {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Schema, D::Error> {
+        Json::deserialize(input).map(Schema::stored)
     }
 }
 

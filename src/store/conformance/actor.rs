@@ -6,8 +6,9 @@ use crate::access::tests::{add_user, user};
 use crate::access::{AccessCommand, Role};
 use crate::job::{
     AccessChange, AccessSubject, Actor, Event, EventType, Fact, NewJob, QueueChange, QueueName,
+    WorkerChange, WorkerLeft, WorkerName,
 };
-use crate::store::{Control, ScheduleCommand};
+use crate::store::{Control, ScheduleCommand, WorkerNotice};
 
 fn actor(text: &str) -> Option<Actor> {
     Some(text.parse().unwrap())
@@ -130,6 +131,35 @@ pub(crate) async fn a_change_of_users_is_an_event_with_its_actor(harness: impl H
         log.into_iter().map(|event| (event.by, event.fact)).collect()
     };
     rig.until_durable(3).await;
+    assert_eq!(read(rig.log().await), expected);
+    let rig = rig.crash().await;
+    assert_eq!(read(rig.log().await), expected);
+}
+
+pub(crate) async fn notices_of_workers_are_events_in_their_order(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let anna = actor("user:anna");
+    let worker = WorkerName::parse("web-1").unwrap();
+    let why = WorkerLeft::Silent;
+    let changes = [
+        (WorkerChange::Connected, None),
+        (WorkerChange::Quieted, anna),
+        (WorkerChange::Left { why }, None),
+    ];
+    let notice = |(change, by): &(WorkerChange, Option<Actor>)| WorkerNotice {
+        worker: worker.clone(),
+        change: *change,
+        by: by.clone(),
+    };
+    rig.store.report(changes.iter().map(notice).collect()).await.unwrap();
+    rig.store.report(Vec::new()).await.unwrap();
+    rig.until_durable(3).await;
+    let fact = |change| Fact::Worker { worker: worker.clone(), change };
+    let expected: Vec<(Option<Actor>, Fact)> =
+        changes.iter().map(|(change, by)| (by.clone(), fact(*change))).collect();
+    let read = |log: Vec<Event>| -> Vec<(Option<Actor>, Fact)> {
+        log.into_iter().map(|event| (event.by, event.fact)).collect()
+    };
     assert_eq!(read(rig.log().await), expected);
     let rig = rig.crash().await;
     assert_eq!(read(rig.log().await), expected);

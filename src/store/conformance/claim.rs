@@ -1,7 +1,7 @@
 //! Which jobs a claim returns, and in which order.
 
 use super::rig::TTL;
-use super::{Harness, Rig, draft, queue, secs};
+use super::{Harness, Rig, draft, kinds, queue, secs};
 use crate::job::{Change, Fact, JobId, State};
 use crate::store::{Claim, Lease};
 
@@ -35,7 +35,7 @@ pub(crate) async fn the_token_is_the_number_of_the_started_event(harness: impl H
             panic!("not a start: {event:?}");
         };
         assert_eq!((*id, *state, *attempt), (lease.job.id, State::Running, 1));
-        assert_eq!((worker.as_str(), lease.job.seq), ("w1", lease.token));
+        assert_eq!((worker.name().as_str(), lease.job.seq), ("w1", lease.token));
     }
 }
 
@@ -74,6 +74,59 @@ pub(crate) async fn a_claim_takes_from_its_queue_only(harness: impl Harness) {
     assert_eq!(ids(&rig.claim_from("c", 9).await), []);
     assert_eq!(ids(&rig.claim_from("a", 9).await), [a]);
     assert_eq!(ids(&rig.claim_from("b", 9).await), [b]);
+}
+
+pub(crate) async fn a_claim_takes_only_the_kinds_of_its_worker(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let [k1, k2] = ["k1", "k2"].map(|kind| draft().kind(kind));
+    let (first, second) = (rig.add(k1).await.id, rig.add(k2.priority(9)).await.id);
+    let ask = async |names: &[&str]| {
+        let kinds = kinds(names);
+        ids(&rig.store.claim(Claim { kinds, ..rig.claim_request(9) }).await.unwrap().leases)
+    };
+    assert_eq!((ask(&[]).await, ask(&["echo", "sleep"]).await), (vec![], vec![]));
+    assert_eq!(ask(&["k1", "echo"]).await, [first]);
+    assert_eq!(ask(&["k1"]).await, []);
+    assert_eq!(rig.store.ahead(second, 9).await.unwrap(), Some(0));
+    assert_eq!(ask(&["k2", "k1"]).await, [second]);
+}
+
+pub(crate) async fn the_order_holds_over_kinds_and_queues(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let mut batch = Vec::new();
+    for n in 0..120 {
+        let (kind, name) = (["k1", "k2", "echo"][n % 3], ["a", "b", "c", "d"][n % 4]);
+        let after = secs((n * 7 % 11) as u64);
+        batch.push(draft().kind(kind).queue(name).priority((n * 5 % 3) as i16).after(after).job());
+    }
+    let mut expected: Vec<_> = batch
+        .iter()
+        .filter(|job| job.labels.kind.as_str() != "echo" && job.labels.queue.as_str() != "d")
+        .map(|job| (std::cmp::Reverse(job.spec.priority), job.run_at(rig.now()), job.id))
+        .collect();
+    expected.sort();
+    rig.store.enqueue(batch).await.unwrap();
+    rig.pass(secs(20));
+    rig.catch_up().await;
+    let queues = ["c", "a", "b"].map(queue).to_vec();
+    let request = Claim { queues, kinds: kinds(&["k1", "k2"]), ..rig.claim_request(13) };
+    let mut claimed = Vec::new();
+    for _ in 0..5 {
+        claimed.extend(ids(&rig.store.claim(request.clone()).await.unwrap().leases));
+    }
+    assert_eq!(claimed, expected.iter().map(|(_, _, id)| *id).collect::<Vec<_>>());
+}
+
+pub(crate) async fn unknown_and_repeated_queues_are_harmless(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let [a, b] = [rig.add(draft()).await.id, rig.add(draft()).await.id];
+    let queues = ["none", "default", "default", "other"].map(queue).to_vec();
+    let request = Claim { queues, ..rig.claim_request(9) };
+    let claimed = rig.store.claim(request).await.unwrap();
+    assert_eq!((ids(&claimed.leases), claimed.retry_in), (vec![a, b], None));
+    let request = Claim { queues: Vec::new(), ..rig.claim_request(9) };
+    assert_eq!(ids(&rig.store.claim(request).await.unwrap().leases), []);
+    assert_eq!(rig.stats().await.queues.len(), 1);
 }
 
 pub(crate) async fn only_available_jobs_are_claimed(harness: impl Harness) {
@@ -122,11 +175,11 @@ pub(crate) async fn concurrent_claims_share_the_jobs(harness: impl Harness) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let store = rig.store.clone();
-        let request = Claim { queue: queue("default"), ..rig.claim_request(7) };
+        let request = Claim { queues: vec![queue("default")], ..rig.claim_request(7) };
         tasks.spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let leases = store.claim(request.clone()).await.unwrap();
+                let leases = store.claim(request.clone()).await.unwrap().leases;
                 if leases.is_empty() {
                     return mine;
                 }

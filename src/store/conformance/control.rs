@@ -256,10 +256,6 @@ pub(crate) async fn a_queue_with_a_concurrency_counts_as_a_queue(harness: impl H
         .await
         .unwrap();
     assert!(rig.store.enqueue(vec![draft().queue("b").job()]).await.is_err());
-    // The engine enforces the concurrency; the store only keeps the number.
-    rig.add(draft().queue("a")).await;
-    rig.add(draft().queue("a")).await;
-    assert_eq!(rig.claim_from("a", 2).await.len(), 2);
 }
 
 pub(crate) async fn a_rate_that_was_set_survives_and_is_an_event_only_when_it_changes(
@@ -317,10 +313,6 @@ pub(crate) async fn a_queue_with_a_rate_counts_as_a_queue(harness: impl Harness)
         )
         .await
         .unwrap();
-    // The engine enforces the rate; the store only keeps it.
-    rig.add(draft().queue("a")).await;
-    rig.add(draft().queue("a")).await;
-    assert_eq!(rig.claim_from("a", 2).await.len(), 2);
 }
 
 pub(crate) async fn the_settings_of_a_queue_survive_together_and_change_one_by_one(

@@ -93,7 +93,7 @@ pub(crate) async fn many_callers_lose_nothing(harness: impl Harness) {
                         Enqueued::Existing(_) => {}
                     }
                 }
-                let leases = store.claim(request.clone()).await.unwrap();
+                let leases = store.claim(request.clone()).await.unwrap().leases;
                 let settle = |key| Settlement { lease: key, verdict: completed() };
                 let settlements = leases.iter().map(|lease| settle(lease.key())).collect();
                 for answer in store.settle(settlements).await.unwrap() {

@@ -131,7 +131,7 @@ pub(crate) async fn a_follower_sees_concurrent_changes_in_order(harness: impl Ha
         tasks.spawn(async move {
             for _ in 0..10 {
                 store.enqueue(vec![draft().job(), draft().job()]).await.unwrap();
-                for lease in store.claim(request.clone()).await.unwrap() {
+                for lease in store.claim(request.clone()).await.unwrap().leases {
                     let verdict = completed();
                     store.settle(vec![Settlement { lease: lease.key(), verdict }]).await.unwrap();
                 }

@@ -15,8 +15,10 @@ pub(crate) mod control;
 mod draft;
 pub(crate) mod enqueue;
 pub(crate) mod keys;
+pub(crate) mod kinds;
 pub(crate) mod lease;
 pub(crate) mod life;
+pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod place;
 pub(crate) mod read;
@@ -32,7 +34,7 @@ pub(crate) mod time;
 pub(crate) mod verdicts;
 
 pub(crate) use draft::{Draft, draft};
-pub(crate) use rig::{Outage, Rig, completed, failed, lines, per_minute, queue, secs};
+pub(crate) use rig::{Outage, Rig, completed, failed, kinds, lines, per_minute, queue, secs};
 
 /// Gives a rule the store's clock, and opens the store again after a close or a crash.
 pub(crate) trait Harness {
@@ -91,10 +93,26 @@ macro_rules! conformance_suite {
                 the_highest_priority_goes_first_then_the_earliest_then_the_oldest
                 a_claim_never_gives_more_than_asked_for
                 a_claim_takes_from_its_queue_only
+                a_claim_takes_only_the_kinds_of_its_worker
+                the_order_holds_over_kinds_and_queues
+                unknown_and_repeated_queues_are_harmless
                 only_available_jobs_are_claimed
                 a_paused_queue_gives_nothing
                 every_attempt_is_counted_and_has_its_own_token
                 concurrent_claims_share_the_jobs
+            }
+            limits {
+                many_claimers_never_run_more_than_the_concurrency
+                many_claimers_never_start_more_than_the_rate
+                a_limit_leaves_the_rest_of_a_claim_to_other_queues
+                a_claim_that_a_rate_holds_back_says_when_to_ask_again
+                a_claim_of_other_kinds_is_not_held_back
+                configured_limits_hold_until_others_are_set
+                a_limit_that_is_lowered_ends_no_attempt
+                a_full_queue_is_woken_when_an_attempt_ends
+                a_rate_holds_over_restarts
+                a_rate_does_not_follow_a_clock_that_is_set
+                a_job_that_is_settled_or_given_back_frees_its_slot
             }
             settle {
                 a_lease_settles_once
@@ -105,6 +123,7 @@ macro_rules! conformance_suite {
                 one_refusal_does_not_touch_the_others
                 nothing_to_settle_changes_nothing
                 only_one_of_many_settlers_wins
+                a_repeated_settlement_can_be_answered_from_the_record
             }
             verdicts {
                 a_completed_job_keeps_its_result
@@ -272,12 +291,25 @@ macro_rules! conformance_suite {
                 changed_limits_of_attempts_survive
                 a_large_backlog_keeps_its_order
                 every_opening_is_remembered
+                a_remote_worker_goes_on_over_restarts
+                a_remote_lease_lasts_its_length_from_the_opening
+                a_remote_lease_is_kept_when_its_record_was_copied_forward
+                only_the_current_holder_of_a_job_decides_what_a_restart_does
             }
             actor {
                 every_event_that_somebody_caused_has_the_actor
                 a_schedule_is_the_actor_of_its_jobs
                 the_actors_of_finished_jobs_survive
                 a_change_of_users_is_an_event_with_its_actor
+                notices_of_workers_are_events_in_their_order
+            }
+            kinds {
+                a_declared_kind_is_kept_as_it_was_asked_for
+                a_change_of_kinds_is_an_event_with_its_actor
+                an_announced_kind_declares_nothing_else
+                one_declared_kind_too_many_is_refused
+                jobs_of_a_deleted_kind_stay_and_wait
+                a_reader_has_the_kinds_when_the_command_is_answered
             }
             access {
                 users_tokens_sessions_and_links_survive_a_restart

@@ -1,9 +1,13 @@
 //! What the store returns after a restart or a crash.
 
+use std::time::Duration;
+
 use super::rig::{completed, failed};
-use super::{Harness, Rig, draft, secs};
+use super::{Draft, Harness, Rig, draft, secs};
 use crate::job::{Change, EventType, FailureClass, Interruption, JobId, NewJob, State, Verdict};
-use crate::store::{MAX_STARTS, SettleError, Settlement};
+use crate::store::{
+    Claim, Extension, Lease, MAX_STARTS, SettleError, Settlement, StoreLimits, WorkerPlace,
+};
 
 pub(crate) async fn an_orderly_restart_changes_nothing(harness: impl Harness) {
     let rig = Rig::open(harness).await;
@@ -114,7 +118,9 @@ pub(crate) async fn lost_jobs_are_given_back_in_the_order_of_their_ids(harness: 
             crate::job::Fact::Job { id, .. } => *id,
             crate::job::Fact::Queue { .. }
             | crate::job::Fact::Schedule { .. }
-            | crate::job::Fact::Access { .. } => panic!(),
+            | crate::job::Fact::Access { .. }
+            | crate::job::Fact::Kind { .. }
+            | crate::job::Fact::Worker { .. } => panic!(),
         })
         .collect();
     ids.sort();
@@ -189,4 +195,90 @@ pub(crate) async fn every_opening_is_remembered(harness: impl Harness) {
     }
     let starts = rig.store.starts();
     assert_eq!((starts.len(), starts[0]), (MAX_STARTS, first.after(secs(10))));
+}
+
+/// Enqueues a job, and claims it for a remote worker.
+async fn start_remote<H: Harness>(rig: &Rig<H>, job: Draft, ttl: Duration) -> Lease {
+    let id = rig.add(job).await.id;
+    let request = Claim { place: WorkerPlace::Remote, ttl, ..rig.claim_request(1) };
+    let lease = rig.store.claim(request).await.unwrap().leases.remove(0);
+    assert_eq!(lease.job.id, id);
+    lease
+}
+
+pub(crate) async fn a_remote_worker_goes_on_over_restarts(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    rig.set_concurrency("default", Some(3)).await;
+    let remote = start_remote(&rig, draft(), secs(60)).await;
+    let cancelled = start_remote(&rig, draft(), secs(60)).await;
+    rig.cancel(cancelled.job.id).await.unwrap();
+    let local = rig.start(draft()).await;
+    rig.note(&remote, &["before"]).await;
+    let rig = rig.crash().await.reopen().await.crash().await;
+    assert_eq!(rig.state(remote.job.id).await, State::Running);
+    assert_eq!(rig.state(local.job.id).await, State::Available);
+    rig.add(draft()).await;
+    assert_eq!(rig.claim(9).await.len(), 1, "both remote attempts still count");
+    assert_eq!(rig.extend(&remote, secs(60)).await, Extension::Kept);
+    assert_eq!(rig.extend(&cancelled, secs(60)).await, Extension::CancelAsked);
+    rig.note(&remote, &["after"]).await;
+    assert_eq!(rig.complete(&remote).await.state, State::Completed);
+    assert_eq!(rig.job(remote.job.id).await.log.len(), 2);
+    assert_eq!(rig.settle(&cancelled, failed(secs(1))).await.unwrap().state, State::Cancelled);
+    let story = rig.story(remote.job.id).await;
+    let expected = [EventType::JobEnqueued, EventType::JobStarted, EventType::JobLogged];
+    assert_eq!(story[..3], expected);
+    assert_eq!(story[3..], [EventType::JobLogged, EventType::JobCompleted]);
+}
+
+pub(crate) async fn a_remote_lease_lasts_its_length_from_the_opening(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let lease = start_remote(&rig, draft(), secs(60)).await;
+    rig.pass(secs(1_000)); // the server was down for long
+    let rig = rig.crash().await;
+    assert_eq!(rig.tick().await.next, Some(rig.now().after(secs(60))));
+    rig.pass(secs(59));
+    assert_eq!(rig.tick().await.rescued, 0);
+    rig.pass(secs(1));
+    assert_eq!(rig.tick().await.rescued, 1);
+    let job = rig.job(lease.job.id).await;
+    let rescued = Change::Rescued { why: Interruption::LeaseExpired };
+    assert_eq!(job.history.last().unwrap().change, rescued);
+    assert_eq!(rig.settle(&lease, completed()).await, Err(SettleError::Stale));
+    assert_eq!(rig.claim_one().await.job.status.attempt, 2);
+}
+
+pub(crate) async fn a_remote_lease_is_kept_when_its_record_was_copied_forward(h: impl Harness) {
+    let mut limits = StoreLimits::default();
+    limits.retention.events.count = 1;
+    let rig = Rig::open_with(h, limits).await;
+    let lease = start_remote(&rig, draft(), secs(1_000)).await;
+    for _ in 0..5 {
+        let gone = rig.add(draft().queue("other")).await;
+        rig.delete(gone.id).await.unwrap();
+        rig.catch_up().await;
+    }
+    let rig = rig.crash().await;
+    assert_eq!(rig.extend(&lease, secs(60)).await, Extension::Kept);
+    assert_eq!(rig.complete(&lease).await.state, State::Completed);
+}
+
+pub(crate) async fn only_the_current_holder_of_a_job_decides_what_a_restart_does(h: impl Harness) {
+    let rig = Rig::open(h).await;
+    let remote = start_remote(&rig, draft(), secs(60)).await;
+    rig.settle(&remote, failed(secs(0))).await.unwrap();
+    rig.tick().await;
+    let local = rig.claim_one().await;
+    assert_eq!(local.job.id, remote.job.id);
+    let rig = rig.crash().await;
+    assert_eq!(rig.state(local.job.id).await, State::Available);
+    let done = start_remote(&rig, draft().priority(1), secs(60)).await;
+    rig.complete(&done).await;
+    let gone = start_remote(&rig, draft().priority(1), secs(60)).await;
+    rig.complete(&gone).await;
+    rig.delete(gone.job.id).await.unwrap();
+    let rig = rig.crash().await;
+    assert_eq!(rig.stats().await.states[&State::Running], 0);
+    assert_eq!(rig.extend(&done, secs(60)).await, Extension::Lost);
+    assert_eq!(rig.tick().await.next, None);
 }

@@ -1,5 +1,6 @@
 //! The test rig of the rules: a store with its harness, and a short method for each step of a rule.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use super::Harness;
 use crate::clock::{Clock, ManualClock};
 use crate::job::{
     Concurrency, Cursor, Event, EventType, Fact, Failure, FailureClass, Job, JobId, JobQuery, Json,
-    LogLine, NewJob, QueueChange, QueueName, QueueSettings, RateLimit, RateRule, State, Status,
-    Stream, Time, Verdict, WorkerName,
+    Kind, LogLine, NewJob, QueueChange, QueueName, QueueSettings, RateLimit, RateRule, State,
+    Status, Stream, Time, Verdict, WorkerName,
 };
 use crate::store::{
     AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
     JobControlError, Lease, Note, ScheduleError, SettleError, Settlement, Stats, Store, StoreError,
-    StoreLimits, Ticked,
+    StoreLimits, Ticked, WorkerPlace,
 };
 
 /// The length of the leases that [`Rig::claim`] takes.
@@ -31,6 +32,15 @@ pub(crate) const fn secs(n: u64) -> Duration {
 
 pub(crate) fn queue(name: &str) -> QueueName {
     QueueName::parse(name).unwrap()
+}
+
+pub(crate) fn kinds(names: &[&str]) -> Arc<BTreeSet<Kind>> {
+    Arc::new(names.iter().map(|name| Kind::parse(name).unwrap()).collect())
+}
+
+/// The kinds of all jobs in the rules.
+fn every_kind() -> Arc<BTreeSet<Kind>> {
+    kinds(&["echo", "sleep", "http", "send", "k1", "k2", "even", "odd"])
 }
 
 pub(crate) fn lines(texts: &[&str]) -> Vec<LogLine> {
@@ -122,15 +132,17 @@ impl<H: Harness> Rig<H> {
     /// A claim of up to `max` jobs from the default queue.
     pub(crate) fn claim_request(&self, max: usize) -> Claim {
         let worker = WorkerName::parse("w1").unwrap();
-        Claim { queue: QueueName::default(), max, worker, ttl: TTL }
+        let (queues, kinds) = (vec![QueueName::default()], every_kind());
+        Claim { queues, kinds, max, worker, place: WorkerPlace::InProcess, ttl: TTL }
     }
 
     pub(crate) async fn claim(&self, max: usize) -> Vec<Lease> {
-        self.store.claim(self.claim_request(max)).await.unwrap()
+        self.store.claim(self.claim_request(max)).await.unwrap().leases
     }
 
     pub(crate) async fn claim_from(&self, name: &str, max: usize) -> Vec<Lease> {
-        self.store.claim(Claim { queue: queue(name), ..self.claim_request(max) }).await.unwrap()
+        let queues = vec![queue(name)];
+        self.store.claim(Claim { queues, ..self.claim_request(max) }).await.unwrap().leases
     }
 
     /// Claims exactly one job.
@@ -141,8 +153,9 @@ impl<H: Harness> Rig<H> {
     /// Enqueues a job and claims it.
     pub(crate) async fn start(&self, job: impl Into<NewJob>) -> Lease {
         let job = self.add(job).await;
-        let request = Claim { queue: job.labels.queue.clone(), ..self.claim_request(1) };
-        let lease = self.store.claim(request).await.unwrap().pop().expect("a job to claim");
+        let queues = vec![job.labels.queue.clone()];
+        let request = Claim { queues, ..self.claim_request(1) };
+        let lease = self.store.claim(request).await.unwrap().leases.pop().expect("a job to claim");
         assert_eq!(lease.job.id, job.id, "another job was claimed first");
         lease
     }

@@ -51,7 +51,11 @@ impl<H: Harness> Rig<H> {
     async fn changes(&self) -> Vec<ScheduleChange> {
         let change = |fact| match fact {
             Fact::Schedule { change, .. } => Some(change),
-            Fact::Job { .. } | Fact::Queue { .. } | Fact::Access { .. } => None,
+            Fact::Job { .. }
+            | Fact::Queue { .. }
+            | Fact::Access { .. }
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => None,
         };
         self.log().await.into_iter().filter_map(|event| change(event.fact)).collect()
     }
@@ -256,9 +260,12 @@ pub(crate) async fn schedules_fire_by_their_times_one_step_at_a_tick(harness: im
             Fact::Schedule { schedule, change: ScheduleChange::Fired { .. } } => {
                 Some(schedule.to_string())
             }
-            Fact::Schedule { .. } | Fact::Job { .. } | Fact::Queue { .. } | Fact::Access { .. } => {
-                None
-            }
+            Fact::Schedule { .. }
+            | Fact::Job { .. }
+            | Fact::Queue { .. }
+            | Fact::Access { .. }
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => None,
         })
         .collect();
     assert_eq!(fired, ["a", "b", "c"]);

@@ -79,7 +79,9 @@ pub(crate) async fn one_refusal_does_not_touch_the_others(harness: impl Harness)
         crate::job::Fact::Job { id, .. } => *id,
         crate::job::Fact::Queue { .. }
         | crate::job::Fact::Schedule { .. }
-        | crate::job::Fact::Access { .. } => panic!(),
+        | crate::job::Fact::Access { .. }
+        | crate::job::Fact::Kind { .. }
+        | crate::job::Fact::Worker { .. } => panic!(),
     });
     assert_eq!(ended, [leases[2].job.id, leases[0].job.id, leases[1].job.id]);
 }
@@ -101,4 +103,23 @@ pub(crate) async fn only_one_of_many_settlers_wins(harness: impl Harness) {
     }
     let won = tasks.join_all().await.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!((won, rig.story(lease.job.id).await.len()), (1, 3));
+}
+
+pub(crate) async fn a_repeated_settlement_can_be_answered_from_the_record(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let first = rig.start(draft()).await;
+    let status = rig.settle(&first, failed(secs(0))).await.unwrap();
+    rig.tick().await;
+    let lost = rig.claim_one().await;
+    rig.pass(TTL);
+    rig.tick().await;
+    let last = rig.claim_one().await;
+    rig.complete(&last).await;
+    let rig = rig.reopen().await;
+    for lease in [&first, &lost, &last] {
+        assert_eq!(rig.settle(lease, completed()).await, Err(SettleError::Stale));
+    }
+    let job = rig.job(first.job.id).await;
+    let answers = [&first, &lost, &last].map(|lease| job.settled_by(lease.token));
+    assert_eq!(answers, [Some(status.state), None, Some(State::Completed)]);
 }

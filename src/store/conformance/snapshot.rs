@@ -2,14 +2,14 @@
 
 use super::rig::{completed, failed};
 use super::schedule::every;
-use super::{Harness, Rig, draft, per_minute, queue, secs};
+use super::{Harness, Rig, draft, kinds, per_minute, queue, secs};
 use crate::access::Role;
 use crate::access::tests::add_user;
 use crate::job::{Concurrency, Event, Job, QueueSettings, State};
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
-use crate::store::{Keep, Retention, StoreLimits};
+use crate::store::{Keep, KindCommand, Retention, StoreLimits};
 
-/// Adds jobs in every state, queues with settings, and schedules.
+/// Adds jobs in every state, queues with settings, schedules and declared kinds.
 async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     for n in 0..6 {
         rig.finish(draft().key(&format!("done {n}"))).await;
@@ -25,6 +25,10 @@ async fn some_of_each<H: Harness>(rig: &Rig<H>) {
     rig.set_rate_limit("held", Some(per_minute(9))).await;
     rig.set("nightly", every("every 1h", draft())).await;
     rig.set("hourly", every("every 1h", draft())).await;
+    for name in ["resize", "bill"] {
+        let set = KindCommand::Set(kinds::kind(name), kinds::spec("Works.").into());
+        rig.kind(set).await.unwrap();
+    }
     rig.start(draft().queue("running")).await;
     rig.add(draft().queue("waiting").key("waits")).await;
     rig.store.access(add_user("anna", Role::Admin), None).await.unwrap();
@@ -48,6 +52,7 @@ fn jobs(pieces: &[Piece]) -> Vec<Job> {
         Piece::Head(_)
         | Piece::Queue { .. }
         | Piece::Schedule(_)
+        | Piece::Kind(_)
         | Piece::Access(_)
         | Piece::Event(_)
         | Piece::End(_) => None,
@@ -61,6 +66,7 @@ fn events(pieces: &[Piece]) -> Vec<Event> {
         Piece::Head(_)
         | Piece::Queue { .. }
         | Piece::Schedule(_)
+        | Piece::Kind(_)
         | Piece::Access(_)
         | Piece::Job(_)
         | Piece::End(_) => None,
@@ -95,9 +101,11 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let schedules = rig.store.schedules().await.unwrap().0.into_iter();
     let schedules: Vec<Piece> = schedules.map(|one| Piece::Schedule(one.into())).collect();
     assert_eq!((schedules.len(), &pieces[3..5]), (2, &schedules[..]));
+    let kinds: Vec<Piece> = rig.store.kinds().borrow().iter().cloned().map(Piece::Kind).collect();
+    assert_eq!((kinds.len(), &pieces[5..7]), (2, &kinds[..]));
     let records: Vec<Piece> =
         rig.store.access_table().borrow().records().map(Piece::Access).collect();
-    assert_eq!((records.len(), &pieces[5..7]), (2, &records[..]));
+    assert_eq!((records.len(), &pieces[7..9]), (2, &records[..]));
     assert_eq!(events(&pieces), log);
     let (mut finished, mut rest): (Vec<Job>, Vec<Job>) =
         stored.into_iter().partition(|job| job.status.state.is_final());
@@ -107,7 +115,7 @@ pub(crate) async fn a_snapshot_is_everything_in_its_order(harness: impl Harness)
     let jobs = jobs(&pieces);
     assert_eq!(jobs, [finished, rest].concat());
     let (jobs, events) = (jobs.len() as u64, log.len() as u64);
-    let totals = Totals { jobs, events, queues: 2, schedules: 2, access: 2 };
+    let totals = Totals { jobs, events, queues: 2, schedules: 2, kinds: 2, access: 2 };
     assert_eq!(pieces.last(), Some(&Piece::End(totals)));
 }
 

@@ -67,6 +67,8 @@ fn job_of(event: &crate::job::Event) -> JobId {
         Fact::Queue { queue, .. } => panic!("an event of queue {queue}"),
         Fact::Schedule { schedule, .. } => panic!("an event of schedule {schedule}"),
         Fact::Access { subject, .. } => panic!("an event of {subject:?}"),
+        Fact::Kind { kind, .. } => panic!("an event of kind {kind}"),
+        Fact::Worker { worker, .. } => panic!("an event of worker {worker}"),
     }
 }
 

@@ -7,10 +7,10 @@ use crate::access::Role;
 use crate::access::tests::{add_user, user};
 use crate::clock::SystemClock;
 use crate::job::{State, Time, WorkerName};
-use crate::store::conformance::{draft, queue, secs};
+use crate::store::conformance::{draft, kinds, queue, secs};
 use crate::store::log_store::tests::fixture;
 use crate::store::snapshot::Head;
-use crate::store::{Claim, Store};
+use crate::store::{Claim, Store, WorkerPlace};
 
 fn pieces(dir: &Path) -> Vec<Piece> {
     let mut pieces = Vec::new();
@@ -193,8 +193,15 @@ async fn a_directory_opened_to_maintain_it_keeps_the_jobs_of_a_crashed_server() 
     let id = job.id;
     server.enqueue(vec![job]).await.unwrap();
     let worker = WorkerName::parse("w1").unwrap();
-    let claim = Claim { queue: queue("mail"), max: 1, worker, ttl: secs(60) };
-    assert_eq!(server.claim(claim).await.unwrap().len(), 1);
+    let claim = Claim {
+        queues: vec![queue("mail")],
+        kinds: kinds(&["echo"]),
+        max: 1,
+        worker,
+        place: WorkerPlace::InProcess,
+        ttl: secs(60),
+    };
+    assert_eq!(server.claim(claim).await.unwrap().leases.len(), 1);
     server.close().await.unwrap(); // the claim is durable, and nobody reports how the attempt ended
     let (starts, head) = (server.starts(), server.head());
     drop(server);

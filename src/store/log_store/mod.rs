@@ -22,14 +22,15 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 pub use self::commit::recover::{Opening, empty_store};
 pub use self::commit::tuning::Tuning;
 pub use self::verify::{Report, VerifyProblem, verify};
+use super::kinds::DeclaredKinds;
 use super::log::Log;
 use super::reused_key::index_in;
 use super::search::Budget;
 use super::{
-    AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KeyOwner, Lease, LeaseRef, Note, Page, ReusedKey, ScheduleCommand,
-    ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
-    StoreLimits, Ticked,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    JobControlError, KeyOwner, KindCommand, KindError, Lease, LeaseRef, Note, Page, ReusedKey,
+    ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
+    StoreError, StoreLimits, Ticked, WorkerNotice,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::Clock;
@@ -37,12 +38,12 @@ use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time,
 };
 use crate::supervise::{Part, PartFailures};
+use commit::claim::{ClaimAnswer, ClaimedJob};
 use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
 use commit::enqueue::{Accepted, EnqueueOutcome, NewBatch};
 use commit::index::Index;
 use commit::shared::Shared;
-use commit::verbs::ClaimedJob;
 use read::pool::{ReadClass, ReadPool};
 pub use snapshot::builder::LogBuilder;
 pub use snapshot::reader::read_all_pieces;
@@ -196,11 +197,8 @@ impl LogStore {
         for ((one, _), lease) in claimed.iter().zip(&mut leases) {
             if lease.is_none() {
                 // Its record has moved to other chunks, which the index knows, or the lease is gone.
-                let job = self
-                    .get(one.id)
-                    .await?
-                    .0
-                    .filter(|job| read::records::token(job) == Some(one.token));
+                let job = self.get(one.id).await?.0;
+                let job = job.filter(|job| read::records::token(job) == Some(one.token));
                 *lease = job.map(|job| one.lease(job));
             }
         }
@@ -277,14 +275,14 @@ impl Store for LogStore {
         }
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.shared.check()?;
         let mut outages = self.outages();
-        let claimed = self.ask(|reply| Command::Claim(claim, reply)).await?;
-        if claimed.is_empty() {
-            return Ok(Vec::new());
+        let ClaimAnswer { jobs, retry_in } = self.ask(|reply| Command::Claim(claim, reply)).await?;
+        if jobs.is_empty() {
+            return Ok(Claimed { leases: Vec::new(), retry_in });
         }
-        let claimed = Arc::new(claimed);
+        let claimed = Arc::new(jobs);
         loop {
             match self.leases(&claimed).await {
                 // The jobs are leased to this caller, also after an outage that began just now.
@@ -294,7 +292,7 @@ impl Store for LogStore {
                     outages = self.outages();
                     self.shared.wait_for_outage_end().await?;
                 }
-                answer => return answer,
+                answer => return answer.map(|leases| Claimed { leases, retry_in }),
             }
         }
     }
@@ -337,6 +335,18 @@ impl Store for LogStore {
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         self.inspect(|core| (core.schedules.0.values().cloned().collect(), core.shared.head()))
             .await
+    }
+
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
+        self.mutate(|reply| Mutation::Kind(command, by, reply)).await
+    }
+
+    async fn report(&self, notices: Vec<WorkerNotice>) -> Result<(), StoreError> {
+        self.mutate(|reply| Mutation::Report(notices, reply)).await
+    }
+
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {
+        self.shared.kinds.subscribe()
     }
 
     async fn access(
@@ -407,7 +417,8 @@ impl Store for LogStore {
 
     async fn stats(&self) -> Result<Stats, StoreError> {
         let oldest = self.shared.oldest();
-        self.inspect_index(move |index, head| index.stats(head, oldest)).await
+        let steady = self.shared.clock.steady();
+        self.inspect_index(move |index, head| index.stats(head, oldest, steady)).await
     }
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {

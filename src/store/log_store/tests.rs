@@ -169,7 +169,7 @@ fn a_claim_finds_records_that_are_copied_forward_under_it() {
             rig.delete(gone.id).await.unwrap();
         }
         let (store, request) = (rig.store.clone(), rig.claim_request(1));
-        let claim = tokio::spawn(async move { store.claim(request).await.unwrap() });
+        let claim = tokio::spawn(async move { store.claim(request).await.unwrap().leases });
         while rig.stats().await.states[&State::Running] == 0 {
             tokio::task::yield_now().await;
         }

@@ -10,7 +10,9 @@ use crate::job::{
     QueueSettings, State, Status, Time,
 };
 use crate::store::StoreLimits;
+use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
+use crate::store::kinds::DeclaredKinds;
 use crate::store::schedules::Schedules;
 
 /// Everything that a restart keeps, and the events that the current verb has added.
@@ -26,7 +28,11 @@ pub(super) struct Content {
     pub(super) leases: BTreeMap<JobId, Held>,
     /// The queues for which something is set.
     pub(super) queues: BTreeMap<QueueName, QueueSettings>,
+    /// The limits that claims enforce, of the queues that were claimed from or have settings.
+    pub(super) claim_limits: BTreeMap<QueueName, ClaimLimits>,
     pub(super) schedules: Schedules,
+    /// The kinds that were declared at run time.
+    pub(super) kinds: Arc<DeclaredKinds>,
     /// Users, tokens, sessions and share links.
     pub(super) access: Arc<AccessTable>,
     /// New jobs whose `run_at` is the end of a delay and not a time that somebody chose.
@@ -59,7 +65,9 @@ impl Content {
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
             queues: BTreeMap::new(),
+            claim_limits: BTreeMap::new(),
             schedules: Schedules::default(),
+            kinds: Arc::default(),
             access: Arc::new(new_table()),
             submitted_with_delay: BTreeSet::new(),
             watch: TickWatch::default(),

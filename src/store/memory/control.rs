@@ -51,6 +51,7 @@ impl Content {
         } else {
             self.queues.insert(queue.clone(), settings);
         }
+        self.limits_of(&queue).set(&settings);
         self.append(now, Fact::Queue { queue, change });
         Ok(())
     }

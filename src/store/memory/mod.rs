@@ -6,6 +6,7 @@ mod attempts;
 mod content;
 mod control;
 mod enqueue;
+mod kinds;
 mod read;
 mod schedules;
 mod snapshot;
@@ -21,11 +22,13 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use self::content::Content;
+use super::kinds::DeclaredKinds;
 use super::search::{ActiveReads, Budget};
 use super::{
-    AccessError, Claim, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, Lease, LeaseRef, Note, Page, ScheduleCommand, ScheduleError, SettleError,
-    Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked, remember_start,
+    AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
+    JobControlError, KindCommand, KindError, LeaseRef, Note, Page, ScheduleCommand, ScheduleError,
+    SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
+    WorkerNotice, remember_start,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::Clock;
@@ -46,6 +49,8 @@ pub struct MemoryStore {
     searches: Arc<ActiveReads>,
     /// The table that readers have.
     access: watch::Sender<Arc<AccessTable>>,
+    /// The declared kinds that readers have.
+    kinds: watch::Sender<Arc<DeclaredKinds>>,
 }
 
 struct Inner {
@@ -71,11 +76,12 @@ impl MemoryStore {
         MemoryStore::with(Content::new(limits), clock)
     }
 
-    /// A store with the same content, as the next process finds it after this one has ended: jobs that were running are
-    /// rescued.
+    /// A store with the same content, as the next process finds it after this one has ended: jobs that it was running
+    /// are rescued.
     pub fn restarted(&self) -> Arc<MemoryStore> {
         let mut content = self.lock().content.clone();
-        content.rescue_all(self.clock.now());
+        content.end_process(self.clock.now(), self.clock.steady());
+        content.restore_limits(self.clock.now(), self.clock.steady());
         content.correct_times(self.clock.now());
         content.schedules.reconsider(self.clock.now());
         content.take_fresh(); // there are no followers yet
@@ -86,6 +92,7 @@ impl MemoryStore {
         remember_start(&mut content.starts, clock.now());
         let limits = content.limits.clone();
         let access = watch::Sender::new(content.access.clone());
+        let kinds = watch::Sender::new(content.kinds.clone());
         let inner = Inner { content, signals: StoreSignals::default(), closed: false };
         Arc::new(MemoryStore {
             clock,
@@ -94,6 +101,7 @@ impl MemoryStore {
             limits,
             searches: Arc::default(),
             access,
+            kinds,
         })
     }
 
@@ -149,23 +157,21 @@ impl StoreSignals {
         for event in fresh.iter() {
             match &event.fact {
                 Fact::Job { id, labels, .. } => {
-                    if content.is_available(*id) {
+                    if content.is_available(*id) || content.has_freed_slot(*id, &labels.queue) {
                         self.wake(&labels.queue).notify_one();
                     }
                     self.expect(content.timer_of(*id, now, steady));
                 }
-                Fact::Queue { queue, change: QueueChange::Resumed } => {
-                    self.wake(queue).notify_one();
-                }
                 Fact::Queue {
+                    queue,
                     change:
-                        QueueChange::Paused
+                        QueueChange::Resumed
                         | QueueChange::ConcurrencySet { .. }
                         | QueueChange::RateLimitSet { .. },
-                    ..
-                } => {}
+                } => self.wake(queue).notify_one(),
+                Fact::Queue { change: QueueChange::Paused, .. } => {}
                 Fact::Schedule { .. } => self.expect(content.schedules.timer()),
-                Fact::Access { .. } => {}
+                Fact::Access { .. } | Fact::Kind { .. } | Fact::Worker { .. } => {}
             }
         }
         if !fresh.is_empty() && !self.followers.is_empty() {
@@ -201,7 +207,7 @@ impl Store for MemoryStore {
         self.write(|content, now| content.enqueue(now, batch, scope))?
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Vec<Lease>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let steady = self.clock.steady();
         self.write(|content, now| content.claim(now, steady, &claim))
     }
@@ -259,6 +265,27 @@ impl Store for MemoryStore {
         Ok((inner.content.schedules.0.values().cloned().collect(), inner.content.head()))
     }
 
+    async fn report(&self, notices: Vec<WorkerNotice>) -> Result<(), StoreError> {
+        self.write(|content, now| {
+            for notice in notices {
+                let (fact, by) = notice.into_fact();
+                content.in_the_name_of(by, |content| content.append(now, fact));
+            }
+        })
+    }
+
+    async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {
+        self.write(|content, now| {
+            content.change_kinds(now, command, by)?;
+            self.kinds.send_replace(content.kinds.clone());
+            Ok(())
+        })?
+    }
+
+    fn kinds(&self) -> watch::Receiver<Arc<DeclaredKinds>> {
+        self.kinds.subscribe()
+    }
+
     async fn access(
         &self,
         command: AccessCommand,
@@ -305,7 +332,8 @@ impl Store for MemoryStore {
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {
-        Ok(self.open()?.content.stats())
+        let steady = self.clock.steady();
+        Ok(self.open()?.content.stats(steady))
     }
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {

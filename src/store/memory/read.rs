@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::content::Content;
-use crate::job::{Cursor, Event, Job, JobId, JobQuery, Matcher, PageCursor, Reading, State};
+use crate::job::{Cursor, Event, Job, JobId, JobQuery, Matcher, PageCursor, Reading, State, Time};
+use crate::store::claim_limits::ClaimLimits;
 use crate::store::search::Budget;
 use crate::store::{Events, Page, QueueStats, Stats};
 
@@ -71,7 +72,7 @@ impl Content {
         true
     }
 
-    pub(super) fn stats(&self) -> Stats {
+    pub(super) fn stats(&self, steady: Time) -> Stats {
         let mut states: BTreeMap<State, u64> =
             State::ALL.into_iter().map(|state| (state, 0)).collect();
         let mut kinds: BTreeMap<_, BTreeMap<State, u64>> = BTreeMap::new();
@@ -79,6 +80,10 @@ impl Content {
         for queue in self.known_queues() {
             let stats = queues.entry(queue.clone()).or_default();
             stats.settings = self.queues.get(queue).copied().unwrap_or_default();
+            let new = ClaimLimits::new(self.limits.queues.get(queue));
+            let limits = self.claim_limits.get(queue).unwrap_or(&new);
+            stats.concurrency = limits.concurrency();
+            stats.rate_wait = limits.rate_wait(steady);
         }
         for job in self.jobs.values() {
             let (state, labels) = (job.status.state, &job.labels);

@@ -30,6 +30,7 @@ impl Content {
         pieces.extend(queues.map(|(name, settings)| Piece::Queue { name, settings }));
         let schedules = self.schedules.0.values().cloned().map(Box::new);
         pieces.extend(schedules.map(Piece::Schedule));
+        pieces.extend(self.kinds.iter().cloned().map(Piece::Kind));
         pieces.extend(self.access.records().map(Piece::Access));
         pieces.extend(self.log.iter().cloned().map(Piece::Event));
         let jobs = finished.into_iter().chain(waiting);

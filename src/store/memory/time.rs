@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::content::Content;
+use super::content::{Content, Held};
 use crate::clock::ClockJump;
 use crate::job::{Change, Interruption, Job, JobId, State, Step, Time};
 use crate::store::clock_changes::{Wait, end_of_delay};
@@ -37,11 +37,18 @@ impl Content {
         Ticked { fired, skipped, due: due.len(), rescued: lost.len(), pruned, clock_jump, next }
     }
 
-    /// Rescues every running job, because the process that ran it has ended.
-    pub(super) fn rescue_all(&mut self, now: Time) {
-        let running: Vec<JobId> = self.leases.keys().copied().collect();
-        for id in running {
-            self.rescue(now, id, Interruption::Crash);
+    /// Rescues the jobs that the process of the server was running, because it has ended, and gives remote workers the
+    /// time of their leases to go on.
+    pub(super) fn end_process(&mut self, now: Time, steady: Time) {
+        let running: Vec<(JobId, u64)> =
+            self.leases.iter().map(|(id, held)| (*id, held.token)).collect();
+        for (id, token) in running {
+            match self.job(id).and_then(Job::kept_for) {
+                Some(ttl) => {
+                    self.leases.insert(id, Held { token, expires: steady.after(ttl) });
+                }
+                None => self.rescue(now, id, Interruption::Crash),
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::moves::{AccessMove, How, Move, Pick, Want};
+use super::moves::{AccessMove, How, KindMove, Move, Pick, Want};
 use super::same;
 use crate::access::tests::{new_session, new_token, password, user};
 use crate::access::{AccessCommand, AccessRecord, NewSession, NewToken, SecretHash, SessionOwner};
@@ -15,10 +15,10 @@ use crate::job::{
     Overlap, Progress, ScheduleSpec, State, Time, Verdict, WorkerName,
 };
 use crate::store::conformance::schedule::{every, named};
-use crate::store::conformance::{Harness, clock, draft, lines, queue, secs};
+use crate::store::conformance::{Harness, clock, draft, kinds, lines, queue, secs};
 use crate::store::{
-    Claim, Control, Events, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement, Stats, Store,
-    StoreLimits, Ticked,
+    Claim, Control, Events, KindCommand, LeaseRef, Note, QueueStats, ScheduleCommand, Settlement,
+    Stats, Store, StoreLimits, Ticked, WorkerPlace,
 };
 
 pub(super) struct Pair<A, B> {
@@ -47,12 +47,20 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         self.steps += 1;
         match step {
             Move::Enqueue(wants) => self.enqueue(wants).await,
-            Move::Claim { queue, max, ttl } => {
-                let (queue, ttl) = (queue_of(*queue), secs(*ttl));
+            Move::Claim { queues, kinds: names, is_remote, max, ttl } => {
+                let place = if *is_remote { WorkerPlace::Remote } else { WorkerPlace::InProcess };
                 let worker = WorkerName::parse("w1").map_err(|error| error.to_string())?;
-                let claim = Claim { queue, max: *max, worker, ttl };
+                let claim = Claim {
+                    queues: queues.iter().map(|queue| queue_of(*queue)).collect(),
+                    kinds: kinds(names),
+                    max: *max,
+                    worker,
+                    place,
+                    ttl: secs(*ttl),
+                };
                 let leases = self.ask(async |store| store.claim(claim.clone()).await).await?;
-                self.leases.extend(leases.iter().flatten().map(|lease| lease.key()));
+                let leases = leases.iter().flat_map(|claimed| &claimed.leases);
+                self.leases.extend(leases.map(|lease| lease.key()));
                 Ok(())
             }
             Move::Settle(ends) => {
@@ -116,6 +124,10 @@ impl<A: Harness, B: Harness> Pair<A, B> {
                     .await
                     .map(drop)
             }
+            Move::Kind(change) => {
+                let command = kind_command(change);
+                self.ask(async |store| store.kind(command.clone(), self.by()).await).await.map(drop)
+            }
             Move::Pass(time) => {
                 self.clock.advance(secs(*time));
                 self.tick().await
@@ -144,6 +156,7 @@ impl<A: Harness, B: Harness> Pair<A, B> {
         same("counters", &self.left.counters().await?, &self.right.counters().await?)?;
         self.ask(async |store| store.schedules().await.map(|(all, _)| all)).await.map(drop)?;
         self.ask(async |store| records(store)).await?;
+        self.ask(async |store| store.kinds().borrow().clone()).await?;
         for id in self.jobs.iter().rev().take(12) {
             self.ask(async |store| store.get(*id).await.map(|(job, _)| job)).await.map(drop)?;
         }
@@ -263,6 +276,20 @@ fn access_command(change: &AccessMove, step: usize) -> AccessCommand {
     }
 }
 
+fn kind_command(change: &KindMove) -> KindCommand {
+    let name = |n: &u8| kinds::kind(&format!("k{n}"));
+    match change {
+        KindMove::Set(n, 0) => KindCommand::Set(name(n), Box::default()),
+        // Usually small, sometimes large enough that a store writes it in several pieces.
+        KindMove::Set(n, about) => {
+            let spec = kinds::spec(&"x".repeat(1 << (5 * usize::from(*about))));
+            KindCommand::Set(name(n), spec.into())
+        }
+        KindMove::Announce(all) => KindCommand::Announce(all.iter().map(name).collect()),
+        KindMove::Delete(n) => KindCommand::Delete(name(n)),
+    }
+}
+
 fn schedule_of(n: u8) -> crate::job::ScheduleName {
     named(&format!("s{n}"))
 }
@@ -379,8 +406,8 @@ impl<H: Harness> Side<H> {
         let queues: Vec<_> = queues
             .into_iter()
             .map(|(name, stats)| {
-                let QueueStats { states, settings, waiting_since } = stats;
-                (name, counted(states), settings, waiting_since)
+                let QueueStats { states, settings, waiting_since, concurrency, rate_wait } = stats;
+                (name, counted(states), settings, waiting_since, concurrency, rate_wait)
             })
             .collect();
         let kinds: Vec<_> = kinds

@@ -12,9 +12,9 @@ mod moves;
 
 use self::differential::Pair;
 use self::moves::{Move, script};
-use super::conformance::Harness;
-use super::{Keep, Retention, StoreLimits};
-use crate::job::LogCaps;
+use super::conformance::{Harness, queue};
+use super::{ConfiguredLimits, Keep, Retention, StoreLimits};
+use crate::job::{Concurrency, LogCaps, RateLimit};
 
 /// Plays `cases` random scripts (or `CORTADO_MODEL_CASES` of them) against both stores.
 ///
@@ -62,7 +62,10 @@ fn limits() -> StoreLimits {
         events: Keep { age: Duration::MAX, count: u64::MAX },
     };
     let log = LogCaps { lines: 4, bytes: 40 };
-    StoreLimits { max_waiting: 6, max_queues: 2, log, retention, ..StoreLimits::default() }
+    let rate_limit = Some(RateLimit { starts: 4, within: Duration::from_secs(30) });
+    let concurrency = Some(Concurrency::clamped(3));
+    let queues = [(queue("q1"), ConfiguredLimits { concurrency, rate_limit })].into();
+    StoreLimits { max_waiting: 6, max_queues: 2, queues, log, retention, ..StoreLimits::default() }
 }
 
 /// Compares two values by their `Debug` output, which shows every field.

@@ -11,7 +11,9 @@ use crate::store::conformance::per_minute;
 pub(super) enum Move {
     Enqueue(Vec<Want>),
     Claim {
-        queue: u8,
+        queues: Vec<u8>,
+        kinds: Vec<&'static str>,
+        is_remote: bool,
         max: usize,
         ttl: u64,
     },
@@ -52,6 +54,7 @@ pub(super) enum Move {
     ResumeSchedule(u8),
     Fire(u8),
     Access(AccessMove),
+    Kind(KindMove),
     /// Advances the clock by seconds and ticks.
     Pass(u64),
     /// Ticks without advancing the clock.
@@ -73,6 +76,15 @@ pub(super) enum AccessMove {
     RevokeToken(u8),
     OpenSession(u8),
     CloseSession(u8),
+}
+
+/// A change of declared kinds, which have small numbers.
+#[derive(Debug, Clone)]
+pub(super) enum KindMove {
+    /// The second number is what is declared.
+    Set(u8, u8),
+    Announce(Vec<u8>),
+    Delete(u8),
 }
 
 /// A job to enqueue.
@@ -108,8 +120,9 @@ pub(super) fn script() -> impl Strategy<Value = Vec<Move>> {
 fn step() -> impl Strategy<Value = Move> {
     prop_oneof![
         8 => vec(want(), 0..4).prop_map(Move::Enqueue),
-        8 => (queue(), 0..5usize, 1..60u64)
-            .prop_map(|(queue, max, ttl)| Move::Claim { queue, max, ttl }),
+        8 => (vec(queue(), 0..4), kinds(), any::<bool>(), 0..5usize, 1..60u64).prop_map(
+            |(queues, kinds, is_remote, max, ttl)| Move::Claim { queues, kinds, is_remote, max, ttl },
+        ),
         8 => vec((pick(), how()), 0..4).prop_map(Move::Settle),
         3 => (vec(pick(), 0..4), 1..60u64)
             .prop_map(|(leases, ttl)| Move::Extend { leases, ttl }),
@@ -133,6 +146,7 @@ fn step() -> impl Strategy<Value = Move> {
         1 => (0..3u8).prop_map(Move::ResumeSchedule),
         1 => (0..3u8).prop_map(Move::Fire),
         3 => access().prop_map(Move::Access),
+        2 => declared_kinds().prop_map(Move::Kind),
         4 => (0..40u64).prop_map(Move::Pass),
         2 => Just(Move::Tick),
         1 => Just(Move::Reopen),
@@ -154,6 +168,25 @@ fn access() -> impl Strategy<Value = AccessMove> {
         1 => name().prop_map(AccessMove::RevokeToken),
         2 => name().prop_map(AccessMove::OpenSession),
         1 => name().prop_map(AccessMove::CloseSession),
+    ]
+}
+
+/// The kinds of a worker, usually all.
+fn kinds() -> impl Strategy<Value = Vec<&'static str>> {
+    prop_oneof![
+        6 => Just(vec!["even", "odd", "echo"]),
+        1 => Just(vec!["even"]),
+        1 => Just(vec!["odd", "none"]),
+        1 => Just(Vec::new()),
+    ]
+}
+
+fn declared_kinds() -> impl Strategy<Value = KindMove> {
+    let name = || 0..4u8;
+    prop_oneof![
+        2 => (name(), 0..3u8).prop_map(|(name, spec)| KindMove::Set(name, spec)),
+        1 => vec(name(), 0..4).prop_map(KindMove::Announce),
+        1 => name().prop_map(KindMove::Delete),
     ]
 }
 

@@ -1,10 +1,14 @@
 //! The pieces in the lines of exports of all formats. Formats 1 and 2 had a line for each setting of a queue.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::head::Head;
 use crate::access::AccessRecord;
-use crate::job::{Concurrency, Event, Job, QueueName, QueueSettings, RateRule, Schedule};
+use crate::job::{
+    Concurrency, DeclaredKind, Event, Job, QueueName, QueueSettings, RateRule, Schedule,
+};
 use crate::store::access_row;
 
 /// A line of an export.
@@ -14,6 +18,8 @@ pub(super) enum ExportedPiece {
     Head(Head),
     Queue(ExportedQueue),
     Schedule(Box<Schedule>),
+    /// Since format 4.
+    Kind(Arc<DeclaredKind>),
     /// Only in backups, since format 4.
     Access(#[serde(deserialize_with = "access_row::deserialize")] AccessRecord),
     Event(Event),
@@ -55,6 +61,8 @@ pub(super) struct ExportedTotals {
     pub queues: u64,
     #[serde(default)]
     pub schedules: u64,
+    #[serde(default)]
+    pub kinds: u64,
     #[serde(default)]
     pub access: u64,
     /// The lines for settings of queues, up to format 2.
@@ -103,7 +111,7 @@ mod tests {
         let rated = of(QueueSettings { rate_limit: Some(RateRule::Unlimited), ..none });
         assert_eq!(piece(r#"{"rate_limit":["mail","none"]}"#), rated);
         let end = r#"{"end":{"jobs":1,"events":2,"paused":3,"concurrency":4,"rate_limits":5}}"#;
-        let totals = Totals { jobs: 1, events: 2, queues: 12, schedules: 0, access: 0 };
+        let totals = Totals { jobs: 1, events: 2, queues: 12, schedules: 0, kinds: 0, access: 0 };
         assert_eq!(piece(end), Piece::End(totals));
     }
 }

@@ -7,9 +7,10 @@ use crate::job::limits::{ATTEMPTS, MAX_TAGS, STORED_BACKOFF_MS, TIMEOUT_MS, base
 use crate::job::refusal::Refusal;
 use crate::job::shorten::{MAX_ERRORS, MAX_MESSAGE, first_few, shorten};
 use crate::job::{
-    AccessChange, AccessSubject, Actor, Backoff, Change, Event, Fact, FieldErrors, IdempotencyKey,
-    IntegerRange, Job, Json, JsonLimits, Kind, Labels, LinkSubject, QueueName, Scan, Schedule,
-    ScheduleChange, ScheduleName, SessionId, Spec, Tag, Time, TokenId, WorkerName, parse_value,
+    AccessChange, AccessSubject, Actor, Backoff, Change, DeclaredKind, Event, Fact, FieldErrors,
+    IdempotencyKey, IntegerRange, Job, Json, JsonLimits, Kind, KindDefaults, KindSpec, Labels,
+    LinkSubject, QueueName, Scan, Schedule, ScheduleChange, ScheduleName, SessionId, Spec, Tag,
+    Time, TokenId, WorkerName, parse_value,
 };
 use crate::store::formats::EXPORT;
 
@@ -68,6 +69,7 @@ fn check(piece: &Piece) -> Result<(), String> {
             errors.take("queue.name", QueueName::stored(name.as_str()));
         }
         Piece::Schedule(schedule) => check_schedule(schedule, &mut errors),
+        Piece::Kind(kind) => check_kind(kind, &mut errors),
         Piece::Event(Event { at, by, fact, .. }) => {
             time("event.at", *at, &mut errors);
             actor("event.by", by.as_ref(), &mut errors);
@@ -100,6 +102,34 @@ fn check_schedule(schedule: &Schedule, errors: &mut FieldErrors) {
     if spec.spec.idempotency_key.is_some() {
         errors.add("schedule.spec.spec.idempotency_key", "must be null in a schedule");
     }
+}
+
+fn check_kind(kind: &DeclaredKind, errors: &mut FieldErrors) {
+    errors.take("kind.name", Kind::stored(kind.name.as_str()));
+    time("kind.set_at", kind.set_at, errors);
+    let KindSpec { about, example, schema, defaults } = &kind.spec;
+    if let Some(about) = about {
+        errors.take("kind.spec.about", KindSpec::check_about(about));
+    }
+    if let Some(example) = example {
+        errors.take("kind.spec.example", KindSpec::check_length(example.as_str()));
+        json("kind.spec.example".into(), example, errors);
+    }
+    if let Some(schema) = schema {
+        errors.take("kind.spec.schema", KindSpec::parse_schema(schema.source().as_str()));
+    }
+    let KindDefaults { queue, max_attempts, backoff, timeout_ms } = defaults;
+    let path = "kind.spec.defaults";
+    if let Some(queue) = queue {
+        errors.take(format!("{path}.queue"), QueueName::stored(queue.as_str()));
+    }
+    if let Some(attempts) = max_attempts {
+        errors.take(format!("{path}.max_attempts"), ATTEMPTS.check(*attempts));
+    }
+    if let Some(backoff) = backoff {
+        check_backoff(&format!("{path}.backoff"), *backoff, errors);
+    }
+    check_timeout(path, *timeout_ms, errors);
 }
 
 fn check_fact(fact: &Fact, at: Time, errors: &mut FieldErrors) {
@@ -137,6 +167,12 @@ fn check_fact(fact: &Fact, at: Time, errors: &mut FieldErrors) {
                 | AccessChange::LinkRevoked => None,
             };
             some_time("event.fact.access.change", end, errors);
+        }
+        Fact::Kind { kind, .. } => {
+            errors.take("event.fact.kind.kind", Kind::stored(kind.as_str()));
+        }
+        Fact::Worker { worker, .. } => {
+            errors.take("event.fact.worker.worker", WorkerName::stored(worker.as_str()));
         }
         Fact::Job { labels: of_job, change, .. } => {
             some_time("event.fact.job.change", change.run_at(at), errors);
@@ -220,27 +256,35 @@ fn labels(path: &str, labels: &Labels, errors: &mut FieldErrors) {
 }
 
 fn check_spec(path: &str, spec: &Spec, errors: &mut FieldErrors) {
-    let Backoff { base_ms, cap_ms } = spec.retry.backoff;
     errors.take(format!("{path}.retry.max_attempts"), ATTEMPTS.check(spec.retry.max_attempts));
-    errors.take(format!("{path}.retry.backoff.base_ms"), STORED_BACKOFF_MS.check(base_ms));
-    errors.take(format!("{path}.retry.backoff.cap_ms"), STORED_BACKOFF_MS.check(cap_ms));
-    if base_ms > cap_ms {
-        errors.add(format!("{path}.retry.backoff.base_ms"), base_exceeds_cap(base_ms, cap_ms));
-    }
-    if let Some(ms) = spec.timeout_ms {
-        errors.take(format!("{path}.timeout_ms"), TIMEOUT_MS.check(ms));
-    }
+    check_backoff(&format!("{path}.retry.backoff"), spec.retry.backoff, errors);
+    check_timeout(path, spec.timeout_ms, errors);
     if let Some(key) = &spec.idempotency_key {
         errors.take(format!("{path}.idempotency_key"), IdempotencyKey::stored(key.as_str()));
     }
     json(format!("{path}.payload"), &spec.payload, errors);
 }
 
+fn check_backoff(path: &str, Backoff { base_ms, cap_ms }: Backoff, errors: &mut FieldErrors) {
+    errors.take(format!("{path}.base_ms"), STORED_BACKOFF_MS.check(base_ms));
+    errors.take(format!("{path}.cap_ms"), STORED_BACKOFF_MS.check(cap_ms));
+    if base_ms > cap_ms {
+        errors.add(format!("{path}.base_ms"), base_exceeds_cap(base_ms, cap_ms));
+    }
+}
+
+fn check_timeout(path: &str, timeout_ms: Option<u64>, errors: &mut FieldErrors) {
+    if let Some(ms) = timeout_ms {
+        errors.take(format!("{path}.timeout_ms"), TIMEOUT_MS.check(ms));
+    }
+}
+
 fn check_change(path: &str, change: &Change, errors: &mut FieldErrors) {
     match change {
         Change::Enqueued { spec, .. } => check_spec(&format!("{path}.enqueued.spec"), spec, errors),
         Change::Started { worker } => {
-            errors.take(format!("{path}.started.worker"), WorkerName::stored(worker.as_str()));
+            errors
+                .take(format!("{path}.started.worker"), WorkerName::stored(worker.name().as_str()));
         }
         Change::Completed { result } => json(format!("{path}.completed.result"), result, errors),
         Change::Moved { from } => {

@@ -1,7 +1,8 @@
 //! The events of the audit log in words.
 
 use crate::job::{
-    AccessChange, AccessSubject, Change, Fact, JobId, LinkSubject, QueueChange, ScheduleChange,
+    AccessChange, AccessSubject, Change, Fact, JobId, KindChange, LinkSubject, QueueChange,
+    ScheduleChange, WorkerChange,
 };
 use crate::ui::parts::filters::segment;
 use crate::ui::parts::time_format::TimeText;
@@ -53,6 +54,26 @@ pub fn event_text(fact: &Fact) -> EventText {
             EventText { text: text.into(), subject: Some(subject), more }
         }
         Fact::Access { subject, change } => of_access(subject, *change),
+        Fact::Kind { kind, change } => {
+            let text = match change {
+                KindChange::Set => "Declared kind",
+                KindChange::Announced => "Announced kind",
+                KindChange::Deleted => "Deleted the declaration of kind",
+            };
+            let subject = SubjectLink { text: kind.to_string(), href: String::new() };
+            EventText { text: text.into(), subject: Some(subject), more: String::new() }
+        }
+        Fact::Worker { worker, change } => {
+            let text = match change {
+                WorkerChange::Connected => "Connected as worker",
+                WorkerChange::Left { .. } => "Left: worker",
+                WorkerChange::Quieted => "Quieted worker",
+                WorkerChange::Stopping => "Stopped worker",
+                WorkerChange::Resumed => "Resumed worker",
+            };
+            let subject = SubjectLink { text: worker.to_string(), href: "workers".to_owned() };
+            EventText { text: text.into(), subject: Some(subject), more: String::new() }
+        }
     }
 }
 

@@ -155,6 +155,7 @@ fn cause(why: Interruption) -> &'static str {
         Interruption::Crash => "the server process died",
         Interruption::LeaseExpired => "the worker sent no heartbeat and its lease expired",
         Interruption::Unclaimed => "the disk failed before the worker received the job",
+        Interruption::Returned => "the worker stopped and gave the job back",
     }
 }
 

@@ -241,7 +241,8 @@ pub async fn render(
         payload: shown(&without_secrets(&job.labels.kind, &job.spec.payload), escapes),
         result: job.result().map(|result| shown(result, escapes)),
         curl: json_text::lines(
-            &SubmitForm::of_job(&job).curl(&SubmitEndpoint::of(headers, visit), None),
+            &SubmitForm::of_job(&job, engine.kinds())
+                .curl(&SubmitEndpoint::of(headers, visit), None),
         ),
         escapes,
         shared,

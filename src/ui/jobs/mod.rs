@@ -171,8 +171,8 @@ fn pasted_id(filter: &JobFilter) -> Option<JobId> {
 impl Suggestions {
     /// Collects the queues, the kinds and the tags of the rows shown.
     fn new(engine: &Engine, stats: &Stats, rows: &[JobCells]) -> Self {
-        let known = engine.kinds().into_iter().map(|info| &info.kind);
-        let kinds = known.chain(stats.kinds.keys()).map(Kind::to_string);
+        let known = engine.kinds().names();
+        let kinds = known.iter().chain(stats.kinds.keys()).map(Kind::to_string);
         Suggestions {
             queues: few(stats.queues.keys().map(ToString::to_string)),
             kinds: few(kinds),

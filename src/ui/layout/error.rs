@@ -119,7 +119,7 @@ impl From<PayloadError> for UiError {
         let (status, title, advice) = match error {
             PayloadError::UnknownKind { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "No handler for this kind",
+                "Unknown kind",
                 "Choose a kind that this server can run.",
             ),
             PayloadError::Invalid { .. } => (

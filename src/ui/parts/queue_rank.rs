@@ -67,6 +67,7 @@ mod tests {
             states: [(State::Available, available)].into(),
             settings: QueueSettings { paused, ..QueueSettings::default() },
             waiting_since: waiting_since.map(Time::from_millis),
+            ..QueueStats::default()
         };
         let active = |completed, failed| Activity { completed, failed };
         let order = [

@@ -66,7 +66,7 @@ impl FormPart {
         let stats = engine.stats().await?;
         let switched = SwitchedForm { form: form.job.clone(), note };
         let job = run_blocking(form.job.size(), || {
-            JobFields::of(&engine.kinds(), switched, errors, &BEFORE_THE_JOB)
+            JobFields::of(engine.kinds(), switched, errors, &BEFORE_THE_JOB)
         });
         let open = form.job.has_options()
             || form.skips()
@@ -106,20 +106,20 @@ impl Draft {
     /// The form as it opens: with the example of its kind unless a payload was given.
     pub fn opened(engine: &Engine, form: ScheduleForm) -> Draft {
         let kinds = engine.kinds();
-        let (asked, view) = (find(&kinds, &form.job.kind), View::parse(&form.job.view));
-        let job = form.job.clone().within(engine.config().json);
+        let (asked, view) = (find(kinds, &form.job.kind), View::parse(&form.job.view));
+        let (first, job) = (first(kinds), form.job.clone().within(engine.config().json));
         let SwitchedForm { form: job, note } =
-            run_blocking(job.size(), || job.opened(asked, first(&kinds), view));
+            run_blocking(job.size(), || job.opened(asked.as_ref(), first.as_ref(), view));
         Draft::valid(ScheduleForm { job, ..form }, note)
     }
 
     /// The form as it was sent, for the kind that is chosen now. `to` is the view to change to.
     pub fn switched(engine: &Engine, form: ScheduleForm, to: &str) -> Draft {
         let kinds = engine.kinds();
-        let (old, new) = (find(&kinds, &form.job.shown), find(&kinds, &form.job.kind));
+        let (old, new) = (find(kinds, &form.job.shown), find(kinds, &form.job.kind));
         let job = form.job.clone().within(engine.config().json);
         let SwitchedForm { form: job, note } =
-            run_blocking(job.size(), || job.switched(old, new, View::parse(to)));
+            run_blocking(job.size(), || job.switched(old.as_ref(), new.as_ref(), View::parse(to)));
         Draft::valid(ScheduleForm { job, ..form }, note)
     }
 

@@ -154,7 +154,7 @@ pub async fn blank(
     if let Ok(id) = value(&pairs, "from").parse()
         && let Some(job) = engine.job(id).await?.0
     {
-        given.job = SubmitForm::resubmitting(&job);
+        given.job = SubmitForm::resubmitting(&job, engine.kinds());
     }
     new_page(&engine, &visit, Draft::opened(&engine, given)).await
 }
@@ -189,7 +189,7 @@ pub async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, UiError> {
     let stored = find_schedule(&engine, &name).await?;
-    let form = ScheduleForm::stored(&stored.0);
+    let form = ScheduleForm::stored(&stored.0, engine.kinds());
     let draft = Draft::opened(&engine, form);
     one_page(&engine, &visit, stored, draft).await
 }
@@ -332,7 +332,8 @@ async fn save(
     let job = form.job.clone().within(engine.config().json);
     let form = ScheduleForm { job, ..form };
     let kinds = engine.kinds();
-    let schema = schema_of(find(&kinds, &form.job.kind));
+    let chosen = find(kinds, &form.job.kind);
+    let schema = schema_of(chosen.as_ref());
     let rejected = |refusal| Draft::switched(engine, form.clone(), "").refused(refusal);
     if form.job.is_of_another_kind(schema) {
         let mut draft = rejected((StatusCode::UNPROCESSABLE_ENTITY, Errors::new()));
@@ -345,7 +346,8 @@ async fn save(
         New::Only => ScheduleName::parse,
         New::OrChanged => ScheduleName::stored,
     };
-    let spec = run_blocking(form.job.size(), || form.spec(parse_name, schema, engine.now()));
+    let now = engine.now();
+    let spec = run_blocking(form.job.size(), || form.spec(parse_name, schema, kinds, now));
     let (name, spec) = match spec {
         Ok(valid) => valid,
         Err(errors) => return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)).into()),

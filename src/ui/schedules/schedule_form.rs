@@ -1,7 +1,7 @@
 //! The fields of the schedule form as they were typed, with the conversions to a spec and from a stored schedule. The
 //! fields of its jobs are those of the form for a new job.
 
-use crate::engine::{FieldError, ScheduleSubmission};
+use crate::engine::{FieldError, Kinds, ScheduleSubmission};
 use crate::job::{Invalid, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Schema, Time};
 
 use crate::ui::submit::form_value::{Errors, cut, duration, filled, form_field, written};
@@ -52,7 +52,7 @@ impl ScheduleForm {
     }
 
     /// The form that edits a stored schedule.
-    pub fn stored(schedule: &Schedule) -> ScheduleForm {
+    pub fn stored(schedule: &Schedule, kinds: &Kinds) -> ScheduleForm {
         let ScheduleSpec { cron, labels, spec, overlap, max_late_ms, origin: _ } = &schedule.spec;
         ScheduleForm {
             name: schedule.name.to_string(),
@@ -60,7 +60,7 @@ impl ScheduleForm {
             zone: cron.zone().to_owned(),
             overlap: if *overlap == Overlap::Skip { "skip".into() } else { String::new() },
             max_late: max_late_ms.map(written).unwrap_or_default(),
-            job: SubmitForm::of_spec(labels, spec),
+            job: SubmitForm::of_spec(labels, spec, kinds),
         }
     }
 
@@ -83,6 +83,7 @@ impl ScheduleForm {
         &self,
         parse_name: fn(&str) -> Result<ScheduleName, Invalid>,
         schema: Option<&Schema>,
+        kinds: &Kinds,
         now: Time,
     ) -> Result<(ScheduleName, ScheduleSpec), Errors> {
         let mut errors = Errors::new();
@@ -96,7 +97,7 @@ impl ScheduleForm {
             max_late_ms: duration("max_late", &self.max_late, &mut errors),
             ..ScheduleSubmission::of_jobs(job)
         };
-        match (name, submission.into_spec(Origin::Api, now)) {
+        match (name, submission.into_spec(Origin::Api, kinds, now)) {
             (Some(name), Ok(spec)) if errors.is_empty() => Ok((name, spec)),
             (_, Ok(_)) => Err(errors),
             (_, Err(wrong)) => {

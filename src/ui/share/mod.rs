@@ -83,7 +83,7 @@ pub fn remove_names(job: &mut Job) {
         if let Change::Started { worker } = &mut moment.change
             && let Ok(name) = WorkerName::parse("the server")
         {
-            *worker = name;
+            *worker = name.into();
         }
     }
     let (queue, kind) = (job.labels.queue.clone(), job.labels.kind.clone());

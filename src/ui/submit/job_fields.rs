@@ -3,9 +3,9 @@
 
 use axum::http::StatusCode;
 
-use crate::engine::{KindInfo, PayloadError};
+use crate::engine::{KindInfo, Kinds, KnownKind, PayloadError};
 use crate::job::schema::Field;
-use crate::job::{RetryPolicy, Schema};
+use crate::job::{Kind, KindDefaults, RetryPolicy, Schema};
 
 use super::form_switch::SwitchedForm;
 use super::form_value::{Errors, written};
@@ -37,6 +37,10 @@ pub struct JobFields {
     pub more: Vec<Input>,
     /// Whether the payload can be edited by inputs.
     pub has_inputs: bool,
+    /// What applies where the form does not say.
+    defaults: KindDefaults,
+    /// The retry policy of the form as a sentence; empty when its fields are invalid.
+    pub retry_budget: String,
 }
 
 /// A kind to choose from, with its description.
@@ -52,13 +56,13 @@ pub struct KindChoice {
 impl JobFields {
     /// The fields of a form. `before` are the names of fields above them on the page, for the focus.
     pub fn of(
-        kinds: &[&KindInfo],
+        kinds: &Kinds,
         SwitchedForm { form, note }: SwitchedForm,
         errors: Errors,
         before: &[&str],
     ) -> JobFields {
         let chosen = find(kinds, &form.kind);
-        let schema = schema_of(chosen);
+        let schema = schema_of(chosen.as_ref());
         let edited = form.input_schema(schema);
         let fields = edited.and_then(|schema| input_fields(Some(schema))).unwrap_or_default();
         let wrong = |name: &str| errors.get(&format!("{PAYLOAD_PREFIX}{name}"));
@@ -68,9 +72,11 @@ impl JobFields {
         let (inputs, more): (Vec<Input>, Vec<Input>) =
             inputs.partition(|input| fields.len() <= ALL_SHOWN || input.is_needed());
         JobFields {
-            kinds: kinds.iter().map(|info| KindChoice::of(info, &form.kind)).collect(),
-            about: chosen.map(|info| info.about.clone()).unwrap_or_default(),
+            kinds: kinds.all().into_iter().map(|kind| KindChoice::of(kind, &form.kind)).collect(),
             has_inputs: input_fields(schema).is_some(),
+            about: chosen.map(|info| info.about).unwrap_or_default(),
+            defaults: defaults(kinds, &form),
+            retry_budget: retry_budget(kinds, &form),
             focus: first_wrong(&errors, before, &inputs, &more),
             note,
             inputs,
@@ -80,7 +86,7 @@ impl JobFields {
         }
     }
 
-    /// Whether the form names a kind without a handler. The page keeps such a kind in the list.
+    /// Whether the form names an unknown kind. The page keeps such a kind in the list.
     pub fn kind_is_unknown(&self) -> bool {
         !self.form.kind.is_empty() && !self.kinds.iter().any(|kind| kind.chosen)
     }
@@ -90,8 +96,18 @@ impl JobFields {
         self.errors.get(field).map(|message| sentence(message)).unwrap_or_default()
     }
 
+    /// The queue when the form does not say.
+    pub fn usual_queue(&self) -> String {
+        self.defaults.queue().to_string()
+    }
+
+    /// The timeout when the form does not say.
+    pub fn usual_timeout(&self) -> String {
+        self.defaults.timeout_ms.map_or_else(|| "the server’s default".into(), written)
+    }
+
     fn usual_retry(&self) -> RetryPolicy {
-        RetryPolicy::default_for(self.form.kind.trim())
+        self.defaults.retry(self.form.kind.trim())
     }
 
     /// The number of attempts when the form does not say.
@@ -109,19 +125,6 @@ impl JobFields {
         written(self.usual_retry().backoff.cap_ms)
     }
 
-    /// The retry policy of the form as a sentence; empty when its fields are invalid.
-    pub fn retry_budget(&self) -> String {
-        let retry_alone = SubmitForm {
-            kind: self.form.kind.clone(),
-            max_attempts: self.form.max_attempts.clone(),
-            backoff_base: self.form.backoff_base.clone(),
-            backoff_cap: self.form.backoff_cap.clone(),
-            ..SubmitForm::default()
-        };
-        let job = retry_alone.new_job(None).ok();
-        job.map(|job| sentence(&job.spec.retry.to_string())).unwrap_or_default()
-    }
-
     /// The number of fields that are marked as invalid.
     pub fn marked(&self) -> usize {
         self.errors.keys().filter(|field| !field.is_empty()).count()
@@ -137,20 +140,41 @@ impl JobFields {
 }
 
 impl KindChoice {
-    fn of(info: &KindInfo, chosen: &str) -> KindChoice {
-        let name = info.kind.to_string();
-        KindChoice { chosen: name == chosen, about: info.about.clone(), name }
+    fn of(known: KnownKind, chosen: &str) -> KindChoice {
+        let name = known.info.kind.to_string();
+        KindChoice { chosen: name == chosen, about: known.info.about, name }
     }
 }
 
+/// What applies where a form does not say.
+fn defaults(kinds: &Kinds, form: &SubmitForm) -> KindDefaults {
+    let kind = Kind::stored(form.kind.trim());
+    kind.map(|kind| kinds.defaults(&kind)).unwrap_or_default()
+}
+
+/// The retry policy of a form as a sentence; empty when its fields are invalid.
+fn retry_budget(kinds: &Kinds, form: &SubmitForm) -> String {
+    let retry_alone = SubmitForm {
+        kind: form.kind.clone(),
+        max_attempts: form.max_attempts.clone(),
+        backoff_base: form.backoff_base.clone(),
+        backoff_cap: form.backoff_cap.clone(),
+        ..SubmitForm::default()
+    };
+    let job = retry_alone.new_job(None, kinds).ok();
+    job.map(|job| sentence(&job.spec.retry.to_string())).unwrap_or_default()
+}
+
 /// Looks up a kind by its name.
-pub fn find<'a>(kinds: &[&'a KindInfo], name: &str) -> Option<&'a KindInfo> {
-    kinds.iter().find(|info| info.kind.as_str() == name).copied()
+pub fn find(kinds: &Kinds, name: &str) -> Option<KindInfo> {
+    let kind = Kind::stored(name).ok()?;
+    Some(kinds.find(&kind)?.info)
 }
 
 /// The kind that a form begins with: one that needs no setup, or else any.
-pub fn first<'a>(kinds: &[&'a KindInfo]) -> Option<&'a KindInfo> {
-    find(kinds, "echo").or(kinds.first().copied())
+pub fn first(kinds: &Kinds) -> Option<KindInfo> {
+    let any = || kinds.names().first().and_then(|kind| kinds.find(kind));
+    find(kinds, "echo").or_else(|| Some(any()?.info))
 }
 
 /// Maps a refusal of the payload by the engine to the error of the field that caused it.

@@ -6,7 +6,7 @@ use axum::extract::{RawQuery, State as Has};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{Engine, EnqueueError, Enqueued, KindInfo, SubmitError, run_blocking};
+use crate::engine::{Engine, EnqueueError, Enqueued, Kinds, SubmitError, run_blocking};
 use crate::http::access::Acting;
 use crate::job::Time;
 
@@ -51,14 +51,17 @@ pub async fn show(
     let pairs = pairs(query.unwrap_or_default().as_bytes())?;
     let given = SubmitForm::of(&pairs);
     let view = View::parse(&given.view);
+    let kinds = engine.kinds();
     let form = match value(&pairs, "from").parse() {
-        Ok(id) => engine.job(id).await?.0.as_ref().map(SubmitForm::resubmitting).unwrap_or(given),
+        Ok(id) => {
+            let job = engine.job(id).await?.0;
+            job.map_or(given, |job| SubmitForm::resubmitting(&job, kinds))
+        }
         Err(_) => given,
     };
     let form = form.within(engine.config().json);
-    let kinds = engine.kinds();
-    let asked = find(&kinds, &form.kind);
-    let switched = run_blocking(form.size(), || form.opened(asked, first(&kinds), view));
+    let (asked, first) = (find(kinds, &form.kind), first(kinds));
+    let switched = run_blocking(form.size(), || form.opened(asked.as_ref(), first.as_ref(), view));
     form_page(&engine, &visit, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -72,9 +75,9 @@ pub async fn redraw(
 ) -> Result<Response, UiError> {
     let form = SubmitForm::of(&posted.pairs).within(engine.config().json);
     let kinds = engine.kinds();
-    let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
-    let switched =
-        run_blocking(form.size(), || form.switched(old, new, View::parse(posted.value("to"))));
+    let (old, new) = (find(kinds, &form.shown), find(kinds, &form.kind));
+    let to = View::parse(posted.value("to"));
+    let switched = run_blocking(form.size(), || form.switched(old.as_ref(), new.as_ref(), to));
     form_page(&engine, &visit, switched, Errors::new(), StatusCode::OK, &headers).await
 }
 
@@ -87,7 +90,8 @@ pub async fn submit(
 ) -> Result<Response, UiError> {
     let form = SubmitForm::of(&posted.pairs).within(engine.config().json);
     let kinds = engine.kinds();
-    let (old, new) = (find(&kinds, &form.shown), find(&kinds, &form.kind));
+    let (old, new) = (find(kinds, &form.shown), find(kinds, &form.kind));
+    let (old, new) = (old.as_ref(), new.as_ref());
     let schema = schema_of(new);
     if form.is_of_another_kind(schema) {
         let mut switched = run_blocking(form.size(), || form.switched(old, new, None));
@@ -99,7 +103,7 @@ pub async fn submit(
     if let Err(problem) = check_inputs(&form, schema, &posted.pairs) {
         return Ok(problem.into_response());
     }
-    let job = match run_blocking(form.size(), || form.new_job(schema)) {
+    let job = match run_blocking(form.size(), || form.new_job(schema, kinds)) {
         Ok(job) => job,
         Err(errors) => {
             let switched = run_blocking(form.size(), || form.switched(old, new, None));
@@ -147,10 +151,7 @@ async fn form_page(
     let max_payload = engine.config().max_payload;
     Ok(run_blocking(switched.form.size(), || {
         let switched = SwitchedForm { form: switched.form.shown(max_payload), ..switched };
-        page(
-            status,
-            &NewJobPage::of(&engine.kinds(), switched, errors, queues, visit, &target, now),
-        )
+        page(status, &NewJobPage::of(engine.kinds(), switched, errors, queues, visit, &target, now))
     }))
 }
 
@@ -206,7 +207,7 @@ fn starts(form: &SubmitForm, now: Time) -> StartText {
 
 impl NewJobPage {
     fn of(
-        kinds: &[&KindInfo],
+        kinds: &Kinds,
         switched: SwitchedForm,
         errors: Errors,
         queues: Vec<String>,
@@ -216,14 +217,15 @@ impl NewJobPage {
     ) -> NewJobPage {
         let switched = SwitchedForm { form: switched.form.with_token(), ..switched };
         let job = JobFields::of(kinds, switched, errors, &[]);
-        let schema = schema_of(find(kinds, &job.form.kind));
+        let chosen = find(kinds, &job.form.kind);
+        let schema = schema_of(chosen.as_ref());
         NewJobPage {
             layout: Layout::still(visit, "New job", Section::NewJob, now),
             open: job.shows_options(),
             starts: starts(&job.form, now),
             curl: job.form.curl(target, schema),
             refusal: if job.errors.is_empty() {
-                job.form.new_job(schema).err().map(|it| refusal(&it)).unwrap_or_default()
+                job.form.new_job(schema, kinds).err().map(|it| refusal(&it)).unwrap_or_default()
             } else {
                 String::new()
             },

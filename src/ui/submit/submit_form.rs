@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::config::units::parse_duration;
 use crate::engine::submission::{ATTEMPTS, BackoffFields, PRIORITY};
-use crate::engine::{FieldError, Submission};
+use crate::engine::{FieldError, Kinds, Submission};
 use crate::job::secret::without_secrets;
 use crate::job::shorten::MAX_NAME;
 use crate::job::{Job, JobId, Json, JsonLimits, Labels, NewJob, Schema, Spec, Time, stable_hash};
@@ -162,27 +162,31 @@ impl SubmitForm {
     }
 
     /// The form that would create this job, including an idempotency key that people gave it.
-    pub fn of_job(job: &Job) -> Self {
+    pub fn of_job(job: &Job, kinds: &Kinds) -> Self {
         let key = job.spec.idempotency_key.as_ref().map(ToString::to_string);
         let given = key.filter(|key| !key.starts_with(FORM_KEY_PREFIX));
-        SubmitForm { idempotency_key: given.unwrap_or_default(), ..SubmitForm::resubmitting(job) }
+        SubmitForm {
+            idempotency_key: given.unwrap_or_default(),
+            ..SubmitForm::resubmitting(job, kinds)
+        }
     }
 
     /// The form that would submit this job again.
-    pub fn resubmitting(job: &Job) -> Self {
-        SubmitForm::of_spec(&job.labels, &job.spec)
+    pub fn resubmitting(job: &Job, kinds: &Kinds) -> Self {
+        SubmitForm::of_spec(&job.labels, &job.spec, kinds)
     }
 
     /// The form of a job with these labels and this spec; options with their default value are left empty.
-    pub fn of_spec(labels: &Labels, spec: &Spec) -> Self {
-        let (retry, usual) = (spec.retry, labels.kind.default_retry());
+    pub fn of_spec(labels: &Labels, spec: &Spec, kinds: &Kinds) -> Self {
+        let defaults = kinds.defaults(&labels.kind);
+        let (retry, usual) = (spec.retry, defaults.retry(labels.kind.as_str()));
         let unless = |is_usual: bool, text: String| if is_usual { String::new() } else { text };
         let (backoff, usual_backoff) = (retry.backoff, usual.backoff);
         let tags: Vec<&str> = labels.tags.iter().map(|tag| tag.as_str()).collect();
         SubmitForm {
             kind: labels.kind.to_string(),
             payload: json_text::editable(&without_secrets(&labels.kind, &spec.payload)),
-            queue: unless(labels.queue.as_str() == "default", labels.queue.to_string()),
+            queue: unless(labels.queue == defaults.queue(), labels.queue.to_string()),
             priority: unless(spec.priority == 0, spec.priority.to_string()),
             max_attempts: unless(
                 retry.max_attempts == usual.max_attempts,
@@ -193,7 +197,10 @@ impl SubmitForm {
                 written(backoff.base_ms),
             ),
             backoff_cap: unless(backoff.cap_ms == usual_backoff.cap_ms, written(backoff.cap_ms)),
-            timeout: spec.timeout_ms.map(written).unwrap_or_default(),
+            timeout: unless(
+                spec.timeout_ms == defaults.timeout_ms,
+                spec.timeout_ms.map(written).unwrap_or_default(),
+            ),
             tags: tags.join(", "),
             ..SubmitForm::default()
         }
@@ -229,13 +236,13 @@ impl SubmitForm {
         schema.filter(|_| by_fields && input_fields(schema).is_some())
     }
 
-    /// Validates every field, the payload and the rules of a submission, and builds the job.
+    /// Validates every field, the payload and the rules of a submission, and builds the job with the defaults of its kind.
     ///
     /// # Errors
     /// The errors by field.
-    pub fn new_job(&self, schema: Option<&Schema>) -> Result<NewJob, Errors> {
+    pub fn new_job(&self, schema: Option<&Schema>, kinds: &Kinds) -> Result<NewJob, Errors> {
         let mut errors = Errors::new();
-        let job = self.read(schema, &mut errors).into_new_job();
+        let job = self.read(schema, &mut errors).into_new_job(kinds);
         for FieldError { field, message } in job.as_ref().err().into_iter().flatten() {
             errors.entry(form_field(field).into()).or_insert_with(|| message.clone());
         }
@@ -435,7 +442,7 @@ mod tests {
             tags: " a, b ,".into(),
             ..form()
         };
-        let job = form.new_job(None).unwrap();
+        let job = form.new_job(None, &Kinds::default()).unwrap();
         assert_eq!(job.start, Start::After(Duration::from_secs(90)));
         assert_eq!(job.spec.priority, -3);
         assert_eq!(job.spec.payload.as_str(), r#"{"n":12345678901234567890}"#);
@@ -452,7 +459,7 @@ mod tests {
             queue: "two words".into(),
             ..form()
         };
-        let errors = form.new_job(None).unwrap_err();
+        let errors = form.new_job(None, &Kinds::default()).unwrap_err();
         assert_eq!(errors.keys().collect::<Vec<_>>(), ["payload", "priority", "queue", "timeout"]);
         assert!(errors["payload"].contains("line 1"), "{errors:?}");
     }
@@ -461,7 +468,13 @@ mod tests {
     fn the_same_form_has_the_same_key_and_a_changed_one_another() {
         let sent = form().with_token();
         let key = |form: &SubmitForm| {
-            form.new_job(None).unwrap().spec.idempotency_key.clone().unwrap().to_string()
+            form.new_job(None, &Kinds::default())
+                .unwrap()
+                .spec
+                .idempotency_key
+                .clone()
+                .unwrap()
+                .to_string()
         };
         assert_eq!(key(&sent), key(&sent.clone()));
         assert_ne!(key(&sent), key(&SubmitForm { queue: "mail".into(), ..sent.clone() }));

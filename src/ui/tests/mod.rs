@@ -13,7 +13,7 @@ use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::engine::{Engine, EngineConfig, KindInfo, Registry, Submission, example};
 use crate::job::{Job, Json, Kind, Outcome, QueueName, Schema, Verdict, WorkerName};
 use crate::shutdown::Shutdown;
-use crate::store::{Claim, Lease, MemoryStore, Settlement, Store, StoreLimits};
+use crate::store::{Claim, Lease, MemoryStore, Settlement, Store, StoreLimits, WorkerPlace};
 
 mod access;
 mod actions;
@@ -153,7 +153,7 @@ impl Desk {
 
     /// Enqueues a job.
     async fn submit(&self, submission: Submission) -> Job {
-        let job = submission.into_new_job().unwrap();
+        let job = submission.into_new_job(self.engine.kinds()).unwrap();
         self.engine.enqueue(vec![job]).await.unwrap().remove(0).into_job()
     }
 
@@ -174,12 +174,14 @@ impl Desk {
     /// Claims one job from the default queue.
     async fn claim(&self) -> Lease {
         let claim = Claim {
-            queue: QueueName::default(),
+            queues: vec![QueueName::default()],
+            kinds: Arc::new(["echo", "sleep"].map(|kind| Kind::parse(kind).unwrap()).into()),
             max: 1,
             worker: WorkerName::parse("w1").unwrap(),
+            place: WorkerPlace::InProcess,
             ttl: Duration::from_secs(3_600),
         };
-        self.store.claim(claim).await.unwrap().remove(0)
+        self.store.claim(claim).await.unwrap().leases.remove(0)
     }
 
     async fn settle(&self, lease: &Lease, verdict: Verdict) {

@@ -37,6 +37,34 @@ async fn every_property_gets_the_input_that_suits_it() {
 }
 
 #[tokio::test]
+async fn a_declared_kind_is_offered_with_its_inputs_and_its_defaults() {
+    let desk = Desk::open();
+    let kind = crate::job::Kind::parse("resize").unwrap();
+    let text = r#"{"about":"Resizes.","queue":"media","max_attempts":4,"timeout_ms":90000,
+        "example":{"width":640},
+        "schema":{"type":"object","properties":{"width":{"type":"integer"}}}}"#;
+    let spec = crate::engine::KindSubmission::parse(&kind, text, Default::default()).unwrap();
+    desk.engine.set_kind(kind, spec).await.unwrap();
+    desk.get("/jobs/new").await.assert_has(">resize</option>");
+    let form = desk.get("/jobs/new?kind=resize").await;
+    form.assert_sound();
+    form.assert_has("name=\"payload.width\" value=\"640\" inputmode=\"numeric\"");
+    form.assert_has("name=\"queue\" value=\"\" placeholder=\"media\"");
+    form.assert_has("name=\"max_attempts\" value=\"\" placeholder=\"4\"");
+    form.assert_has("name=\"timeout\" value=\"\" placeholder=\"1m 30s\"");
+    let fields = [("kind", "resize"), ("shown", "resize"), ("view", "fields"), ("token", "t1")];
+    let answer = desk.post("/jobs", &[&fields[..], &[("payload.width", "7")]].concat()).await;
+    let id = desk.made(&answer);
+    let job = desk.engine.job(id).await.unwrap().0.unwrap();
+    assert_eq!((job.labels.queue.as_str(), job.spec.retry.max_attempts), ("media", 4));
+    // A job in the default queue of all kinds is submitted there again.
+    let elsewhere = [&fields[..3], &[("token", "t2"), ("queue", "default")]].concat();
+    let id = desk.made(&desk.post("/jobs", &elsewhere).await);
+    let again = desk.get(&format!("/jobs/new?from={id}")).await;
+    again.assert_has("name=\"queue\" value=\"default\" placeholder=\"media\"");
+}
+
+#[tokio::test]
 async fn inputs_make_a_job_and_what_is_empty_is_left_out() {
     let desk = Desk::open();
     let plain = mail(&[

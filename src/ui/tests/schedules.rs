@@ -124,7 +124,7 @@ async fn a_declared_schedule_is_shown_and_cannot_be_changed() {
         kind: "echo".into(),
         ..Default::default()
     };
-    let spec = spec.into_spec(Origin::Config, desk.engine.now()).unwrap();
+    let spec = spec.into_spec(Origin::Config, desk.engine.kinds(), desk.engine.now()).unwrap();
     desk.engine.set_schedule(ScheduleName::parse("fixed").unwrap(), spec).await.unwrap();
     let page = desk.get("/schedules/of/fixed").await;
     page.assert_has("from the configuration");

@@ -89,7 +89,7 @@ async fn job(desk: &Desk, number: &str) -> Job {
     let text = format!(
         r#"{{"kind":"echo","queue":"mail","payload":{{"customer":"Zoe"}},"tags":["vip"],"idempotency_key":"order-{number}"}}"#
     );
-    let job = Submission::parse(&text).unwrap();
+    let job = Submission::parse(&text, desk.engine.kinds()).unwrap();
     by_anna(desk).enqueue(vec![job]).await.unwrap().remove(0).into_job()
 }
 

@@ -132,7 +132,8 @@ async fn the_audit_log_has_what_somebody_did_newest_first_in_pages_that_miss_not
         // Events of nobody are between those of anna.
         desk.submit(echo("1")).await;
         let queue = format!("queue-{n}");
-        let job = Submission { queue: Some(queue.clone()), ..echo("1") }.into_new_job().unwrap();
+        let job = Submission { queue: Some(queue.clone()), ..echo("1") };
+        let job = job.into_new_job(desk.engine.kinds()).unwrap();
         let token = TokenName::parse("ci").unwrap();
         let engine = desk.engine.by(Some(Actor::Token(token)));
         engine.enqueue(vec![job]).await.unwrap();

@@ -18,7 +18,7 @@ fn event_in(queue: QueueName, job: u128, ms: i64, state: State, change: Change) 
 fn life(meter: &mut Meter, job: u128, available: i64, started: i64, done: i64) {
     let worker = WorkerName::parse("w").unwrap();
     meter.add(&event(job, available, State::Available, Change::BecameAvailable));
-    meter.add(&event(job, started, State::Running, Change::Started { worker }));
+    meter.add(&event(job, started, State::Running, Change::Started { worker: worker.into() }));
     let result = Json::null();
     meter.add(&event(job, done, State::Completed, Change::Completed { result }));
 }
@@ -83,7 +83,12 @@ fn the_sample_stands_for_all_jobs_of_a_rush() {
     let mut ended = 0;
     for n in 0..100_000 {
         let (id, at) = (JobId::generate().as_u128(), 1_000 + n / 20);
-        meter.add(&event(id, at, State::Running, Change::Started { worker: worker.clone() }));
+        meter.add(&event(
+            id,
+            at,
+            State::Running,
+            Change::Started { worker: worker.clone().into() },
+        ));
         let done = event(id, at, State::Completed, Change::Completed { result: Json::null() });
         let weight = meter.weight();
         if let TimedPhase::Run(_) = meter.add(&done) {

@@ -10,13 +10,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::Problem;
 use crate::http::layers::header_list::{Repeated, at_most_one, elements};
-use crate::http::stream::protocol::SUBPROTOCOL;
 
-/// Returns the response that switches the connection to the WebSocket protocol.
+/// Returns the response that switches the connection to the WebSocket protocol, and to this subprotocol if the client
+/// offers one.
 ///
 /// # Errors
 /// When the request is not a valid handshake, or the connection cannot be upgraded.
-pub fn check(request: &Request) -> Result<Response, Problem> {
+pub fn check(request: &Request, subprotocol: &'static str) -> Result<Response, Problem> {
     let refuse = |status, detail| Err(Problem::new(status, "not_a_websocket", detail));
     let bad = |detail| refuse(StatusCode::BAD_REQUEST, detail);
     let headers = request.headers();
@@ -47,9 +47,9 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
     let offers = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
     // Unlike the words of the other headers, the names of subprotocols distinguish upper and lower case (§11.5).
     let offers_ours =
-        elements(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|name| name == SUBPROTOCOL);
+        elements(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|name| name == subprotocol);
     if offers && !offers_ours {
-        let detail = format!("the only supported subprotocol is `{SUBPROTOCOL}`");
+        let detail = format!("the only supported subprotocol is `{subprotocol}`");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "unknown_subprotocol", detail));
     }
     if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_none() {
@@ -68,7 +68,7 @@ pub fn check(request: &Request) -> Result<Response, Problem> {
     fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     if offers_ours {
-        let chosen = HeaderValue::from_static(SUBPROTOCOL);
+        let chosen = HeaderValue::from_static(subprotocol);
         fields.insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
     }
     Ok(response)

@@ -4,6 +4,7 @@
 use axum::extract::{Extension, RawQuery, Request, State};
 use axum::response::Response;
 
+use super::protocol::SUBPROTOCOL;
 use super::reader::StreamReader;
 use super::start::start_after;
 use crate::engine::Transport;
@@ -44,7 +45,7 @@ pub async fn upgrade(
 ) -> Result<Response, Problem> {
     let mut query = query::stream_query(text.as_deref())?.endless()?;
     query.after = start_after(request.headers(), query.after)?;
-    let accepted = handshake::check(&request)?;
+    let accepted = handshake::check(&request, SUBPROTOCOL)?;
     if query.stats {
         let detail = "a WebSocket subscribes to stats with a message, not in its URL";
         return Err(Problem::invalid_parameter("stats", detail));

@@ -167,5 +167,6 @@ async fn what_nobody_opened_ends_when_credentials_become_necessary() {
 }
 
 fn held_job() -> crate::job::NewJob {
-    crate::engine::Submission::parse(r#"{"kind":"hold","queue":"held"}"#).unwrap()
+    let kinds = crate::engine::Kinds::default();
+    crate::engine::Submission::parse(r#"{"kind":"hold","queue":"held"}"#, &kinds).unwrap()
 }

@@ -26,7 +26,7 @@ impl CommitGroup<'_> {
             })
         })?;
         for change in &records {
-            access_rows::write(&mut self.writes, &mut self.core.access_rows, change)?;
+            access_rows::write(&mut self.writes, &mut self.core.rows, change)?;
         }
         self.access_changed |= !records.is_empty();
         Ok(applied)

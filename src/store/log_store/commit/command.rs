@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::claim::ClaimAnswer;
 use super::core::Core;
 use super::enqueue::{EnqueueOutcome, NewBatch};
-use super::verbs::{ClaimedJob, JobAnswers};
+use super::verbs::JobAnswers;
 use crate::access::{AccessApplied, AccessCommand};
-use crate::job::{Actor, Event, Schedule, Status};
+use crate::job::{Actor, Schedule, Status};
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::{
-    AccessError, Claim, Control, ControlError, EnqueueError, Extension, LeaseRef, Note,
-    ScheduleCommand, ScheduleError, SettleError, Settlement, StoreError, Ticked,
+    AccessError, Claim, Control, ControlError, EnqueueError, Extension, KindCommand, KindError,
+    LeaseRef, Note, ScheduleCommand, ScheduleError, SettleError, Settlement, StoreError, Ticked,
+    WorkerNotice,
 };
 
 /// Answers a command with its result or with the error of its verb.
 pub type Reply<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
-pub type ClaimReply = Reply<Vec<(ClaimedJob, Event)>>;
+pub type ClaimReply = Reply<ClaimAnswer>;
 /// Inspects the committer's state between two groups, when the last one is durable.
 pub type Inspection = Box<dyn FnOnce(&Core) + Send>;
 
@@ -39,6 +41,8 @@ pub enum Mutation {
     Annotate(Vec<Note>, Reply<()>),
     Control(Control, Option<Actor>, Reply<JobAnswers, ControlError>),
     Schedule(ScheduleCommand, Option<Actor>, Reply<Schedule, ScheduleError>),
+    Kind(KindCommand, Option<Actor>, Reply<(), KindError>),
+    Report(Vec<WorkerNotice>, Reply<()>),
     Access(AccessCommand, Option<Actor>, Reply<AccessApplied, AccessError>),
     /// Carries what this tick did before it had to wait for the archiver.
     Tick(Ticked, Reply<Ticked>),
@@ -66,6 +70,8 @@ impl Mutation {
             | Mutation::Extend(..)
             | Mutation::Settle(..)
             | Mutation::Annotate(..)
+            | Mutation::Kind(..)
+            | Mutation::Report(..)
             | Mutation::Access(..) => false,
             Mutation::Control(..)
             | Mutation::Schedule(..)
@@ -130,6 +136,8 @@ impl CommandBatch {
                 Mutation::Annotate(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Control(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Schedule(_, _, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::Kind(_, _, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::Report(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Access(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Tick(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Archive(..) => {}

@@ -183,6 +183,8 @@ fn apply(
             Mutation::Schedule(command, by, reply) => {
                 when_durable(group.schedule(command, by), reply)
             }
+            Mutation::Report(notices, reply) => when_durable(group.report(notices), reply),
+            Mutation::Kind(command, by, reply) => when_durable(group.kind(command, by), reply),
             Mutation::Access(command, by, reply) => when_durable(group.access(command, by), reply),
             Mutation::Tick(so_far, reply) => match group.tick(so_far) {
                 Ok(TickOutcome::Done(ticked)) => when_durable(Ok(ticked), reply),

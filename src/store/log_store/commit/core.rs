@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use super::future_waits::FutureWaits;
-use super::index::{Entry, Index};
+use super::index::{Entry, Index, Queue};
 use super::meta::Meta;
+use super::ready::ReadySets;
 use super::shared::Shared;
 use crate::access::AccessTable;
-use crate::job::{Event, Job, Labels, QueueName, Time};
+use crate::job::{Event, Job, Labels, QueueName, QueueSettings, Time};
+use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
+use crate::store::kinds::DeclaredKinds;
 use crate::store::log_store::archive::runs::{Archive, Run};
-use crate::store::log_store::journal::access_rows::AccessRowLengths;
 use crate::store::log_store::journal::chunks::Journal;
-use crate::store::log_store::journal::schedule_rows::RowLengths;
+use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::schedules::Schedules;
 
@@ -40,17 +42,27 @@ pub struct Core {
     pub future_waits: FutureWaits,
     /// The cron entries. Each has a row of its own in the log.
     pub schedules: Schedules,
-    pub schedule_rows: RowLengths,
+    /// The kinds that were declared at run time. Each has a row of its own in the log.
+    pub kinds: Arc<DeclaredKinds>,
     /// Users, tokens, sessions and share links. Each has a row of its own in the log.
     pub access: Arc<AccessTable>,
-    pub access_rows: AccessRowLengths,
+    /// The lengths of these rows.
+    pub rows: RowLengths,
 }
 
 impl Core {
     /// The number of a queue, which is created if it is new.
     pub fn queue(&mut self, name: &QueueName) -> u32 {
         let shared = &self.shared;
-        self.index.queue(name, || shared.wake(name))
+        self.index.queue(name, || Queue {
+            name: name.clone(),
+            settings: QueueSettings::default(),
+            jobs: 0,
+            running: 0,
+            limits: ClaimLimits::new(shared.limits.queues.get(name)),
+            ready: ReadySets::default(),
+            wake: shared.wake(name),
+        })
     }
 
     /// The shared copy of these labels, and the number of the counters for their queue and kind.

@@ -15,6 +15,7 @@ use crate::job::{
     Status, Time,
 };
 use crate::store::StoreError;
+use crate::store::kinds::DeclaredKinds;
 use crate::store::log::Mark;
 use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::keys;
@@ -42,6 +43,8 @@ pub struct CommitGroup<'a> {
     archive_changed: bool,
     /// Whether the table of users changed, so that readers need the new one.
     pub access_changed: bool,
+    /// Whether the table of declared kinds changed.
+    pub kinds_changed: bool,
 }
 
 impl<'a> CommitGroup<'a> {
@@ -62,6 +65,7 @@ impl<'a> CommitGroup<'a> {
             open_runs: BTreeMap::new(),
             archive_changed: false,
             access_changed: false,
+            kinds_changed: false,
         }
     }
 
@@ -85,6 +89,7 @@ impl<'a> CommitGroup<'a> {
             wakes: wakes.collect(),
             archive: self.archive_changed.then(|| self.core.archive.clone()),
             access: self.access_changed.then(|| self.core.access.clone()),
+            kinds: self.kinds_changed.then(|| self.core.kinds.clone()),
         })
     }
 
@@ -149,6 +154,7 @@ impl<'a> CommitGroup<'a> {
         let Some(entry) = entries.get_mut(&id) else {
             return Err(StoreError::Corrupt(format!("job {id} left the index under a change")));
         };
+        let before = entry.status.state;
         sets.take(id, entry);
         // When an attempt is not counted, the event that ends it still has its number.
         let gives_back = matches!(change, Change::Interrupted { .. } | Change::Snoozed { .. });
@@ -157,6 +163,7 @@ impl<'a> CommitGroup<'a> {
         if let Some(run_at) = change.run_at(self.now) {
             (entry.run_at, entry.is_delayed) = (run_at, change.starts_delay());
         }
+        let is_start = matches!(change, Change::Started { .. });
         let seq = core.next_seq;
         entry.finished = status.state.is_final().then_some((seq, self.now));
         let fact =
@@ -173,6 +180,17 @@ impl<'a> CommitGroup<'a> {
         let (counters, run_at) = (entry.counters, entry.run_at);
         if status.state != State::Running {
             core.index.unlease(id);
+        }
+        let number = core.index.queue_of(counters);
+        let queue = &mut core.index.sets.queues[number as usize];
+        if is_start {
+            queue.limits.started(self.steady);
+        } else if before == State::Running
+            && status.state != State::Running
+            && queue.limits.freed_slot(queue.running)
+            && !queue.ready.is_empty()
+        {
+            self.woken.insert(number);
         }
         self.notify_about(counters, status.state, run_at);
         Ok(seq)
@@ -352,4 +370,6 @@ pub struct PackedGroup {
     pub archive: Option<Archive>,
     /// The table of users, tokens, sessions and share links, if the group changed it.
     pub access: Option<Arc<AccessTable>>,
+    /// The table of declared kinds, if the group changed it.
+    pub kinds: Option<Arc<DeclaredKinds>>,
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use foldhash::fast::RandomState as FastHash;
 use tokio::sync::Notify;
 
+use super::ready::{ReadySets, ReadySource, take_first};
 use crate::job::{
-    IdempotencyKey, JobId, Kind, Labels, QueueName, QueueSettings, State, Status, Time,
+    Cursor, IdempotencyKey, JobId, Kind, Labels, QueueName, QueueSettings, State, Status, Time,
 };
-use crate::store::Stats;
+use crate::store::claim_limits::ClaimLimits;
 use crate::store::log_store::journal::queue_rows::QueueTable;
 use crate::store::log_store::journal::trail::Trail;
+use crate::store::{Claim, Stats};
 
 /// What the index keeps of a job. Payload, history and log stay in the chunks of its trail.
 #[derive(Debug, Clone)]
@@ -46,11 +48,6 @@ pub struct HeldLease {
 /// The leases by job.
 pub type LeasesByJob = HashMap<JobId, HeldLease, FastHash>;
 
-type Ready = (Reverse<i16>, Time, JobId);
-
-/// The most priorities of a queue that are examined for the job that has waited longest; real queues use fewer.
-const MAX_PRIORITIES: usize = 1_000;
-
 /// A queue.
 #[derive(Debug)]
 pub struct Queue {
@@ -58,7 +55,11 @@ pub struct Queue {
     pub settings: QueueSettings,
     /// The number of its jobs in any state, including archived ones.
     pub jobs: u64,
-    pub ready: BTreeSet<Ready>,
+    /// The number of its running jobs.
+    pub running: u64,
+    /// What claims enforce.
+    pub limits: ClaimLimits,
+    pub ready: ReadySets,
     /// Wakes the dispatcher of the queue when there may be work.
     pub wake: Arc<Notify>,
 }
@@ -69,19 +70,10 @@ impl Queue {
         self.jobs > 0 || !self.settings.is_default()
     }
 
-    /// Since when the job that has waited longest is available. It takes one step for each priority in use.
-    fn waiting_since(&self) -> Option<Time> {
-        let mut next = self.ready.first();
-        let mut since: Option<Time> = None;
-        for _ in 0..MAX_PRIORITIES {
-            let Some(&(priority, run_at, _)) = next else { break };
-            since = Some(since.map_or(run_at, |since| since.min(run_at)));
-            let Reverse(lower) = priority;
-            let Some(lower) = lower.checked_sub(1) else { break };
-            let from = (Reverse(lower), Time::from_millis(i64::MIN), JobId::from_u128(0));
-            next = self.ready.range(from..).next();
-        }
-        since
+    /// Changes its settings, and applies the limits among them.
+    pub fn set(&mut self, settings: QueueSettings) {
+        self.settings = settings;
+        self.limits.set(&settings);
     }
 }
 
@@ -122,19 +114,12 @@ pub struct Sets {
 
 impl Index {
     /// The number of a queue, which is created if it is new.
-    pub fn queue(&mut self, name: &QueueName, wake: impl FnOnce() -> Arc<Notify>) -> u32 {
+    pub fn queue(&mut self, name: &QueueName, new: impl FnOnce() -> Queue) -> u32 {
         if let Some(id) = self.queue_ids.get(name) {
             return *id;
         }
         let id = self.sets.queues.len() as u32;
-        let queue = Queue {
-            name: name.clone(),
-            settings: QueueSettings::default(),
-            jobs: 0,
-            ready: BTreeSet::new(),
-            wake: wake(),
-        };
-        self.sets.queues.push(queue);
+        self.sets.queues.push(new());
         self.queue_ids.insert(name.clone(), id);
         id
     }
@@ -225,6 +210,12 @@ impl Index {
         }
     }
 
+    /// Removes all leases.
+    pub fn unlease_all(&mut self) {
+        self.leases.clear();
+        self.lease_ends.clear();
+    }
+
     /// Adds `n` jobs of a state to the counters.
     pub fn count(&mut self, counters: u32, state: State, n: u64) {
         self.sets.count(counters, state, n);
@@ -259,16 +250,33 @@ impl Index {
         self.sets.queues.iter().filter(|queue| queue.is_known()).count()
     }
 
+    /// The jobs that a claim takes, in their order, and the queues that then hold jobs back because of their limits.
+    pub fn pick(&self, claim: &Claim, steady: Time) -> (Vec<JobId>, Vec<u32>) {
+        let known = claim.queues.iter().filter_map(|queue| self.known_queue(queue));
+        let numbers: BTreeSet<u32> = known.collect();
+        let of_queue = |number: u32| (number, &self.sets.queues[number as usize]);
+        let queues = numbers.into_iter().map(of_queue).filter(|(_, queue)| !queue.settings.paused);
+        let sources = queues.map(|(number, queue)| {
+            let room = queue.limits.room(queue.running, steady);
+            ReadySource::new(number, &queue.ready, &claim.kinds, room)
+        });
+        let mut sources: Vec<ReadySource<'_>> = sources.collect();
+        let ids = take_first(&mut sources, claim.max);
+        let held = sources.iter().filter(|source| ids.len() < claim.max && source.holds_back());
+        let held = held.map(|source| source.queue).collect();
+        (ids, held)
+    }
+
     /// How many jobs of its queue will be claimed before an available one, counted up to `most`.
     pub fn ahead(&self, id: JobId, most: u64) -> Option<u64> {
         let entry = self.entries.get(&id).filter(|entry| entry.status.state == State::Available)?;
         let ready = &self.sets.queues[self.queue_of(entry.counters) as usize].ready;
-        let before = ready.range(..(Reverse(entry.priority), entry.run_at, id));
-        Some(before.take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64)
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Some(ready.before((Reverse(entry.priority), entry.run_at, id), most) as u64)
     }
 
     /// The numbers of jobs by state, queue and kind.
-    pub fn stats(&self, cursor: crate::job::Cursor, oldest: crate::job::Cursor) -> Stats {
+    pub fn stats(&self, cursor: Cursor, oldest: Cursor, steady: Time) -> Stats {
         let mut stats = Stats {
             states: State::ALL.into_iter().map(|state| (state, 0)).collect(),
             queues: BTreeMap::new(),
@@ -276,12 +284,6 @@ impl Index {
             cursor,
             oldest,
         };
-        let shown = |queue: &&Queue| !queue.settings.is_default() || !queue.ready.is_empty();
-        for queue in self.sets.queues.iter().filter(shown) {
-            let of_queue = stats.queues.entry(queue.name.clone()).or_default();
-            of_queue.settings = queue.settings;
-            of_queue.waiting_since = queue.waiting_since();
-        }
         for counters in &self.sets.counters {
             let queue = &self.sets.queues[counters.queue as usize].name;
             for state in State::ALL {
@@ -295,6 +297,13 @@ impl Index {
                 let of_kind = stats.kinds.entry(counters.kind.clone()).or_default();
                 *of_kind.entry(state).or_default() += n;
             }
+        }
+        for queue in self.sets.queues.iter().filter(|queue| queue.is_known()) {
+            let of_queue = stats.queues.entry(queue.name.clone()).or_default();
+            of_queue.settings = queue.settings;
+            of_queue.waiting_since = queue.ready.waiting_since();
+            of_queue.concurrency = queue.limits.concurrency();
+            of_queue.rate_wait = queue.limits.rate_wait(steady);
         }
         stats
     }
@@ -319,8 +328,9 @@ impl Sets {
                 self.due.insert((entry.run_at, id));
             }
             State::Available => {
-                let queue = self.counters[entry.counters as usize].queue as usize;
-                self.queues[queue].ready.insert((Reverse(entry.priority), entry.run_at, id));
+                let Counters { queue, kind, .. } = &self.counters[entry.counters as usize];
+                let place = (Reverse(entry.priority), entry.run_at, id);
+                self.queues[*queue as usize].ready.insert(kind, place);
             }
             State::Running => {}
             State::Completed | State::Discarded | State::Cancelled => {
@@ -337,8 +347,9 @@ impl Sets {
                 self.due.remove(&(entry.run_at, id));
             }
             State::Available => {
-                let queue = self.counters[entry.counters as usize].queue as usize;
-                self.queues[queue].ready.remove(&(Reverse(entry.priority), entry.run_at, id));
+                let Counters { queue, kind, .. } = &self.counters[entry.counters as usize];
+                let place = (Reverse(entry.priority), entry.run_at, id);
+                self.queues[*queue as usize].ready.remove(kind, place);
             }
             State::Running => {}
             State::Completed | State::Discarded | State::Cancelled => {
@@ -355,7 +366,11 @@ impl Sets {
     fn count(&mut self, counters: u32, state: State, n: u64) {
         let counters = &mut self.counters[counters as usize];
         counters.counts[state as usize] += n;
-        self.queues[counters.queue as usize].jobs += n;
+        let queue = &mut self.queues[counters.queue as usize];
+        queue.jobs += n;
+        if state == State::Running {
+            queue.running += n;
+        }
     }
 
     /// Subtracts `n` jobs of a state from the counters.
@@ -365,5 +380,8 @@ impl Sets {
             (&mut counters.counts[state as usize], &mut self.queues[counters.queue as usize]);
         *count = count.saturating_sub(n);
         queue.jobs = queue.jobs.saturating_sub(n);
+        if state == State::Running {
+            queue.running = queue.running.saturating_sub(n);
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 pub mod archiver;
+pub mod claim;
 mod clock_jump;
 pub mod command;
 pub mod committer;
@@ -11,9 +12,11 @@ pub mod enqueue;
 pub mod future_waits;
 pub mod group;
 pub mod index;
+mod kinds;
 pub mod meta;
 pub mod outage;
 pub mod publish_time;
+pub mod ready;
 pub mod recover;
 pub mod schedules;
 pub mod shared;

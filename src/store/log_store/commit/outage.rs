@@ -202,8 +202,8 @@ fn restore_claims(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
     Ok(())
 }
 
-/// Restores the leases of running jobs. This process has claimed all of them, because it rescued the jobs of the
-/// previous one at its start, and their tokens are the numbers of their `Started` events. A claim that is in the log
+/// Restores the leases of running jobs. This process has claimed all of them or has kept their leases at its start, and
+/// their tokens are the numbers of their `Started` events. A claim that is in the log
 /// although its caller was refused is undone.
 fn restore_leases(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<(), StoreError> {
     let (entries, leases) = (&group.core.index.entries, &group.core.index.leases);
@@ -237,12 +237,22 @@ fn restore_leases(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
 fn delete_refused(group: &mut CommitGroup<'_>, kept: &[Event]) -> Result<(), StoreError> {
     let enqueued = kept.iter().filter_map(|event| match &event.fact {
         Fact::Job { id, change: JobChange::Enqueued { .. }, .. } => Some(*id),
-        Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => None,
+        Fact::Job { .. }
+        | Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => None,
     });
     // Jobs that a schedule has made stay: the schedule counts them as made, and nobody would submit them again.
     let of_schedules = kept.iter().filter_map(|event| match &event.fact {
         Fact::Schedule { change: ScheduleChange::Fired { job, .. }, .. } => Some(*job),
-        Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => None,
+        Fact::Job { .. }
+        | Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => None,
     });
     let fired: BTreeSet<JobId> = of_schedules.collect();
     let refused: Vec<JobId> = enqueued.filter(|id| !fired.contains(id)).collect();

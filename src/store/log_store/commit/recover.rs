@@ -1,7 +1,6 @@
 //! Opening a store: the headers of the archive and the whole journal are read, the index is built from them, and a
 //! first group rescues the jobs that the previous process was running.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -16,20 +15,24 @@ use super::tuning::Tuning;
 use super::writer::PendingGroup;
 use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::clock::Clock;
-use crate::job::{Change, Event, Fact, Interruption, JobId, State, Status};
+use crate::job::{
+    Change, DeclaredKind, Event, Fact, Interruption, JobId, LeaseHolder, QueueName, Schedule,
+    State, Status, Time,
+};
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, Mark, WriteBatch};
 use crate::store::log_store::archive::runs::{Archive, Run};
-use crate::store::log_store::journal::access_rows::{self, AccessRowLengths};
+use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
-use crate::store::log_store::journal::{queue_rows, schedule_rows};
+use crate::store::log_store::journal::{named_rows, queue_rows};
 use crate::store::log_store::read::records::status_after;
 use crate::store::schedules::Schedules;
-use crate::store::{StoreError, StoreLimits, remember_start};
+use crate::store::{DeclaredKinds, StoreError, StoreLimits, remember_start};
 
 /// How many chunks are read between two progress messages.
 const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
@@ -126,6 +129,8 @@ pub fn rebuild(shared: &Arc<Shared>) -> Result<Core, StoreError> {
         return Err(corrupt(&*shared.log, "meta", "it belongs to another store"));
     }
     let mut core = read_all(shared.clone(), stored, published.seq)?;
+    // The process that goes on knows when its leases end.
+    core.index.unlease_all();
     core.correct_times(shared.clock.now());
     core.schedules.reconsider(shared.clock.now());
     Ok(core)
@@ -164,7 +169,7 @@ fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
     let key = SigningKey::generate().map_err(|why| StoreError::Unavailable(why.to_string()))?;
     let record = AccessRecord::SigningKey(key);
     let mut writes = WriteBatch::default();
-    access_rows::put(&mut writes, &mut core.access_rows, &record)?;
+    access_rows::put(&mut writes, &mut core.rows, &record)?;
     core.shared.log.apply(writes)?;
     core.shared.log.sync()?;
     Arc::make_mut(&mut core.access).put(record);
@@ -188,22 +193,23 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
         watch: TickWatch::default(),
         future_waits: FutureWaits::at(shared.clock.now()),
         schedules: Schedules::default(),
-        schedule_rows: schedule_rows::RowLengths::default(),
+        kinds: Arc::default(),
         access: Arc::new(AccessTable::default()),
-        access_rows: AccessRowLengths::new(),
+        rows: RowLengths::default(),
         shared: shared.clone(),
     };
-    read_archive(&mut core)?;
-    replay(&mut core)?;
+    // The limits of queues come first: the journal tells which recent starts count for them.
     let settings = older_settings.map_or_else(|| queue_rows::read(&*shared.log), Ok)?;
+    for name in shared.limits.queues.keys() {
+        core.queue(name);
+    }
     for (name, settings) in settings {
         let queue = core.queue(&name) as usize;
-        core.index.sets.queues[queue].settings = settings;
+        core.index.sets.queues[queue].set(settings);
     }
-    (core.schedules, core.schedule_rows) = schedule_rows::read(&*shared.log)?;
-    let (access, access_rows) = access_rows::read(&*shared.log)?;
-    (core.access, core.access_rows) = (Arc::new(access), access_rows);
-    shared.access.send_replace(core.access.clone());
+    read_archive(&mut core)?;
+    replay(&mut core)?;
+    read_rows(&mut core)?;
     let head = core.next_seq - 1;
     if head < least {
         let why = format!("the log ends at event {head}, but event {least} was durable");
@@ -211,6 +217,23 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
     }
     shared.head.store(head, Ordering::Release);
     Ok(core)
+}
+
+/// Reads the rows of schedules, declared kinds, users, tokens, sessions and share links.
+fn read_rows(core: &mut Core) -> Result<(), StoreError> {
+    let (log, lengths) = (&*core.shared.log, &mut core.rows);
+    for schedule in named_rows::read::<Schedule>(log, lengths)? {
+        core.schedules.0.insert(schedule.name.clone(), schedule);
+    }
+    let mut kinds = DeclaredKinds::default();
+    for kind in named_rows::read::<DeclaredKind>(log, lengths)? {
+        kinds.put(Arc::new(kind));
+    }
+    core.kinds = Arc::new(kinds);
+    core.access = Arc::new(access_rows::read(log, lengths)?);
+    core.shared.kinds.send_replace(core.kinds.clone());
+    core.shared.access.send_replace(core.access.clone());
+    Ok(())
 }
 
 /// Reads the description of the store. A log without one holds no store: its creation was interrupted, or a backup,
@@ -321,6 +344,9 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
             core.future_waits.note_job(job);
             core.journal.hold(chunk);
             core.index.insert(job.id, entry);
+            if let Some((token, holder)) = job.lease() {
+                keep_lease(core, job.id, token, holder);
+            }
             Ok(())
         }
         Record::Pruned(id) => {
@@ -333,8 +359,14 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
 fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
     let (id, labels, change) = match &event.fact {
         Fact::Job { id, labels, change, .. } => (*id, labels, change),
-        // The settings of queues, the schedules and the users have rows of their own.
-        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => return Ok(()),
+        // The settings of queues, the schedules, the declared kinds and the users have rows of their own.
+        Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => {
+            return Ok(());
+        }
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);
@@ -345,6 +377,9 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
         core.journal.hold(chunk);
         core.index.insert(id, entry);
         return Ok(());
+    }
+    if let Change::Started { .. } = change {
+        note_start(core, &labels.queue, event.at);
     }
     // An unknown job: its first events were trimmed, so it is archived, removed, or copied forward further on.
     let Some(entry) = core.index.entries.get(&id) else { return Ok(()) };
@@ -375,11 +410,36 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
     if is_new {
         core.journal.hold(chunk);
     }
+    if let Change::Started { worker } = change {
+        keep_lease(core, id, event.seq, worker);
+    } else if status.state != State::Running {
+        core.index.unlease(id);
+    }
     Ok(())
+}
+
+/// Leases a job that a remote worker is running, for as long as its lease lasted.
+fn keep_lease(core: &mut Core, id: JobId, token: u64, holder: &LeaseHolder) {
+    if let Some(ttl) = holder.kept_for() {
+        let expires = core.shared.clock.steady().after(ttl);
+        core.index.lease(id, token, expires);
+    }
+}
+
+/// Counts a recent start for the rate limit of its queue.
+fn note_start(core: &mut Core, queue: &QueueName, at: Time) {
+    let clock = &core.shared.clock;
+    if let Some(queue) = core.index.known_queue(queue) {
+        let limits = &mut core.index.sets.queues[queue as usize].limits;
+        if limits.counts_starts() {
+            limits.started_before(at, clock.now(), clock.steady());
+        }
+    }
 }
 
 fn forget(core: &mut Core, id: JobId) {
     if let Some(entry) = core.index.remove(id) {
+        core.index.unlease(id);
         core.journal.release(entry.trail.iter());
     }
 }
@@ -398,20 +458,16 @@ fn forget_archived(core: &mut Core) {
     }
 }
 
-/// Rescues every job that was running, because the process that ran it has ended. Returns their number.
+/// Rescues every job that the previous process was running, because it has ended. Those of remote workers keep their
+/// leases. Returns their number.
 fn rescue_running(core: &mut Core) -> Result<usize, StoreError> {
-    let running: HashMap<JobId, u16> = core
-        .index
-        .entries
-        .iter()
-        .filter(|(_, entry)| entry.status.state == State::Running)
-        .map(|(id, entry)| (*id, entry.status.attempt))
-        .collect();
-    if running.is_empty() {
+    let Index { entries, leases, .. } = &core.index;
+    let running = entries.iter().filter(|(_, entry)| entry.status.state == State::Running);
+    let ids: Vec<JobId> =
+        running.map(|(id, _)| *id).filter(|id| !leases.contains_key(id)).collect();
+    if ids.is_empty() {
         return Ok(0);
     }
-    let mut ids: Vec<JobId> = running.into_keys().collect();
-    ids.sort_unstable();
     let now = core.shared.clock.now();
     let mut group = CommitGroup::new(core, now);
     group.writes.mark(Mark::Rescue);

@@ -2,7 +2,7 @@
 
 use super::group::CommitGroup;
 use crate::job::{Actor, Schedule, ScheduleChange, State};
-use crate::store::log_store::journal::schedule_rows;
+use crate::store::log_store::journal::named_rows;
 use crate::store::schedules::Changed;
 use crate::store::{ScheduleCommand, ScheduleError, StoreError, Ticked};
 
@@ -50,13 +50,11 @@ impl CommitGroup<'_> {
             self.insert(job)?;
         }
         self.event(fact)?;
-        let rows = &mut self.core.schedule_rows;
-        let before = rows.remove(&schedule.name).unwrap_or_default();
+        let (writes, lengths) = (&mut self.writes, &mut self.core.rows);
         if change == ScheduleChange::Deleted {
-            schedule_rows::remove(&mut self.writes, &schedule.name, before);
+            named_rows::remove(writes, lengths, &schedule);
         } else {
-            let len = schedule_rows::put(&mut self.writes, &schedule, before)?;
-            self.core.schedule_rows.insert(schedule.name.clone(), len);
+            named_rows::put(writes, lengths, &schedule)?;
         }
         if let Some(timer) = schedule.timer().filter(|_| change != ScheduleChange::Deleted) {
             self.core.expect_tick(timer);

@@ -11,6 +11,7 @@ use super::tuning::Tuning;
 use crate::access::AccessTable;
 use crate::clock::Clock;
 use crate::job::{Cursor, Epoch, Event, QueueName, Time};
+use crate::store::kinds::DeclaredKinds;
 use crate::store::log::Log;
 use crate::store::log_store::archive::runs::Archive;
 use crate::store::log_store::journal::chunks;
@@ -50,6 +51,8 @@ pub struct Shared {
     pub log_reads: Arc<ActiveReads>,
     /// The table of users, tokens, sessions and share links as of the newest durable group.
     pub access: watch::Sender<Arc<AccessTable>>,
+    /// The table of declared kinds as of the newest durable group.
+    pub kinds: watch::Sender<Arc<DeclaredKinds>>,
     /// When processes opened the store; set once, by the opening.
     pub starts: OnceLock<Vec<Time>>,
 }
@@ -88,6 +91,7 @@ impl Shared {
             searches: Arc::default(),
             log_reads: Arc::default(),
             access: watch::Sender::default(),
+            kinds: watch::Sender::default(),
             starts: OnceLock::new(),
         }
     }

@@ -281,7 +281,9 @@ impl CommitGroup<'_> {
                         crate::job::Fact::Job { id, .. } => *id,
                         crate::job::Fact::Queue { .. }
                         | crate::job::Fact::Schedule { .. }
-                        | crate::job::Fact::Access { .. } => continue,
+                        | crate::job::Fact::Access { .. }
+                        | crate::job::Fact::Kind { .. }
+                        | crate::job::Fact::Worker { .. } => continue,
                     },
                     Record::Carried(job) => job.id,
                     Record::Pruned(_) => continue,

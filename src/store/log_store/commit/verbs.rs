@@ -2,39 +2,19 @@
 //! that says so.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::CommitGroup;
 use super::index::Entry;
 use crate::job::{
-    Change, Fact, Interruption, Job, JobId, Labels, QueueChange, QueueName, Refused, State, Status,
-    Step, Time, Verdict,
+    Change, Fact, Interruption, JobId, Labels, QueueChange, QueueName, Refused, State, Status,
+    Step, Verdict,
 };
 use crate::store::log_store::journal::queue_rows;
 use crate::store::{
-    Claim, Control, ControlError, Extension, JobControlError, Lease, LeaseRef, Note, SettleError,
-    Settlement, StoreError,
+    Control, ControlError, Extension, JobControlError, LeaseRef, Note, SettleError, Settlement,
+    StoreError, WorkerNotice,
 };
-
-/// A job that was claimed.
-pub struct ClaimedJob {
-    pub id: JobId,
-    pub token: u64,
-    pub expires: Time,
-    /// The chunks that hold its record, without the one of its `Started` event.
-    pub trail: Vec<u64>,
-    pub status: Status,
-    /// The index of its `Started` event among the events of the group.
-    pub started: usize,
-}
-
-impl ClaimedJob {
-    /// Makes the lease, given the record of the job.
-    pub fn lease(&self, job: Job) -> Lease {
-        Lease { job: Arc::new(job), token: self.token, expires: self.expires }
-    }
-}
 
 /// Why a control did not change a job.
 enum NotChanged {
@@ -76,29 +56,6 @@ pub enum ControlOutcome {
 }
 
 impl CommitGroup<'_> {
-    pub fn claim(&mut self, claim: &Claim) -> Result<Vec<ClaimedJob>, StoreError> {
-        let Some(queue) = self.core.index.known_queue(&claim.queue) else { return Ok(Vec::new()) };
-        let queue = &self.core.index.sets.queues[queue as usize];
-        if queue.settings.paused {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<JobId> = queue.ready.iter().take(claim.max).map(|(_, _, id)| *id).collect();
-        let expires = self.steady.after(claim.ttl);
-        let mut claimed = Vec::with_capacity(ids.len());
-        for id in ids {
-            let Some(entry) = self.core.index.entries.get(&id) else { continue };
-            let Ok(status) = entry.status.step(Step::Claim) else { continue };
-            let trail = entry.trail.iter().collect();
-            let started = self.events.len();
-            let change = Change::Started { worker: claim.worker.clone() };
-            let token = self.change(id, status, change)?;
-            self.core.index.lease(id, token, expires);
-            self.core.expect_tick(self.now.after(claim.ttl));
-            claimed.push(ClaimedJob { id, token, expires, trail, status, started });
-        }
-        Ok(claimed)
-    }
-
     pub fn extend(&mut self, leases: &[LeaseRef], ttl: Duration) -> Vec<Extension> {
         let expires = self.steady.after(ttl);
         let index = &mut self.core.index;
@@ -161,6 +118,14 @@ impl CommitGroup<'_> {
         Ok(())
     }
 
+    /// Adds the events of notices about workers.
+    pub fn report(&mut self, notices: Vec<WorkerNotice>) -> Result<(), StoreError> {
+        notices.into_iter().try_for_each(|notice| {
+            let (fact, by) = notice.into_fact();
+            self.in_the_name_of(by, |group| group.event(fact)).map(drop)
+        })
+    }
+
     pub fn control(&mut self, control: Control) -> Result<ControlOutcome, ControlError> {
         let (ids, verb): (_, Verb<'_, Self>) = match &control {
             Control::Cancel(ids) => (ids, &Self::cancel),
@@ -218,9 +183,14 @@ impl CommitGroup<'_> {
         }
         self.check_queues(BTreeSet::from([name]))?;
         let queue = self.queue(name);
-        self.core.index.sets.queues[queue as usize].settings = settings;
-        if change == QueueChange::Resumed {
-            self.woken.insert(queue);
+        self.core.index.sets.queues[queue as usize].set(settings);
+        match change {
+            QueueChange::Paused => {}
+            QueueChange::Resumed
+            | QueueChange::ConcurrencySet { .. }
+            | QueueChange::RateLimitSet { .. } => {
+                self.woken.insert(queue);
+            }
         }
         self.event(Fact::Queue { queue: name.clone(), change })?;
         queue_rows::put(&mut self.writes, name, &settings)?;

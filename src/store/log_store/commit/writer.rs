@@ -8,11 +8,11 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::WeakSender;
 
+use super::claim::ClaimedJobs;
 use super::command::{ClaimReply, Command};
 use super::core::Core;
 use super::group::PackedGroup;
 use super::shared::Shared;
-use super::verbs::ClaimedJob;
 use crate::job::Event;
 use crate::store::StoreError;
 use crate::store::log_store::journal::chunks;
@@ -24,7 +24,7 @@ pub type DurableReply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// The callers that wait for a group.
 #[derive(Default)]
 pub struct Replies {
-    pub claims: Vec<(Result<Vec<ClaimedJob>, StoreError>, ClaimReply)>,
+    pub claims: Vec<(Result<ClaimedJobs, StoreError>, ClaimReply)>,
     pub answers: Vec<DurableReply>,
 }
 
@@ -78,8 +78,8 @@ impl PendingGroup {
 /// Makes a group durable, wakes the loops that have new work, answers the callers, and publishes the events.
 fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     let PendingGroup { packed, replies } = pending;
-    let PackedGroup { first_chunk, chunks, mut writes, events, head, wakes, archive, access } =
-        packed;
+    let PackedGroup { first_chunk, chunks, mut writes, events, head, .. } = packed;
+    let PackedGroup { wakes, archive, access, kinds, .. } = packed;
     let Replies { mut claims, answers } = replies;
     let mut lens = Vec::with_capacity(chunks.len());
     for (number, chunk) in (first_chunk..).zip(&chunks) {
@@ -93,13 +93,9 @@ fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     if written.is_ok() {
         // The kernel has the claim now, and its job was durable before: the worker may begin.
         for (claimed, reply) in claims.drain(..) {
-            unsynced_claims += claimed.as_ref().map_or(0, Vec::len);
-            let with_event = |one: ClaimedJob| {
-                let started = events[one.started].clone();
-                (one, started)
-            };
+            unsynced_claims += claimed.as_ref().map_or(0, |claimed| claimed.jobs.len());
             // The caller may have stopped waiting: then its lease expires.
-            let _gone = reply.send(claimed.map(|all| all.into_iter().map(with_event).collect()));
+            let _gone = reply.send(claimed.map(|claimed| claimed.with_events(&events)));
         }
         if !empty {
             written = shared.log.sync();
@@ -123,6 +119,9 @@ fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     }
     if let Some(access) = access {
         shared.access.send_replace(access);
+    }
+    if let Some(kinds) = kinds {
+        shared.kinds.send_replace(kinds);
     }
     shared.head.store(head, Ordering::Release);
     wakes.iter().for_each(|wake| wake.notify_one());

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::first_format::{self, FirstHeader, FirstRecord};
 use crate::job::{
-    AccessChange, AccessSubject, Actor, Change, Event, Fact, Job, JobId, Labels, QueueChange,
-    QueueName, ScheduleChange, ScheduleName, State, Time,
+    AccessChange, AccessSubject, Actor, Change, Event, Fact, Job, JobId, Kind, KindChange, Labels,
+    QueueChange, QueueName, ScheduleChange, ScheduleName, State, Time, WorkerChange, WorkerName,
 };
 use crate::store::formats::{self, StoredFormat, Unreadable};
 
@@ -69,6 +69,8 @@ enum RecordRef<'a> {
     Pruned(JobId),
     Schedule { schedule: &'a ScheduleName, by: u32, change: ScheduleChange },
     Access { subject: &'a AccessSubject, by: u32, change: AccessChange },
+    Kind { kind: &'a Kind, by: u32, change: KindChange },
+    Worker { worker: &'a WorkerName, by: u32, change: WorkerChange },
 }
 
 #[derive(Deserialize)]
@@ -79,6 +81,8 @@ enum StoredRecord {
     Pruned(JobId),
     Schedule { schedule: ScheduleName, by: u32, change: ScheduleChange },
     Access { subject: AccessSubject, by: u32, change: AccessChange },
+    Kind { kind: Kind, by: u32, change: KindChange },
+    Worker { worker: WorkerName, by: u32, change: WorkerChange },
 }
 
 impl From<FirstHeader> for Header {
@@ -164,6 +168,8 @@ impl Packer {
                 RecordRef::Schedule { schedule, by, change: *change }
             }
             Fact::Access { subject, change } => RecordRef::Access { subject, by, change: *change },
+            Fact::Kind { kind, change } => RecordRef::Kind { kind, by, change: *change },
+            Fact::Worker { worker, change } => RecordRef::Worker { worker, by, change: *change },
         };
         self.encode(&wire)?;
         self.event_bytes += (self.body.len() - before) as u64;
@@ -302,6 +308,10 @@ impl Chunk {
                 StoredRecord::Access { subject, by, change } => {
                     (by, Fact::Access { subject, change })
                 }
+                StoredRecord::Kind { kind, by, change } => (by, Fact::Kind { kind, change }),
+                StoredRecord::Worker { worker, by, change } => {
+                    (by, Fact::Worker { worker, change })
+                }
                 StoredRecord::Carried(job) => {
                     records.push(Record::Carried(job));
                     continue;
@@ -348,6 +358,7 @@ pub fn format_of(key: &[u8]) -> StoredFormat {
         Some(b'r' | b't') => formats::RUN_HEADER,
         Some(b'a') => formats::ARCHIVED_JOBS,
         Some(b's') => formats::SCHEDULE,
+        Some(b'd') => formats::DECLARED_KIND,
         Some(b'q') => formats::QUEUE_SETTINGS,
         Some(b'u' | b'o' | b'x' | b'l' | b'i') => formats::ACCESS,
         Some(_) | None => formats::STORE,
@@ -380,7 +391,7 @@ pub fn unseal(format: StoredFormat, bytes: &[u8]) -> Result<Vec<u8>, Unreadable>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Json, Kind, Spec, Tag};
+    use crate::job::{Json, Spec, Tag};
 
     fn enqueued(n: u64, payload: &str) -> Record {
         let labels = Labels {

@@ -1,11 +1,12 @@
-//! The journal: chunks of packed events, how jobs are folded out of them, and the rows of queues, schedules, users,
-//! tokens, sessions and share links.
+//! The journal: chunks of packed events, how jobs are folded out of them, and the rows of queues, schedules,
+//! declared kinds, users, tokens, sessions and share links.
 
 pub mod access_rows;
 pub mod chunks;
 pub mod codec;
 pub mod first_format;
 pub mod fold;
+pub mod named_rows;
 pub mod queue_rows;
-pub mod schedule_rows;
+pub mod row_lengths;
 pub mod trail;

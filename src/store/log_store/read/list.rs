@@ -157,7 +157,7 @@ fn few_candidates(index: &Index, query: &JobQuery) -> Option<Vec<JobId>> {
                 sets.queues
                     .iter()
                     .filter(|queue| query.queues.is_empty() || query.queues.contains(&queue.name))
-                    .flat_map(|queue| queue.ready.iter().map(|(_, _, id)| *id)),
+                    .flat_map(|queue| queue.ready.ids()),
             ),
             State::Running => Box::new(index.leases.keys().copied()),
             State::Completed | State::Discarded | State::Cancelled => {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
 use crate::store::log_store::archive::runs::Archive;
+use crate::store::log_store::commit::claim::ClaimedJob;
 use crate::store::log_store::commit::shared::Shared;
-use crate::store::log_store::commit::verbs::ClaimedJob;
 use crate::store::log_store::journal::codec::{Chunk, Record};
 use crate::store::search::Budget;
 use crate::store::{Events, Lease, StoreError};
@@ -46,7 +46,9 @@ fn owner(record: &Record) -> Option<JobId> {
             Fact::Job { change: Change::Deleted, .. }
             | Fact::Queue { .. }
             | Fact::Schedule { .. }
-            | Fact::Access { .. } => None,
+            | Fact::Access { .. }
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => None,
             Fact::Job { id, .. } => Some(*id),
         },
         Record::Pruned(_) => None,
@@ -145,7 +147,11 @@ pub fn status_after(status: Status, event: &Event) -> Result<Status, StoreError>
         Fact::Job { id, change, .. } => status.after(change).map_err(|refused| {
             StoreError::Corrupt(format!("event {} of job {id} cannot be: {refused}", event.seq))
         }),
-        Fact::Queue { .. } | Fact::Schedule { .. } | Fact::Access { .. } => Ok(status),
+        Fact::Queue { .. }
+        | Fact::Schedule { .. }
+        | Fact::Access { .. }
+        | Fact::Kind { .. }
+        | Fact::Worker { .. } => Ok(status),
     }
 }
 

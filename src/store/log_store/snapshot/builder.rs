@@ -7,11 +7,12 @@ use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::{MAX_JOBS, Run};
 use crate::store::log_store::commit::meta::Meta;
-use crate::store::log_store::journal::access_rows::{self, AccessRowLengths};
+use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::codec::{Packer, RawChunk};
+use crate::store::log_store::journal::named_rows;
 use crate::store::log_store::journal::queue_rows::{self, QueueTable};
-use crate::store::log_store::journal::schedule_rows;
+use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::snapshot::{Head, Piece, Totals};
 
 /// The size of a batch in bytes.
@@ -26,6 +27,8 @@ pub struct LogBuilder {
     meta: Meta,
     /// Older exports have several pieces for a queue, so its row is written at the end.
     queues: QueueTable,
+    /// The lengths of the rows that were written.
+    rows: RowLengths,
     head: Option<Head>,
     packer: Packer,
     /// When the records in the packer were committed.
@@ -49,6 +52,7 @@ impl LogBuilder {
             writes: WriteBatch::default(),
             meta: Meta::new(),
             queues: QueueTable::new(),
+            rows: RowLengths::default(),
             head: None,
             packer: Packer::new(Time::default(), 1),
             at: Time::default(),
@@ -89,10 +93,11 @@ impl LogBuilder {
                 let queue = self.queues.entry(name).or_default();
                 *queue = settings.or(*queue);
             }
-            Piece::Access(record) => {
-                access_rows::put(&mut self.writes, &mut AccessRowLengths::new(), &record)?;
+            Piece::Access(record) => access_rows::put(&mut self.writes, &mut self.rows, &record)?,
+            Piece::Schedule(schedule) => {
+                named_rows::put(&mut self.writes, &mut self.rows, &*schedule)?;
             }
-            Piece::Schedule(schedule) => drop(schedule_rows::put(&mut self.writes, &schedule, 0)?),
+            Piece::Kind(kind) => named_rows::put(&mut self.writes, &mut self.rows, &*kind)?,
             Piece::Event(event) => self.event(event, head)?,
             Piece::Job(job) => self.job(*job, head)?,
             Piece::End(totals) => self.end(totals, head)?,

@@ -24,7 +24,7 @@ use crate::store::log_store::read::records::RecordReader;
 use crate::store::log_store::snapshot::pins::Pin;
 use crate::store::schedules::Schedules;
 use crate::store::snapshot::{FORMAT, Head, Piece, Snapshot, Totals};
-use crate::store::{Keep, Retention, StoreError, StoreLimits};
+use crate::store::{DeclaredKinds, Keep, Retention, StoreError, StoreLimits};
 
 /// How many chunks are read in one step.
 const CHUNKS_PER_STEP: usize = 16;
@@ -41,6 +41,7 @@ pub struct SnapshotState {
     archived: u64,
     queues: QueueTable,
     schedules: Schedules,
+    kinds: Arc<DeclaredKinds>,
     access: Arc<AccessTable>,
     head: Head,
     pin: Arc<Pin>,
@@ -64,6 +65,7 @@ impl SnapshotState {
             archived: core.meta.archived,
             queues: core.index.queue_settings(),
             schedules: core.schedules.clone(),
+            kinds: core.kinds.clone(),
             access: core.access.clone(),
             head,
             pin: shared.pins.add(shared.clock.steady()),
@@ -133,10 +135,12 @@ impl SnapshotReader {
                 let queues = queues.map(|(name, settings)| Piece::Queue { name, settings });
                 let schedules = std::mem::take(&mut self.state.schedules).0.into_values();
                 let schedules = schedules.map(|one| Piece::Schedule(Box::new(one)));
+                let kinds = std::mem::take(&mut self.state.kinds);
+                let kinds = kinds.iter().cloned().map(Piece::Kind);
                 let head = std::iter::once(Piece::Head(self.state.head));
                 let access = std::mem::take(&mut self.state.access);
                 let access = access.records().map(Piece::Access);
-                Ok(head.chain(queues).chain(schedules).chain(access).collect())
+                Ok(head.chain(queues).chain(schedules).chain(kinds).chain(access).collect())
             }
             Stage::Events(next) => self.events(next),
             Stage::Archived(mut runs) => match runs.pop_front() {

@@ -14,10 +14,14 @@ use crate::job::{
     Origin, Overlap, Progress, ScheduleSpec, Stream, Time, Verdict,
 };
 use crate::store::conformance::schedule::{every, named};
-use crate::store::conformance::{Draft, Harness, Rig, draft, lines, per_minute, queue, secs};
+use crate::store::conformance::{
+    Draft, Harness, Rig, draft, kinds, lines, per_minute, queue, secs,
+};
 use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
-use crate::store::{Control, Keep, Lease, Note, Retention, ScheduleCommand, Store, StoreLimits};
+use crate::store::{
+    Control, Keep, KindCommand, Lease, Note, Retention, ScheduleCommand, Store, StoreLimits,
+};
 
 /// A harness in a directory that the caller keeps.
 struct AtDir {
@@ -197,6 +201,7 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
     rig.cancel(asked.job.id).await.unwrap();
     rig.store.annotate(vec![Note { lines: lines(&["half"]), ..empty_note(&asked) }]).await.unwrap();
     users(rig).await;
+    declare_kinds(rig).await;
     rig.log().await;
 
     rig.retry(archived[0]).await.unwrap(); // comes back from the archive
@@ -267,6 +272,20 @@ async fn users(rig: &Rig<AtDir>) {
         let new = NewJob { by: by.clone(), ..draft().queue("named").job() };
         let job = rig.add(new).await;
         rig.store.control(Control::Cancel(vec![job.id]), by).await.unwrap();
+    }
+}
+
+/// Kinds of every origin, and one that is deleted.
+async fn declare_kinds(rig: &Rig<AtDir>) {
+    let set = |name| KindCommand::Set(kinds::kind(name), kinds::spec("Resizes pictures.").into());
+    let announced = ["bill", "gone"].map(kinds::kind).to_vec();
+    for command in [
+        set("resize"),
+        KindCommand::Announce(announced),
+        KindCommand::Delete(kinds::kind("gone")),
+        KindCommand::Set(kinds::kind("plain"), Box::default()),
+    ] {
+        rig.store.kind(command, "token:worker".parse().ok()).await.unwrap();
     }
 }
 

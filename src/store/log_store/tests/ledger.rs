@@ -99,7 +99,7 @@ impl Ledger {
         };
         // A claim waits until the outage is over.
         let leases = tokio::select! {
-            leases = rig.store.claim(request) => leases?,
+            claimed = rig.store.claim(request) => claimed?.leases,
             () = dark => return Err(StoreError::Unavailable("the power is off".into())),
         };
         self.held.extend(leases);
@@ -239,8 +239,12 @@ fn tokens(log: &[Event]) -> BTreeSet<TokenId> {
                 subject: AccessSubject::Token { id, .. },
                 change: AccessChange::TokenRevoked,
             } => drop(tokens.remove(id)),
-            Fact::Access { .. } | Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. } => {
-            }
+            Fact::Access { .. }
+            | Fact::Job { .. }
+            | Fact::Queue { .. }
+            | Fact::Schedule { .. }
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => {}
         }
     }
     tokens

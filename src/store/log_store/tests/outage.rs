@@ -16,9 +16,9 @@ use super::{TestStore, Tuning, quick, tiny, with_reads_held};
 use crate::clock::ManualClock;
 use crate::job::{EventType, State};
 use crate::store::conformance::schedule::every;
-use crate::store::conformance::{Harness, Outage, Rig, clock, completed, draft};
+use crate::store::conformance::{Harness, Outage, Rig, clock, completed, draft, per_minute, secs};
 use crate::store::sled::faults::{EIO, ENOSPC, Fault, FaultAction, Faults, Point};
-use crate::store::{SettleError, Settlement, Store, StoreError, StoreLimits};
+use crate::store::{Claim, SettleError, Settlement, Store, StoreError, StoreLimits, WorkerPlace};
 
 /// A store whose disk can be made to fail.
 pub(crate) struct Faulty {
@@ -305,6 +305,44 @@ async fn a_claim_that_was_refused_but_reached_the_disk_is_taken_back() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_and_the_leases_of_remote_workers_survive_an_outage() {
+    let switch = Switch::default();
+    let rig = Rig::open(Faulty::new(quick(), switch.faults(Point::Apply, EIO))).await;
+    rig.set_concurrency("default", Some(2)).await;
+    rig.set_rate_limit("default", Some(per_minute(3))).await;
+    rig.store.enqueue((0..9).map(|_| draft().job()).collect()).await.unwrap();
+    let place = WorkerPlace::Remote;
+    let request = Claim { place, ttl: secs(60), ..rig.claim_request(1) };
+    let remote = rig.store.claim(request).await.unwrap().leases.remove(0);
+    let rig = rig.crash().await;
+    rig.pass(secs(20));
+    let local = rig.claim(9).await;
+    assert_eq!(local.len(), 1);
+    switch.turn(true);
+    assert!(is_unavailable(&rig.store.enqueue(vec![draft().job()]).await));
+    switch.turn(false);
+    back(&rig).await;
+
+    assert_eq!(rig.claim(9).await.len(), 0, "two are running");
+    rig.complete(&local[0]).await;
+    let third = rig.claim(9).await;
+    assert_eq!(third.len(), 1);
+    rig.complete(&third[0]).await;
+    let held = rig.store.claim(rig.claim_request(9)).await.unwrap();
+    assert!(held.leases.is_empty() && held.retry_in.is_some(), "three have started");
+    rig.pass(secs(39));
+    assert_eq!(rig.tick().await.rescued, 0);
+    rig.pass(secs(1));
+    assert_eq!(
+        rig.tick().await.rescued,
+        1,
+        "its lease began with the opening, not with the outage"
+    );
+    assert_eq!(rig.state(remote.job.id).await, State::Available);
+    audit(&rig).await;
+}
+
 /// The record of a claimed job is read after the claim. Here the disk fails in between.
 #[test]
 fn a_claim_whose_records_cannot_be_read_during_an_outage_is_answered_after_it() {
@@ -324,7 +362,8 @@ fn a_claim_whose_records_cannot_be_read_during_an_outage_is_answered_after_it() 
         timeout(Duration::from_secs(20), down).await.expect("the store should fail");
         let_go.send(()).unwrap();
         switch.turn(false);
-        let leases = timeout(Duration::from_secs(20), claim).await.unwrap().unwrap().unwrap();
+        let leases =
+            timeout(Duration::from_secs(20), claim).await.unwrap().unwrap().unwrap().leases;
         assert_eq!(leases.len(), 1);
         rig.complete(&leases[0]).await;
         audit(&rig).await;

@@ -3,6 +3,7 @@
 
 mod access;
 mod archived;
+mod kinds;
 mod live;
 mod report;
 
@@ -10,18 +11,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use self::access::LastChanges;
+use self::kinds::LastKindChanges;
 pub use self::report::{Report, VerifyProblem};
 use super::commit::meta::{Meta, StoredMeta};
 use super::journal::access_rows;
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};
 use super::journal::fold::JournalFold;
+use super::journal::named_rows;
 use super::journal::queue_rows::{self, QueueTable};
-use super::journal::schedule_rows;
 use super::snapshot::reader;
 use crate::access::AccessTable;
-use crate::job::Fact;
+use crate::job::{DeclaredKind, Fact, Schedule};
 use crate::store::StoreError;
+use crate::store::kinds::DeclaredKinds;
 use crate::store::log::Log;
 
 /// Verifies a store that no server uses: every stored value, the numbers of chunks and events, the events of every job,
@@ -59,9 +62,9 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
         }
     };
     report.epoch = Some(meta.epoch);
-    let (rows, access) = check_keys(&*log, report)?;
-    let queues = older_settings.unwrap_or(rows);
-    let mut fold = check_journal(&*log, queues, access, report)?;
+    let mut rows = check_keys(&*log, report)?;
+    rows.queues = older_settings.unwrap_or(rows.queues);
+    let mut fold = check_journal(&*log, &rows, report)?;
     match log.recorded_head(meta.epoch) {
         Ok(Some(seq)) if seq > report.head => {
             report.problem(
@@ -89,10 +92,17 @@ fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Checks that every key is a known one, and that every value has the right checksum. Returns the rows of queues, and those
-/// of users, tokens, sessions and share links.
-fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(QueueTable, AccessTable), StoreError> {
-    let (mut queues, mut access) = (QueueTable::new(), AccessTable::default());
+/// The rows that are compared with the events about them.
+#[derive(Default)]
+struct CheckedRows {
+    queues: QueueTable,
+    kinds: DeclaredKinds,
+    access: AccessTable,
+}
+
+/// Checks that every key is a known one, and that every value has the right checksum.
+fn check_keys(log: &dyn Log, report: &mut Report) -> Result<CheckedRows, StoreError> {
+    let mut rows = CheckedRows::default();
     for row in log.scan(b"") {
         let (key, value) = row?;
         report.value_bytes += (key.len() + value.len()) as u64;
@@ -102,14 +112,22 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(QueueTable, AccessT
             (Some(b'm'), _) if key == Meta::KEY => {}
             (Some(b's'), _) => {
                 report.schedules += 1;
-                if let Err(why) = schedule_rows::check(&key, &value) {
+                if let Err(why) = named_rows::check::<Schedule>(&key, &value) {
                     report.problem(&name, why);
+                }
+                continue;
+            }
+            (Some(b'd'), _) => {
+                report.kinds += 1;
+                match named_rows::check::<DeclaredKind>(&key, &value) {
+                    Ok(kind) => rows.kinds.put(kind.into()),
+                    Err(why) => report.problem(&name, why),
                 }
                 continue;
             }
             (Some(b'q'), _) => {
                 match queue_rows::decode(&key, &value) {
-                    Ok((queue, settings)) => drop(queues.insert(queue, settings)),
+                    Ok((queue, settings)) => drop(rows.queues.insert(queue, settings)),
                     Err(why) => report.problem(&name, why),
                 }
                 continue;
@@ -117,7 +135,7 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(QueueTable, AccessT
             (Some(b'u' | b'o' | b'x' | b'l' | b'i'), _) => {
                 report.access_rows += 1;
                 match access_rows::decode(&key, &value) {
-                    Ok(record) => access.put(record),
+                    Ok(record) => rows.access.put(record),
                     Err(why) => report.problem(&name, why),
                 }
                 continue;
@@ -135,20 +153,19 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<(QueueTable, AccessT
             report.problem(&name, why);
         }
     }
-    Ok((queues, access))
+    Ok(rows)
 }
 
-/// Checks that no chunk or event is missing, that every event can follow the ones before it, and that queues, users, tokens,
-/// sessions and share links are stored as the last events about them left them.
+/// Checks that no chunk or event is missing, that every event can follow the ones before it, and that queues, kinds, users,
+/// tokens, sessions and share links are stored as the last events about them left them.
 fn check_journal(
     log: &dyn Log,
-    queues: QueueTable,
-    access: AccessTable,
+    rows: &CheckedRows,
     report: &mut Report,
 ) -> Result<JournalFold, StoreError> {
-    let mut folded_queues = queues.clone();
+    let mut folded_queues = rows.queues.clone();
     let mut fold = JournalFold::default();
-    let mut last_changes = LastChanges::default();
+    let (mut last_changes, mut last_kinds) = (LastChanges::default(), LastKindChanges::default());
     let (mut next_chunk, mut next_seq) = (None, None);
     for row in log.scan(b"j") {
         let (key, value) = row?;
@@ -185,7 +202,8 @@ fn check_journal(
                         folded_queues.entry(queue.clone()).or_default().apply(*change);
                     }
                     Fact::Access { subject, change } => last_changes.note(subject, *change),
-                    Fact::Job { .. } | Fact::Schedule { .. } => {}
+                    Fact::Kind { kind, change } => last_kinds.note(kind, *change),
+                    Fact::Job { .. } | Fact::Schedule { .. } | Fact::Worker { .. } => {}
                 }
             }
             if let Err(why) = fold.take(number, record) {
@@ -197,12 +215,13 @@ fn check_journal(
     }
     for (queue, folded) in folded_queues {
         // The settings whose events have left the journal are those of the row, because the fold began with it.
-        if queues.get(&queue).copied().unwrap_or_default() != folded {
+        if rows.queues.get(&queue).copied().unwrap_or_default() != folded {
             let name = format!("q {:?}", queue.as_str());
             report.problem(&name, "the settings of the queue and the journal disagree");
         }
     }
-    last_changes.check(&access, report);
+    last_changes.check(&rows.access, report);
+    last_kinds.check(&rows.kinds, report);
     Ok(fold)
 }
 

@@ -36,6 +36,8 @@ pub struct Report {
     pub keys: u64,
     /// The number of schedules.
     pub schedules: u64,
+    /// The number of declared kinds.
+    pub kinds: u64,
     /// The number of rows of users, tokens, sessions and share links, and of the key that signs links.
     pub access_rows: u64,
     /// The size of all keys and values in bytes.
@@ -77,6 +79,7 @@ impl Report {
             head: 0,
             keys: 0,
             schedules: 0,
+            kinds: 0,
             access_rows: 0,
             value_bytes: 0,
             disk_bytes: size_of_files(dir),
@@ -136,6 +139,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "  keys      {} of archived jobs", self.keys)?;
         writeln!(f, "  schedules {}", self.schedules)?;
+        writeln!(f, "  kinds     {} declared", self.kinds)?;
         writeln!(f, "  access    {} records", self.access_rows)?;
         writeln!(f, "  bytes     {} stored, {} on disk", self.value_bytes, self.disk_bytes)?;
         for VerifyProblem { key, what } in &self.problems {
@@ -166,7 +170,7 @@ pub(super) fn key_name(key: &[u8]) -> String {
             format!("{} {}", char::from(*letter), number(&key[1..]))
         }
         (Some(b'a'), 13) => format!("a {} {}", number(&key[1..9]), number(&key[9..])),
-        (Some(letter @ (b'k' | b'q' | b's' | b'u' | b'o' | b'x' | b'l')), _) => {
+        (Some(letter @ (b'k' | b'q' | b's' | b'd' | b'u' | b'o' | b'x' | b'l')), _) => {
             format!("{} {:?}", char::from(*letter), String::from_utf8_lossy(&key[1..]))
         }
         _ => String::from_utf8_lossy(key).escape_debug().to_string(),

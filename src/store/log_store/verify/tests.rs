@@ -223,6 +223,20 @@ async fn every_damage_is_named() {
             }),
         ),
         (
+            "d \"resize\": the row of the declared kind and the journal disagree",
+            Box::new(|log, _| {
+                let row = rows(log, "d").into_iter().find(|(key, _)| key == b"dresize").unwrap();
+                remove(log, &row);
+            }),
+        ),
+        (
+            "it holds declared kind",
+            Box::new(|log, _| {
+                let (_, value) = rows(log, "d").swap_remove(0);
+                put(log, b"dzoe", &value);
+            }),
+        ),
+        (
             "it has the key of another",
             Box::new(|log, _| {
                 let (_, value) = rows(log, "u").swap_remove(0);

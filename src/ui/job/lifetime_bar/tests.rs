@@ -42,7 +42,7 @@ fn job(run_at: i64, life: Vec<(i64, State, u16, Change)>) -> Job {
 }
 
 fn started() -> Change {
-    Change::Started { worker: WorkerName::parse("w1").unwrap() }
+    Change::Started { worker: WorkerName::parse("w1").unwrap().into() }
 }
 
 fn failed(run_at: i64) -> Change {

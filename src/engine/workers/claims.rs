@@ -1,0 +1,214 @@
+//! Claims of remote workers: now, and over HTTP with a wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::hello::{WorkerCommand, WorkerHello};
+use super::remote::RemoteWorkers;
+use super::remote_leases::RemoteLease;
+use super::table::TooManyWorkers;
+use super::waiting_claims::{ClaimSize, Interest, Signal};
+use crate::job::{Job, WorkerName};
+use crate::store::{Claim, Claimed, StoreError, WorkerPlace};
+
+/// A job that a remote worker has got.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The text by which the worker names the lease.
+    pub lease: String,
+    /// The job as it was claimed.
+    pub job: Arc<Job>,
+    /// How long the lease lasts unless it is extended.
+    pub expires_in: Duration,
+}
+
+/// A claim over HTTP.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// What the worker says about itself.
+    pub hello: WorkerHello,
+    /// The most jobs.
+    pub max: usize,
+    /// How long to wait for the first of them.
+    pub wait: Duration,
+}
+
+/// The answer to a claim over HTTP.
+#[derive(Debug, Default)]
+pub struct ClaimResponse {
+    /// The jobs.
+    pub grants: Vec<Grant>,
+    /// What the worker is to do.
+    pub command: Option<WorkerCommand>,
+}
+
+/// Why a worker got no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkerError {
+    /// No worker with this name is known.
+    #[error("no such worker: {0}")]
+    NotFound(WorkerName),
+    /// There are as many workers as there may be.
+    #[error("the limit of {limit} workers is reached")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The name belongs to the worker of the server itself.
+    #[error("{0} is the name of the worker in the server's own process")]
+    OwnName(WorkerName),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The store could not do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What one claim has brought.
+#[derive(Debug)]
+pub struct Granted {
+    /// The jobs.
+    pub grants: Vec<Grant>,
+    /// When it makes sense to ask again although nothing wakes the worker.
+    pub retry_in: Option<Duration>,
+}
+
+impl Granted {
+    /// Whether a claim of at most `max` jobs got all that it asked for.
+    pub fn size(&self, max: usize) -> ClaimSize {
+        if self.grants.len() < max { ClaimSize::Short } else { ClaimSize::Full }
+    }
+}
+
+impl RemoteWorkers {
+    /// Claims jobs for a worker.
+    pub async fn claim_now(
+        &self,
+        name: &WorkerName,
+        interest: &Interest,
+        max: usize,
+        ttl: Duration,
+    ) -> Result<Granted, StoreError> {
+        if !self.resumed.is_cancelled() || self.draining.is_cancelled() {
+            return Ok(Granted { grants: Vec::new(), retry_in: None });
+        }
+        let claim = Claim {
+            queues: interest.queues.iter().cloned().collect(),
+            kinds: interest.kinds.clone(),
+            max,
+            worker: name.clone(),
+            place: WorkerPlace::Remote,
+            ttl,
+        };
+        let when = self.moments();
+        let Claimed { leases, retry_in } = self.store.claim(claim).await?;
+        if leases.is_empty() {
+            return Ok(Granted { grants: Vec::new(), retry_in });
+        }
+        let texts: Vec<String> = leases.iter().map(|lease| self.text(lease.key())).collect();
+        let mut table = self.table();
+        let before = table.leases.next_deadline();
+        for lease in &leases {
+            if let Some(mut held) =
+                RemoteLease::of(&lease.job, lease.key(), self.default_timeout, when)
+            {
+                held.until = when.at.after(ttl);
+                table.take(held);
+            }
+        }
+        let is_earlier = table.leases.next_deadline() < before || before.is_none();
+        drop(table);
+        if is_earlier {
+            self.deadline_changed.notify_one();
+        }
+        let grants = leases.into_iter().zip(texts);
+        let grants =
+            grants.map(|(lease, text)| Grant { lease: text, job: lease.job, expires_in: ttl });
+        Ok(Granted { grants: grants.collect(), retry_in })
+    }
+
+    /// Claims jobs for a worker over HTTP, and waits for the first of them. A worker that was told something is answered
+    /// at once, and gets no jobs until it is told to resume.
+    pub async fn claim(
+        self: &Arc<Self>,
+        name: &WorkerName,
+        request: ClaimRequest,
+    ) -> Result<ClaimResponse, WorkerError> {
+        if self.draining.is_cancelled() {
+            return Err(WorkerError::Stopping);
+        }
+        let ClaimRequest { hello, max, wait } = request;
+        let (interest, ttl) = (hello.interest.clone(), hello.lease);
+        self.hello(name, hello).map_err(|error| self.too_many(error))?;
+        let poll = OpenPoll::begin(self, name);
+        let mut place = self.waiting.place(&interest, poll.signal.clone());
+        let deadline = Instant::now() + wait;
+        loop {
+            if self.command_of(name).is_some() {
+                place.step_out();
+                if wait.is_zero() || self.table().is_command_new(name) {
+                    return Ok(self.answer(name, Vec::new()));
+                }
+            } else {
+                if !wait.is_zero() {
+                    place.line_up();
+                }
+                let granted = self.claim_now(name, &interest, max, ttl).await?;
+                place.claimed(granted.size(max));
+                if let Some(retry_in) = granted.retry_in {
+                    place.retry_at(Instant::now() + retry_in);
+                }
+                if wait.is_zero() || !granted.grants.is_empty() {
+                    return Ok(self.answer(name, granted.grants));
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.draining.cancelled() => return Err(WorkerError::Stopping),
+                () = poll.signal.notified() => {
+                    place.take_turn();
+                }
+                () = sleep_until(deadline) => return Ok(self.answer(name, Vec::new())),
+            }
+        }
+    }
+
+    /// What a worker was told last, if it was not told to resume.
+    pub fn command_of(&self, name: &WorkerName) -> Option<WorkerCommand> {
+        self.table().get(name).and_then(|worker| worker.command)
+    }
+
+    /// The error about a worker that finds no place in the table.
+    pub fn too_many(&self, _: TooManyWorkers) -> WorkerError {
+        WorkerError::TooMany { limit: self.max_workers }
+    }
+
+    fn answer(&self, name: &WorkerName, grants: Vec<Grant>) -> ClaimResponse {
+        ClaimResponse { grants, command: self.table().answer_command(name) }
+    }
+}
+
+/// A claim over HTTP that waits. Its worker is connected until this is dropped.
+struct OpenPoll<'a> {
+    remote: &'a RemoteWorkers,
+    name: &'a WorkerName,
+    signal: Arc<Signal>,
+}
+
+impl<'a> OpenPoll<'a> {
+    fn begin(remote: &'a RemoteWorkers, name: &'a WorkerName) -> OpenPoll<'a> {
+        let signal = Arc::new(Signal::default());
+        remote.table().begin_poll(name, signal.clone());
+        OpenPoll { remote, name, signal }
+    }
+}
+
+impl Drop for OpenPoll<'_> {
+    fn drop(&mut self) {
+        let when = self.remote.moments();
+        self.remote.table().end_poll(self.name, &self.signal, when);
+    }
+}

@@ -1,0 +1,95 @@
+//! What a worker says about itself when it connects.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::waiting_claims::Interest;
+use crate::job::{Actor, WorkerChange};
+
+/// What a worker says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkerAbout {
+    /// The host that it runs on.
+    pub host: Option<Box<str>>,
+    /// The number of its process on that host.
+    pub pid: Option<u32>,
+    /// The name of its client library.
+    pub client: Option<Box<str>>,
+    /// The version of that library.
+    pub version: Option<Box<str>>,
+    /// How many jobs it runs at once.
+    pub concurrency: Option<u32>,
+}
+
+/// How a worker talks to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerTransport {
+    /// It sends requests.
+    Http,
+    /// It holds a WebSocket.
+    WebSocket,
+}
+
+impl WorkerTransport {
+    /// The public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkerTransport::Http => "http",
+            WorkerTransport::WebSocket => "websocket",
+        }
+    }
+}
+
+/// What a worker says when it connects, and with every claim.
+#[derive(Debug, Clone)]
+pub struct WorkerHello {
+    /// The jobs that it can run.
+    pub interest: Arc<Interest>,
+    /// How long its leases last. A worker that is not heard of for as long has left.
+    pub lease: Duration,
+    /// What it says about itself; `None` when it has said so before.
+    pub about: Option<WorkerAbout>,
+    /// How it talks to the server.
+    pub transport: WorkerTransport,
+    /// Whose credentials it has.
+    pub by: Option<Actor>,
+}
+
+/// What somebody tells a worker to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerCommand {
+    /// Finish what it runs, and claim no more.
+    Quiet,
+    /// Finish what it runs, and exit.
+    Stop,
+    /// Claim jobs again.
+    Resume,
+}
+
+impl WorkerCommand {
+    /// The public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkerCommand::Quiet => "quiet",
+            WorkerCommand::Stop => "stop",
+            WorkerCommand::Resume => "resume",
+        }
+    }
+}
+
+impl From<WorkerCommand> for WorkerChange {
+    fn from(command: WorkerCommand) -> WorkerChange {
+        match command {
+            WorkerCommand::Quiet => WorkerChange::Quieted,
+            WorkerCommand::Stop => WorkerChange::Stopping,
+            WorkerCommand::Resume => WorkerChange::Resumed,
+        }
+    }
+}
+
+impl fmt::Display for WorkerCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

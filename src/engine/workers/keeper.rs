@@ -1,0 +1,158 @@
+//! The loop behind remote workers: it ends attempts that run for too long, tells workers which leases they have lost, and
+//! notices workers that are silent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::remote::RemoteWorkers;
+use super::remote_leases::RemoteLease;
+use super::updates::verdict_on_timeout;
+use crate::engine::stream::batch::Batch;
+use crate::job::{Change, Event, Fact};
+use crate::logging::RetryLog;
+use crate::store::{LeaseRef, Settlement, StoreError};
+use crate::supervise::{Part, pass};
+
+/// How often the table is swept.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long after its end a lease is forgotten about which nothing was heard.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// The loop.
+pub struct WorkerKeeper {
+    pub remote: Arc<RemoteWorkers>,
+    /// How often every line of waiting claims has a turn, whatever wakes it.
+    pub poll_interval: Duration,
+    /// Ends the loop.
+    pub end: CancellationToken,
+}
+
+impl WorkerKeeper {
+    /// Runs until `end` is cancelled.
+    pub async fn run(self, mut live: Receiver<Arc<Batch>>) {
+        let remote = &self.remote;
+        let mut sweep_at = Instant::now() + SWEEP;
+        let mut wake_at = Instant::now() + self.poll_interval;
+        let mut retry = RetryLog::new("ending attempts of remote workers", SWEEP, SWEEP);
+        let mut not_before = Instant::now();
+        let mut is_live = true;
+        loop {
+            pass(Part::WorkerKeeper);
+            let deadline = remote.table().leases.next_deadline().map(|at| at.max(not_before));
+            let next = [deadline, remote.waiting.next_retry()].into_iter().flatten();
+            let next = next.fold(sweep_at.min(wake_at), Instant::min);
+            tokio::select! {
+                batch = live.recv(), if is_live => match batch {
+                    Ok(batch) => self.on_events(&batch.events),
+                    Err(RecvError::Lagged(_)) => {} // workers learn of lost leases when they extend them
+                    Err(RecvError::Closed) => is_live = false,
+                },
+                () = sleep_until(next) => {}
+                () = remote.deadline_changed.notified() => {}
+                () = remote.waiting.retry_changed() => {}
+                () = self.end.cancelled() => return self.store_news().await,
+            }
+            self.store_news().await;
+            let now = Instant::now();
+            remote.waiting.wake_due(now);
+            if wake_at <= now {
+                wake_at = now + self.poll_interval;
+                remote.waiting.wake_all();
+            }
+            if not_before <= now {
+                let overdue = remote.table().leases.overdue(now);
+                match self.end_overdue(overdue).await {
+                    Ok(()) => retry.worked(),
+                    Err(StoreError::Closed) => return,
+                    Err(error) => not_before = now + retry.failed(&error),
+                }
+            }
+            if sweep_at <= now {
+                sweep_at = now + SWEEP;
+                self.sweep();
+            }
+        }
+    }
+
+    /// Stores the events of what has happened to workers. They are lost while the store fails.
+    async fn store_news(&self) {
+        let news = self.remote.take_news();
+        if news.is_empty() {
+            return;
+        }
+        if let Err(error) = self.remote.store.report(news).await {
+            debug!(%error, "the events of workers could not be stored");
+        }
+    }
+
+    /// Finds the leases that were lost: somebody else than their workers has ended their attempts.
+    fn on_events(&self, events: &[Event]) {
+        let mut table = self.remote.table();
+        if table.leases.is_empty() {
+            return;
+        }
+        for event in events {
+            let Fact::Job { id, state, change, .. } = &event.fact else { continue };
+            let may_be_lost = matches!(
+                change,
+                Change::Rescued { .. } | Change::Cancelled | Change::Discarded { .. }
+            );
+            if !may_be_lost || *state == crate::job::State::Running {
+                continue;
+            }
+            let held = table.leases.of_job(*id);
+            let lost = held.filter(|held| held.lease.token < event.seq && !held.is_settling);
+            if let Some(lease) = lost.map(|held| held.lease) {
+                table.lose(lease);
+            }
+        }
+    }
+
+    /// Ends attempts that have run for too long.
+    async fn end_overdue(&self, overdue: Vec<RemoteLease>) -> Result<(), StoreError> {
+        if overdue.is_empty() {
+            return Ok(());
+        }
+        let settlement = |held: &RemoteLease| Settlement {
+            lease: held.lease,
+            verdict: verdict_on_timeout(held),
+        };
+        let leases: Vec<LeaseRef> = overdue.iter().map(|held| held.lease).collect();
+        let stored = self.remote.store.settle(overdue.iter().map(settlement).collect()).await;
+        let mut table = self.remote.table();
+        match stored {
+            Ok(_) => {
+                leases.into_iter().for_each(|lease| table.lose(lease));
+                Ok(())
+            }
+            Err(error) => {
+                // They are overdue again.
+                overdue.into_iter().for_each(|held| table.put_back(held));
+                Err(error)
+            }
+        }
+    }
+
+    fn sweep(&self) {
+        let when = self.remote.moments();
+        let mut table = self.remote.table();
+        if table.is_empty() {
+            return;
+        }
+        table.leases.forget_requests();
+        table.sweep(when);
+        let long_ago = crate::job::Time::from_millis(
+            when.at.millis().saturating_sub(FORGOTTEN.as_millis() as i64),
+        );
+        table.forget_expired(long_ago);
+        let news = table.take_news();
+        drop(table);
+        self.remote.report(news);
+    }
+}

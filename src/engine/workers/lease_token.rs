@@ -1,0 +1,90 @@
+//! The text by which a worker names its lease: the job, the fencing token, and a code that only this store can make. A text
+//! gives its holder one attempt and nothing else, so it is the only credential of a callback.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+
+use crate::access::SigningKey;
+use crate::job::JobId;
+use crate::store::LeaseRef;
+
+/// Bytes of the job, of the fencing token and of the code.
+const JOB: usize = 16;
+const TOKEN: usize = 8;
+const CODE: usize = 16;
+/// The length of a text.
+const TEXT: usize = (JOB + TOKEN + CODE) * 4 / 3 + 1;
+/// What is signed begins with this, so that no other signature of the key can be a code.
+const PURPOSE: &[u8] = b"cortado lease ";
+
+/// Makes and reads the texts of leases.
+#[derive(Debug)]
+pub struct LeaseTokens {
+    key: SigningKey,
+}
+
+impl LeaseTokens {
+    /// The texts that are signed with this key, which must be kept as long as there are leases.
+    pub fn new(key: SigningKey) -> LeaseTokens {
+        LeaseTokens { key }
+    }
+
+    /// The text of a lease.
+    pub fn text(&self, lease: LeaseRef) -> String {
+        let mut bytes = [0; JOB + TOKEN + CODE];
+        bytes[..JOB].copy_from_slice(&lease.job.to_bytes());
+        bytes[JOB..JOB + TOKEN].copy_from_slice(&lease.token.to_be_bytes());
+        let code = self.code(&bytes[..JOB + TOKEN]);
+        bytes[JOB + TOKEN..].copy_from_slice(&code);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The lease that a text names; `None` when this store did not make it.
+    pub fn read(&self, text: &str) -> Option<LeaseRef> {
+        if text.len() != TEXT {
+            return None;
+        }
+        let mut bytes = [0; JOB + TOKEN + CODE];
+        let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        if length != bytes.len() {
+            return None;
+        }
+        let (named, code) = bytes.split_at(JOB + TOKEN);
+        let (job, token) = named.split_at(JOB);
+        let lease = LeaseRef {
+            job: JobId::from_bytes(job.try_into().ok()?),
+            token: u64::from_be_bytes(token.try_into().ok()?),
+        };
+        bool::from(self.code(named).as_slice().ct_eq(code)).then_some(lease)
+    }
+
+    fn code(&self, named: &[u8]) -> [u8; CODE] {
+        let mut message = [0; PURPOSE.len() + JOB + TOKEN];
+        message[..PURPOSE.len()].copy_from_slice(PURPOSE);
+        message[PURPOSE.len()..].copy_from_slice(named);
+        let mut code = [0; CODE];
+        code.copy_from_slice(&self.key.sign(&message)[..CODE]);
+        code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_its_lease_and_cannot_be_made_up() {
+        let tokens = LeaseTokens::new(SigningKey::from_bytes([1; 32]));
+        let lease = LeaseRef { job: JobId::from_u128(7), token: 43 };
+        let text = tokens.text(lease);
+        assert_eq!((text.len(), tokens.read(&text)), (TEXT, Some(lease)));
+        let next = tokens.text(LeaseRef { token: 44, ..lease });
+        let mixed = format!("{}{}", &next[..32], &text[32..]);
+        for bad in ["", "nonsense", &mixed, &text[1..], &format!("{text}A"), &text.to_uppercase()] {
+            assert_eq!(tokens.read(bad), None, "{bad}");
+        }
+        let other = LeaseTokens::new(SigningKey::from_bytes([2; 32]));
+        assert_eq!(other.read(&text), None, "another store made it");
+    }
+}

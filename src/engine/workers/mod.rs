@@ -1,0 +1,17 @@
+//! Workers in processes of their own. This folder has their verbs, whatever the transport: claim, update, sign off, and
+//! the commands to a worker. `http` translates them.
+
+pub mod callbacks;
+pub mod claims;
+pub mod hello;
+pub mod keeper;
+pub mod lease_token;
+pub mod mailbox;
+pub mod remote;
+mod remote_leases;
+pub mod report;
+pub mod session;
+mod table;
+pub mod updates;
+mod verbs;
+pub mod waiting_claims;

@@ -1,0 +1,136 @@
+//! The remote workers of a server: their table, the claims that wait, and what both need.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::callbacks::Callbacks;
+use super::hello::WorkerHello;
+use super::lease_token::LeaseTokens;
+use super::remote_leases::Moments;
+use super::table::{TooManyWorkers, WorkerTable};
+use super::waiting_claims::WaitingClaims;
+use crate::clock::Clock;
+use crate::engine::stream::event_pump::Live;
+use crate::job::{JobId, Kind, Time, WorkerName};
+use crate::store::{LeaseRef, Store, WorkerNotice};
+
+/// What remote workers share.
+pub struct RemoteWorkers {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub tokens: Arc<LeaseTokens>,
+    /// The attempts of this process that accept reports, too.
+    pub callbacks: Arc<Callbacks>,
+    /// The channel of committed events.
+    pub live: Arc<Live>,
+    pub waiting: Arc<WaitingClaims>,
+    table: Mutex<WorkerTable>,
+    /// What has happened to workers and is not stored yet.
+    news: Mutex<Vec<WorkerNotice>>,
+    /// Wakes the keeper when the next deadline may be earlier than before, or when there are news.
+    pub deadline_changed: Notify,
+    /// How long an attempt may run when its job does not say.
+    pub default_timeout: Duration,
+    /// The most workers in the table.
+    pub max_workers: usize,
+    /// Cancelled once the server is not paused. Nothing is claimed before that.
+    pub resumed: CancellationToken,
+    /// Cancelled when the stop begins: nothing is claimed any more.
+    pub draining: CancellationToken,
+    /// Cancelled when no attempt of this process runs any more: connections of workers end now.
+    pub attempts_over: CancellationToken,
+}
+
+/// The parts from which [`RemoteWorkers`] are made.
+pub struct RemoteParts {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub tokens: Arc<LeaseTokens>,
+    pub callbacks: Arc<Callbacks>,
+    pub live: Arc<Live>,
+    pub default_timeout: Duration,
+    pub max_workers: usize,
+    pub resumed: CancellationToken,
+    pub draining: CancellationToken,
+    pub attempts_over: CancellationToken,
+}
+
+impl RemoteWorkers {
+    /// Without workers.
+    pub fn new(parts: RemoteParts) -> RemoteWorkers {
+        RemoteWorkers {
+            store: parts.store,
+            clock: parts.clock,
+            tokens: parts.tokens,
+            callbacks: parts.callbacks,
+            live: parts.live,
+            waiting: Arc::default(),
+            table: Mutex::default(),
+            news: Mutex::default(),
+            deadline_changed: Notify::new(),
+            default_timeout: parts.default_timeout,
+            max_workers: parts.max_workers,
+            resumed: parts.resumed,
+            draining: parts.draining,
+            attempts_over: parts.attempts_over,
+        }
+    }
+
+    /// The text of a lease.
+    pub fn text(&self, lease: LeaseRef) -> String {
+        self.tokens.text(lease)
+    }
+
+    /// Tells the worker of a job that the job is to be cancelled.
+    pub fn ask_cancel(&self, job: JobId) {
+        self.table().ask_cancel(job);
+    }
+
+    /// Notes what a worker says about itself.
+    pub fn hello(&self, name: &WorkerName, hello: WorkerHello) -> Result<(), TooManyWorkers> {
+        let when = self.moments();
+        let mut table = self.table();
+        let greeted = table.hello(name, hello, self.max_workers, when);
+        let news = table.take_news();
+        drop(table);
+        self.report(news);
+        greeted
+    }
+
+    /// Reports what has happened to workers. The keeper stores it; nobody waits for that.
+    pub fn report(&self, news: Vec<WorkerNotice>) {
+        if news.is_empty() {
+            return;
+        }
+        for WorkerNotice { worker, change, .. } in &news {
+            let event = change.event_type();
+            info!(%worker, %event, "something happened to a worker");
+        }
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).extend(news);
+        self.deadline_changed.notify_one();
+    }
+
+    /// Takes what was reported since the last call.
+    pub fn take_news(&self) -> Vec<WorkerNotice> {
+        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When the last worker of a kind left.
+    pub fn last_left(&self, kind: &Kind) -> Option<Time> {
+        self.table().last_left(kind)
+    }
+
+    /// The current time and the current moment.
+    pub fn moments(&self) -> Moments {
+        Moments { at: self.clock.now(), now: Instant::now() }
+    }
+
+    pub fn table(&self) -> MutexGuard<'_, WorkerTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

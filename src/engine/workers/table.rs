@@ -1,0 +1,365 @@
+//! The table of remote workers: who is connected, what each of them can run and holds, and what it was told.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
+use super::mailbox::{Mailbox, Push};
+use super::remote_leases::{Moments, RemoteLease, RemoteLeases};
+use super::waiting_claims::{Interest, Signal};
+use crate::job::{Actor, JobId, Kind, Time, WorkerChange, WorkerLeft, WorkerName};
+use crate::store::{LeaseRef, WorkerNotice};
+
+/// How long a worker that is silent and holds nothing is still listed.
+const LISTED: Duration = Duration::from_secs(600);
+/// The most kinds of which the table remembers when their last worker left.
+const MAX_KINDS: usize = 10_000;
+
+/// A worker that is connected, or was not long ago.
+#[derive(Debug)]
+pub struct Worker {
+    pub about: WorkerAbout,
+    pub interest: Arc<Interest>,
+    pub lease: Duration,
+    pub transport: WorkerTransport,
+    pub by: Option<Actor>,
+    pub connected_at: Time,
+    pub seen_at: Time,
+    seen: Instant,
+    /// The signals of its claims that wait over HTTP.
+    polls: Vec<Arc<Signal>>,
+    /// Its WebSocket.
+    pub session: Option<Arc<Mailbox>>,
+    /// What it was told last, if it was not told to resume.
+    pub command: Option<WorkerCommand>,
+    /// Whether a claim over HTTP has been answered with the command.
+    is_command_answered: bool,
+    /// Whether it has left.
+    pub is_silent: bool,
+    /// The number of leases that it holds.
+    pub held: usize,
+}
+
+impl Worker {
+    /// Whether it holds a connection now.
+    pub fn is_connected(&self) -> bool {
+        self.session.is_some() || !self.polls.is_empty()
+    }
+
+    fn see(&mut self, when: Moments) {
+        (self.seen_at, self.seen) = (when.at, when.now);
+    }
+
+    fn push(&self, push: Push) {
+        if let Some(session) = &self.session {
+            session.put(push);
+        }
+    }
+}
+
+/// There are as many workers as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyWorkers;
+
+/// All remote workers.
+#[derive(Debug, Default)]
+pub struct WorkerTable {
+    workers: HashMap<WorkerName, Worker>,
+    pub leases: RemoteLeases,
+    /// When the last worker of a kind left.
+    last_left: HashMap<Kind, Time>,
+    /// What has happened and was not reported yet.
+    news: Vec<WorkerNotice>,
+}
+
+impl WorkerTable {
+    /// Notes what a worker says about itself; the worker is connected from now on.
+    pub fn hello(
+        &mut self,
+        name: &WorkerName,
+        hello: WorkerHello,
+        max: usize,
+        when: Moments,
+    ) -> Result<(), TooManyWorkers> {
+        if let Some(worker) = self.workers.get_mut(name) {
+            let is_new_process =
+                hello.about.as_ref().is_some_and(|about| about.pid != worker.about.pid);
+            if is_new_process {
+                (worker.command, worker.is_command_answered) = (None, false);
+            }
+            if let Some(about) = hello.about {
+                worker.about = about;
+            }
+            (worker.interest, worker.lease) = (hello.interest, hello.lease);
+            (worker.transport, worker.by) = (hello.transport, hello.by);
+            worker.see(when);
+            if std::mem::take(&mut worker.is_silent) || is_new_process {
+                worker.connected_at = when.at;
+                self.news.push(notice(name, WorkerChange::Connected, worker.by.clone()));
+            }
+            return Ok(());
+        }
+        if self.workers.len() >= max {
+            self.workers.retain(|_, worker| !worker.is_silent || worker.held > 0);
+        }
+        if self.workers.len() >= max {
+            return Err(TooManyWorkers);
+        }
+        self.news.push(notice(name, WorkerChange::Connected, hello.by.clone()));
+        let worker = Worker {
+            about: hello.about.unwrap_or_default(),
+            interest: hello.interest,
+            lease: hello.lease,
+            transport: hello.transport,
+            by: hello.by,
+            connected_at: when.at,
+            seen_at: when.at,
+            seen: when.now,
+            polls: Vec::new(),
+            session: None,
+            command: None,
+            is_command_answered: false,
+            is_silent: false,
+            held: self.leases.of_worker(name).count(),
+        };
+        self.workers.insert(name.clone(), worker);
+        Ok(())
+    }
+
+    /// A worker by its name.
+    pub fn get(&self, name: &WorkerName) -> Option<&Worker> {
+        self.workers.get(name)
+    }
+
+    /// All workers.
+    pub fn all(&self) -> impl Iterator<Item = (&WorkerName, &Worker)> {
+        self.workers.iter()
+    }
+
+    /// Notes that a claim of a worker waits.
+    pub fn begin_poll(&mut self, name: &WorkerName, signal: Arc<Signal>) {
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.polls.push(signal);
+        }
+    }
+
+    /// Notes that a claim of a worker waits no more.
+    pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: Moments) {
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.polls.retain(|poll| !Arc::ptr_eq(poll, signal));
+            worker.see(when);
+        }
+    }
+
+    /// Makes a WebSocket the connection of a worker, instead of an earlier one.
+    pub fn begin_session(&mut self, name: &WorkerName, session: Arc<Mailbox>) {
+        let Some(worker) = self.workers.get_mut(name) else { return };
+        if let Some(earlier) = worker.session.replace(session) {
+            earlier.put(Push::Replaced);
+            let why = WorkerLeft::Replaced;
+            self.news.push(notice(name, WorkerChange::Left { why }, None));
+            self.news.push(notice(name, WorkerChange::Connected, worker.by.clone()));
+        }
+    }
+
+    /// Notes that a WebSocket of a worker has ended.
+    pub fn end_session(&mut self, name: &WorkerName, session: &Arc<Mailbox>, when: Moments) {
+        if let Some(worker) = self.workers.get_mut(name)
+            && worker.session.as_ref().is_some_and(|current| Arc::ptr_eq(current, session))
+        {
+            worker.session = None;
+            worker.see(when);
+        }
+    }
+
+    /// Whether a claim over HTTP should be answered with the command of the worker at once, because it has not been.
+    pub fn is_command_new(&self, name: &WorkerName) -> bool {
+        self.workers
+            .get(name)
+            .is_some_and(|worker| worker.command.is_some() && !worker.is_command_answered)
+    }
+
+    /// The command of a worker, for the answer to a claim over HTTP.
+    pub fn answer_command(&mut self, name: &WorkerName) -> Option<WorkerCommand> {
+        let worker = self.workers.get_mut(name)?;
+        worker.is_command_answered = worker.command.is_some();
+        worker.command
+    }
+
+    /// Tells a worker something. Returns whether there is such a worker.
+    pub fn tell(&mut self, name: &WorkerName, command: WorkerCommand, by: Option<Actor>) -> bool {
+        let Some(worker) = self.workers.get_mut(name) else { return false };
+        let kept = match command {
+            WorkerCommand::Quiet | WorkerCommand::Stop => Some(command),
+            WorkerCommand::Resume => None,
+        };
+        if worker.command == kept {
+            return true;
+        }
+        (worker.command, worker.is_command_answered) = (kept, false);
+        worker.push(Push::Command(command));
+        worker.polls.iter().for_each(|poll| poll.notify());
+        self.news.push(notice(name, command.into(), by));
+        true
+    }
+
+    /// Adds a lease to those of its worker.
+    pub fn take(&mut self, lease: RemoteLease) {
+        if let Some(worker) = self.workers.get_mut(&lease.worker) {
+            worker.held += 1;
+        }
+        if let Some(older) = self.leases.insert(lease) {
+            self.count_end(&older);
+            self.push_to(&older.worker, Push::Lost(older.lease));
+        }
+    }
+
+    /// Removes a lease that has ended.
+    pub fn end(&mut self, lease: LeaseRef) -> Option<RemoteLease> {
+        let ended = self.leases.end(lease)?;
+        self.count_end(&ended);
+        Some(ended)
+    }
+
+    /// Removes a lease that was lost, and tells its worker.
+    pub fn lose(&mut self, lease: LeaseRef) {
+        if let Some(lost) = self.end(lease) {
+            self.push_to(&lost.worker, Push::Lost(lease));
+        }
+    }
+
+    /// Marks the leases of a worker as being settled, and returns them.
+    pub fn begin_settling(&mut self, name: &WorkerName) -> Vec<RemoteLease> {
+        let held: Vec<RemoteLease> = self.leases.of_worker(name).cloned().collect();
+        for held in &held {
+            if let Some(held) = self.leases.get_mut(held.lease) {
+                held.is_settling = true;
+            }
+        }
+        held
+    }
+
+    /// Puts back a lease whose end could not be stored.
+    pub fn put_back(&mut self, held: RemoteLease) {
+        if self.end(held.lease).is_some() {
+            self.take(RemoteLease { is_settling: false, ..held });
+        }
+    }
+
+    /// Forgets the leases that expired at `before` or earlier.
+    pub fn forget_expired(&mut self, before: Time) {
+        for expired in self.leases.forget_expired(before) {
+            self.count_end(&expired);
+        }
+    }
+
+    /// Notes an extension. Returns whether the lease is known.
+    pub fn extended(&mut self, lease: LeaseRef, ttl: Duration, when: Moments) -> bool {
+        let Some(held) = self.leases.get_mut(lease) else { return false };
+        (held.renewed_at, held.until) = (when.at, when.at.after(ttl));
+        if let Some(worker) = self.workers.get_mut(&held.worker) {
+            worker.see(when);
+        }
+        true
+    }
+
+    /// Notes that a worker was heard of.
+    pub fn see(&mut self, name: &WorkerName, when: Moments) {
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.see(when);
+        }
+    }
+
+    /// Tells the worker of a job that the job is to be cancelled.
+    pub fn ask_cancel(&mut self, job: JobId) {
+        if let Some(held) = self.leases.ask_cancel(job) {
+            let (worker, lease) = (held.worker.clone(), held.lease);
+            self.push_to(&worker, Push::Cancel(lease));
+        }
+    }
+
+    /// Removes a worker that has signed off. Returns whether there was one.
+    pub fn sign_off(&mut self, name: &WorkerName, at: Time) -> bool {
+        let Some(worker) = self.workers.remove(name) else { return false };
+        if !worker.is_silent {
+            self.left(name, &worker.interest, WorkerLeft::SignedOff, at);
+        }
+        true
+    }
+
+    /// Notes which workers have become silent, and forgets those that have been for long.
+    pub fn sweep(&mut self, when: Moments) {
+        let mut silent = Vec::new();
+        self.workers.retain(|name, worker| {
+            let since = when.now.saturating_duration_since(worker.seen);
+            if !worker.is_silent && !worker.is_connected() && since > worker.lease {
+                worker.is_silent = true;
+                silent.push((name.clone(), worker.interest.clone()));
+            }
+            !worker.is_silent || worker.held > 0 || since < LISTED
+        });
+        for (name, interest) in silent {
+            self.left(&name, &interest, WorkerLeft::Silent, when.at);
+        }
+    }
+
+    /// What has happened since the last call.
+    pub fn take_news(&mut self) -> Vec<WorkerNotice> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// How many connected workers run a kind.
+    pub fn workers_of(&self, kind: &Kind) -> usize {
+        let runs = |worker: &&Worker| !worker.is_silent && worker.interest.kinds.contains(kind);
+        self.workers.values().filter(runs).count()
+    }
+
+    /// How many connected workers run each kind.
+    pub fn workers_by_kind(&self) -> HashMap<Kind, usize> {
+        let mut counts = HashMap::new();
+        for worker in self.workers.values().filter(|worker| !worker.is_silent) {
+            for kind in worker.interest.kinds.iter() {
+                *counts.entry(kind.clone()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// When the last worker of a kind left, if none is connected.
+    pub fn last_left(&self, kind: &Kind) -> Option<Time> {
+        self.last_left.get(kind).copied()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.workers.is_empty() && self.leases.is_empty()
+    }
+
+    fn left(&mut self, name: &WorkerName, interest: &Interest, why: WorkerLeft, at: Time) {
+        self.news.push(notice(name, WorkerChange::Left { why }, None));
+        let kinds: &BTreeSet<Kind> = &interest.kinds;
+        for kind in kinds {
+            if self.last_left.len() < MAX_KINDS || self.last_left.contains_key(kind) {
+                self.last_left.insert(kind.clone(), at);
+            }
+        }
+    }
+
+    fn count_end(&mut self, ended: &RemoteLease) {
+        if let Some(worker) = self.workers.get_mut(&ended.worker) {
+            worker.held = worker.held.saturating_sub(1);
+        }
+    }
+
+    fn push_to(&self, name: &WorkerName, push: Push) {
+        if let Some(worker) = self.workers.get(name) {
+            worker.push(push);
+        }
+    }
+}
+
+fn notice(worker: &WorkerName, change: WorkerChange, by: Option<Actor>) -> WorkerNotice {
+    WorkerNotice { worker: worker.clone(), change, by }
+}

@@ -1,0 +1,443 @@
+//! What workers report about their attempts: notes, ends and heartbeats, many at a time. Notes come first and heartbeats
+//! last, so that one message can hold everything about an attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+
+use super::callbacks::Callback;
+use super::claims::Grant;
+use super::remote::RemoteWorkers;
+use super::remote_leases::RemoteLease;
+use crate::engine::attempts::verdict::{Cause, Ending, Retry, verdict};
+use crate::job::{
+    Change, Event, Fact, FailureClass, Interruption, Job, LogLine, Outcome, Progress, State,
+    Verdict,
+};
+use crate::store::{Extension, LeaseRef, Note, SettleError, Settlement, StoreError};
+
+/// A report of a worker. Leases are named by their texts.
+#[derive(Debug, Default)]
+pub struct WorkerUpdate {
+    /// The leases to be extended.
+    pub extend: Vec<String>,
+    /// How long the extended leases last.
+    pub lease: Duration,
+    /// New log lines and progress.
+    pub notes: Vec<WorkerNote>,
+    /// The ends of attempts.
+    pub settles: Vec<WorkerSettle>,
+}
+
+/// Log lines and progress of an attempt.
+#[derive(Debug)]
+pub struct WorkerNote {
+    /// The text of the lease.
+    pub lease: String,
+    /// New log lines.
+    pub lines: Vec<LogLine>,
+    /// The newest progress.
+    pub progress: Option<Progress>,
+}
+
+/// The end of an attempt.
+#[derive(Debug)]
+pub struct WorkerSettle {
+    /// The text of the lease.
+    pub lease: String,
+    /// How it ended, or why that cannot be stored.
+    pub end: Result<AttemptEnding, String>,
+}
+
+/// How an attempt of a remote worker ended.
+#[derive(Debug)]
+pub enum AttemptEnding {
+    /// The handler returned this.
+    Reached(Outcome),
+    /// The worker gives the job back, and the attempt is not charged.
+    Returned,
+}
+
+/// The answer to one extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtendAnswer {
+    /// The lease was extended.
+    Kept,
+    /// The lease was extended, and the job is to be cancelled.
+    Cancel,
+    /// The lease is lost.
+    Lost,
+}
+
+impl ExtendAnswer {
+    /// The public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ExtendAnswer::Kept => "kept",
+            ExtendAnswer::Cancel => "cancel",
+            ExtendAnswer::Lost => "lost",
+        }
+    }
+}
+
+/// The answer to one note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoteAnswer {
+    /// It was stored.
+    Noted,
+    /// The lease is lost.
+    Lost,
+}
+
+impl NoteAnswer {
+    /// The public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NoteAnswer::Noted => "noted",
+            NoteAnswer::Lost => "lost",
+        }
+    }
+}
+
+/// The answer to the end of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettleAnswer {
+    /// It is stored, now or by an earlier report, and led to this state.
+    Settled(State),
+    /// The lease was lost before: the attempt ended in another way.
+    Stale,
+    /// The job is not stored any more.
+    Gone,
+    /// It cannot be stored.
+    Invalid(String),
+}
+
+/// An answer, and the text of the lease that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AboutLease<T> {
+    /// The text, as the worker has sent it.
+    pub lease: String,
+    /// The answer.
+    pub answer: T,
+}
+
+/// The answer to a report, in the order of its parts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct UpdateAnswer {
+    /// The answers to extensions.
+    pub extend: Vec<AboutLease<ExtendAnswer>>,
+    /// The answers to notes.
+    pub notes: Vec<AboutLease<NoteAnswer>>,
+    /// The answers to ends of attempts.
+    pub settles: Vec<AboutLease<SettleAnswer>>,
+}
+
+impl RemoteWorkers {
+    /// Carries out a report. The ends of attempts are durable when it is answered.
+    pub async fn update(&self, update: WorkerUpdate) -> Result<UpdateAnswer, StoreError> {
+        let WorkerUpdate { extend, lease, notes, settles } = update;
+        let notes = if notes.is_empty() { Vec::new() } else { self.note(notes).await? };
+        let settles = if settles.is_empty() { Vec::new() } else { self.settle(settles).await? };
+        let extend =
+            if extend.is_empty() { Vec::new() } else { self.extend(extend, lease).await? };
+        Ok(UpdateAnswer { extend, notes, settles })
+    }
+
+    async fn note(
+        &self,
+        notes: Vec<WorkerNote>,
+    ) -> Result<Vec<AboutLease<NoteAnswer>>, StoreError> {
+        let (mut answers, mut batch) = (Vec::with_capacity(notes.len()), Vec::new());
+        for WorkerNote { lease, lines, progress } in notes {
+            if let Some(callback) = self.callback_of(&lease) {
+                lines.iter().for_each(|line| callback.notes.line(line.stream, &line.text));
+                progress.into_iter().for_each(|progress| callback.notes.progress(progress));
+                answers.push(AboutLease { lease, answer: NoteAnswer::Noted });
+                continue;
+            }
+            let held = match self.tokens.read(&lease) {
+                Some(lease) => self.find(lease).await?,
+                None => None,
+            };
+            let answer = if held.is_some() { NoteAnswer::Noted } else { NoteAnswer::Lost };
+            answers.push(AboutLease { lease, answer });
+            batch.extend(held.map(|held| Note { lease: held.lease, lines, progress }));
+        }
+        if !batch.is_empty() {
+            self.store.annotate(batch).await?;
+        }
+        Ok(answers)
+    }
+
+    async fn extend(
+        &self,
+        texts: Vec<String>,
+        ttl: Duration,
+    ) -> Result<Vec<AboutLease<ExtendAnswer>>, StoreError> {
+        if let [text] = texts.as_slice()
+            && let Some(callback) = self.callback_of(text)
+        {
+            // The heartbeat of this process extends the lease.
+            let is_cancelled = callback.cancel.is_cancelled();
+            let answer = if is_cancelled { ExtendAnswer::Cancel } else { ExtendAnswer::Kept };
+            return Ok(vec![AboutLease { lease: text.clone(), answer }]);
+        }
+        let leases: Vec<Option<LeaseRef>> =
+            texts.iter().map(|text| self.tokens.read(text)).collect();
+        let valid: Vec<LeaseRef> = leases.iter().flatten().copied().collect();
+        let when = self.moments();
+        let mut extensions = self.store.extend(valid, ttl).await?.into_iter();
+        let (mut unknown, mut answers) = (Vec::new(), Vec::with_capacity(leases.len()));
+        for lease in leases {
+            let extension = lease.map(|lease| (lease, extensions.next()));
+            let Some((lease, Some(extension))) = extension else {
+                answers.push(ExtendAnswer::Lost);
+                continue;
+            };
+            let mut table = self.table();
+            match extension {
+                Extension::Lost => drop(table.end(lease)),
+                Extension::Kept | Extension::CancelAsked => {
+                    if !table.extended(lease, ttl, when) {
+                        unknown.push(lease);
+                    }
+                }
+            }
+            answers.push(match extension {
+                Extension::Lost => ExtendAnswer::Lost,
+                Extension::Kept => ExtendAnswer::Kept,
+                Extension::CancelAsked => {
+                    if let Some(held) = table.leases.get_mut(lease) {
+                        held.is_cancelled = true;
+                    }
+                    ExtendAnswer::Cancel
+                }
+            });
+        }
+        for lease in unknown {
+            self.find(lease).await?;
+            self.table().extended(lease, ttl, when);
+        }
+        let about = |(lease, answer)| AboutLease { lease, answer };
+        Ok(texts.into_iter().zip(answers).map(about).collect())
+    }
+
+    async fn settle(
+        &self,
+        settles: Vec<WorkerSettle>,
+    ) -> Result<Vec<AboutLease<SettleAnswer>>, StoreError> {
+        let mut answers: Vec<Option<SettleAnswer>> = vec![None; settles.len()];
+        let mut texts = Vec::with_capacity(settles.len());
+        let mut named = Vec::with_capacity(settles.len());
+        for (at, WorkerSettle { lease, end }) in settles.into_iter().enumerate() {
+            let end = match (self.callback_of(&lease), end) {
+                (Some(callback), Ok(end)) => {
+                    answers[at] = Some(self.settle_by_callback(&lease, &callback, end).await?);
+                    texts.push(lease);
+                    continue;
+                }
+                (_, end) => end,
+            };
+            match (self.tokens.read(&lease), end) {
+                (None, _) => answers[at] = Some(SettleAnswer::Invalid(NO_LEASE.to_owned())),
+                (Some(_), Err(why)) => answers[at] = Some(SettleAnswer::Invalid(why)),
+                (Some(lease), Ok(end)) => named.push((at, lease, end)),
+            }
+            texts.push(lease);
+        }
+        let (mut batch, mut unknown) = (Vec::with_capacity(named.len()), Vec::new());
+        let mut places = Vec::with_capacity(named.len());
+        {
+            let (mut table, when) = (self.table(), self.moments());
+            let mut last = None;
+            for (at, lease, end) in named {
+                let Some(held) = table.leases.get_mut(lease) else {
+                    unknown.push((at, lease, end));
+                    continue;
+                };
+                held.is_settling = true;
+                batch.push(Settlement { lease, verdict: verdict_on(end, held) });
+                places.push((at, lease));
+                if last.as_ref() != Some(&held.worker) {
+                    let worker = held.worker.clone();
+                    table.see(&worker, when);
+                    last = Some(worker);
+                }
+            }
+        }
+        for (at, lease, end) in unknown {
+            // The process was restarted, the attempt has ended, or its lease was lost.
+            match self.store.get(lease.job).await?.0 {
+                None => answers[at] = Some(SettleAnswer::Gone),
+                Some(job) => {
+                    match RemoteLease::of(&job, lease, self.default_timeout, self.moments()) {
+                        Some(held) => {
+                            batch.push(Settlement { lease, verdict: verdict_on(end, &held) });
+                            places.push((at, lease));
+                        }
+                        None => answers[at] = Some(past(&job, lease)),
+                    }
+                }
+            }
+        }
+        let mut stale = Vec::new();
+        if !batch.is_empty() {
+            let stored = self.store.settle(batch).await;
+            let mut table = self.table();
+            let stored = match stored {
+                Ok(stored) => stored,
+                Err(error) => {
+                    for (_, lease) in places {
+                        if let Some(held) = table.leases.get_mut(lease) {
+                            held.is_settling = false;
+                        }
+                    }
+                    return Err(error);
+                }
+            };
+            for ((at, lease), answer) in places.into_iter().zip(stored) {
+                table.end(lease);
+                match answer {
+                    Ok(status) => answers[at] = Some(SettleAnswer::Settled(status.state)),
+                    Err(SettleError::Stale) => stale.push((at, lease)),
+                }
+            }
+        }
+        for (at, lease) in stale {
+            let job = self.store.get(lease.job).await?.0;
+            answers[at] = Some(job.map_or(SettleAnswer::Gone, |job| past(&job, lease)));
+        }
+        let about = |(lease, answer): (String, Option<SettleAnswer>)| AboutLease {
+            lease,
+            answer: answer.unwrap_or(SettleAnswer::Stale),
+        };
+        Ok(texts.into_iter().zip(answers).map(about).collect())
+    }
+
+    /// The attempt of this process that a text is the callback of.
+    fn callback_of(&self, text: &str) -> Option<Arc<Callback>> {
+        if self.callbacks.is_empty() {
+            return None;
+        }
+        self.callbacks.get(self.tokens.read(text)?)
+    }
+
+    /// Ends an attempt of this process, and waits until that is stored.
+    async fn settle_by_callback(
+        &self,
+        text: &str,
+        callback: &Callback,
+        end: AttemptEnding,
+    ) -> Result<SettleAnswer, StoreError> {
+        let Some(lease) = self.tokens.read(text) else { return Ok(SettleAnswer::Stale) };
+        let mut live = self.live.subscribe();
+        callback.report(match end {
+            AttemptEnding::Reached(outcome) => outcome,
+            AttemptEnding::Returned => Outcome::Snooze { delay: Duration::ZERO },
+        });
+        loop {
+            let job = self.store.get(lease.job).await?.0;
+            let Some(job) = job else { return Ok(SettleAnswer::Gone) };
+            if job.lease().is_none_or(|(token, _)| token != lease.token) {
+                return Ok(past(&job, lease));
+            }
+            let is_about_it = |event: &Event| matches!(&event.fact, Fact::Job { id, state, .. } if *id == lease.job && *state != State::Running);
+            loop {
+                match live.recv().await {
+                    Ok(batch) if batch.events.iter().any(is_about_it) => break,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return Err(StoreError::Closed),
+                }
+            }
+        }
+    }
+
+    /// The lease, if it is held. One that this process does not know is looked up in the store.
+    async fn find(&self, lease: LeaseRef) -> Result<Option<RemoteLease>, StoreError> {
+        if let Some(held) = self.table().leases.get(lease) {
+            return Ok(Some(held.clone()));
+        }
+        let Some(job) = self.store.get(lease.job).await?.0 else { return Ok(None) };
+        let held = RemoteLease::of(&job, lease, self.default_timeout, self.moments());
+        if let Some(held) = &held {
+            self.table().take(held.clone());
+            self.deadline_changed.notify_one();
+        }
+        Ok(held)
+    }
+
+    /// Extends all leases so that they last through a stop with this grace period: workers may not reach the server
+    /// meanwhile. The next process keeps them for their usual time.
+    pub async fn keep_through_stop(&self, grace: Duration) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let (leases, longest) = {
+            let table = self.table();
+            let longest = table.leases.all().map(|held| held.until.since(now)).max();
+            let leases: Vec<LeaseRef> = table.leases.all().map(|held| held.lease).collect();
+            (leases, longest.unwrap_or_default())
+        };
+        if !leases.is_empty() {
+            self.store.extend(leases, longest + grace).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back jobs that no worker was sent.
+    pub async fn give_back_grants(&self, grants: Vec<Grant>) -> Result<usize, StoreError> {
+        let leases = grants.iter().filter_map(|grant| self.tokens.read(&grant.lease));
+        let held = {
+            let table = self.table();
+            leases.filter_map(|lease| table.leases.get(lease).cloned()).collect()
+        };
+        self.give_back(held).await
+    }
+
+    /// Gives back the jobs that a worker holds, without charging their attempts. Returns their number.
+    pub async fn give_back(&self, leases: Vec<RemoteLease>) -> Result<usize, StoreError> {
+        let why = Interruption::Returned;
+        let settlement = |held: &RemoteLease| Settlement {
+            lease: held.lease,
+            verdict: Verdict::Interrupted { why },
+        };
+        let batch: Vec<Settlement> = leases.iter().map(settlement).collect();
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let answers = self.store.settle(batch).await?;
+        let mut table = self.table();
+        leases.iter().for_each(|held| drop(table.end(held.lease)));
+        Ok(answers.into_iter().filter(Result::is_ok).count())
+    }
+}
+
+/// What a text that is no lease is called.
+const NO_LEASE: &str = "this is not a lease of this server";
+
+/// The verdict on the end of an attempt.
+fn verdict_on(end: AttemptEnding, held: &RemoteLease) -> Verdict {
+    let retry = Retry { attempt: held.attempt, backoff: held.backoff, chance: fastrand::f64() };
+    match end {
+        AttemptEnding::Reached(outcome) => verdict(Ending::Returned(outcome), Cause::Itself, retry),
+        AttemptEnding::Returned => Verdict::Interrupted { why: Interruption::Returned },
+    }
+}
+
+/// The verdict on an attempt that has run for too long.
+pub fn verdict_on_timeout(held: &RemoteLease) -> Verdict {
+    let retry = Retry { attempt: held.attempt, backoff: held.backoff, chance: fastrand::f64() };
+    verdict(Ending::Aborted, Cause::Timeout(held.timeout), retry)
+}
+
+/// The answer to a report about an attempt that has ended: the first answer again if the worker itself has ended it.
+fn past(job: &Job, lease: LeaseRef) -> SettleAnswer {
+    let mut later = job.history.iter().skip_while(|moment| moment.seq != lease.token).skip(1);
+    let end = later.find(|moment| moment.state != State::Running).map(|moment| &moment.change);
+    if let Some(Change::RetryScheduled { failure, .. } | Change::Discarded { failure }) = end
+        && failure.class == FailureClass::Timeout
+    {
+        return SettleAnswer::Stale; // the server has ended it
+    }
+    job.settled_by(lease.token).map_or(SettleAnswer::Stale, SettleAnswer::Settled)
+}

@@ -1,0 +1,166 @@
+//! The verbs of remote workers, in the name of whoever calls them.
+
+use std::collections::HashMap;
+
+use super::claims::{ClaimRequest, ClaimResponse, WorkerError};
+use super::hello::{WorkerCommand, WorkerHello};
+use super::remote::RemoteWorkers;
+use super::remote_leases::RemoteLease;
+use super::report::{RemoteAttempt, WorkerReport};
+use super::session::WorkerSession;
+use super::updates::{UpdateAnswer, WorkerUpdate};
+use super::waiting_claims::Interest;
+use crate::engine::Engine;
+use crate::job::{Actor, Kind, WorkerName};
+use crate::store::{KindError, StoreError};
+
+impl RemoteWorkers {
+    /// Signs a worker off: the jobs that it holds are given back, and their attempts are not charged. Returns their
+    /// number.
+    pub async fn sign_off(&self, name: &WorkerName) -> Result<usize, WorkerError> {
+        let held: Vec<RemoteLease> = {
+            let mut table = self.table();
+            if table.get(name).is_none() {
+                return Err(WorkerError::NotFound(name.clone()));
+            }
+            table.begin_settling(name)
+        };
+        let returned = self.give_back(held).await?;
+        let mut table = self.table();
+        table.sign_off(name, self.clock.now());
+        let news = table.take_news();
+        drop(table);
+        self.report(news);
+        Ok(returned)
+    }
+
+    /// Tells a worker what to do.
+    pub fn command(
+        &self,
+        name: &WorkerName,
+        command: WorkerCommand,
+        by: Option<Actor>,
+    ) -> Result<(), WorkerError> {
+        let mut table = self.table();
+        let is_known = table.tell(name, command, by);
+        let news = table.take_news();
+        drop(table);
+        self.report(news);
+        if is_known { Ok(()) } else { Err(WorkerError::NotFound(name.clone())) }
+    }
+}
+
+impl Engine {
+    /// Claims jobs for a worker, and waits for the first of them.
+    ///
+    /// # Errors
+    /// There are too many workers, the server stops, or the store failed.
+    pub async fn claim_for(
+        &self,
+        worker: &WorkerName,
+        mut request: ClaimRequest,
+    ) -> Result<ClaimResponse, WorkerError> {
+        self.check_worker_name(worker)?;
+        request.hello.by = self.actor.clone();
+        self.announce_interest(&request.hello.interest).await?;
+        self.parts.remote.claim(worker, request).await
+    }
+
+    /// Carries out a report of a worker. The ends of attempts are durable when it is answered.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn update_leases(&self, update: WorkerUpdate) -> Result<UpdateAnswer, StoreError> {
+        self.parts.remote.update(update).await
+    }
+
+    /// Whether a text names a lease of this server, valid or lost.
+    pub fn is_lease(&self, text: &str) -> bool {
+        self.parts.remote.tokens.read(text).is_some()
+    }
+
+    /// Signs a worker off. Returns how many jobs it gave back.
+    ///
+    /// # Errors
+    /// There is no such worker, or the store failed.
+    pub async fn sign_off(&self, worker: &WorkerName) -> Result<usize, WorkerError> {
+        self.parts.remote.sign_off(worker).await
+    }
+
+    /// Tells a worker what to do.
+    ///
+    /// # Errors
+    /// There is no such worker.
+    pub fn tell_worker(
+        &self,
+        worker: &WorkerName,
+        command: WorkerCommand,
+    ) -> Result<(), WorkerError> {
+        self.parts.remote.command(worker, command, self.actor.clone())
+    }
+
+    /// Connects a worker that holds a connection.
+    ///
+    /// # Errors
+    /// There are too many workers.
+    pub fn connect_worker(
+        &self,
+        worker: WorkerName,
+        mut hello: WorkerHello,
+    ) -> Result<WorkerSession, WorkerError> {
+        hello.by = self.actor.clone();
+        WorkerSession::open(&self.parts.remote, worker, hello)
+    }
+
+    /// Announces the kinds of a worker, so that jobs of them can be submitted even while no worker is connected.
+    ///
+    /// # Errors
+    /// The store failed. That there are too many kinds already is no error of the worker.
+    pub async fn announce_interest(&self, interest: &Interest) -> Result<(), StoreError> {
+        let kinds: Vec<Kind> = interest.kinds.iter().cloned().collect();
+        match self.announce_kinds(&kinds).await {
+            Ok(()) => Ok(()),
+            Err(KindError::Store(error)) => Err(error),
+            Err(error @ (KindError::TooMany { .. } | KindError::NotFound)) => {
+                tracing::debug!(%error, "the kinds of a worker could not be announced");
+                Ok(())
+            }
+        }
+    }
+
+    /// How many remote workers run a kind now.
+    pub fn workers_of_kind(&self, kind: &Kind) -> usize {
+        self.parts.remote.table().workers_of(kind)
+    }
+
+    /// How many remote workers run each kind now.
+    pub fn workers_by_kind(&self) -> HashMap<Kind, usize> {
+        self.parts.remote.table().workers_by_kind()
+    }
+
+    /// All remote workers, by name.
+    pub fn remote_workers(&self) -> Vec<WorkerReport> {
+        self.parts.remote.reports()
+    }
+
+    /// The oldest attempts of remote workers, at most `max`, and the number of all.
+    pub fn remote_attempts(&self, max: usize) -> (Vec<RemoteAttempt>, usize) {
+        self.parts.remote.attempts(max)
+    }
+
+    /// Resolves when connections of workers are to be closed, because the server stops and no attempt runs here any more.
+    pub async fn workers_must_leave(&self) {
+        self.parts.remote.attempts_over.cancelled().await;
+    }
+
+    /// Refuses the name of the worker in this process.
+    ///
+    /// # Errors
+    /// It is that name.
+    pub fn check_worker_name(&self, worker: &WorkerName) -> Result<(), WorkerError> {
+        if *worker == self.parts.config.worker {
+            return Err(WorkerError::OwnName(worker.clone()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,351 @@
+//! Claims that wait for jobs. Those with the same queues and kinds form a line, and a wake-up of a queue gives one turn to
+//! each line that wants its jobs, so that ten thousand idle workers cost no more than one.
+//!
+//! A worker first lines up and then claims, so that it misses no wake-up between the two. A worker that has its turn
+//! claims again. When it gets all that it asked for, there may be more, and the next in the line has its turn.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::job::{Kind, QueueName};
+
+/// The jobs that a worker can run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Interest {
+    /// The queues.
+    pub queues: BTreeSet<QueueName>,
+    /// The kinds.
+    pub kinds: Arc<BTreeSet<Kind>>,
+}
+
+/// Wakes one worker.
+#[derive(Debug, Default)]
+pub struct Signal {
+    /// Whether it is the worker's turn to claim.
+    has_turn: AtomicBool,
+    changed: Notify,
+}
+
+impl Signal {
+    /// Wakes the worker for another reason than its turn.
+    pub fn notify(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Resolves when the worker was woken. A wake-up while nobody waits for it is kept.
+    pub async fn notified(&self) {
+        self.changed.notified().await;
+    }
+
+    fn give_turn(&self) {
+        self.has_turn.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    fn take_turn(&self) -> bool {
+        self.has_turn.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// What a claim got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimSize {
+    /// All that it asked for, so there may be more.
+    Full,
+    /// Less than it asked for.
+    Short,
+}
+
+/// All claims that wait.
+#[derive(Debug, Default)]
+pub struct WaitingClaims {
+    lines: Mutex<ClaimLines>,
+    /// Notified when [`WaitingClaims::next_retry`] is earlier than before.
+    retry_changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct ClaimLines {
+    by_id: HashMap<u64, ClaimLine>,
+    ids: HashMap<Arc<Interest>, u64>,
+    /// The lines that want jobs of a queue.
+    of_queue: HashMap<QueueName, BTreeSet<u64>>,
+    /// When lines have their turn although no queue wakes them.
+    retries: BTreeSet<(Instant, u64)>,
+    /// The number of the next line, and of the next worker that lines up.
+    next: u64,
+}
+
+/// The claims with one interest.
+#[derive(Debug)]
+struct ClaimLine {
+    interest: Arc<Interest>,
+    /// The workers that wait for their turn, in the order in which they lined up.
+    waiting: BTreeMap<u64, Arc<Signal>>,
+    /// The number of places in the line, whether their workers wait or not.
+    places: usize,
+    retry_at: Option<Instant>,
+}
+
+impl WaitingClaims {
+    /// A place in the line of an interest. The worker does not wait yet.
+    pub fn place(self: &Arc<Self>, interest: &Arc<Interest>, signal: Arc<Signal>) -> LinePlace {
+        let mut lines = self.lock();
+        let line = match lines.ids.get(interest) {
+            Some(line) => *line,
+            None => lines.add(interest.clone()),
+        };
+        if let Some(line) = lines.by_id.get_mut(&line) {
+            line.places += 1;
+        }
+        LinePlace { claims: self.clone(), line, number: 0, signal, has_turn: false }
+    }
+
+    /// Gives one turn to each line that wants jobs of a queue.
+    pub fn wake(&self, queue: &QueueName) {
+        let mut lines = self.lock();
+        let ClaimLines { by_id, of_queue, .. } = &mut *lines;
+        for line in of_queue.get(queue).into_iter().flatten() {
+            if let Some(line) = by_id.get_mut(line) {
+                line.give_turn();
+            }
+        }
+    }
+
+    /// Gives one turn to every line, in case that a wake-up was lost.
+    pub fn wake_all(&self) {
+        self.lock().by_id.values_mut().for_each(ClaimLine::give_turn);
+    }
+
+    /// When the next line has its turn although no queue wakes it.
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.lock().retries.first().map(|(at, _)| *at)
+    }
+
+    /// Gives a turn to the lines whose time has come.
+    pub fn wake_due(&self, now: Instant) {
+        let mut lines = self.lock();
+        while let Some((at, line)) = lines.retries.first().copied().filter(|(at, _)| *at <= now) {
+            lines.retries.remove(&(at, line));
+            if let Some(line) = lines.by_id.get_mut(&line) {
+                line.retry_at = None;
+                line.give_turn();
+            }
+        }
+    }
+
+    /// Resolves when [`WaitingClaims::next_retry`] is earlier than before.
+    pub async fn retry_changed(&self) {
+        self.retry_changed.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ClaimLines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClaimLines {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn add(&mut self, interest: Arc<Interest>) -> u64 {
+        let id = self.number();
+        for queue in &interest.queues {
+            self.of_queue.entry(queue.clone()).or_default().insert(id);
+        }
+        self.ids.insert(interest.clone(), id);
+        let line = ClaimLine { interest, waiting: BTreeMap::new(), places: 0, retry_at: None };
+        self.by_id.insert(id, line);
+        id
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(line) = self.by_id.remove(&id) else { return };
+        self.ids.remove(&line.interest);
+        for queue in &line.interest.queues {
+            if let Some(of_queue) = self.of_queue.get_mut(queue) {
+                of_queue.remove(&id);
+                if of_queue.is_empty() {
+                    self.of_queue.remove(queue);
+                }
+            }
+        }
+        if let Some(at) = line.retry_at {
+            self.retries.remove(&(at, id));
+        }
+    }
+}
+
+impl ClaimLine {
+    /// Gives the turn to the worker that has waited longest.
+    fn give_turn(&mut self) {
+        if let Some((_, signal)) = self.waiting.pop_first() {
+            signal.give_turn();
+        }
+    }
+}
+
+/// A worker's place in a line. It is left when this is dropped, and a turn that was not used is passed on.
+#[derive(Debug)]
+pub struct LinePlace {
+    claims: Arc<WaitingClaims>,
+    line: u64,
+    /// Its number among those that wait, when it lined up last.
+    number: u64,
+    signal: Arc<Signal>,
+    /// Whether it claims because it had its turn.
+    has_turn: bool,
+}
+
+impl LinePlace {
+    /// Waits for a turn from now on, behind all others, unless it waits already.
+    pub fn line_up(&mut self) {
+        let mut lines = self.claims.lock();
+        let number = lines.number();
+        let Some(line) = lines.by_id.get_mut(&self.line) else { return };
+        if !line.waiting.contains_key(&self.number) {
+            self.number = number;
+            line.waiting.insert(number, self.signal.clone());
+        }
+    }
+
+    /// Whether it is its turn to claim. It then no longer waits.
+    pub fn take_turn(&mut self) -> bool {
+        let turn = self.signal.take_turn();
+        self.has_turn |= turn;
+        turn
+    }
+
+    /// Ends the turn after a claim.
+    pub fn claimed(&mut self, size: ClaimSize) {
+        let had_turn = std::mem::take(&mut self.has_turn);
+        match size {
+            ClaimSize::Full if had_turn => self.pass_on(),
+            ClaimSize::Full | ClaimSize::Short => {}
+        }
+    }
+
+    /// Waits no more. A turn that has just been given to it is passed on.
+    pub fn step_out(&mut self) {
+        if let Some(line) = self.claims.lock().by_id.get_mut(&self.line) {
+            line.waiting.remove(&self.number);
+        }
+        if self.signal.take_turn() || std::mem::take(&mut self.has_turn) {
+            self.pass_on();
+        }
+    }
+
+    /// Has the line served again at `at`, whatever wakes it before.
+    pub fn retry_at(&self, at: Instant) {
+        let mut lines = self.claims.lock();
+        let Some(line) = lines.by_id.get_mut(&self.line) else { return };
+        if line.retry_at.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        let before = line.retry_at.replace(at);
+        if let Some(before) = before {
+            lines.retries.remove(&(before, self.line));
+        }
+        lines.retries.insert((at, self.line));
+        drop(lines);
+        self.claims.retry_changed.notify_one();
+    }
+
+    fn pass_on(&self) {
+        if let Some(line) = self.claims.lock().by_id.get_mut(&self.line) {
+            line.give_turn();
+        }
+    }
+}
+
+impl Drop for LinePlace {
+    fn drop(&mut self) {
+        self.step_out();
+        let mut lines = self.claims.lock();
+        let Some(line) = lines.by_id.get_mut(&self.line) else { return };
+        line.places -= 1;
+        if line.places == 0 {
+            lines.remove(self.line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn interest(queues: &[&str]) -> Arc<Interest> {
+        let queues = queues.iter().map(|name| QueueName::parse(name).unwrap()).collect();
+        let kinds = Arc::new(BTreeSet::from([Kind::parse("resize").unwrap()]));
+        Arc::new(Interest { queues, kinds })
+    }
+
+    fn waiting(claims: &Arc<WaitingClaims>, queues: &[&str]) -> LinePlace {
+        let mut place = claims.place(&interest(queues), Arc::default());
+        place.line_up();
+        place
+    }
+
+    fn queue(name: &str) -> QueueName {
+        QueueName::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_wake_up_gives_each_line_one_turn_and_the_longest_waiting_worker_has_it() {
+        let claims = Arc::new(WaitingClaims::default());
+        let mut mail: Vec<LinePlace> = (0..1_000).map(|_| waiting(&claims, &["mail"])).collect();
+        let (mut both, mut web) = (waiting(&claims, &["mail", "web"]), waiting(&claims, &["web"]));
+        claims.wake(&queue("mail"));
+        let turns: Vec<usize> = (0..1_000).filter(|n| mail[*n].take_turn()).collect();
+        assert_eq!((turns, both.take_turn(), web.take_turn()), (vec![0], true, false));
+        mail[0].line_up();
+        claims.wake(&queue("mail"));
+        assert!(!mail[0].take_turn() && mail[1].take_turn());
+    }
+
+    #[test]
+    fn a_turn_goes_on_while_claims_are_full_and_when_its_worker_leaves() {
+        let claims = Arc::new(WaitingClaims::default());
+        let mut line: Vec<LinePlace> = (0..5).map(|_| waiting(&claims, &["mail"])).collect();
+        claims.wake(&queue("mail"));
+        assert!(line[0].take_turn());
+        line[0].claimed(ClaimSize::Full);
+        drop(line.remove(1)); // it has not noticed its turn
+        assert!(line[1].take_turn());
+        drop(line.remove(1)); // it is claiming
+        assert!(line[1].take_turn());
+        line[1].claimed(ClaimSize::Short);
+        assert!(!line[2].take_turn(), "there are no more jobs");
+        line[2].step_out();
+        claims.wake(&queue("mail"));
+        assert!(line.iter_mut().all(|place| !place.take_turn()), "nobody waits");
+    }
+
+    #[test]
+    fn a_line_is_served_again_when_its_rate_allows_it() {
+        let claims = Arc::new(WaitingClaims::default());
+        let mut place = waiting(&claims, &["mail"]);
+        let now = Instant::now();
+        let later = |ms| now + Duration::from_millis(ms);
+        place.retry_at(later(50));
+        place.retry_at(later(20));
+        place.retry_at(later(30));
+        assert_eq!(claims.next_retry(), Some(later(20)));
+        claims.wake_due(later(10));
+        assert!(!place.take_turn());
+        claims.wake_due(later(20));
+        assert!(place.take_turn());
+        assert_eq!(claims.next_retry(), None);
+        place.retry_at(later(90));
+        drop(place);
+        let lines = claims.lock();
+        assert!(lines.by_id.is_empty() && lines.retries.is_empty() && lines.of_queue.is_empty());
+    }
+}

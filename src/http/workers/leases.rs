@@ -1,0 +1,35 @@
+//! `POST /api/v1/leases`: what a worker reports about its attempts, many at a time.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::read::{self, DEFAULT_LEASE, ReportLimits};
+use super::write;
+use crate::http::api::extract::{NoQuery, UncheckedJson, read_fields};
+use crate::http::json::json_of;
+use crate::http::{Api, Problem};
+
+/// Carries out a report: `{"extend","lease_ms","note","settle"}` → one answer for each item. The ends of attempts are
+/// durable then.
+pub async fn update(
+    State(api): State<Api>,
+    _: NoQuery,
+    UncheckedJson(body): UncheckedJson,
+) -> Result<Response, Problem> {
+    let limits = report_limits(&api, DEFAULT_LEASE);
+    let update = read_fields(&body, |fields, errors| read::update(fields, errors, &limits))?;
+    let answer = api.engine.update_leases(update).await?;
+    Ok(json_of(write::update_answer(&answer)))
+}
+
+/// What reports are checked against.
+pub fn report_limits(api: &Api, lease: Duration) -> ReportLimits {
+    ReportLimits {
+        json: api.limits.json,
+        max_result: api.engine.config().max_payload,
+        lease,
+        now: api.engine.now(),
+    }
+}

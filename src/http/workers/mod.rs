@@ -1,0 +1,12 @@
+//! The protocol of workers in other processes, over HTTP and over WebSocket: [docs/workers.md](../../../docs/workers.md)
+//! describes it, and `tests/vectors` has each message once. The engine has the rules.
+
+pub mod callback;
+pub mod claim;
+pub mod commands;
+pub mod leases;
+mod problems;
+mod read;
+mod worker_path;
+mod write;
+pub mod ws;

@@ -1,0 +1,452 @@
+//! One worker on a WebSocket, from its first message to the close frame. Its task claims jobs when the worker has credit,
+//! and goes on reading while earlier reports are being stored.
+
+use std::future::{Future, pending};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::leaving::{Leaving, ThenWait};
+use super::protocol::{self, NumberedUpdate, Ready, WorkerMessage};
+use super::socket::{Inbound, ReadMode, WorkerSocket};
+use crate::engine::{
+    AboutLease, ExtendAnswer, Granted, Push, StoreError, UpdateAnswer, WorkerError, WorkerSession,
+};
+use crate::http::access::access_watch::AccessWatch;
+use crate::http::access::job_scope::JobScope;
+use crate::http::stream::ws::close_reason::CloseReason;
+use crate::http::stream::ws::frames;
+use crate::http::stream::ws::inbound::InboundMessage;
+use crate::http::workers::leases::report_limits;
+use crate::http::workers::read::DEFAULT_LEASE;
+use crate::http::{Api, Problem};
+use crate::job::WorkerName;
+
+/// The most jobs in one message, and in one claim.
+const MAX_CLAIM: usize = 512;
+/// The reports of a worker that may be unanswered before no more are read.
+const MAX_PENDING: usize = 16;
+
+/// What a worker may do, and for how long.
+pub struct WorkerCredentials {
+    pub scope: JobScope,
+    pub watch: AccessWatch,
+}
+
+/// Something that was asked of the engine and is answered later.
+enum EngineAnswer {
+    /// The leases that the worker has named when it connected.
+    Kept(Result<Vec<AboutLease<ExtendAnswer>>, StoreError>),
+    /// The kinds of the worker were announced.
+    Announced(Result<(), StoreError>),
+    /// A report, by its number.
+    Updated(i64, Result<UpdateAnswer, StoreError>),
+    /// Jobs were given back that the worker has no credit for.
+    GivenBack(Result<usize, StoreError>),
+    /// The worker has signed off.
+    SignedOff(Result<usize, WorkerError>),
+}
+
+/// The task of one worker.
+pub struct WorkerConnection {
+    api: Api,
+    name: WorkerName,
+    credentials: WorkerCredentials,
+    socket: WorkerSocket,
+    /// Exists once the worker has said what it can run.
+    session: Option<Box<WorkerSession>>,
+    /// Whether `hello` was sent. No job is sent before it.
+    is_greeted: bool,
+    /// How many jobs the worker can be sent.
+    credit: usize,
+    /// Whether there may be jobs for the worker.
+    should_claim: bool,
+    /// The claim under way, and how many jobs it asks for.
+    claim: Option<(usize, BoxFuture<'static, Result<Granted, StoreError>>)>,
+    /// What was asked and is not answered; exists only while there is some.
+    asked: Option<FuturesUnordered<BoxFuture<'static, EngineAnswer>>>,
+    /// When the next ping is due, and by when the last one has to be answered.
+    ping_at: Instant,
+    pong_by: Option<Instant>,
+}
+
+impl WorkerConnection {
+    /// A connection that was just opened.
+    pub fn new(
+        api: Api,
+        name: WorkerName,
+        credentials: WorkerCredentials,
+        socket: WorkerSocket,
+    ) -> WorkerConnection {
+        let ping_at = Instant::now() + api.limits.socket_ping;
+        WorkerConnection {
+            api,
+            name,
+            credentials,
+            socket,
+            session: None,
+            is_greeted: false,
+            credit: 0,
+            should_claim: false,
+            claim: None,
+            asked: None,
+            ping_at,
+            pong_by: None,
+        }
+    }
+
+    /// Serves the worker until the connection ends.
+    pub async fn run(mut self) {
+        let leaving = self.serve().await;
+        tracing::debug!(worker = %self.name, ?leaving, "a worker's connection ends");
+        self.end_claim().await;
+        self.session = None;
+        self.close(leaving).await;
+    }
+
+    /// Ends the claim under way. The store takes back the jobs of one that it has not answered; those of one that it has
+    /// just answered are given back here.
+    async fn end_claim(&mut self) {
+        let granted = self.claim.take().and_then(|(_, claim)| claim.now_or_never());
+        let Some((Ok(Granted { grants, .. }), session)) = granted.zip(self.session.as_ref()) else {
+            return;
+        };
+        if !grants.is_empty() {
+            let given_back = session.give_back(grants);
+            if !matches!(timeout(self.api.limits.close, given_back).await, Ok(Ok(_))) {
+                tracing::debug!(worker = %self.name, "jobs could not be given back");
+            }
+        }
+    }
+
+    async fn serve(&mut self) -> Leaving {
+        let engine = self.api.engine.clone();
+        let must_leave = engine.workers_must_leave();
+        let timer = sleep_until(self.ping_at);
+        tokio::pin!(must_leave, timer);
+        loop {
+            self.begin_claim();
+            let timer_at = self.next_timer();
+            if timer.deadline() != timer_at {
+                timer.as_mut().reset(timer_at);
+            }
+            let unanswered = self.asked.as_ref().map_or(0, FuturesUnordered::len);
+            let mode = if unanswered < MAX_PENDING { ReadMode::Reading } else { ReadMode::Paused };
+            let Self { socket, session, claim, asked, credentials, .. } = self;
+            let next = tokio::select! {
+                inbound = socket.next(mode) => Next::Inbound(inbound),
+                granted = under_way(claim.as_mut().map(|(_, claim)| claim)) => Next::Granted(granted),
+                done = next_done(asked) => Next::EngineAnswer(done),
+                () = woken(session.as_deref()) => Next::Woken,
+                () = &mut timer => Next::Timer,
+                () = credentials.watch.revoked() => Next::AccessEnded,
+                () = &mut must_leave => Next::MustLeave,
+            };
+            let handled = match next {
+                Next::Inbound(Ok(inbound)) => self.on_inbound(inbound),
+                Next::Inbound(Err(reason)) => Err(Leaving::Other(reason)),
+                Next::Granted(granted) => self.on_granted(granted),
+                Next::EngineAnswer(done) => self.on_done(done),
+                Next::Woken => self.on_woken(),
+                Next::Timer => self.on_timer(),
+                Next::AccessEnded => Err(Leaving::Other(CloseReason::AccessEnded)),
+                Next::MustLeave => {
+                    self.finish_reports().await;
+                    Err(Leaving::Other(CloseReason::Delivered))
+                }
+            };
+            if let Err(leaving) = handled {
+                return leaving;
+            }
+        }
+    }
+
+    /// Begins a claim when the worker has credit and there may be jobs for it.
+    fn begin_claim(&mut self) {
+        let may_claim = self.is_greeted && self.claim.is_none() && self.should_claim;
+        let Some(session) = self.session.as_mut().filter(|_| may_claim) else { return };
+        if self.socket.is_full() {
+            // It claims again when the worker has read what waits; meanwhile, the turn is that of others.
+            return session.step_out();
+        }
+        self.should_claim = false;
+        let max = self.credit.min(MAX_CLAIM);
+        self.claim = session.claim(max).map(|claim| (max, claim));
+    }
+
+    fn on_granted(&mut self, granted: Result<Granted, StoreError>) -> Result<(), Leaving> {
+        let Some((max, _)) = self.claim.take() else { return Ok(()) };
+        let Some(session) = &mut self.session else { return Ok(()) };
+        session.claimed(max, &granted);
+        let Ok(Granted { mut grants, .. }) = granted else { return Ok(()) };
+        self.should_claim |= grants.len() == max;
+        // The worker may have lowered its credit meanwhile.
+        let surplus = grants.split_off(grants.len().min(self.credit));
+        if !surplus.is_empty() {
+            let given_back = session.give_back(surplus);
+            self.ask(given_back.map(EngineAnswer::GivenBack).boxed());
+        }
+        if !grants.is_empty() {
+            self.credit -= grants.len();
+            self.socket.push(protocol::jobs(&grants));
+        }
+        Ok(())
+    }
+
+    fn on_woken(&mut self) -> Result<(), Leaving> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        self.should_claim |= session.take_turn();
+        for push in session.take_pushes() {
+            match push {
+                Push::Cancel(lease) => self.socket.push(protocol::cancel(&session.text(lease))),
+                Push::Lost(lease) => self.socket.push(protocol::lost(&session.text(lease))),
+                Push::Command(command) => {
+                    self.should_claim = true; // or leaves its line
+                    self.socket.push(protocol::command(command));
+                }
+                Push::Replaced => return Err(Leaving::Replaced),
+            }
+        }
+        Ok(())
+    }
+
+    fn on_inbound(&mut self, inbound: Inbound) -> Result<(), Leaving> {
+        for message in inbound.messages {
+            match message {
+                InboundMessage::Text(text) => self.on_text(&text),
+                InboundMessage::Fragment => {}
+                InboundMessage::Ping(payload) => self.socket.push(frames::pong(&payload)),
+                InboundMessage::Pong => self.pong_by = None,
+                InboundMessage::Close(code) => {
+                    return Err(Leaving::Other(CloseReason::ClientClosed(code)));
+                }
+            }
+        }
+        inbound.fault.map_or(Ok(()), |fault| Err(Leaving::Other(fault)))
+    }
+
+    fn on_text(&mut self, text: &str) {
+        let lease = self.session.as_ref().map_or(DEFAULT_LEASE, |session| session.lease());
+        let limits = report_limits(&self.api, lease);
+        let message = WorkerMessage::parse(text, &limits);
+        let watch = &self.credentials.watch;
+        let message = message
+            .and_then(|message| watch.check_worker_message(message.access()).map(|()| message));
+        let handled = message.and_then(|message| self.on_message(message));
+        if let Err(problem) = handled {
+            self.socket.push(protocol::refusal(&problem));
+        }
+    }
+
+    fn on_message(&mut self, message: WorkerMessage) -> Result<(), Problem> {
+        match message {
+            WorkerMessage::Ping => self.socket.push(protocol::pong()),
+            WorkerMessage::Ready(ready) => self.on_ready(*ready)?,
+            WorkerMessage::Update(NumberedUpdate { id, free, update }) => {
+                let session = self.session.as_ref().ok_or_else(not_ready)?;
+                let updated = session.update(update);
+                self.ask(updated.map(move |answer| EngineAnswer::Updated(id, answer)).boxed());
+                if free > 0 {
+                    self.credit = (self.credit + free).min(MAX_CREDIT);
+                    self.should_claim = true;
+                }
+            }
+            WorkerMessage::Bye => {
+                let session = self.session.as_mut().ok_or_else(not_ready)?;
+                self.credit = 0;
+                let signed_off = session.sign_off();
+                self.ask(signed_off.map(EngineAnswer::SignedOff).boxed());
+            }
+        }
+        Ok(())
+    }
+
+    fn on_ready(&mut self, ready: Ready) -> Result<(), Problem> {
+        let Ready { free, hello, held } = ready;
+        self.credentials.scope.check_claim(&hello.interest.queues, &hello.interest.kinds)?;
+        let (engine, interest) = (self.api.engine.clone(), hello.interest.clone());
+        let announced = async move { engine.announce_interest(&interest).await };
+        match &mut self.session {
+            Some(session) => {
+                session.change(hello)?;
+                self.ask(announced.map(EngineAnswer::Announced).boxed());
+            }
+            None => {
+                let session = self.api.engine.connect_worker(self.name.clone(), hello)?;
+                let kept = session.keep(held);
+                self.session = Some(Box::new(session));
+                let kept = async move {
+                    announced.await?;
+                    kept.await
+                };
+                self.ask(kept.map(EngineAnswer::Kept).boxed());
+            }
+        }
+        (self.credit, self.should_claim) = (free, true);
+        Ok(())
+    }
+
+    /// Waits for an answer of the engine. The question is passed on at once, so that a later claim comes after it.
+    fn ask(&mut self, mut question: BoxFuture<'static, EngineAnswer>) {
+        match (&mut question).now_or_never() {
+            Some(done) => self.asked.get_or_insert_default().push(async move { done }.boxed()),
+            None => self.asked.get_or_insert_default().push(question),
+        }
+    }
+
+    fn on_done(&mut self, done: EngineAnswer) -> Result<(), Leaving> {
+        if self.asked.as_ref().is_some_and(FuturesUnordered::is_empty) {
+            self.asked = None;
+        }
+        let failed = |error: StoreError| Problem::from(error);
+        match done {
+            EngineAnswer::Kept(Ok(held)) => {
+                let Some(session) = &self.session else { return Ok(()) };
+                self.socket.push(protocol::hello(session.lease(), &held, session.command()));
+                self.is_greeted = true;
+            }
+            EngineAnswer::Announced(Ok(())) => {}
+            EngineAnswer::Kept(Err(_)) | EngineAnswer::Announced(Err(_)) => {
+                return Err(Leaving::Other(CloseReason::StoreFailed));
+            }
+            EngineAnswer::Updated(id, Ok(answer)) => {
+                self.socket.push(protocol::updated(id, &answer))
+            }
+            // The worker sends it again when it has connected again, and then gets the answer.
+            EngineAnswer::Updated(_, Err(error)) => {
+                self.socket.push(protocol::refusal(&failed(error)));
+                return Err(Leaving::Other(CloseReason::StoreFailed));
+            }
+            EngineAnswer::GivenBack(Ok(_)) => {}
+            EngineAnswer::GivenBack(Err(error)) => {
+                tracing::debug!(worker = %self.name, %error, "jobs could not be given back");
+            }
+            EngineAnswer::SignedOff(signed_off) => {
+                if let Err(error) = signed_off {
+                    // Its leases expire, if they are not given back.
+                    tracing::debug!(worker = %self.name, %error, "a worker was not signed off");
+                }
+                return Err(Leaving::SignedOff);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_timer(&self) -> Instant {
+        let stalled =
+            self.socket.stalled_since().map(|since| since + self.api.limits.write_timeout);
+        [stalled, self.pong_by].into_iter().flatten().fold(self.ping_at, Instant::min)
+    }
+
+    fn on_timer(&mut self) -> Result<(), Leaving> {
+        let (now, limits) = (Instant::now(), &self.api.limits);
+        if self.credentials.watch.has_ended() {
+            return Err(Leaving::Other(CloseReason::AccessEnded));
+        }
+        if self.socket.stalled_since().is_some_and(|since| since + limits.write_timeout <= now) {
+            return Err(Leaving::Other(CloseReason::Unwritable));
+        }
+        if self.pong_by.is_some_and(|by| by <= now) {
+            return Err(Leaving::Other(CloseReason::Silent));
+        }
+        if self.ping_at <= now {
+            self.ping_at = now + limits.socket_ping;
+            if self.socket.stalled_since().is_none() {
+                self.pong_by.get_or_insert(now + limits.socket_pong);
+                self.socket.push(frames::ping());
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the reports that are being stored, before the connection is closed.
+    async fn finish_reports(&mut self) {
+        let within = self.api.limits.close;
+        let all = async {
+            while self.asked.is_some() {
+                let done = next_done(&mut self.asked).await;
+                if self.on_done(done).is_err() {
+                    return;
+                }
+            }
+        };
+        // What is not stored by then is sent again by the worker, to the server that follows.
+        drop(timeout(within, all).await);
+    }
+
+    /// Sends the last frames, and waits for the worker to close.
+    async fn close(&mut self, leaving: Leaving) {
+        let limits = self.api.limits.clone();
+        let frames = leaving.last_frames(limits.retry_ms());
+        frames.into_iter().for_each(|frame| self.socket.push(frame));
+        let closed = async {
+            match leaving.then() {
+                ThenWait::Nothing => return,
+                ThenWait::PeerCloses => {
+                    while let Ok(Inbound { messages, fault: None }) =
+                        self.socket.next(ReadMode::Reading).await
+                    {
+                        if messages.iter().any(|one| matches!(one, InboundMessage::Close(_))) {
+                            break;
+                        }
+                    }
+                }
+                ThenWait::PeerDisconnects => {}
+            }
+            if self.socket.flush().await.is_ok() {
+                self.socket.discard_until_end().await;
+            }
+        };
+        // A worker that does not close in time is disconnected.
+        drop(timeout(limits.close, closed).await);
+    }
+}
+
+/// What the task of a connection woke for.
+enum Next {
+    Inbound(Result<Inbound, CloseReason>),
+    Granted(Result<Granted, StoreError>),
+    EngineAnswer(EngineAnswer),
+    Woken,
+    Timer,
+    AccessEnded,
+    MustLeave,
+}
+
+/// The most credit that a worker can have.
+const MAX_CREDIT: usize = 10_000;
+
+fn not_ready() -> Problem {
+    Problem::invalid_field("type", "the first message must be ready")
+}
+
+/// Resolves when there is a push for the worker, or when it is its turn to claim.
+async fn woken(session: Option<&WorkerSession>) {
+    match session {
+        Some(session) => session.woken().await,
+        None => pending().await,
+    }
+}
+
+/// The result of a claim; pending for ever when none is under way.
+async fn under_way<F: Future + Unpin>(claim: Option<F>) -> F::Output {
+    match claim {
+        Some(claim) => claim.await,
+        None => pending().await,
+    }
+}
+
+/// The next answer of the engine; pending for ever when nothing was asked.
+async fn next_done(
+    asked: &mut Option<FuturesUnordered<BoxFuture<'static, EngineAnswer>>>,
+) -> EngineAnswer {
+    match asked {
+        Some(asked) => match asked.next().await {
+            Some(done) => done,
+            None => pending().await,
+        },
+        None => pending().await,
+    }
+}

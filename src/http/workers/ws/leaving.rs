@@ -1,0 +1,68 @@
+//! Why a worker's WebSocket is closed, with the close code and the text of its last message.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::http::stream::ws::close_reason::CloseReason;
+use crate::http::stream::ws::frames;
+use crate::http::view::to_json;
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// The worker has signed off.
+    SignedOff,
+    /// Another connection has come with its name.
+    Replaced,
+    /// Another reason, which other WebSockets have, too.
+    Other(CloseReason),
+}
+
+#[derive(Serialize)]
+struct Bye<'a> {
+    r#type: &'static str,
+    why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_ms: Option<u64>,
+}
+
+impl Leaving {
+    /// The last frames: `bye` and the close frame. `retry_ms` is when a worker should come back at the latest.
+    pub fn last_frames(self, retry_ms: u64) -> Vec<Bytes> {
+        let (code, why, retry_ms) = match self {
+            Leaving::SignedOff => (1000, "signed_off", None),
+            Leaving::Replaced => (4409, "replaced", None),
+            Leaving::Other(CloseReason::ClientClosed(code)) => {
+                return vec![frames::close(code.map(|code| (code, "")))];
+            }
+            Leaving::Other(reason) => match reason.close_frame() {
+                Some((code, why)) => (code, why, Some(retry_ms)),
+                None => return Vec::new(),
+            },
+        };
+        let bye = to_json(&Bye { r#type: "bye", why, retry_ms });
+        vec![frames::text(&bye), frames::close(Some((code, why)))]
+    }
+
+    /// What is still to be waited for once the last frames are written.
+    pub fn then(self) -> ThenWait {
+        match self {
+            Leaving::SignedOff | Leaving::Replaced => ThenWait::PeerCloses,
+            Leaving::Other(CloseReason::Gone) => ThenWait::Nothing,
+            Leaving::Other(CloseReason::ClientClosed(_)) => ThenWait::PeerDisconnects,
+            Leaving::Other(reason) if reason.can_still_decode() => ThenWait::PeerCloses,
+            Leaving::Other(_) => ThenWait::PeerDisconnects,
+        }
+    }
+}
+
+/// What a connection that is being closed still waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThenWait {
+    /// The connection is gone.
+    Nothing,
+    /// The worker sends its close frame.
+    PeerCloses,
+    /// The worker closes the connection; what it sends is discarded.
+    PeerDisconnects,
+}

@@ -1,0 +1,211 @@
+//! The WebSocket of one worker: decodes what it sends, and holds what waits to be written. It has no buffers while it is
+//! idle.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::http::HttpLimits;
+use crate::http::stream::ws::close_reason::CloseReason;
+use crate::http::stream::ws::inbound::{InboundMessage, MessageDecoder};
+use crate::http::stream::ws::socket_stream::SocketStream;
+
+/// Bytes that are read at once.
+const READ: usize = 32 * 1_024;
+/// Frames that are written at once.
+const MAX_SLICES: usize = 16;
+/// Bytes that may wait before no more jobs are claimed for the worker.
+const MAX_WAITING: usize = 256 * 1_024;
+
+/// What was read.
+pub struct Inbound {
+    /// The complete messages.
+    pub messages: Vec<InboundMessage>,
+    /// The fault that follows them, after which nothing is read.
+    pub fault: Option<CloseReason>,
+}
+
+/// Whether a socket is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadMode {
+    /// It is read.
+    Reading,
+    /// It is only written to: too many of its messages have not been answered.
+    Paused,
+}
+
+/// A WebSocket.
+pub struct WorkerSocket {
+    stream: SocketStream,
+    /// Holds the beginning of a message while it is incomplete.
+    decoder: Option<Box<MessageDecoder>>,
+    /// Frames that wait; a part of the first may be written already.
+    waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    /// When the peer last read something while frames waited.
+    progress_at: Instant,
+    /// Bytes that came with the handshake.
+    first_bytes: Option<Box<[u8]>>,
+    /// The longest message.
+    max_message: usize,
+}
+
+impl WorkerSocket {
+    /// A socket with nothing to write.
+    pub fn new(stream: SocketStream, first_bytes: &[u8], limits: &Arc<HttpLimits>) -> WorkerSocket {
+        WorkerSocket {
+            stream,
+            decoder: None,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            progress_at: Instant::now(),
+            first_bytes: (!first_bytes.is_empty()).then(|| first_bytes.into()),
+            max_message: limits.max_body,
+        }
+    }
+
+    /// Adds a frame behind those that wait.
+    pub fn push(&mut self, frame: Bytes) {
+        if self.waiting.is_empty() {
+            self.progress_at = Instant::now();
+        }
+        self.waiting_bytes += frame.len();
+        self.waiting.push_back(frame);
+    }
+
+    /// Since when the peer has read nothing although frames wait; `None` when none do.
+    pub fn stalled_since(&self) -> Option<Instant> {
+        (!self.waiting.is_empty()).then_some(self.progress_at)
+    }
+
+    /// Whether so many bytes wait that no more jobs should be claimed.
+    pub fn is_full(&self) -> bool {
+        self.waiting_bytes > MAX_WAITING
+    }
+
+    /// Writes what waits, and reads the next messages.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn next(&mut self, mode: ReadMode) -> Result<Inbound, CloseReason> {
+        poll_fn(|context| {
+            self.poll_write(context)?;
+            match mode {
+                ReadMode::Reading => self.poll_messages(context),
+                ReadMode::Paused => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Writes everything that waits.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn flush(&mut self) -> Result<(), CloseReason> {
+        poll_fn(|context| {
+            self.poll_write(context)?;
+            if self.waiting.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Closes our side, and discards what the peer sends until it closes the connection.
+    pub async fn discard_until_end(&mut self) {
+        poll_fn(|context| {
+            // It completes at once, or fails because the connection is gone already.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(context);
+            let mut bytes = [0; READ];
+            loop {
+                let mut buffer = ReadBuf::new(&mut bytes);
+                match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
+
+    fn poll_messages(&mut self, context: &mut Context<'_>) -> Poll<Result<Inbound, CloseReason>> {
+        if let Some(mut first) = self.first_bytes.take() {
+            let inbound = self.decode(&mut first);
+            if !inbound.messages.is_empty() || inbound.fault.is_some() {
+                return Poll::Ready(Ok(inbound));
+            }
+        }
+        let mut bytes = [0; READ];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let inbound = self.decode(buffer.filled_mut());
+                    if !inbound.messages.is_empty() || inbound.fault.is_some() {
+                        return Poll::Ready(Ok(inbound));
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Gone)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn decode(&mut self, bytes: &mut [u8]) -> Inbound {
+        let mut decoder = self.decoder.take().unwrap_or_default();
+        let (messages, fault) = decoder.decode(bytes, self.max_message);
+        self.decoder = Some(decoder).filter(|decoder| !decoder.is_empty());
+        Inbound { messages, fault }
+    }
+
+    /// Writes as much as the kernel accepts.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Result<(), CloseReason> {
+        while !self.waiting.is_empty() {
+            let mut parts = [IoSlice::new(&[]); MAX_SLICES];
+            let count = self.waiting.len().min(MAX_SLICES);
+            for (part, frame) in parts.iter_mut().zip(&self.waiting) {
+                *part = IoSlice::new(frame);
+            }
+            let stream = Pin::new(&mut self.stream);
+            match stream.poll_write_vectored(context, &parts[..count]) {
+                Poll::Ready(Ok(written)) if written > 0 => self.written(written),
+                Poll::Ready(_) => return Err(CloseReason::Gone),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        if self.waiting.capacity() > MAX_SLICES {
+            self.waiting = VecDeque::new();
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, mut bytes: usize) {
+        self.progress_at = Instant::now();
+        self.waiting_bytes -= bytes;
+        while let Some(frame) = self.waiting.front_mut() {
+            let part = bytes.min(frame.len());
+            frame.advance(part);
+            bytes -= part;
+            if !frame.is_empty() {
+                return;
+            }
+            self.waiting.pop_front();
+        }
+    }
+}
+
+impl Drop for WorkerSocket {
+    fn drop(&mut self) {
+        if !self.waiting.is_empty() {
+            // The peer does not read.
+            self.stream.reset_on_close();
+        }
+    }
+}
