@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::hello::{WorkerAbout, WorkerCommand, WorkerTransport};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
-use super::table::Worker;
+use super::table::WorkerEntry;
 use super::waiting_claims::Interest;
 use crate::job::{Actor, JobId, Labels, Time, WorkerName};
 
@@ -109,7 +109,7 @@ impl RemoteWorkers {
     }
 }
 
-fn report(name: &WorkerName, worker: &Worker, now: Time) -> WorkerReport {
+fn report(name: &WorkerName, worker: &WorkerEntry, now: Time) -> WorkerReport {
     let state = match worker.command {
         _ if worker.is_silent => WorkerState::Silent,
         Some(WorkerCommand::Quiet) => WorkerState::Quiet,
