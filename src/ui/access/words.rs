@@ -62,7 +62,12 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
                 KindChange::Deleted => "Deleted the declaration of kind",
             };
             let subject = SubjectLink { text: kind.to_string(), href: String::new() };
-            EventText { text: text.into(), subject: Some(subject), more: String::new(), until: None }
+            EventText {
+                text: text.into(),
+                subject: Some(subject),
+                more: String::new(),
+                until: None,
+            }
         }
         Fact::Worker { worker, change } => {
             let text = match change {
@@ -73,7 +78,12 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
                 WorkerChange::Resumed => "Resumed worker",
             };
             let subject = SubjectLink { text: worker.to_string(), href: "workers".to_owned() };
-            EventText { text: text.into(), subject: Some(subject), more: String::new(), until: None }
+            EventText {
+                text: text.into(),
+                subject: Some(subject),
+                more: String::new(),
+                until: None,
+            }
         }
     }
 }

@@ -130,8 +130,9 @@ fn every_message_of_the_server_is_understood_with_members_that_are_not_known() {
             lease["job"]["unknown"] = json!(null);
         }
         let text = message.to_string();
-        let frame: ServerFrame<'_> = serde_json::from_str(&text).unwrap();
         let name = &vector["name"];
+        let frame: ServerFrame<'_> =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
         assert_eq!(message["type"], *frame.r#type, "{name}");
         for (list, answers) in
             [("extend", &frame.extend), ("settle", &frame.settle), ("held", &frame.held)]
