@@ -31,7 +31,6 @@ fn pass(part: Part) -> u32 {
         Part::HeadFile
         | Part::DirWatch
         | Part::Heartbeat
-        | Part::WorkerKeeper
         | Part::QueueDiscovery
         | Part::Listener
         | Part::Hub => 2,
