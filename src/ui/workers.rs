@@ -194,12 +194,8 @@ impl WorkersPage {
 impl WorkerTotals {
     fn of(engine: &Engine, here: &Workers, remote: &[WorkerReport]) -> WorkerTotals {
         let (_, running_elsewhere) = engine.remote_attempts(0);
-        let states = [
-            WorkerState::Active,
-            WorkerState::Quiet,
-            WorkerState::Stopping,
-            WorkerState::Silent,
-        ];
+        let states =
+            [WorkerState::Active, WorkerState::Quiet, WorkerState::Stopping, WorkerState::Silent];
         let count = |state| remote.iter().filter(|worker| worker.state == state).count();
         let counts = states.map(|state| (count(state), state.as_str()));
         WorkerTotals {

@@ -188,7 +188,9 @@ impl Done {
             Done::LinkAdded => "The link was created. Copy its address below.".into(),
             Done::LinkRevoked => format!("The link to {name} was revoked."),
             Done::WorkerQuieted => {
-                format!("Worker {name} was quieted. It finishes what it runs and gets no more jobs.")
+                format!(
+                    "Worker {name} was quieted. It finishes what it runs and gets no more jobs."
+                )
             }
             Done::WorkerStopped => {
                 format!("Worker {name} was told to stop. It finishes what it runs and exits.")
