@@ -1,5 +1,6 @@
 //! What is shown about remote workers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +107,29 @@ impl RemoteWorkers {
         oldest.truncate(max);
         oldest.sort_unstable_by_key(|held| held.lease.token);
         (oldest.into_iter().map(attempt).collect(), total)
+    }
+}
+
+impl RemoteWorkers {
+    /// The oldest attempts of each of these workers, at most `max` for each.
+    pub fn attempts_of(
+        &self,
+        workers: &[WorkerName],
+        max: usize,
+    ) -> HashMap<WorkerName, Vec<RemoteAttempt>> {
+        let mut held: HashMap<&WorkerName, Vec<&RemoteLease>> =
+            workers.iter().map(|worker| (worker, Vec::new())).collect();
+        let table = self.table();
+        for lease in table.leases.all() {
+            if let Some(of_worker) = held.get_mut(&lease.worker) {
+                of_worker.push(lease);
+            }
+        }
+        let oldest = |mut held: Vec<&RemoteLease>| {
+            held.sort_unstable_by_key(|held| held.lease.token);
+            held.into_iter().take(max).map(attempt).collect()
+        };
+        held.into_iter().map(|(worker, held)| (worker.clone(), oldest(held))).collect()
     }
 }
 

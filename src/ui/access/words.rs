@@ -77,7 +77,8 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
                 WorkerChange::Stopping => "Stopped worker",
                 WorkerChange::Resumed => "Resumed worker",
             };
-            let subject = SubjectLink { text: worker.to_string(), href: "workers".to_owned() };
+            let href = format!("workers?q={}", escaped_segment(worker.as_str()));
+            let subject = SubjectLink { text: worker.to_string(), href };
             EventText {
                 text: text.into(),
                 subject: Some(subject),
