@@ -15,6 +15,7 @@ pub mod link_args;
 mod parts;
 mod ranges;
 pub mod schedules;
+mod secret_file;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
 pub use link_args::{LinkArgs, LinkCommand};
 pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
+pub use secret_file::read_secret;
 pub use settings::Setting;
 
 impl InvalidSetting {

@@ -1,7 +1,7 @@
 //! The binary: arguments → configuration → runtime → exit code.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,8 +9,10 @@ use anyhow::Context;
 use cortado::Cortado;
 use cortado::internal::app::{InheritedSockets, Served, Signals};
 use cortado::internal::cli::output::{Output, RawOutput, escaped, reader_gone, say};
-use cortado::internal::config::variables::{self, UnknownVariable};
-use cortado::internal::config::{Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat};
+use cortado::internal::config::variables::{self, UnknownVariable, all_mistakes, is_mistake};
+use cortado::internal::config::{
+    Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat, ServeArgs,
+};
 use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
 use cortado::internal::{admin, cli, logging};
@@ -57,10 +59,14 @@ fn main() -> ExitCode {
         }
     }
     let unknown = variables::unknown(std::env::vars_os().map(|(name, _)| name));
-    if !matches!(command, CliCommand::Serve(_)) {
+    if !matches!(command, CliCommand::Serve(ServeArgs { check: false, .. })) {
         unknown.iter().for_each(|variable| say(&format!("cortado: warning: {variable}")));
     }
     match command {
+        CliCommand::Serve(args) if args.check => match check(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
         CliCommand::Serve(args) => {
             // Before there is any other thread, because this changes the environment.
             let inherited = InheritedSockets::take();
@@ -124,7 +130,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Parses the command line. A message about it shows arguments with their control characters escaped.
+/// Parses the command line. Messages about it show arguments with their control characters escaped.
 fn arguments() -> Result<CliCommand, ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let error = match Cli::read(&arguments) {
@@ -132,18 +138,26 @@ fn arguments() -> Result<CliCommand, ExitCode> {
         Err(error) if is_mistake(&error) => error,
         Err(help) => help.exit(),
     };
-    let harmless = arguments.iter().map(|text| escaped(&text.to_string_lossy()));
-    let same = Cli::read(harmless).err().filter(is_mistake);
-    let mut error = same.unwrap_or(error);
-    variables::blame_variable(&mut error, &arguments);
-    say(error.render().to_string().trim_end());
+    let escape = |text: &OsString| escaped(&text.to_string_lossy()).into();
+    let harmless: Vec<OsString> = arguments.iter().map(escape).collect();
+    let mistakes = match Cli::read(&harmless).err().filter(is_mistake) {
+        Some(same) => all_mistakes(same, &harmless),
+        None => all_mistakes(error, &arguments),
+    };
+    let texts: Vec<String> =
+        mistakes.iter().map(|mistake| mistake.render().to_string().trim_end().to_owned()).collect();
+    // Each text ends with the same hint.
+    if let Some((last, others)) = texts.split_last() {
+        for text in others {
+            say(text.strip_suffix(HELP_HINT).unwrap_or(text).trim_end());
+        }
+        say(last);
+    }
     Err(ExitCode::from(FAILED))
 }
 
-/// Whether it is a mistake and not a request for help or for the version.
-fn is_mistake(error: &clap::Error) -> bool {
-    error.exit_code() != 0
-}
+/// The end of messages about a command line.
+const HELP_HINT: &str = "For more information, try '--help'.";
 
 /// Keeps other users from reading the files that this process creates, also those that a library creates. A server
 /// does not do this, because the programs that it runs inherit it.
@@ -160,6 +174,13 @@ fn hold_back_signals() {
     signals.add(Signal::SIGTTOU);
     // Fails only for invalid signal numbers.
     let _ = signals.thread_block();
+}
+
+/// Checks the configuration as a start does.
+fn check(args: &ServeArgs) -> anyhow::Result<()> {
+    Cortado::builder().config(Config::load(args)?).check()?;
+    writeln!(Output::default(), "the configuration is valid")?;
+    Ok(())
 }
 
 fn serve(config: Config, inherited: InheritedSockets, unknown: &[UnknownVariable]) -> ExitCode {

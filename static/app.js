@@ -4,7 +4,7 @@ import { Stream } from "./stream.js";
 import { startCopying } from "./copy.js";
 import { Dashboard } from "./dashboard.js";
 import { atMostEvery, fetchPage, say, swapSections } from "./live.js";
-import { reloadWhenReady } from "./reload.js";
+import { openAgain, reloadWhenReady } from "./reload.js";
 import { startShortcuts } from "./shortcuts.js";
 import { DiscardedCounter, addDiscarded } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
@@ -123,7 +123,7 @@ function startOver() {
 /** Reloads the page when the session has ended or its role has changed: it leads to the login, or has other buttons. */
 async function askAgain(reason) {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
-  if (answer?.status === 401 || reason.startsWith("access ")) location.reload();
+  if (answer?.status === 401 || reason.startsWith("access ")) openAgain();
 }
 
 function payBack() {
@@ -173,16 +173,19 @@ function refetched(pause, afterwards = () => {}) {
   return sections;
 }
 
-/** Pages about users, tokens and what they do. Events that nobody caused do not concern them. */
+/** Whether the pages about users, tokens and what they do show an event: somebody caused it, or it is about access. */
+const isAudited = ({ by, type }) => by || /^(user|token|session|link)\./.test(type);
+
+/** Pages about users, tokens and what they do. */
 function actionsOnly() {
   const sections = refetched(2000);
   const params = EVENTS[page];
   const types = params.some(([name]) => name === "type") ? [] : ACTIONS;
-  open([...params, ...types], (events) => events.some(({ by }) => by) && sections(), sections);
+  open([...params, ...types], (events) => events.some(isAudited) && sections(), sections);
 }
 
 /** Loads the page that says that a share link has ended, if it has. */
-const leaveIfEnded = atMostEvery(1000, async () => (await fetchPage())?.gone && location.reload());
+const leaveIfEnded = atMostEvery(1000, async () => (await fetchPage())?.gone && openAgain());
 
 /** The queue of a share link, which has no counters: its sections are fetched again after events. A busy queue is fetched
  * once a second, without its events, and its events are followed again after a while. */

@@ -4,6 +4,12 @@
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 10_000;
 
+/** Opens the page again. The answer to a form is requested with GET: reloading it would send the form again. */
+export function openAgain() {
+  if ("answer" in document.body.dataset) location.replace(location.href.split("#")[0]);
+  else location.reload();
+}
+
 /** Polls the server until it is ready, and then reloads the page. A hidden page does not poll. */
 export function reloadWhenReady() {
   let delay = FIRST_DELAY_MS;
@@ -12,7 +18,7 @@ export function reloadWhenReady() {
     timer = 0;
     if (document.hidden) return;
     try {
-      if ((await fetch("readyz", { cache: "no-store" })).ok) return location.reload();
+      if ((await fetch("readyz", { cache: "no-store" })).ok) return openAgain();
     } catch {
       // The server cannot be reached yet.
     }

@@ -78,7 +78,7 @@ export class Stream {
     this.#on = { events: onEvents, gap: onGap ?? (() => {}), stats: onStats, state: onState ?? (() => {}) };
     this.moveTo(cursor);
     document.addEventListener("visibilitychange", () => this.#visibilityChanged());
-    addEventListener("online", () => this.#atOnce());
+    addEventListener("online", () => this.#networkIsBack());
     addEventListener("pagehide", () => this.#leave());
     addEventListener("pageshow", (event) => event.persisted && this.#comeBack());
     this.#connect();
@@ -303,7 +303,13 @@ export class Stream {
     this.#timer = setTimeout(() => (document.hidden ? (this.#timer = 0) : this.#connect()), wait);
   }
 
-  /** Reconnects at once when the page is visible again or the network is back. */
+  /** Connects at once, and soon again if that fails: earlier failures say nothing about the network that is back. */
+  #networkIsBack() {
+    this.#failures = 0;
+    this.#atOnce();
+  }
+
+  /** Reconnects at once, unless the page has a connection or must not have one. */
   #atOnce() {
     if (!document.hidden && !this.#left && !this.#close && this.#state !== "refused") this.#connect();
   }

@@ -175,7 +175,7 @@ impl AccessClient for OfflineAccess {
             | AccessApplied::Session(_)
             | AccessApplied::Link(_)
             | AccessApplied::Closed(_)
-            | AccessApplied::Touched => Err("the store gave another answer".into()),
+            | AccessApplied::Touched => Err("the store sent an unexpected answer".into()),
         }
     }
 

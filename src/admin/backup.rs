@@ -39,7 +39,7 @@ pub async fn run(
     };
     // The error of the builder comes first, because the feed also ends when the builder has failed.
     let built = building.await.map_err(|error| error.to_string())?;
-    let nothing = format!("nothing was kept in {}", args.dir.display());
+    let nothing = format!("no backup was left in {}", args.dir.display());
     let built = match (fed, built) {
         (Ok(()), built) => built.map_err(|why| why.after(&nothing))?,
         (Err(why), _) => return Err(Failed::from(why).after(&nothing)),

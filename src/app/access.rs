@@ -3,17 +3,17 @@
 //! server.
 
 use std::env::{self, VarError};
-use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use url::Url;
 
-use crate::access::{AccessCommand, generate_password};
-use crate::config::{AuthSettings, Config};
-use crate::engine::Engine;
+use crate::access::{AccessCommand, AccessLimits, PasswordHash, generate_password};
+use crate::config::{AuthSettings, Config, read_secret};
 use crate::http::layers::auth::Hosts;
 use crate::http::{Access, Anonymous};
 use crate::job::{Role, Secret, UserName};
+use crate::store::Store;
 
 /// The variable that holds the token, for the binary and for programs.
 const TOKEN_VARIABLE: &str = "CORTADO_AUTH_TOKEN";
@@ -61,7 +61,7 @@ impl TokenChoice {
             (None, Some(configured)) => Some(Ok(configured)),
             (None, None) => variable.map(|token| AuthSettings::parse(&token)),
         };
-        given.transpose().map_err(|why| anyhow::anyhow!("the token: {why}"))
+        given.transpose().map_err(|why| anyhow::anyhow!("invalid token: {why}"))
     }
 }
 
@@ -114,12 +114,16 @@ enum FirstPassword {
 }
 
 /// Creates the user `admin` if there is no user yet, and the environment has a password for it or nobody could log in
-/// otherwise.
+/// otherwise. This happens before anything uses the store: no job runs and no request is answered without the user.
 ///
 /// # Errors
 /// The password cannot be read, is not acceptable, or cannot be stored.
-pub async fn first_admin(engine: &Engine, access: &Access) -> anyhow::Result<Option<FirstAdmin>> {
-    if engine.access_table().borrow().users().next().is_some() {
+pub async fn first_admin(
+    store: &dyn Store,
+    limits: AccessLimits,
+    access: &Access,
+) -> anyhow::Result<Option<FirstAdmin>> {
+    if store.access_table().borrow().users().next().is_some() {
         return Ok(None);
     }
     let given = given_password(variable(PASSWORD_VARIABLE)?, variable(PASSWORD_FILE_VARIABLE)?)?;
@@ -132,9 +136,11 @@ pub async fn first_admin(engine: &Engine, access: &Access) -> anyhow::Result<Opt
             (password.clone(), Some(password))
         }
     };
-    let hash = engine.hash_password(password).await.context(PASSWORD_VARIABLE)?;
+    // Hashing takes a core for a moment, so it must not run on a thread that serves.
+    let hash = tokio::task::spawn_blocking(move || PasswordHash::of(&password, &limits)).await?;
+    let hash = hash.context(PASSWORD_VARIABLE)?;
     let command = AccessCommand::AddUser { name: name.clone(), password: hash, role: Role::Admin };
-    engine.access(command).await.context("cannot create the user admin")?;
+    store.access(command, None).await.context("cannot create the user admin")?;
     Ok(Some(FirstAdmin { name, password: shown }))
 }
 
@@ -158,9 +164,8 @@ fn given_password(text: Option<String>, file: Option<String>) -> anyhow::Result<
         }
         (Some(text), None) => Ok(Some(Secret::new(text))),
         (None, Some(file)) => {
-            let text = fs::read_to_string(&file)
-                .with_context(|| format!("{PASSWORD_FILE_VARIABLE}: cannot read {file}"))?;
-            Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
+            let password = read_secret(Path::new(&file));
+            password.map(Some).map_err(|why| anyhow::anyhow!("{PASSWORD_FILE_VARIABLE}: {why}"))
         }
         (None, None) => Ok(None),
     }
@@ -177,8 +182,11 @@ fn variable(name: &'static str) -> anyhow::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::{FileConfig, ListenAddresses, ServeArgs};
+    use crate::store::Events;
 
     const TOKEN: &str = "0123456789abcdef";
     const OTHER: &str = "fedcba9876543210";
@@ -251,7 +259,7 @@ mod tests {
     #[test]
     fn the_first_password_comes_from_one_variable_or_from_one_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "correct horse battery\r\n").unwrap();
+        std::fs::write(file.path(), "correct horse battery\r\n").unwrap();
         let path = file.path().to_str().unwrap().to_owned();
         let given = |text: Option<&str>, file: Option<&str>| {
             given_password(text.map(Into::into), file.map(Into::into))
@@ -310,5 +318,24 @@ mod tests {
         assert!(server.first_admin().is_none());
         assert_eq!(status(&server, "", "").await, 200);
         server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn the_first_admin_exists_before_a_waiting_job_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let builder = || crate::Cortado::builder().data_dir(dir.path());
+        let before = builder().listen(([127, 0, 0, 1], 0).into()).paused().start().await.unwrap();
+        let job = crate::Submission::parse(r#"{"kind": "echo"}"#).unwrap();
+        let (id, head) = (job.id, before.engine().head());
+        before.engine().enqueue(vec![job]).await.unwrap();
+        assert!(before.stop().await.clean);
+        let server = builder().listen(([0, 0, 0, 0], 0).into()).start().await.unwrap();
+        assert!(server.first_admin().is_some());
+        let engine = server.engine();
+        engine.wait_final(id, Duration::from_secs(60)).await.unwrap().unwrap();
+        let Events::Some(events) = engine.events(head, 100).await.unwrap() else { panic!("a gap") };
+        let types: Vec<&str> = events.iter().map(|event| event.event_type().as_str()).collect();
+        assert_eq!(types[..3], ["job.enqueued", "user.added", "job.started"], "{types:?}");
+        assert!(server.stop().await.clean);
     }
 }

@@ -1,13 +1,16 @@
 //! Opens the listeners of a server: on the sockets that the process got from another one, and on new ones.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
 use crate::config::Config;
+use crate::http::server::client_address::TrustedProxy;
 use crate::http::server::inherited::{InheritedSockets, PassedSocket};
 use crate::http::server::listen_address::{ListenAddress, TlsChoice};
-use crate::http::server::listener::Listener;
+use crate::http::server::listener::{BoundAddress, Listener};
 use crate::http::server::tls::TlsServer;
 
 /// Opens a listener for each address of the configuration. Inherited sockets that it does not name are closed.
@@ -39,5 +42,66 @@ pub fn open(config: &Config, mut inherited: InheritedSockets) -> anyhow::Result<
         };
         listener.with_context(|| format!("cannot listen on {wanted}"))
     });
-    listeners.collect()
+    let listeners: Vec<Listener> = listeners.collect::<anyhow::Result<_>>()?;
+    if config.http.trusted_proxies.contains(&TrustedProxy::UnixSocket) {
+        listeners.iter().for_each(|listener| warn_if_open_to_all(&listener.address()));
+    }
+    Ok(listeners)
+}
+
+/// Warns about a Unix socket that is trusted like a proxy although every user of the machine can connect to it. Service
+/// managers create sockets with the mode 0666 unless told otherwise.
+fn warn_if_open_to_all(address: &BoundAddress) {
+    match address {
+        BoundAddress::Unix(path) if is_open_to_all(path) => tracing::warn!(
+            path = %path.display(),
+            "every user of this machine can connect to the Unix socket, and http.trusted_proxies trusts it: each of them \
+             can claim to be any client or user; set SocketMode= of the service manager, or socket_mode, to 0660"
+        ),
+        BoundAddress::Unix(_) | BoundAddress::Network(..) => {}
+    }
+}
+
+/// Whether the modes of a socket and of all directories above it let everybody connect.
+fn is_open_to_all(socket: &Path) -> bool {
+    let has = |path: &Path, bits| {
+        std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & bits == bits)
+    };
+    has(socket, 0o002) && socket.ancestors().skip(1).all(|dir| has(dir, 0o001))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+
+    use super::*;
+    use crate::config::{FileConfig, ServeArgs};
+    use crate::logging::retry_log::testing::LoggedLines;
+
+    #[tokio::test]
+    async fn a_trusted_unix_socket_that_everybody_can_use_is_warned_about() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("http.sock");
+        for (socket_mode, dir_mode, trusted, warnings) in [
+            ("0666", 0o755, "unix", 1),
+            ("0602", 0o711, "unix", 1),
+            ("0660", 0o755, "unix", 0),
+            ("0666", 0o750, "unix", 0),
+            ("0666", 0o755, "127.0.0.1", 0),
+        ] {
+            set_permissions(dir.path(), Permissions::from_mode(dir_mode)).unwrap();
+            let file = format!(
+                "listen = 'unix:{}'\nsocket_mode = '{socket_mode}'\n[http]\ntrusted_proxies = ['{trusted}']",
+                path.display()
+            );
+            let file = FileConfig::parse(&file).unwrap();
+            let config = Config::build(file, &ServeArgs::default()).unwrap();
+            let (lines, guard) = LoggedLines::catch();
+            let listeners = open(&config, InheritedSockets::default()).unwrap();
+            drop(guard);
+            let warned = lines.having("every user of this machine can connect");
+            assert_eq!(warned.len(), warnings, "{socket_mode} {dir_mode:o} {trusted}: {warned:?}");
+            drop(listeners);
+        }
+    }
 }

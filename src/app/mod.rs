@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, FileConfig, ServeArgs};
+
 use crate::engine::{Engine, Handler, KindInfo, Registry, ScheduleSubmission};
 use crate::handlers::command::register;
 use crate::http;
@@ -106,6 +107,16 @@ enum StoreLocation {
 enum Orphans {
     Leave,
     Reap,
+}
+
+/// A server that can be started.
+struct PreparedServer {
+    config: Config,
+    registry: Registry,
+    store: StoreLocation,
+    inherited: InheritedSockets,
+    orphans: Orphans,
+    missing: MissingToken,
 }
 
 impl Builder {
@@ -246,11 +257,17 @@ impl Builder {
         server.serve(signals, manager).await
     }
 
-    /// Opens the store and starts to serve.
+    /// Checks everything that can be checked without opening the store or an address, as `cortado serve --check` does.
     ///
     /// # Errors
-    /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
-    pub async fn start(self) -> anyhow::Result<Server> {
+    /// A setting, a kind or a schedule is not acceptable, or a program or a file that a setting names cannot be used.
+    #[doc(hidden)]
+    pub fn check(self) -> anyhow::Result<()> {
+        self.prepare().map(drop)
+    }
+
+    /// Merges the builder's settings with the configuration, and checks all of them.
+    fn prepare(self) -> anyhow::Result<PreparedServer> {
         let mut config = match self.config {
             Some(config) => config,
             None => Config::build(FileConfig::default(), &ServeArgs::default())?,
@@ -293,16 +310,29 @@ impl Builder {
             config.engine.schedules.extend(demo::schedules(SystemClock.now()));
         }
         check_schedules(&config, &registry)?;
+        let (store, inherited, orphans) = (self.store, self.inherited, self.orphans);
+        Ok(PreparedServer { config, registry, store, inherited, orphans, missing })
+    }
+
+    /// Opens the store and starts to serve.
+    ///
+    /// # Errors
+    /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
+    pub async fn start(self) -> anyhow::Result<Server> {
+        let PreparedServer { config, registry, store, inherited, orphans, missing } =
+            self.prepare()?;
 
         // Bind first, so that a port in use is reported before anything else is opened.
-        let mut listeners = listening::open(&config, self.inherited)?;
+        let mut listeners = listening::open(&config, inherited)?;
         let sockets = listeners.iter_mut().map(Listener::hold).collect::<Result<_, _>>();
         let sockets = sockets.context("cannot copy the listening sockets")?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let tls = listeners.iter().find_map(Listener::tls).cloned();
-        let store = open_store(self.store, &config).await?;
+        let store = open_store(store, &config).await?;
         let command = &config.handlers.command;
         survivors::end_lost(&store, command.register.as_deref(), command.kill_grace).await;
+        let access = access::conditions(&config, missing);
+        let first_admin = access::first_admin(&*store, config.engine.access, &access).await?;
 
         let shutdown = Shutdown::default();
         let engine = Engine::start(store, registry, config.engine.clone(), shutdown.clone());
@@ -315,8 +345,6 @@ impl Builder {
         }
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
-        let access = access::conditions(&config, missing);
-        let first_admin = access::first_admin(&engine, &access).await?;
         let routes = http::wrap(routes, engine.clone(), &limits, access, ui::error_page)
             .map_err(anyhow::Error::msg)?;
         let routes = http::mount(routes, &config.base_path);
@@ -328,7 +356,7 @@ impl Builder {
             let feeding = demo::feed(engine.clone());
             shutdown.tasks.spawn(failures.supervise(Part::Demo, draining, feeding));
         }
-        if let Orphans::Reap = self.orphans {
+        if let Orphans::Reap = orphans {
             let reaper = Reaper::install().context("cannot reap orphaned processes")?;
             shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
@@ -343,18 +371,6 @@ impl Builder {
             routes: own_routes,
         })
     }
-}
-
-async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    let (limits, clock) = (config.limits.clone(), Arc::new(SystemClock));
-    let dir = config.data_dir.clone();
-    Ok(match location {
-        StoreLocation::Memory => MemoryStore::new(limits, clock),
-        StoreLocation::Disk => {
-            // Opening reads the whole journal, so it must not run on a thread that serves.
-            tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
-        }
-    })
 }
 
 /// Checks the declared schedules, because the engine does not check them again.
@@ -375,6 +391,18 @@ fn check_schedules(config: &Config, registry: &Registry) -> anyhow::Result<()> {
             .with_context(|| format!("schedule {name} cannot be declared"))?;
     }
     Ok(())
+}
+
+async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let (limits, clock) = (config.limits.clone(), Arc::new(SystemClock));
+    let dir = config.data_dir.clone();
+    Ok(match location {
+        StoreLocation::Memory => MemoryStore::new(limits, clock),
+        StoreLocation::Disk => {
+            // Opening reads the whole journal, so it must not run on a thread that serves.
+            tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
+        }
+    })
 }
 
 #[cfg(test)]

@@ -1,20 +1,76 @@
 //! A restart in place: the process executes its program again, with the same arguments and the same process id, and passes
-//! on its listening sockets. Connections wait in their queues until the new program accepts them, so none is refused.
+//! on its listening sockets. Connections wait in their queues until the new program accepts them, so none is refused. Before
+//! that, the program has to accept its configuration.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::os::unix::process::CommandExt as _;
-use std::process::{self, Command};
+use std::pin::Pin;
+use std::process::{self, Command, Stdio};
+use std::time::Duration;
 use std::{env, io};
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use tokio::time::timeout;
 
-use crate::http::server::inherited::{NAMES, OWN_SOCKET};
+use crate::handlers::command::children::StartingProcess;
+use crate::http::server::inherited::{FIRST, NAMES, OWN_SOCKET};
 use crate::http::server::listener::{HeldSocket, SocketOwner};
+use crate::job::shorten::{MAX_MESSAGE, shorten};
 
-/// The number of the first descriptor that is passed on (`sd_listen_fds(3)`).
-const FIRST: i32 = 3;
 /// The name of a socket of the service manager.
 const MANAGED_SOCKET: &str = "managed";
+
+/// How long the program may take to check its configuration.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The check before a restart: the program at the path with which this process was started, which may be a newer version,
+/// has to accept its arguments and its configuration. Otherwise this server continues.
+#[derive(Default)]
+pub struct RestartCheck {
+    running: Option<Pin<Box<dyn Future<Output = Result<(), String>> + Send>>>,
+}
+
+impl RestartCheck {
+    /// Begins the check, unless it is already under way.
+    pub fn begin(&mut self) {
+        self.running.get_or_insert_with(|| Box::pin(check()));
+    }
+
+    /// Resolves when the check has ended. Never resolves while there is none.
+    ///
+    /// # Errors
+    /// Says why a restart would fail.
+    pub async fn ended(&mut self) -> Result<(), String> {
+        let Some(running) = &mut self.running else { return pending().await };
+        let accepted = running.await;
+        self.running = None;
+        accepted
+    }
+}
+
+/// Runs the program with `--check`. A version that does not know this flag refuses it, so it is not started either.
+async fn check() -> Result<(), String> {
+    let mut arguments: Vec<OsString> = env::args_os().collect();
+    let after_command = if arguments.get(1).is_some_and(|word| word == "serve") { 2 } else { 1 };
+    arguments.insert(after_command.min(arguments.len()), "--check".into());
+    let mut command = tokio::process::Command::new(arguments.remove(0));
+    command.args(arguments).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // Otherwise, the reaper of orphans could take the exit code.
+    let start = StartingProcess::begin();
+    let child = command.spawn().map_err(|error| format!("cannot start the program: {error}"))?;
+    let mut owned = start.done(child.id());
+    let output = timeout(CHECK_TIMEOUT, child.wait_with_output()).await;
+    let output = output.map_err(|_| "the program did not check its configuration in time")?;
+    owned.reaped();
+    let output = output.map_err(|error| format!("cannot run the program: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(shorten(said.trim().trim_start_matches("cortado: "), MAX_MESSAGE))
+}
 
 /// A server that has stopped and is to be started again.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use axum::Router;
 use tokio::task::JoinHandle;
 
 use super::access::FirstAdmin;
-use super::restart::Restart;
+use super::restart::{Restart, RestartCheck};
 use super::service_manager::{ServiceManager, ServiceState};
 use super::signals::{ServerSignals, SignalRequest, Signals};
 use crate::config::Config;
@@ -122,12 +122,17 @@ impl Server {
         let Shutdown { abort, failures, .. } = self.engine.shutdown().clone();
         let first = self.addresses.first().map(|address| self.url(address)).unwrap_or_default();
         manager.report(ServiceState::Ready, format!("serving {first}")).await;
+        let mut check = RestartCheck::default();
         let ending = loop {
             tokio::select! {
                 request = signals.next() => match request {
                     SignalRequest::Stop => break ServeEnd::Stop,
-                    SignalRequest::Restart => break ServeEnd::Restart,
+                    SignalRequest::Restart => check.begin(),
                     SignalRequest::Reload => self.reload(),
+                },
+                accepted = check.ended() => match accepted {
+                    Ok(()) => break ServeEnd::Restart,
+                    Err(why) => tracing::error!("not restarting, because the new start would fail: {why}"),
                 },
                 failure = self.engine.failed() => break ServeEnd::Failure(failure),
                 failure = logging::failed() => {
@@ -181,7 +186,7 @@ impl Server {
         let failure = failure.or_else(|| failures.get().cloned()).or_else(logging::failure);
         match failure {
             Some(failure) => Err(anyhow::anyhow!("{failure}")),
-            None if !report.clean => Err(anyhow::anyhow!("the stop was not clean")),
+            None if !report.clean => Err(anyhow::anyhow!("the server did not stop cleanly")),
             None if is_restart => Ok(Served::Restarting(Restart::new(sockets))),
             None => Ok(Served::Stopped(report)),
         }

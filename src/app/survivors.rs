@@ -32,7 +32,10 @@ pub(super) async fn end_lost(store: &Arc<dyn Store>, register: Option<&Path>, gr
         );
         let left = spawn_blocking(move || end(&lost, grace)).await.unwrap_or_default();
         if left > 0 {
-            tracing::error!(processes = left, "processes of lost commands cannot be ended");
+            tracing::error!(
+                processes = left,
+                "cannot end processes of commands that outlived their server"
+            );
         }
     }
     if let Some(dir) = register.map(Path::to_owned) {

@@ -20,6 +20,7 @@ use url::Url;
 use super::CliError;
 use super::output::say;
 use crate::config::{ClientArgs, read_authorities};
+use crate::job::causes;
 use crate::job::hidden::printable;
 
 /// Creates an HTTP client that trusts the certificate authorities of the system.
@@ -311,17 +312,6 @@ pub fn refusal(status: &str, body: &[u8]) -> CliError {
         }
         Err(_) => format!("the server refused the request: {status}"),
     }
-}
-
-/// Formats an error with its causes on one line.
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

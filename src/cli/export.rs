@@ -5,10 +5,11 @@ use std::future::Future;
 use std::io::Write;
 
 use super::CliError;
-use super::api::{ApiClient, causes};
+use super::api::ApiClient;
 use super::output::say;
 use crate::config::ExportArgs;
 use crate::http::ExportCheck;
+use crate::job::causes;
 
 /// Prints the export.
 ///

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::CliError;
-use super::api::{ApiClient, causes};
+use super::api::ApiClient;
 use crate::config::StatsArgs;
+use crate::job::causes;
 use crate::job::hidden::{printable, printable_json};
 
 #[derive(Deserialize)]
@@ -62,7 +63,7 @@ pub async fn run(args: StatsArgs, out: &mut (impl Write + Send)) -> Result<(), C
 }
 
 fn unreadable(error: &serde_json::Error) -> CliError {
-    format!("the response of the server cannot be read: {error}")
+    format!("cannot read the response of the server: {error}")
 }
 
 fn table(json: &str) -> Result<String, CliError> {

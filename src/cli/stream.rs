@@ -13,9 +13,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::CliError;
-use super::api::{ApiClient, OpenError, causes};
-use crate::job::Cursor;
+use super::api::{ApiClient, OpenError};
 use crate::job::hidden::printable;
+use crate::job::{Cursor, causes};
 
 /// What a subscription returns.
 #[derive(Debug)]

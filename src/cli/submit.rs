@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::CliError;
-use super::api::{ApiClient, causes};
+use super::api::ApiClient;
 use super::output::say;
 use super::stream::{EventSubscription, StreamItem};
 use crate::config::SubmitArgs;
 use crate::job::hidden::{printable, printable_json};
-use crate::job::{Cursor, parse_value};
+use crate::job::{Cursor, causes, parse_value};
 
 /// The outcome of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,8 +121,8 @@ pub async fn run(
     say(&row.id);
     tokio::select! {
         job = wait(&api, &row.id) => report(job?, out),
-        () = stop => Err("interrupted; the job is not cancelled".to_owned()),
-        () = timeout(limit) => Err("the job has not ended in time; it is not cancelled".to_owned()),
+        () = stop => Err("interrupted; the job continues".to_owned()),
+        () = timeout(limit) => Err("timed out; the job continues".to_owned()),
     }
 }
 

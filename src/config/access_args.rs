@@ -24,7 +24,7 @@ pub struct AccessTarget {
 /// Where a password comes from.
 #[derive(Debug, Clone, Args)]
 pub struct PasswordSource {
-    /// Read the password from this file; `-` is standard input, which is also read when it is no terminal
+    /// Read the password from this file, or from standard input if it is `-`; without this, it is asked for on a terminal
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// Generate a password and print it

@@ -9,7 +9,8 @@ use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{
-    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    ArgMatches, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    ValueEnum,
 };
 
 use super::access_args::{SessionArgs, TokenArgs, UserArgs};
@@ -63,17 +64,21 @@ impl Cli {
     pub fn read(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<CliCommand, clap::Error> {
-        let mut definition = Cli::command();
+        Cli::read_by(Cli::command(), arguments)
+    }
+
+    /// Parses a command line and the environment by a definition that may differ in the variables that it reads.
+    ///
+    /// # Errors
+    /// As [`Cli::read`].
+    pub(super) fn read_by(
+        mut definition: Command,
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<CliCommand, clap::Error> {
         let mut matches = definition.try_get_matches_from_mut(arguments)?;
-        // Flags for a server have no effect on a directory. Only those that were typed are mistakes: the variables of
-        // the environment are for all commands.
-        if let Some(export) = matches.subcommand_matches("export")
-            && is_typed(export, "data_dir")
-            && let Some(flag) = SERVER_FLAGS.into_iter().find(|(id, _)| is_typed(export, id))
-        {
+        if let Some(flag) = useless_server_flag(&matches) {
             let why = format!(
-                "the argument '--data-dir <DIR>' cannot be used with '{}': an export reads either a directory or a server",
-                flag.1
+                "the argument '--data-dir <DIR>' cannot be used with '{flag}': the command works on either a directory or a server"
             );
             return Err(definition.error(ErrorKind::ArgumentConflict, why));
         }
@@ -93,9 +98,21 @@ const SERVER_FLAGS: [(&str, &str); 3] = [
     ("ca_file", "--ca-file <FILE>"),
 ];
 
-/// Whether a flag is on the command line, and not only in the environment.
-fn is_typed(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id) == Some(ValueSource::CommandLine)
+/// A flag for a server in the arguments of a command that works on a directory, where it has no effect. Only flags that
+/// were typed are mistakes: the variables of the environment are for all commands.
+fn useless_server_flag(matches: &ArgMatches) -> Option<&'static str> {
+    let mut command = matches;
+    while let Some((_, subcommand)) = command.subcommand() {
+        command = subcommand;
+    }
+    let is_typed = |wanted: &str| {
+        command.ids().any(|id| id == wanted)
+            && command.value_source(wanted) == Some(ValueSource::CommandLine)
+    };
+    let flags = SERVER_FLAGS.into_iter().filter(|_| is_typed("data_dir"));
+    // `serve` has a token and a directory, and neither is a server to talk to.
+    let mut flags = flags.filter(|_| command.ids().any(|id| id == "server"));
+    flags.find(|(id, _)| is_typed(id)).map(|(_, flag)| flag)
 }
 
 /// The subcommands of the binary.
@@ -136,7 +153,7 @@ pub enum CliCommand {
 /// The flags of the server. Each one overrides the configuration file.
 #[derive(Debug, Default, Clone, Args)]
 pub struct ServeArgs {
-    /// Address to serve on, or several with commas in between; unix:/PATH is a Unix socket [default: 127.0.0.1:8080]
+    /// Address to serve on, or several separated by commas; unix:/PATH is a Unix socket [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "CORTADO_LISTEN", value_delimiter = ',')]
     pub listen: Vec<ListenAddress>,
     /// Path to serve under when a proxy shares its host, such as /cortado [default: /]
@@ -157,7 +174,7 @@ pub struct ServeArgs {
     /// How long running jobs may continue after the first SIGTERM or Ctrl-C [default: 25s]
     #[arg(long, value_name = "DURATION", env = "CORTADO_GRACE", value_parser = parse_duration)]
     pub grace: Option<Duration>,
-    /// The most jobs of one queue that run at once, unless the queue has its own setting [default: 64]
+    /// Maximum number of running jobs per queue, unless the queue has its own setting [default: 64]
     #[arg(long, value_name = "N", env = "CORTADO_CONCURRENCY")]
     pub concurrency: Option<Concurrency>,
     /// Token that requests must carry; prefer CORTADO_AUTH_TOKEN, which other users cannot see
@@ -166,6 +183,9 @@ pub struct ServeArgs {
     /// What to log, such as `info` or `warn,cortado=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "CORTADO_LOG")]
     pub log: Option<String>,
+    /// Check the configuration and exit; the store and the addresses are not opened
+    #[arg(long)]
+    pub check: bool,
     /// Format of log lines: text or json [default: text]
     #[arg(long, value_name = "FORMAT", env = "CORTADO_LOG_FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
@@ -190,19 +210,19 @@ pub struct WatchArgs {
     /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Only events of this queue, or of several with commas in between (repeatable)
+    /// Only events of this queue, or of several separated by commas (repeatable)
     #[arg(long, value_name = "QUEUE", value_parser = names::<QueueName>)]
     pub queue: Vec<String>,
-    /// Only events of this kind, or of several with commas in between (repeatable)
+    /// Only events of this kind, or of several separated by commas (repeatable)
     #[arg(long, value_name = "KIND", value_parser = names::<Kind>)]
     pub kind: Vec<String>,
-    /// Only events of this job, or of several with commas in between (repeatable)
+    /// Only events of this job, or of several separated by commas (repeatable)
     #[arg(long, value_name = "ID", value_parser = names::<JobId>)]
     pub job: Vec<String>,
-    /// Only events of jobs with this tag, or with one of several with commas in between (repeatable)
+    /// Only events of jobs with this tag, or with one of several separated by commas (repeatable)
     #[arg(long, value_name = "TAG", value_parser = names::<Tag>)]
     pub tag: Vec<String>,
-    /// Only events that this actor caused, such as user:anna or token:ci, or one of several with commas in between (repeatable)
+    /// Only events that this actor caused, such as user:anna or token:ci, or one of several separated by commas (repeatable)
     #[arg(long, value_name = "ACTOR", value_parser = names::<Actor>)]
     pub by: Vec<String>,
     /// Only events of this type, such as job.completed, or of types that fit a pattern, such as job.* (repeatable)
@@ -234,13 +254,13 @@ pub struct SubmitArgs {
     /// Priority, -32768 to 32767; higher runs first [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_priority)]
     pub priority: Option<i16>,
-    /// Run no sooner than after this delay, such as 90s
+    /// Do not run before this delay has passed, such as 90s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "run_at")]
     pub delay: Option<Duration>,
-    /// Run no sooner than at this time (RFC 3339), such as 2026-11-23T08:00:00Z
+    /// Do not run before this time (RFC 3339), such as 2026-11-23T08:00:00Z
     #[arg(long, value_name = "TIME")]
     pub run_at: Option<Time>,
-    /// The most attempts, 1 to 1000
+    /// Maximum number of attempts, 1 to 1000
     #[arg(long, value_name = "N", help = max_attempts_help(), value_parser = parse_attempts)]
     pub max_attempts: Option<u16>,
     /// Timeout of one attempt, such as 5m
@@ -266,7 +286,7 @@ pub struct SubmitArgs {
 fn max_attempts_help() -> String {
     let (usual, quick) = (RetryPolicy::default(), RetryPolicy::default_for("echo"));
     format!(
-        "The most attempts, 1 to 1000 [default: {}, which is {usual}; {} for echo, sleep and fail]",
+        "Maximum number of attempts, 1 to 1000 [default: {}, which is {usual}; {} for echo, sleep and fail]",
         usual.max_attempts, quick.max_attempts
     )
 }
@@ -361,7 +381,7 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 /// Checks a list of names as the event stream reads it. The server gets it as it was typed.
 fn names<T: FilterValue>(text: &str) -> Result<String, String> {
     let mut values: Vec<T> = Vec::new();
-    add_names("filter", &mut values, text, |name| T::read(name).map(Some))
+    add_names(T::FIELD, &mut values, text, |name| T::read(name).map(Some))
         .map_err(|wrong| all_of(&wrong))?;
     Ok(text.to_owned())
 }
@@ -369,7 +389,7 @@ fn names<T: FilterValue>(text: &str) -> Result<String, String> {
 /// Checks a list of event types and patterns of them as the event stream reads it.
 fn event_types(text: &str) -> Result<String, String> {
     let mut types: Vec<EventType> = Vec::new();
-    add_names("filter", &mut types, text, EventType::matching).map_err(|wrong| all_of(&wrong))?;
+    add_names("type", &mut types, text, EventType::matching).map_err(|wrong| all_of(&wrong))?;
     Ok(text.to_owned())
 }
 

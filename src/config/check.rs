@@ -1,6 +1,7 @@
 //! Validates the merged settings and splits them into the parts that the layers take, or returns a list of all invalid
 //! settings.
 
+mod external;
 mod program;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::external;
 use super::file::{
     AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
     RetentionSection, StoreSection, TlsSection,
@@ -22,7 +22,6 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::engine::{EngineConfig, QueueConfig};
 use crate::handlers::{HandlerSettings, command, http};
 use crate::http::HttpLimits;
-use crate::http::external::ExternalLogins;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
@@ -50,18 +49,13 @@ pub(super) fn split(
     }
     let base_url = file.base_url.as_ref().and_then(|text| problems.base_url(text));
     let base_path = problems.take("base_path", file.base_path.parse()).unwrap_or_default();
-    let (oidc, proxy, proxies) = (&file.oidc, &file.auth.proxy, &file.http.trusted_proxies);
-    let external = external::parse(oidc, proxy, proxies, base_url.as_ref(), &base_path);
-    let external = external.unwrap_or_else(|wrong| {
-        wrong.into_iter().for_each(|(key, why)| problems.add(key, why));
-        ExternalLogins::default()
-    });
+    let external = problems.external(&file, base_url.as_ref(), &base_path);
     let filter = EnvFilter::try_new(&file.log.filter);
     problems.take(
         "log.filter",
         filter.map_err(|error| {
             format!(
-                "{:?} is not a filter such as info or warn,cortado=debug: {error}",
+                "must be a filter such as info or warn,cortado=debug, but is {:?}: {error}",
                 file.log.filter
             )
         }),
@@ -73,7 +67,11 @@ pub(super) fn split(
     match schedules::parse(&file.schedules, engine.json, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
             "schedules",
-            format!("{} schedules are more than store.max_schedules allows", declared.len()),
+            format!(
+                "must be at most {} (store.max_schedules), but there are {}",
+                store.max_schedules,
+                declared.len()
+            ),
         ),
         Ok(declared) => engine.schedules = declared,
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
@@ -169,12 +167,12 @@ impl InvalidSettings {
                 && url.query().is_none()
                 && url.fragment().is_none()
         });
-        let expected = "scheme, host and port are expected, such as https://jobs.example.com";
+        let expected = "must be a scheme, a host and a port, such as https://jobs.example.com";
         let url = url.and_then(|mut url| {
             let is_removed = url.set_username("").is_ok() && url.set_password(None).is_ok();
             is_removed.then_some(url)
         });
-        self.take("base_url", url.ok_or_else(|| format!("{text:?} is not accepted: {expected}")))
+        self.take("base_url", url.ok_or_else(|| format!("{expected}, but is {text:?}")))
     }
 
     fn tls(&mut self, section: &TlsSection, listen: &ListenAddresses) -> Option<TlsSettings> {
@@ -184,11 +182,14 @@ impl InvalidSettings {
         let files = match (&section.cert, &section.key) {
             (Some(cert), Some(key)) => CertificateFiles { cert: cert.clone(), key: key.clone() },
             (Some(_), None) => {
-                self.add("tls.key", "the file of the certificate's private key is expected");
+                self.add(
+                    "tls.key",
+                    "must be set to the file with the private key of the certificate",
+                );
                 return None;
             }
             (None, Some(_)) => {
-                self.add("tls.cert", "the file of the key's certificate is expected");
+                self.add("tls.cert", "must be set to the file with the certificate of the key");
                 return None;
             }
             (None, None) => {

@@ -16,7 +16,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML; the message names line and column.
-    #[error("the configuration file {} is not accepted: {message}", .path.display())]
+    #[error("cannot parse the configuration file {}: {message}", .path.display())]
     Parse {
         /// The path of the file.
         path: PathBuf,
@@ -24,10 +24,10 @@ pub enum ConfigError {
         message: String,
     },
     /// Settings are invalid.
-    #[error("the configuration is not accepted:{}", list(.0))]
+    #[error("invalid configuration:{}", list(.0))]
     Invalid(Vec<InvalidSetting>),
     /// Settings of a file, or of the command line and the environment, are invalid.
-    #[error("the configuration is not accepted (the file is {}):{}", .path.display(), list(.settings))]
+    #[error("invalid configuration (in {}):{}", .path.display(), list(.settings))]
     InvalidFile {
         /// The path of the file.
         path: PathBuf,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command, CommandFactory as _};
 
@@ -44,9 +45,11 @@ const OTHERS: [&str; 27] = [
     "CORTADO_HOME",
 ];
 
-/// Beginnings of variables that others set: the administrator that a start creates, and what Kubernetes tells every
-/// container about a service of the name `cortado`.
-const OTHER_PREFIXES: [&str; 3] = ["CORTADO_ADMIN_", "CORTADO_SERVICE_", "CORTADO_PORT_"];
+/// The variables of the server that no flag has: the password of the admin whom the first start creates.
+const WITHOUT_FLAG: [&str; 2] = ["CORTADO_ADMIN_PASSWORD", "CORTADO_ADMIN_PASSWORD_FILE"];
+
+/// Beginnings of variables with which Kubernetes tells every container about a service of the name `cortado`.
+const OTHER_PREFIXES: [&str; 2] = ["CORTADO_SERVICE_", "CORTADO_PORT_"];
 
 /// A variable that looks like one of the program and is none.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ pub struct UnknownVariable {
 impl fmt::Display for UnknownVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = printable(&self.name);
-        write!(f, "the environment variable {name} is not known and has no effect")?;
+        write!(f, "unknown environment variable {name} is ignored")?;
         match &self.closest {
             Some(closest) => write!(f, "; did you mean {closest}?"),
             None => Ok(()),
@@ -69,7 +72,8 @@ impl fmt::Display for UnknownVariable {
 
 /// The variables among these names that look like variables of the program and are none, in order.
 pub fn unknown(names: impl IntoIterator<Item = OsString>) -> Vec<UnknownVariable> {
-    let known = of_flags(&Cli::command());
+    let mut known = of_flags(&Cli::command());
+    known.extend(WITHOUT_FLAG.map(str::to_owned));
     let is_known = |name: &str| {
         known.contains(name)
             || OTHERS.contains(&name)
@@ -106,24 +110,59 @@ fn variable(flag: &Arg) -> Option<String> {
     flag.get_env().map(|name| name.to_string_lossy().into_owned())
 }
 
+/// All mistakes in the environment, of which `first` is the first one: clap stops there, but whoever sets variables wants to
+/// know about all that are wrong. If it is a mistake on the command line, which clap reads first, it is the only one.
+pub fn all_mistakes(first: clap::Error, arguments: &[OsString]) -> Vec<clap::Error> {
+    let (mut definition, mut mistakes) = (Cli::command(), Vec::new());
+    let mut next = Some(first);
+    while let Some(mut mistake) = next {
+        let variable = blame_variable(&mut mistake, arguments);
+        mistakes.push(mistake);
+        let Some(variable) = variable else { break };
+        definition = without_variable(definition, &variable);
+        next = Cli::read_by(definition.clone(), arguments).err().filter(is_mistake);
+    }
+    mistakes
+}
+
+/// Whether it is a mistake and not a request for help or for the version.
+pub fn is_mistake(error: &clap::Error) -> bool {
+    error.exit_code() != 0
+}
+
 /// Names the variable in an error about a flag that nobody has typed: then its value comes from the environment.
-pub fn blame_variable(error: &mut clap::Error, arguments: &[OsString]) {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return };
+fn blame_variable(error: &mut clap::Error, arguments: &[OsString]) -> Option<String> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
     let flag = flag.split([' ', '=']).next().unwrap_or_default().to_owned();
     let is_typed = arguments.iter().any(|argument| {
         let argument = argument.to_string_lossy();
         argument.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     });
-    let variable = flag.strip_prefix("--").and_then(|long| variable_of(&Cli::command(), long));
-    if let (false, Some(variable)) = (is_typed, variable) {
-        error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
+    if is_typed {
+        return None;
     }
+    let variable = variable_of(&Cli::command(), flag.strip_prefix("--")?)?;
+    error.insert(ContextKind::InvalidArg, ContextValue::String(variable.clone()));
+    Some(variable)
 }
 
 fn variable_of(command: &Command, long: &str) -> Option<String> {
     let own = command.get_arguments().find(|flag| flag.get_long() == Some(long));
     own.and_then(variable)
         .or_else(|| command.get_subcommands().find_map(|command| variable_of(command, long)))
+}
+
+/// The same command, whose flags and those of its subcommands do not read this variable.
+fn without_variable(mut command: Command, name: &str) -> Command {
+    let flags = command.get_arguments().filter(|flag| variable(flag).as_deref() == Some(name));
+    for id in flags.map(|flag| flag.get_id().clone()).collect::<Vec<_>>() {
+        command = command.mut_arg(id, |flag| flag.env(Resettable::Reset));
+    }
+    let subcommands = command.get_subcommands().map(|command| command.get_name().to_owned());
+    for subcommand in subcommands.collect::<Vec<_>>() {
+        command = command.mut_subcommand(subcommand, |command| without_variable(command, name));
+    }
+    command
 }
 
 #[cfg(test)]
@@ -140,6 +179,10 @@ mod tests {
             ("CORTADO_CONCURENCY", Some("CORTADO_CONCURRENCY")),
             ("CORTADO_SEVRER", Some("CORTADO_SERVER")),
             ("cortado_listen", Some("CORTADO_LISTEN")),
+            ("CORTADO_ADMIN_PASWORD", Some("CORTADO_ADMIN_PASSWORD")),
+            ("CORTADO_ADMIN_PASSWORDFILE", Some("CORTADO_ADMIN_PASSWORD_FILE")),
+            ("CORTADO_ADMIN_PASSWORD_", Some("CORTADO_ADMIN_PASSWORD")),
+            ("CORTADO_ADMIN_NAME", None),
             ("CORTADO_", None),
             ("CORTADO_RETENTION_EVENTS", None),
         ] {
@@ -148,13 +191,14 @@ mod tests {
             assert_eq!(found, [UnknownVariable { name: name.into(), closest: expected }]);
         }
         let said = unknown(["CORTADO_LISTN".into()])[0].to_string();
-        assert!(said.ends_with("has no effect; did you mean CORTADO_LISTEN?"), "{said}");
+        assert!(said.ends_with("is ignored; did you mean CORTADO_LISTEN?"), "{said}");
         for known in [
             "CORTADO_LISTEN",
             "CORTADO_SERVER",
             "CORTADO_CA_FILE",
             "CORTADO_TOKEN",
-            "CORTADO_ADMIN_NAME",
+            "CORTADO_ADMIN_PASSWORD",
+            "CORTADO_ADMIN_PASSWORD_FILE",
             "CORTADO_JOB_ID",
             "CORTADO_STORM_SEED",
             "CORTADO_SERVICE_HOST",

@@ -1,8 +1,10 @@
-//! The audit log: the events that somebody caused, newest first. The event log is the only record of them, so a page of
+//! The audit log: the events that somebody caused, and all about users, tokens, sessions and links, newest first. The event log is the only record of them, so a page of
 //! the audit log is read backwards from it, in windows that become longer while nothing is found.
 
-use crate::job::{Actor, Filter};
-use crate::job::{Cursor, Event, EventType, Time};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::job::{Actor, Cursor, Event, EventType, Fact, Filter, Invalid, Time};
 
 use super::{Engine, Events, StoreError};
 
@@ -13,11 +15,55 @@ const LONGEST_WINDOW: u64 = 4_096;
 /// The number of events that one page examines at most before it says where to continue.
 const MAX_EXAMINED: u64 = 50_000;
 
+/// Who caused an event of the audit log. Its text is `user:anna`, or `system`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditActor {
+    /// Somebody who is known.
+    Known(Actor),
+    /// Nobody who is known: the start that creates the first admin, a command on the data directory, or a change from the
+    /// time in which nobody had to log in.
+    System,
+}
+
+impl AuditActor {
+    const SYSTEM: &str = "system";
+
+    /// Who caused an event; `None` if the event does not belong to the audit log.
+    pub fn of(event: &Event) -> Option<AuditActor> {
+        match (&event.by, &event.fact) {
+            (Some(actor), _) => Some(AuditActor::Known(actor.clone())),
+            (None, Fact::Access { .. }) => Some(AuditActor::System),
+            (None, Fact::Job { .. } | Fact::Queue { .. } | Fact::Schedule { .. }) => None,
+        }
+    }
+}
+
+impl fmt::Display for AuditActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AuditActor::Known(actor) => actor.fmt(f),
+            AuditActor::System => f.write_str(Self::SYSTEM),
+        }
+    }
+}
+
+impl FromStr for AuditActor {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text == Self::SYSTEM {
+            return Ok(AuditActor::System);
+        }
+        let accepted = "use user:NAME, token:NAME, schedule:NAME, link:ID or system";
+        text.parse().map(AuditActor::Known).map_err(|_| Invalid::new("by", text, accepted))
+    }
+}
+
 /// What a page of the audit log shows.
 #[derive(Debug, Clone, Default)]
 pub struct AuditQuery {
     /// The actors; empty for all.
-    pub by: Vec<Actor>,
+    pub by: Vec<AuditActor>,
     /// The types of events; empty for all.
     pub types: Vec<EventType>,
     /// Only events before the one after this cursor, which an earlier page gave. A cursor of another epoch, or none,
@@ -57,8 +103,11 @@ impl Engine {
     pub async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
         let stats = self.stats().await?;
         let (head, oldest) = (stats.cursor, stats.oldest);
-        let filter =
-            Filter { by: query.by.clone(), types: query.types.clone(), ..Filter::default() };
+        let types = Filter { types: query.types.clone(), ..Filter::default() };
+        let is_wanted = |event: &Event| {
+            AuditActor::of(event).is_some_and(|by| query.by.is_empty() || query.by.contains(&by))
+                && types.matches(event)
+        };
         let start = query.before.filter(|before| before.epoch == head.epoch);
         let mut end = Cursor { seq: start.map_or(head.seq, |at| at.seq.min(head.seq)), ..head };
         let mut page = AuditPage {
@@ -75,7 +124,7 @@ impl Engine {
                 return Ok(page);
             }
             let begin = Cursor { seq: end.seq.saturating_sub(length).max(oldest.seq), ..head };
-            let window = self.window(begin, end, &filter).await?;
+            let window = self.window(begin, end, &is_wanted).await?;
             let room = query.limit - page.events.len();
             let is_full = window.found.len() >= room;
             page.events.extend(window.found.into_iter().rev().take(room));
@@ -101,7 +150,7 @@ impl Engine {
         &self,
         begin: Cursor,
         end: Cursor,
-        filter: &Filter,
+        is_wanted: &(impl Fn(&Event) -> bool + Sync),
     ) -> Result<AuditWindow, StoreError> {
         let mut window = AuditWindow { found: Vec::new(), begins: None, after: begin };
         let mut at = begin;
@@ -112,7 +161,6 @@ impl Engine {
                     let Some(last) = events.last() else { break };
                     at = last.cursor(at);
                     window.begins = window.begins.or(events.first().map(|event| event.at));
-                    let is_wanted = |event: &Event| event.by.is_some() && filter.matches(event);
                     window.found.extend(events.into_iter().filter(is_wanted));
                 }
                 Events::Gap { oldest, .. } if oldest.seq > at.seq && oldest.epoch == at.epoch => {

@@ -54,7 +54,7 @@ pub use crate::store::{
     JobControlError, Page, Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage,
     StoreError, TooManyQueues,
 };
-pub use audit::{AuditPage, AuditQuery};
+pub use audit::{AuditActor, AuditPage, AuditQuery};
 pub use blocking::run_blocking;
 pub use config::{EngineConfig, QueueConfig};
 pub use error::{BulkError, JobActionError, PayloadError, SetScheduleError, SubmitError};

@@ -102,8 +102,8 @@ pub struct HttpLimits {
     /// Within which time a `bye` asks clients to reconnect, each after a random delay.
     #[serde(deserialize_with = "duration")]
     pub retry: Duration,
-    /// Once the server stops, a connection without a request under way may live this long: enough for the last bytes
-    /// of a response, too short for a client that sends half a request head.
+    /// Once the server stops, a connection without a request under way may live this long after its last one: enough for
+    /// the last bytes of a response, too short for a client that sends half a request head.
     #[serde(deserialize_with = "duration")]
     pub last_bytes: Duration,
     /// The URL at which people reach the server, if it is configured; from the top of the configuration.

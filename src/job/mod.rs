@@ -65,6 +65,7 @@ pub use search::term::{Needle, Term, Value};
 pub use secret::{Secret, UrlText};
 pub use spec::{NewJob, Spec, Start};
 pub use state::{Refused, State, Status, Step};
+pub use text::causes::causes;
 pub use text::comma_list::{FilterValue, MAX_NAMES, add_names, has_empty_name, names_of};
 pub use text::error_line::{TRACEBACK, error_line};
 pub use text::escapes;

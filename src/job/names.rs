@@ -163,6 +163,11 @@ impl WorkerName {
     pub(super) fn unchecked(text: &str) -> WorkerName {
         WorkerName(text.into())
     }
+
+    /// The name in the place of those that a reader may not see.
+    pub fn hidden() -> WorkerName {
+        WorkerName("the server".into())
+    }
 }
 
 impl TokenName {

@@ -7,8 +7,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::http::access::Authenticator;
+use crate::http::access::principal::Credential;
 use crate::http::access::sessions::{BrowserVisit, LogInError};
+use crate::http::access::{Authenticator, Principal};
 use crate::http::external::oidc::{OidcLogin, ProviderLabel};
 use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::{LoginFailure, TooManyFailures};
@@ -17,7 +18,6 @@ use crate::job::Secret;
 use super::layout::error::UiError;
 use super::layout::form_fields::{Accepts, NoFields, PostedForm};
 use super::layout::page::{Layout, Section, page, see_other};
-use super::layout::viewer::Viewer;
 use super::layout::visit::Visit;
 use super::submit::form_value::cut;
 
@@ -34,7 +34,40 @@ struct LoginPage {
     /// Why the last login failed; empty when nothing was entered yet.
     wrong: String,
     /// Who is logged in already.
-    logged_in: Option<String>,
+    logged_in: Option<LoggedIn>,
+}
+
+/// Somebody who opens the login page although they are logged in.
+struct LoggedIn {
+    name: String,
+    /// How they can log out.
+    way_out: WayOut,
+}
+
+/// How somebody logs out.
+enum WayOut {
+    /// By the button, which ends the session.
+    Button,
+    /// Somewhere else, as this sentence says.
+    Elsewhere(&'static str),
+}
+
+impl LoggedIn {
+    fn of(principal: &Principal) -> LoggedIn {
+        let way_out = match &principal.credential {
+            Credential::Session(_) => WayOut::Button,
+            Credential::Proxy(_) => WayOut::Elsewhere(
+                "The proxy in front of this server logged you in, so log out there.",
+            ),
+            Credential::Token(_)
+            | Credential::Password { .. }
+            | Credential::Environment
+            | Credential::Link(_) => WayOut::Elsewhere(
+                "Your browser sends your credentials with each request. Close it to log out.",
+            ),
+        };
+        LoggedIn { name: principal.actor.name().to_owned(), way_out }
+    }
 }
 
 /// How people can log in besides the form.
@@ -45,7 +78,8 @@ pub struct LoginChoices {
 }
 
 impl LoginChoices {
-    fn of(auth: &Authenticator) -> LoginChoices {
+    /// Those of a server.
+    pub fn of(auth: &Authenticator) -> LoginChoices {
         LoginChoices { provider: auth.oidc.as_ref().map(OidcLogin::label) }
     }
 
@@ -95,8 +129,8 @@ pub async fn show(visit: Visit, Query(query): Query<LoginQuery>) -> Response {
         (None, _) => see_other(next).into_response(),
         (Some(authenticator), principal) => {
             let mut view = LoginPage::of(&visit, next, LoginChoices::of(authenticator));
-            view.logged_in = principal.map(|known| known.actor.name().to_owned());
-            view.layout = Layout { viewer: Viewer::Unknown, ..view.layout.with_notices(&visit) };
+            view.logged_in = principal.map(LoggedIn::of);
+            view.layout = view.layout.with_notices(&visit);
             page(StatusCode::OK, &view)
         }
     }
@@ -188,10 +222,15 @@ pub async fn sign_out(
     browser: BrowserVisit,
     _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {
+    log_out(&visit, &browser).await
+}
+
+/// Ends the session of a request, makes the browser forget its cookie, and leads to the login page.
+pub async fn log_out(visit: &Visit, browser: &BrowserVisit) -> Result<Response, UiError> {
     let Some(authenticator) = visit.authenticator() else {
         return Ok(see_other("").into_response());
     };
-    let cookie = authenticator.log_out(&browser, visit.principal()).await?;
+    let cookie = authenticator.log_out(browser, visit.principal()).await?;
     Ok(([(header::SET_COOKIE, cookie)], see_other("login")).into_response())
 }
 
@@ -222,6 +261,33 @@ pub fn own_page(next: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Scope;
+    use crate::http::external::ExternalPerson;
+    use crate::job::{Actor, Role, SessionId, UserName};
+
+    #[test]
+    fn whoever_is_logged_in_learns_how_to_log_out() {
+        let anna: UserName = "anna".parse().unwrap();
+        let person = ExternalPerson { name: anna.clone(), role: Role::Viewer };
+        for (credential, says, has_button) in [
+            (
+                Credential::Session(SessionId::stored("s1").unwrap()),
+                "until you log out or the session expires.",
+                true,
+            ),
+            (Credential::Proxy(person), "The proxy in front of this server logged you in", false),
+            (Credential::Environment, "Close it to log out.", false),
+        ] {
+            let scope = Scope::of(Role::Viewer);
+            let principal = Principal { actor: Actor::User(anna.clone()), scope, credential };
+            let view = LoginPage::of(&Address::default(), "", LoginChoices::default());
+            let view = LoginPage { logged_in: Some(LoggedIn::of(&principal)), ..view };
+            let html = view.render().unwrap();
+            assert!(html.contains(says), "{html}");
+            assert_eq!(html.contains("id=\"log-out\""), has_button, "{html}");
+            assert_eq!(html.contains("until you log out"), has_button, "{html}");
+        }
+    }
 
     #[test]
     fn a_login_leads_only_to_pages_of_this_server() {

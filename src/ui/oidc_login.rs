@@ -58,7 +58,7 @@ pub async fn finish(
 ) -> Response {
     let Some(Extension(auth)) = auth else { return not_found().await };
     let Some(login) = &auth.oidc else { return not_found().await };
-    let choices = LoginChoices { provider: Some(login.label()) };
+    let choices = LoginChoices::of(&auth);
     if let Err(failures) = auth.limiter.check_client(visit.client) {
         return too_many_failures(&address, "", choices, failures);
     }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { BlockingProxy } from "./blocking-proxy.mjs";
-import { launch, live, until, withPage } from "./page.mjs";
+import { launch, live, networkIsBack, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 const WIDTHS = [320, 360, 768, 1024, 1440, 2560];
@@ -107,6 +107,7 @@ test("a page without a connection shows a gap and says how old it is, and fills 
     const answer = await (await server.post("/api/v1/jobs", jobs)).json();
     for (const { id } of answer.jobs) await server.until(id, "completed");
     proxy.up();
+    await networkIsBack(page);
     await live(page);
     await until(page, () => !/No data (since|from)/.test(document.querySelector("#chart-throughput svg").getAttribute("aria-label")));
     await until(page, () => Number(document.querySelector("#chart-throughput .top").textContent.split("/")[0]) >= 10);
@@ -139,6 +140,7 @@ test("the time in which the server was down stays empty after its restart", () =
     // The gap is several columns wide.
     await until(page, () => Number(/.*M([\d.]+) 0H300/.exec(document.querySelector("#chart-throughput .no-data").getAttribute("d"))?.[1]) < 292);
     await server.again();
+    await networkIsBack(page);
     await live(page);
     await has(page, " No data from \\d.* to \\d");
     const { areas, end } = await look(page);

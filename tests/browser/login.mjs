@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import axe from "axe-core";
 import { launch, live, until, withPage } from "./page.mjs";
-import { PASSWORD, addUsers, loggedIn } from "./people.mjs";
+import { PASSWORD, actAs, addUsers, loggedIn } from "./people.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -96,7 +96,11 @@ test("a role sees the buttons that it may use, and the server refuses the rest",
       for (const path of ["/users", "/tokens", "/audit", "/users/anna"]) {
         const answer = await page.goto(server.origin + path);
         assert.equal(answer.status(), administer ? 200 : 403, `${name} opens ${path}`);
-        if (!administer) await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
+        if (!administer) {
+          await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
+          await page.getByText(`You need the role admin for this. You are logged in as ${name} with the role ${people[name]}`).waitFor();
+          await page.getByText("Ask an admin of this server for the role.").waitFor();
+        }
       }
     });
   }
@@ -140,6 +144,49 @@ test("a token is shown once, works until it is revoked, and its uses are shown",
     assert.equal((await submit("mail")).status, 401);
   }));
 
+for (const javaScriptEnabled of [true, false]) {
+  test(`the password of the first admin stays on the page ${javaScriptEnabled ? "with" : "without"} JavaScript, although everybody has to log in from then on`, async () => {
+    const open = await Server.start();
+    await withPage(browser, { javaScriptEnabled }, async (page) => {
+      const streams = [];
+      page.on("websocket", (socket) => streams.push(socket.url()));
+      await page.goto(`${open.origin}/users`);
+      if (javaScriptEnabled) await live(page);
+      streams.length = 0;
+      await page.locator("#name").fill("anna");
+      await page.locator("#add-user").click();
+      const password = await page.locator("#secret").textContent();
+      // The page is complete when its scripts have run.
+      if (javaScriptEnabled) await page.locator("[data-copy=secret]:not([hidden])").waitFor();
+      await page.waitForLoadState("networkidle");
+      await loggedIn(open, "anna", password);
+      actAs(open, "anna", password);
+      await open.post("/api/v1/users", { name: "vera", role: "viewer", password: PASSWORD });
+      assert.deepEqual(streams, [], "the page follows events");
+      assert.equal(await page.locator("#secret").textContent(), password);
+      assert.equal(await page.locator("#connection").isVisible(), false);
+    });
+    await open.remove();
+  });
+}
+
+test("a page that answers a form is opened again without sending the form again", () =>
+  asUser("anna", async (page) => {
+    await page.goto(`${server.origin}/users/anna`);
+    await page.locator("#disable").click();
+    await page.locator("#problem", { hasText: "the only user with the role admin" }).waitFor();
+    await live(page);
+    const sent = [];
+    page.on("request", (request) => request.isNavigationRequest() && sent.push(request.method()));
+    await server.post("/api/v1/users", { name: "adam", role: "admin", password: PASSWORD });
+    const change = (role) => fetch(`${server.origin}/api/v1/users/anna`, { method: "PUT", headers: { authorization: `Basic ${btoa(`adam:${PASSWORD}`)}`, "content-type": "application/json" }, body: JSON.stringify({ role }) });
+    assert.equal((await change("operator")).status, 200);
+    await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
+    assert.equal((await change("admin")).status, 200);
+    assert.deepEqual([...new Set(sent)], ["GET"]);
+    assert.equal((await fetch(`${server.origin}/api/v1/users/adam`, { method: "DELETE", headers: server.headers })).status, 204);
+  }));
+
 test("a session that is revoked in one browser ends the page and its connection in the other", () =>
   asUser("oscar", async (left) => {
     await left.goto(`${server.origin}/jobs`);
@@ -161,6 +208,15 @@ test("a session that is revoked in one browser ends the page and its connection 
     });
     await loginShown(left);
     assert.ok(closed, "the connection is open");
+  }));
+
+test("a person logs out by the row of the own session", () =>
+  asUser("oscar", async (page) => {
+    await page.goto(`${server.origin}/account`);
+    await page.locator(".sessions tr", { hasText: "this session" }).getByRole("button").click();
+    await page.waitForURL(`${server.origin}/login`);
+    await loginShown(page);
+    assert.deepEqual(await page.context().cookies(), [], "the browser keeps a cookie");
   }));
 
 test("the audit log shows who did what, as it happens and by person", async () => {
@@ -240,6 +296,37 @@ test("a person changes the password and stays logged in, but nowhere else", () =
       await loginShown(other);
     });
     await loggedIn(server, "sam", "another long password");
+  }));
+
+test("the pages about access fit every width, and cut no role and no name", () =>
+  asUser("anna", async (page) => {
+    const name = "n".repeat(64);
+    await server.post("/api/v1/users", { name, role: "viewer", password: PASSWORD });
+    await server.post("/api/v1/tokens", { name: "t".repeat(64), role: "operator", queues: Array.from({ length: 6 }, (_, n) => `a-queue-with-number-${n}`) });
+    await server.post("/api/v1/links", { queue: "mail", expires_in: "1h" });
+    for (const path of ["/login", "/account", "/users", `/users/${name}`, "/tokens", "/audit", "/links"]) {
+      await page.goto(server.origin + path);
+      for (const width of [320, 360, 768, 1024, 1440, 2560]) {
+        await page.setViewportSize({ width, height: 900 });
+        const faults = await page.evaluate(() => {
+          const root = document.documentElement;
+          const faults = root.scrollWidth > root.clientWidth ? [`the page scrolls: ${root.scrollWidth}`] : [];
+          const canvas = document.createElement("canvas").getContext("2d");
+          for (const select of document.querySelectorAll("select")) {
+            canvas.font = getComputedStyle(select).font;
+            const longest = Math.max(...[...select.options].map(({ text }) => canvas.measureText(text).width));
+            const arrowAndEdges = 45;
+            if (longest + arrowAndEdges > select.clientWidth) faults.push(`${select.id} is cut`);
+          }
+          for (const inner of document.querySelectorAll("td > *, td .hint")) {
+            const [box, cell] = [inner, inner.closest("td")].map((it) => it.getBoundingClientRect());
+            if (!inner.closest(".sr") && (box.left < cell.left - 1 || box.right > cell.right + 1)) faults.push(`${inner.textContent.slice(0, 20)} leaves its cell`);
+          }
+          return faults;
+        });
+        assert.deepEqual(faults, [], `${path} at ${width} px`);
+      }
+    }
   }));
 
 for (const colorScheme of ["light", "dark"]) {

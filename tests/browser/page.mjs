@@ -46,6 +46,9 @@ export async function withPage(browser, options, work) {
 
 export const live = (page) => page.locator("#connection[data-state=live]").waitFor();
 
+/** Tells the page that the network is back, as a browser does, so that it reconnects at once instead of after its pause. */
+export const networkIsBack = (page) => page.evaluate(() => dispatchEvent(new Event("online")));
+
 /** Waits until a function in the page returns a true value. */
 export const until = (page, fact, argument) => page.waitForFunction(fact, argument);
 

@@ -193,6 +193,25 @@ test("the network's return connects at once, and only one socket", (t) => {
   assert.equal(sockets.length, 2);
 });
 
+test("failures before the network's return do not delay the attempts after it", async (t) => {
+  t.mock.method(Math, "random", () => 0.999);
+  open();
+  const fail = async () => {
+    last().ends();
+    await failHttp();
+  };
+  for (let round = 0; round < 8; round++) {
+    await fail();
+    for (const before = sockets.length; sockets.length === before; ) pass(10);
+  }
+  // The attempt that is under way began before the network was back.
+  happens("online");
+  const before = sockets.length;
+  await fail();
+  pass(1000);
+  assert.equal(sockets.length, before + 1);
+});
+
 test("silence is told after one and a half heartbeats and ended after three", () => {
   open();
   last().says(hello);

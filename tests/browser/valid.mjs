@@ -33,6 +33,8 @@ before(async () => {
   paths.push(run.headers.get("location"));
   await addUsers(server, { anna: "admin" });
   await server.post("/api/v1/tokens", { name: "ci", role: "submitter", queues: ["slow"] });
+  const links = await Promise.all([{ job: jobs[0].id }, { queue: "slow" }].map(async (subject) => (await server.post("/api/v1/links", { ...subject, expires_in: "1h" })).json()));
+  paths.push("/links", `/links/${links[0].id}`, ...links.map(({ url }) => new URL(url).pathname), "/shared/nothing");
 });
 
 after(() => server?.remove());

@@ -170,8 +170,26 @@ async fn a_mistake_in_the_environment_is_blamed_on_the_variable() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_wrong_variables_are_reported_at_once() {
+    let program = env!("CARGO_BIN_EXE_cortado");
+    let variables =
+        ["CORTADO_GRACE=5", "CORTADO_CONCURRENCY=0", "CORTADO_DEMO=maybe", "CORTADO_LISTEN=8080"];
+    for args in [&["serve"][..], &[]] {
+        let mut command = Command::of("env", &[&variables[..], &[program], args].concat());
+        assert_eq!(command.exit().await.code(), Some(2), "{args:?}");
+        let said = command.err.so_far().join("\n");
+        for variable in variables {
+            let (name, value) = variable.split_once('=').unwrap();
+            assert!(said.contains(&format!("invalid value '{value}' for '{name}'")), "{said}");
+        }
+        assert_eq!(said.matches("For more information").count(), 1, "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_misspelt_variable_is_reported_by_every_command() {
-    let says = "the environment variable CORTADO_LISTN is not known and has no effect; did you mean CORTADO_LISTEN?";
+    let says =
+        "unknown environment variable CORTADO_LISTN is ignored; did you mean CORTADO_LISTEN?";
     let mut verify = with_variable("CORTADO_LISTN", "x", &["verify", "--data-dir", "/nowhere"]);
     verify.exit().await;
     let said = verify.err.so_far().join("\n");

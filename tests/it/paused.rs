@@ -15,8 +15,12 @@ async fn events(client: &Client, kind: &str) -> usize {
     client.log().await.iter().filter(|event| event.kind == kind).count()
 }
 
-/// Resumes over one of the interfaces. The command says whether the server was paused.
-async fn resume(server: &Server, interface: &str, was_paused: bool) {
+/// What the command says on a paused server, and on another one.
+const RESUMED: &str = "the server was resumed; jobs and schedules start now";
+const NOT_PAUSED: &str = "the server was not paused; nothing has changed";
+
+/// Resumes over one of the interfaces. The command prints this text.
+async fn resume(server: &Server, interface: &str, says: &str) {
     let address = format!("http://{}", server.address);
     match interface {
         "api" => {
@@ -32,11 +36,6 @@ async fn resume(server: &Server, interface: &str, was_paused: bool) {
         _ => {
             let mut command = Command::run(&["resume", "--server", &address]);
             assert!(command.exit().await.success(), "{}", command.err.so_far().join("\n"));
-            let says = if was_paused {
-                "the server was resumed; jobs and schedules start now"
-            } else {
-                "the server was not paused; nothing has changed"
-            };
             assert_eq!(command.out.so_far(), [says]);
         }
     }
@@ -99,7 +98,7 @@ async fn nothing_starts_on_a_paused_server_until_it_is_resumed() {
         })
         .await;
 
-        resume(&server, interface, true).await;
+        resume(&server, interface, RESUMED).await;
         assert!(submit.exit().await.success(), "{:?}", submit.err.so_far());
         for id in [&waiting, &due, &new] {
             client.job_in(id, "completed").await;
@@ -112,7 +111,7 @@ async fn nothing_starts_on_a_paused_server_until_it_is_resumed() {
         assert_eq!(client.get("/readyz").await, json!({ "status": "ready" }));
         assert_eq!(client.get("/api/v1/stats").await["paused"], false);
         assert!(!client.text("/").await.contains(NOTICE));
-        resume(&server, interface, false).await; // once more changes nothing
+        resume(&server, interface, NOT_PAUSED).await; // once more changes nothing
         server.kill().await;
     }
 }

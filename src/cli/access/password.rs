@@ -49,8 +49,8 @@ fn from_terminal(name: &str) -> Result<Secret, CliError> {
             .map_err(|error| format!("cannot read the password from the terminal: {error}"))
     };
     let first = ask(format!("Password for {name}: "))?;
-    let second = ask("The same password again: ".to_owned())?;
-    if first == second { Ok(first) } else { Err("the two passwords differ".into()) }
+    let second = ask("Repeat the password: ".to_owned())?;
+    if first == second { Ok(first) } else { Err("the passwords do not match".into()) }
 }
 
 fn from_input() -> Result<Secret, CliError> {

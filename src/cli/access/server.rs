@@ -1,7 +1,5 @@
 //! Users, tokens and sessions of a running server, over its API.
 
-use std::time::SystemTime;
-
 use reqwest::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{AccessClient, CreatedToken, SessionLine, TokenLine, TokenRequest, UserEdit, UserLine};
 use crate::cli::CliError;
-use crate::cli::api::{ApiClient, causes};
-use crate::job::{Role, Secret, SessionId, Time, UserName};
+use crate::cli::api::ApiClient;
+use crate::job::{Role, Secret, SessionId, UserName, causes};
 
 /// A server whose users, tokens and sessions are changed.
 pub struct ServerAccess {
@@ -50,7 +48,7 @@ impl ServerAccess {
 pub(super) async fn received<T: DeserializeOwned>(response: Response) -> Result<T, CliError> {
     let body = response.bytes().await.map_err(|error| causes(&error))?;
     serde_json::from_slice(&body)
-        .map_err(|error| format!("the response of the server cannot be read: {error}"))
+        .map_err(|error| format!("cannot read the response of the server: {error}"))
 }
 
 impl AccessClient for ServerAccess {
@@ -95,8 +93,8 @@ impl AccessClient for ServerAccess {
         body.insert("name".into(), name.as_str().into());
         body.insert("role".into(), role.as_str().into());
         if let Some(expires) = expires {
-            let at = Time::of(SystemTime::now()).after(expires);
-            body.insert("expires_at".into(), at.to_string().into());
+            // The clock of the server decides, because that of this machine may differ.
+            body.insert("expires_in".into(), format!("{}ms", expires.as_millis()).into());
         }
         if !queues.is_empty() {
             let names: Vec<&str> = queues.iter().map(|queue| queue.as_str()).collect();

@@ -102,10 +102,36 @@ fn a_wrong_value_is_refused_with_what_is_accepted() {
         ("cortado export --data-dir d --server http://x", "cannot be used with '--server <URL>'"),
         ("cortado export --ca-file x --data-dir d", "cannot be used with '--ca-file <FILE>'"),
         ("cortado export --data-dir d --auth-token x", "cannot be used with '--auth-token"),
+        (
+            "cortado user list --data-dir d --server http://x",
+            "cannot be used with '--server <URL>'",
+        ),
+        (
+            "cortado user delete anna --server unix:/s --data-dir d",
+            "either a directory or a server",
+        ),
+        (
+            "cortado token revoke ci --data-dir d --auth-token x",
+            "cannot be used with '--auth-token",
+        ),
+        ("cortado session list --ca-file x --data-dir d", "cannot be used with '--ca-file <FILE>'"),
         ("cortado submit echo --queue ..", "without a dot at either end"),
         ("cortado submit ..", "without a dot at either end"),
     ] {
         let error = Cli::read(line.split_whitespace()).unwrap_err().to_string();
         assert!(error.contains(says), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_server_and_its_directory_are_set_together_by_serve_alone() {
+    for line in [
+        "cortado --data-dir d --auth-token 0123456789abcdef",
+        "cortado serve --data-dir d --auth-token 0123456789abcdef",
+        "cortado user list --data-dir d",
+        "cortado user list --server http://x --auth-token x",
+        "cortado verify --data-dir d",
+    ] {
+        assert!(Cli::read(line.split_whitespace()).is_ok(), "{line}");
     }
 }

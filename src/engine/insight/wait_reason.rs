@@ -17,8 +17,8 @@ pub enum WaitReason {
     ServerPaused,
     /// The store is not accepting writes, so nothing can be claimed.
     StoreUnavailable {
-        /// The store's error.
-        error: String,
+        /// The store's error; `None` for a reader who is not told.
+        error: Option<String>,
     },
     /// This server has no handler for its kind.
     NoHandler {
@@ -163,7 +163,7 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
     Some(if facts.draining {
         WaitReason::Draining
     } else if let Some(error) = &facts.refusal {
-        WaitReason::StoreUnavailable { error: error.clone() }
+        WaitReason::StoreUnavailable { error: Some(error.clone()) }
     } else if facts.server_paused {
         WaitReason::ServerPaused
     } else if !facts.handled {
@@ -186,6 +186,24 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
 }
 
 impl WaitReason {
+    /// The same for the holder of a share link, who is not told what is wrong with the server.
+    #[must_use]
+    pub fn for_link(self) -> WaitReason {
+        match self {
+            WaitReason::StoreUnavailable { .. } => WaitReason::StoreUnavailable { error: None },
+            WaitReason::Draining
+            | WaitReason::ServerPaused
+            | WaitReason::NoHandler { .. }
+            | WaitReason::NotDue { .. }
+            | WaitReason::DueNow
+            | WaitReason::Paused { .. }
+            | WaitReason::RateReached { .. }
+            | WaitReason::QueueFull { .. }
+            | WaitReason::ServerFull { .. }
+            | WaitReason::Waits { .. } => self,
+        }
+    }
+
     /// The stable name of the reason.
     pub fn code(&self) -> &'static str {
         match self {
@@ -231,8 +249,11 @@ impl fmt::Display for WaitReason {
             WaitReason::ServerPaused => {
                 f.write_str("The server is paused. No job starts until it is resumed.")
             }
-            WaitReason::StoreUnavailable { error } => {
+            WaitReason::StoreUnavailable { error: Some(error) } => {
                 write!(f, "No job can start because the store is not accepting writes: {error}.")
+            }
+            WaitReason::StoreUnavailable { error: None } => {
+                f.write_str("No job can start because the store is not accepting writes.")
             }
             WaitReason::NoHandler { kind } => {
                 write!(
@@ -342,6 +363,16 @@ mod tests {
             server: (0, 9),
             ahead: 0,
         }
+    }
+
+    #[test]
+    fn the_holder_of_a_link_is_not_told_the_error_of_the_store() {
+        let ready = job(State::Available, 0);
+        let refusal = Some("no space left in /var/lib/cortado".to_owned());
+        let reason = why(&WaitContext { refusal, ..facts(&ready) }).unwrap();
+        assert!(reason.to_string().contains("/var/lib/cortado"), "{reason}");
+        let told = reason.for_link().to_string();
+        assert_eq!(told, "No job can start because the store is not accepting writes.");
     }
 
     #[test]

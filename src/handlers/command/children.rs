@@ -1,4 +1,4 @@
-//! The processes that this kind has started and whose exit codes it waits for, so that the reaper of orphans
+//! The processes whose exit codes are awaited: those that this kind has started, and the check before a restart, so that the reaper of orphans
 //! (`src/app/reaper.rs`) leaves them alone. The register is global, as children belong to the process.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ fn children() -> MutexGuard<'static, Children> {
 }
 
 /// A start in progress. While it exists, no unregistered child is taken for an orphan.
-pub(super) struct StartingProcess(u64);
+pub struct StartingProcess(u64);
 
 impl StartingProcess {
     pub fn begin() -> StartingProcess {
@@ -60,7 +60,7 @@ impl Drop for StartingProcess {
 }
 
 /// A child whose exit code a handler waits for.
-pub(super) struct Owned {
+pub struct Owned {
     pid: Option<i32>,
 }
 

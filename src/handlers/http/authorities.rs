@@ -1,10 +1,10 @@
 //! Certificate authorities in PEM files, for servers whose certificates no public authority has signed.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use reqwest::Certificate;
+
+use crate::job::causes;
 
 /// Reads the certificate authorities in a PEM file.
 ///
@@ -20,17 +20,6 @@ pub fn read_authorities(path: &Path) -> Result<Vec<Certificate>, String> {
         return Err(format!("there is no certificate in {shown}: a PEM file is expected"));
     }
     Ok(found)
-}
-
-/// Formats an error with its causes.
-fn causes(error: &dyn Error) -> String {
-    let (mut text, mut next) = (error.to_string(), error.source());
-    while let Some(cause) = next {
-        // Writing to a text never fails.
-        let _ = write!(text, ": {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

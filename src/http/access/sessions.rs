@@ -125,8 +125,10 @@ impl Authenticator {
         visit: &BrowserVisit,
         principal: Option<&Principal>,
     ) -> Result<SetCookie, AccessError> {
-        if let Some(Principal { actor, credential: Credential::Session(id), .. }) = principal {
-            let engine = self.engine.0.by(Some(actor.clone()));
+        if let Some(principal) = principal
+            && let Some(id) = principal.session()
+        {
+            let engine = self.engine.0.by(Some(principal.actor.clone()));
             match engine.access(AccessCommand::CloseSession(id.clone())).await {
                 // Somebody else has ended it meanwhile.
                 Ok(_) | Err(AccessError::Refused(_)) => {}

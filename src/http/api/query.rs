@@ -194,7 +194,7 @@ pub fn narrow(
 
 fn names<T: FilterValue>(list: &mut Vec<T>, text: &str) -> Result<(), Vec<Invalid>> {
     check_elements(text)?;
-    add_names("filter", list, text, |name| T::read(name).map(Some))
+    add_names(T::FIELD, list, text, |name| T::read(name).map(Some))
 }
 
 /// Refuses a list with an empty element, such as `a,,b`. A program that builds one has lost a name.
@@ -313,7 +313,7 @@ fn optional<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, String> 
 /// Adds event types; a type may be a glob such as `job.*`.
 fn types(list: &mut Vec<EventType>, text: &str) -> Result<(), Vec<Invalid>> {
     check_elements(text)?;
-    add_names("filter", list, text, EventType::matching)
+    add_names("type", list, text, EventType::matching)
 }
 
 /// Parses a query that may hold only `wait`; zero if it is missing.

@@ -181,9 +181,10 @@ impl Gate {
                 if let Some(principal) = &principal
                     && let Err(problem) = principal.check(rule.need, rule.restricted)
                 {
-                    // The page of the error shows who is logged in.
+                    // The page of the error says who is logged in, and what they lack.
                     let mut refusal = problem.into_response();
                     refusal.extensions_mut().insert(principal.clone());
+                    refusal.extensions_mut().insert(rule.need);
                     return Err(refusal);
                 }
             }
@@ -239,6 +240,10 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     if is_error {
         response = in_our_form(response);
+        if is_shared && response.status().is_server_error() {
+            // Strangers are not told what is wrong with the server.
+            response = of_status(response);
+        }
         if sender != Sender::Program {
             if let Some(login) = &gate.auth.oidc {
                 response.extensions_mut().insert(login.label());
@@ -276,13 +281,17 @@ fn is_routine(path: &str) -> bool {
 }
 
 /// Replaces an error that is neither a problem document nor a page, such as a rejection by axum, with a problem document.
-/// Its other headers stay.
 fn in_our_form(response: Response) -> Response {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     let is_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     if is_page || response.extensions().get::<Problem>().is_some() {
         return response;
     }
+    of_status(response)
+}
+
+/// Replaces the body of an error with the problem document of its status. Its other headers stay.
+fn of_status(response: Response) -> Response {
     let (mut head, _) = response.into_parts();
     let (problem_head, body) = Problem::of_status(head.status).into_response().into_parts();
     for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {

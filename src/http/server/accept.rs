@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -267,8 +268,12 @@ fn connection(
             None => {
                 // A request that is on its way already is answered, and its response says that the connection ends: clients
                 // can use it for a moment, because a request that finds it closed would fail. (hyper's graceful shutdown
-                // closes connections at once that wait for their first or next request.)
+                // closes connections at once that wait for their first or next request, so it is for those that have been idle
+                // for longer than this moment: their clients have to expect that at any time.)
                 is_last.store(true, Ordering::Relaxed);
+                if in_flight.has_been_idle_for(last_bytes, Instant::now()) {
+                    Pin::new(&mut serving).graceful_shutdown();
+                }
                 tokio::select! {
                     biased;
                     () = streaming.cancelled() => {

@@ -57,7 +57,8 @@ impl<'de> Deserialize<'de> for SocketMode {
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// The device, the inode, and the time of the last change, because inodes are used again.
+    /// The device, the inode, and the time of the creation, because inodes are used again. (Nothing is written into a
+    /// socket, so this is the time of its last modification. Another mode or owner does not make it another socket.)
     identity: (u64, u64, i64, i64),
 }
 
@@ -65,7 +66,7 @@ impl SocketFile {
     /// Takes over the file of a socket that exists already.
     pub fn of(path: &Path) -> io::Result<SocketFile> {
         let file = fs::symlink_metadata(path)?;
-        let identity = (file.dev(), file.ino(), file.ctime(), file.ctime_nsec());
+        let identity = (file.dev(), file.ino(), file.mtime(), file.mtime_nsec());
         Ok(SocketFile { path: path.to_owned(), identity })
     }
 
@@ -162,6 +163,22 @@ mod tests {
             drop(file);
             assert!(!path.exists());
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_with_another_mode_is_still_removed_at_the_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("http.sock");
+        let (_listener, file) = bind(&path, SocketMode::default(), 16).unwrap();
+        // The time of the change of the file's attributes must be another one.
+        let changed =
+            || fs::symlink_metadata(&path).map(|it| (it.ctime(), it.ctime_nsec())).unwrap();
+        let created = changed();
+        while changed() == created {
+            fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
+        }
+        drop(file);
+        assert!(!path.exists());
     }
 
     #[tokio::test]

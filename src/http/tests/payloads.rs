@@ -74,3 +74,29 @@ async fn a_list_has_no_empty_element_and_an_object_has_a_value() {
         assert_eq!(errors(&problem), [error], "{path} {body}");
     }
 }
+
+#[tokio::test]
+async fn a_filter_with_too_many_names_says_which_field_has_them() {
+    let server = Server::start().await;
+    let mut socket = server.socket("").await;
+    socket.next_of("hello").await;
+    let many = (0..101).map(|n| format!("n{n}")).collect::<Vec<_>>().join(",");
+    for name in ["queue", "kind", "tag"] {
+        let words = format!(
+            "{name} \"more than 100 names\" is not valid: use at most 100 names in one field"
+        );
+        for path in ["/api/v1/jobs", "/api/v1/events"] {
+            let answer = server.get(&format!("{path}?{name}={many}")).await;
+            let problem = answer.is_problem(400, "invalid_parameter");
+            assert_eq!(errors(&problem), [format!("{name}: {words}")], "{path}");
+        }
+        let body = json!({ "action": "delete", "filter": { name: many } }).to_string();
+        let answer = server.post("/api/v1/bulk/preview", &body).await;
+        let problem = answer.is_problem(422, "invalid_fields");
+        assert_eq!(errors(&problem), [format!("filter.{name}: {words}")]);
+        let message = json!({ "type": "subscribe", "id": "x", "filter": { name: many } });
+        socket.say(&message.to_string()).await;
+        let error = socket.next_of("error").await;
+        assert!(error["message"].as_str().unwrap().contains(&words), "{error}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The stop as connections see it, and the bounds of the accept loop.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
@@ -71,6 +71,30 @@ async fn half_a_request_head_and_an_idle_connection_do_not_hold_the_stop() {
     for stream in [&mut half, &mut silent] {
         assert_eq!(rest(stream).await, "");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_idle_before_the_stop_is_closed_at_once() {
+    const LAST_BYTES: Duration = Duration::from_millis(500);
+    // On a busy machine, the end may be seen late; then try again.
+    for _ in 0..10 {
+        let limits = HttpLimits { last_bytes: LAST_BYTES, ..HttpLimits::default() };
+        let server = Server::with(Setup { limits, ..Setup::default() }).await;
+        let mut idle = raw(&server, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        let mut first = [0; 12];
+        within(idle.read_exact(&mut first)).await.unwrap();
+        // The time for which it is idle decides.
+        tokio::time::sleep(LAST_BYTES + LAST_BYTES / 2).await;
+        let stop = Instant::now();
+        server.shutdown.draining.cancel();
+        rest(&mut idle).await;
+        let waited = stop.elapsed();
+        server.stop().await;
+        if waited < LAST_BYTES {
+            return;
+        }
+    }
+    panic!("the connection was kept open");
 }
 
 #[tokio::test]

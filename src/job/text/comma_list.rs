@@ -8,6 +8,9 @@ pub const MAX_NAMES: usize = 100;
 
 /// A value that a filter compares with what is stored.
 pub trait FilterValue: Sized + PartialEq {
+    /// The name of the field of a filter that has such values, as the API calls it.
+    const FIELD: &'static str;
+
     /// Reads the value. A filter finds everything that a store can hold, also names that are no longer accepted.
     ///
     /// # Errors
@@ -16,36 +19,48 @@ pub trait FilterValue: Sized + PartialEq {
 }
 
 impl FilterValue for State {
+    const FIELD: &'static str = "state";
+
     fn read(text: &str) -> Result<Self, Invalid> {
         text.parse()
     }
 }
 
 impl FilterValue for JobId {
+    const FIELD: &'static str = "job";
+
     fn read(text: &str) -> Result<Self, Invalid> {
         text.parse()
     }
 }
 
 impl FilterValue for QueueName {
+    const FIELD: &'static str = "queue";
+
     fn read(text: &str) -> Result<Self, Invalid> {
         QueueName::stored(text)
     }
 }
 
 impl FilterValue for Kind {
+    const FIELD: &'static str = "kind";
+
     fn read(text: &str) -> Result<Self, Invalid> {
         Kind::stored(text)
     }
 }
 
 impl FilterValue for Actor {
+    const FIELD: &'static str = "by";
+
     fn read(text: &str) -> Result<Self, Invalid> {
         text.parse()
     }
 }
 
 impl FilterValue for Tag {
+    const FIELD: &'static str = "tag";
+
     fn read(text: &str) -> Result<Self, Invalid> {
         Tag::stored(text)
     }
@@ -110,7 +125,7 @@ mod tests {
     use crate::job::{EventType, QueueName};
 
     fn queues(list: &mut Vec<QueueName>, text: &str) -> Result<(), Vec<Invalid>> {
-        add_names("filter", list, text, |name| QueueName::read(name).map(Some))
+        add_names(QueueName::FIELD, list, text, |name| QueueName::read(name).map(Some))
     }
 
     #[test]
@@ -125,7 +140,7 @@ mod tests {
         }
         assert_eq!(list.iter().map(QueueName::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
         let mut types = Vec::new();
-        add_names("filter", &mut types, "queue.paused,queue.*", EventType::matching).unwrap();
+        add_names("type", &mut types, "queue.paused,queue.*", EventType::matching).unwrap();
         assert!(types.len() > 1 && types[1..].iter().all(|kind| *kind != types[0]), "{types:?}");
     }
 
@@ -140,9 +155,7 @@ mod tests {
         queues(&mut list, &numbers(MAX_NAMES)).unwrap();
         queues(&mut list, "q1,q100").unwrap();
         let wrong = queues(&mut list, "q101").unwrap_err();
-        assert!(
-            list.len() == MAX_NAMES && wrong[0].to_string().contains("at most 100"),
-            "{wrong:?}"
-        );
+        let says = "queue \"more than 100 names\" is not valid: use at most 100 names in one field";
+        assert_eq!((list.len(), wrong[0].to_string().as_str()), (MAX_NAMES, says));
     }
 }

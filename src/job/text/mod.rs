@@ -1,6 +1,7 @@
 //! Helpers for texts: shortening, hashing, decoding escapes, finding and grouping error messages and reading
 //! comma-separated lists.
 
+pub mod causes;
 pub mod comma_list;
 pub mod error_line;
 pub mod escapes;

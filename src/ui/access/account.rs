@@ -6,7 +6,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::new_password::{NewPassword, PasswordError};
-use super::parts::{ListedSession, OnlyId, meaning, own_session, sessions_of};
+use super::parts::{
+    ListedSession, OnlyId, end_session, end_sessions, meaning, own_session, sessions_of,
+};
 use crate::access::{AccessCommand, SessionOwner};
 use crate::engine::Engine;
 use crate::http::access::sessions::BrowserVisit;
@@ -24,7 +26,7 @@ use crate::ui::login::login_failure;
 struct AccountPage {
     layout: Layout,
     name: String,
-    role: Option<Role>,
+    role: Role,
     meaning: &'static str,
     sessions: Vec<ListedSession>,
     /// Whether it is a user of this server, who can change the password.
@@ -55,7 +57,7 @@ impl AccountPage {
         Ok(AccountPage {
             layout: Layout::still(visit, "Account", Section::Account, engine.now()),
             name: principal.actor.name().to_owned(),
-            role: Some(role),
+            role,
             meaning: meaning(role),
             sessions: sessions_of(engine, visit, |session| session.who.actor() == *of),
             has_password: user(engine, principal).is_some(),
@@ -85,14 +87,11 @@ fn user(engine: &Engine, principal: &Principal) -> Option<UserName> {
 pub async fn revoke(
     Acting(engine): Acting<Engine>,
     visit: Visit,
+    browser: BrowserVisit,
     form: PostedForm<OnlyId>,
-) -> Result<SeeOther, UiError> {
-    let principal = known(&visit)?;
-    let id = own_session(&engine, form.value("id"), &principal.actor)?;
-    engine.access(AccessCommand::CloseSession(id.clone())).await?;
-    let is_current = principal.session() == Some(&id);
-    let next = if is_current { see_other("login") } else { see_other("account") };
-    Ok(next.with(Done::SessionRevoked, id.as_str()))
+) -> Result<Response, UiError> {
+    let id = own_session(&engine, form.value("id"), &known(&visit)?.actor)?;
+    end_session(&engine, &visit, &browser, id, "account").await
 }
 
 /// `POST /account/log_out_others`
@@ -110,9 +109,7 @@ pub async fn log_out_others(
         let own = own.filter(|session| session.who.actor() == principal.actor);
         own.map(|session| session.id.clone()).filter(|id| Some(id) != kept).collect()
     };
-    for id in others {
-        engine.access(AccessCommand::CloseSession(id)).await?;
-    }
+    end_sessions(&engine, others).await?;
     Ok(see_other("account").with(Done::SessionsRevoked, principal.actor.name()))
 }
 

@@ -9,8 +9,8 @@ use axum::response::Response;
 use url::form_urlencoded;
 
 use super::words::{EventText, event_text};
-use crate::engine::{AuditQuery, Engine};
-use crate::job::{Actor, Cursor, Event, EventType, Time, names_of};
+use crate::engine::{AuditActor, AuditQuery, Engine};
+use crate::job::{Cursor, Event, EventType, Time, names_of};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::page::{Layout, Section, page};
 use crate::ui::layout::visit::Visit;
@@ -49,7 +49,7 @@ struct AuditRow {
     by: String,
     /// The name of the actor.
     who: String,
-    /// What the actor is: `user`, `token`, `schedule` or `link`.
+    /// What the actor is: `user`, `token`, `schedule` or `link`; empty when nobody is known to have caused the event.
     sort: &'static str,
     event_type: &'static str,
     when: TimeText,
@@ -57,12 +57,16 @@ struct AuditRow {
 
 impl AuditRow {
     fn of(event: &Event, now: Time) -> Option<AuditRow> {
-        let actor = event.by.as_ref()?;
+        let by = AuditActor::of(event)?;
+        let (who, sort) = match &by {
+            AuditActor::Known(actor) => (actor.name().to_owned(), actor.kind()),
+            AuditActor::System => (by.to_string(), ""),
+        };
         Some(AuditRow {
-            what: event_text(&event.fact),
-            by: actor.to_string(),
-            who: actor.name().to_owned(),
-            sort: actor.kind(),
+            what: event_text(&event.fact, now),
+            by: by.to_string(),
+            who,
+            sort,
             event_type: event.event_type().as_str(),
             when: TimeText::new(event.at, now),
         })
@@ -99,7 +103,7 @@ impl AuditFilter {
             }
         }
         for text in &by {
-            match text.parse::<Actor>() {
+            match text.parse::<AuditActor>() {
                 Ok(actor) => filter.query.by.push(actor),
                 Err(invalid) => filter.wrong_by = sentence(&invalid.to_string()),
             }
@@ -118,6 +122,12 @@ impl AuditFilter {
 
     fn is_filtered(&self) -> bool {
         !self.by.is_empty() || !self.types.is_empty()
+    }
+
+    /// The actors whose events the page follows; empty for those of everybody. The stream cannot be asked for the events
+    /// of nobody.
+    fn followed_actors(&self) -> &str {
+        if self.query.by.contains(&AuditActor::System) { "" } else { &self.by }
     }
 
     fn is_valid(&self) -> bool {

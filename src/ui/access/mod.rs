@@ -4,7 +4,7 @@ pub mod account;
 pub mod audit;
 mod browser_name;
 mod new_password;
-mod parts;
+pub mod parts;
 pub mod tokens;
 pub mod users;
 mod words;

@@ -1,15 +1,18 @@
 //! What the pages about access have in common: roles in words, rows of sessions, new passwords, and the errors of changes.
 
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 
-use crate::access::{AccessLimits, AccessRefusal, Session};
+use crate::access::{AccessCommand, AccessLimits, AccessRefusal, Session};
 use crate::engine::{AccessError, Engine};
-use crate::http::access::Principal;
-use crate::http::access::sessions::open_sessions;
+use crate::http::access::sessions::{BrowserVisit, open_sessions};
 use crate::job::{Actor, Role, SessionId, Time, UserName};
 use crate::ui::layout::error::UiError;
+use crate::ui::layout::flash::Done;
 use crate::ui::layout::form_fields::Accepts;
+use crate::ui::layout::page::see_other;
 use crate::ui::layout::visit::Visit;
+use crate::ui::login::log_out;
 use crate::ui::parts::time_format::TimeText;
 
 use super::browser_name::browser_name;
@@ -89,7 +92,7 @@ pub fn sessions_of(
 
 impl ListedSession {
     fn of(session: &Session, visit: &Visit, limits: &AccessLimits, now: Time) -> ListedSession {
-        let current = visit.principal().and_then(Principal::session);
+        let current = visit.session();
         let unused = session.last_used_at.after(limits.session_idle);
         ListedSession {
             id: session.id.to_string(),
@@ -120,10 +123,36 @@ pub fn own_session(engine: &Engine, id: &str, of: &Actor) -> Result<SessionId, U
     let session = id.and_then(|id| table.session(&id).cloned());
     let own = session.filter(|session| session.who.actor() == *of);
     own.map(|session| session.id.clone()).ok_or_else(|| UiError {
-        message: "It has ended, or the address is mistyped.".into(),
+        message: "It has ended in the meantime.".into(),
         advice: "Look at the list of open sessions.",
         ..UiError::not_found("Session not found")
     })
+}
+
+/// Ends a session and leads back to a page. The browser that ends its own session logs out.
+pub async fn end_session(
+    engine: &Engine,
+    visit: &Visit,
+    browser: &BrowserVisit,
+    id: SessionId,
+    page: &str,
+) -> Result<Response, UiError> {
+    if visit.session() == Some(&id) {
+        return log_out(visit, browser).await;
+    }
+    end_sessions(engine, vec![id.clone()]).await?;
+    Ok(see_other(page).with(Done::SessionRevoked, id.as_str()).into_response())
+}
+
+/// Ends sessions. Those that have ended meanwhile do not keep the others open.
+pub async fn end_sessions(engine: &Engine, ids: Vec<SessionId>) -> Result<(), UiError> {
+    for id in ids {
+        match engine.access(AccessCommand::CloseSession(id)).await {
+            Ok(_) | Err(AccessError::Refused(AccessRefusal::NotFound { .. })) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The name of a user in an address. A name that nobody can have is answered like one that nobody has.
@@ -136,6 +165,7 @@ pub fn known_name(engine: &Engine, text: &str) -> Result<UserName, UiError> {
 /// The error for a user who does not exist.
 pub fn no_such_user() -> UiError {
     UiError {
+        message: "No user of this server has this name.".into(),
         advice: "Look for the user in the list of users.",
         ..UiError::not_found("User not found")
     }

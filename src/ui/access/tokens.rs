@@ -19,7 +19,7 @@ use crate::ui::layout::form_fields::{Accepts, Choices, PostedForm};
 use crate::ui::layout::page::{Layout, Section, SeeOther, page, private_page, see_other};
 use crate::ui::layout::visit::Visit;
 use crate::ui::parts::time_format::TimeText;
-use crate::ui::submit::form_value::{Errors, cut, cut_list};
+use crate::ui::submit::form_value::{Errors, cut, cut_list, error_of};
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
@@ -119,7 +119,7 @@ impl TokenForm {
     }
 
     fn wrong(&self, field: &str) -> &str {
-        self.errors.get(field).map_or("", String::as_str)
+        error_of(&self.errors, field)
     }
 }
 
@@ -141,6 +141,7 @@ impl TokensPage {
         let tokens =
             table.borrow().tokens().into_iter().map(|it| ListedToken::of(it, now)).collect();
         let layout = Layout::live(visit, "Tokens", Section::Tokens, engine.head(), now);
+        let layout = if secret.is_some() { layout.with_secret() } else { layout };
         TokensPage { layout, tokens, form, secret }
     }
 }
@@ -228,7 +229,7 @@ pub async fn revoke(
     let id = TokenId::stored(form.value("id")).ok();
     let token = id.and_then(|id| table.borrow().token(&id).cloned());
     let token = token.ok_or_else(|| UiError {
-        message: "It has been revoked, or the address is mistyped.".into(),
+        message: "It may have been revoked in the meantime.".into(),
         advice: "Look for it in the list of tokens.",
         ..UiError::not_found("Token not found")
     })?;

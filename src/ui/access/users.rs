@@ -9,23 +9,23 @@ use axum::response::{IntoResponse, Response};
 
 use super::new_password::{NewPassword, PasswordError};
 use super::parts::{
-    ListedSession, NewSecret, OnlyId, RoleChoice, USER_ROLES, known_name, no_such_user,
-    own_session, role_choices, sessions_of,
+    ListedSession, NewSecret, OnlyId, RoleChoice, USER_ROLES, end_session, known_name,
+    no_such_user, own_session, role_choices, sessions_of,
 };
 use crate::access::{AccessCommand, AccessRefusal, User};
 use crate::engine::{AccessError, Engine};
 use crate::http::access::Acting;
-use crate::http::access::sessions::open_sessions;
+use crate::http::access::sessions::{BrowserVisit, open_sessions};
 use crate::job::{Actor, Role, Time, UserName};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::form_fields::{Accepts, Choices, NoFields, PostedForm};
-use crate::ui::layout::page::{Layout, Section, SeeOther, page, private_page, see_other};
+use crate::ui::layout::page::{Layout, Section, page, private_page, see_other};
 use crate::ui::layout::viewer::Viewer;
 use crate::ui::layout::visit::Visit;
 use crate::ui::parts::filters;
 use crate::ui::parts::time_format::TimeText;
-use crate::ui::submit::form_value::{Errors, cut};
+use crate::ui::submit::form_value::{Errors, cut, error_of};
 
 #[derive(Template)]
 #[template(path = "users.html")]
@@ -76,7 +76,7 @@ struct UserForm {
 
 impl UserForm {
     fn wrong(&self, field: &str) -> &str {
-        self.errors.get(field).map_or("", String::as_str)
+        error_of(&self.errors, field)
     }
 }
 
@@ -165,14 +165,15 @@ fn list_page(
         errors: Errors::new(),
     };
     fill(&mut form);
-    let render = if secret.is_some() { private_page } else { page };
+    let layout = Layout::live(visit, "Users", Section::Users, engine.head(), now);
     let view = UsersPage {
-        layout: Layout::live(visit, "Users", Section::Users, engine.head(), now),
+        layout: if secret.is_some() { layout.with_secret() } else { layout },
         users: users.iter().map(|user| ListedUser::of(visit, user, &sessions, now)).collect(),
         form,
         secret,
         is_open: matches!(visit.viewer(), Viewer::Anybody),
     };
+    let render = if view.secret.is_some() { private_page } else { page };
     render(status, &view)
 }
 
@@ -271,8 +272,11 @@ fn one_page(
         wrong: String::new(),
     };
     fill(&mut view);
-    let render = if view.secret.is_some() { private_page } else { page };
-    Ok(render(status, &view))
+    if view.secret.is_none() {
+        return Ok(page(status, &view));
+    }
+    view.layout = view.layout.with_secret();
+    Ok(private_page(status, &view))
 }
 
 impl UserPage {
@@ -283,9 +287,7 @@ impl UserPage {
 }
 
 fn page_url(name: &str) -> String {
-    let segment = filters::segment(name);
-    let escaped: String = url::form_urlencoded::byte_serialize(segment.as_bytes()).collect();
-    format!("users/{escaped}")
+    format!("users/{}", filters::escaped_segment(name))
 }
 
 /// `POST /users/{name}/role`
@@ -301,8 +303,8 @@ pub async fn set_role(
             page.problem = "Choose a role.".to_owned();
         });
     };
-    let command = AccessCommand::SetRole { name: name.clone(), role };
-    act(&engine, &visit, name, command, Done::UserRoleSet).await
+    let set_role = |name| AccessCommand::SetRole { name, role };
+    act(&engine, &visit, name.as_str(), set_role, Done::UserRoleSet).await
 }
 
 /// `POST /users/{name}/disable`
@@ -312,9 +314,7 @@ pub async fn disable(
     Path(name): Path<String>,
     _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {
-    let name = known_name(&engine, &name)?;
-    let command = AccessCommand::DisableUser(name.clone());
-    act(&engine, &visit, name, command, Done::UserDisabled).await
+    act(&engine, &visit, &name, AccessCommand::DisableUser, Done::UserDisabled).await
 }
 
 /// `POST /users/{name}/enable`
@@ -324,9 +324,7 @@ pub async fn enable(
     Path(name): Path<String>,
     _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {
-    let name = known_name(&engine, &name)?;
-    let command = AccessCommand::EnableUser(name.clone());
-    act(&engine, &visit, name, command, Done::UserEnabled).await
+    act(&engine, &visit, &name, AccessCommand::EnableUser, Done::UserEnabled).await
 }
 
 /// `POST /users/{name}/log_out`
@@ -336,9 +334,7 @@ pub async fn log_out(
     Path(name): Path<String>,
     _: PostedForm<NoFields>,
 ) -> Result<Response, UiError> {
-    let name = known_name(&engine, &name)?;
-    let command = AccessCommand::CloseSessionsOf(name.clone());
-    act(&engine, &visit, name, command, Done::SessionsRevoked).await
+    act(&engine, &visit, &name, AccessCommand::CloseSessionsOf, Done::SessionsRevoked).await
 }
 
 /// `POST /users/{name}/delete`
@@ -358,14 +354,15 @@ pub async fn delete(
 /// `POST /users/{name}/revoke`
 pub async fn revoke_session(
     Acting(engine): Acting<Engine>,
+    visit: Visit,
+    browser: BrowserVisit,
     Path(name): Path<String>,
     form: PostedForm<OnlyId>,
-) -> Result<SeeOther, UiError> {
+) -> Result<Response, UiError> {
     let name = known_name(&engine, &name)?;
     let of = Actor::User(name.clone());
     let id = own_session(&engine, form.value("id"), &of)?;
-    engine.access(AccessCommand::CloseSession(id.clone())).await?;
-    Ok(see_other(&page_url(name.as_str())).with(Done::SessionRevoked, id.as_str()))
+    end_session(&engine, &visit, &browser, id, &page_url(name.as_str())).await
 }
 
 /// `POST /users/{name}/password`
@@ -385,11 +382,11 @@ pub async fn set_password(
         }
     };
     let NewPassword { hash, generated } = password;
-    let command = AccessCommand::SetPassword { name: name.clone(), password: hash, replaces: None };
+    let set_password = |name| AccessCommand::SetPassword { name, password: hash, replaces: None };
     let Some(text) = generated else {
-        return act(&engine, &visit, name, command, Done::UserPasswordSet).await;
+        return act(&engine, &visit, name.as_str(), set_password, Done::UserPasswordSet).await;
     };
-    engine.access(command).await?;
+    engine.access(set_password(name.clone())).await?;
     one_page(&engine, &visit, &name, StatusCode::OK, |page| {
         let title = format!("The new password of {name}");
         page.secret = Some(NewSecret { title, text });
@@ -400,11 +397,12 @@ pub async fn set_password(
 async fn act(
     engine: &Engine,
     visit: &Visit,
-    name: UserName,
-    command: AccessCommand,
+    name: &str,
+    command: impl FnOnce(UserName) -> AccessCommand,
     done: Done,
 ) -> Result<Response, UiError> {
-    match engine.access(command).await {
+    let name = known_name(engine, name)?;
+    match engine.access(command(name.clone())).await {
         Ok(_) => Ok(see_other(&page_url(name.as_str())).with(done, name.as_str()).into_response()),
         Err(error) => refuse(engine, visit, &name, error),
     }

@@ -2,10 +2,10 @@
 
 use crate::job::{
     AccessChange, AccessSubject, Change, Fact, JobId, LinkSubject, QueueChange, ScheduleChange,
+    Time,
 };
-use crate::ui::parts::filters::segment;
+use crate::ui::parts::filters::escaped_segment;
 use crate::ui::parts::time_format::TimeText;
-use url::form_urlencoded::byte_serialize;
 
 /// An event in words, with what it is about.
 pub struct EventText {
@@ -15,6 +15,8 @@ pub struct EventText {
     pub subject: Option<SubjectLink>,
     /// Details behind the subject.
     pub more: String,
+    /// Until when what was created is valid.
+    pub until: Option<TimeText>,
 }
 
 /// What an event is about, with the address of its page.
@@ -26,7 +28,7 @@ pub struct SubjectLink {
 }
 
 /// Describes an event that somebody caused.
-pub fn event_text(fact: &Fact) -> EventText {
+pub fn event_text(fact: &Fact, now: Time) -> EventText {
     match fact {
         Fact::Job { id, labels, change, .. } => {
             let (text, more) = of_job(change, labels.queue.as_str());
@@ -34,31 +36,26 @@ pub fn event_text(fact: &Fact) -> EventText {
                 text: format!("{} {}", labels.kind, id.short()),
                 href: format!("jobs/{id}"),
             };
-            EventText { text: text.into(), subject: Some(subject), more }
+            EventText { text: text.into(), subject: Some(subject), more, until: None }
         }
         Fact::Queue { queue, change } => {
             let (text, more) = of_queue(*change);
             let subject = SubjectLink {
                 text: queue.to_string(),
-                href: format!("queues/{}", path(queue.as_str())),
+                href: format!("queues/{}", escaped_segment(queue.as_str())),
             };
-            EventText { text: text.into(), subject: Some(subject), more }
+            EventText { text: text.into(), subject: Some(subject), more, until: None }
         }
         Fact::Schedule { schedule, change } => {
             let (text, more) = of_schedule(*change);
             let subject = SubjectLink {
                 text: schedule.to_string(),
-                href: format!("schedules/of/{}", path(schedule.as_str())),
+                href: format!("schedules/of/{}", escaped_segment(schedule.as_str())),
             };
-            EventText { text: text.into(), subject: Some(subject), more }
+            EventText { text: text.into(), subject: Some(subject), more, until: None }
         }
-        Fact::Access { subject, change } => of_access(subject, *change),
+        Fact::Access { subject, change } => of_access(subject, *change, now),
     }
-}
-
-/// A name as a segment of an address.
-fn path(name: &str) -> String {
-    byte_serialize(segment(name).as_bytes()).collect()
 }
 
 fn of_job(change: &Change, queue: &str) -> (&'static str, String) {
@@ -118,11 +115,11 @@ fn of_schedule(change: ScheduleChange) -> (&'static str, String) {
     }
 }
 
-fn of_access(subject: &AccessSubject, change: AccessChange) -> EventText {
+fn of_access(subject: &AccessSubject, change: AccessChange, now: Time) -> EventText {
     let link = |text: String, href: String| SubjectLink { text, href };
     let (thing, subject) = match subject {
         AccessSubject::User(name) => {
-            ("user", link(name.to_string(), format!("users/{}", path(name.as_str()))))
+            ("user", link(name.to_string(), format!("users/{}", escaped_segment(name.as_str()))))
         }
         AccessSubject::Token { id: _, name } => ("token", link(name.to_string(), "tokens".into())),
         AccessSubject::Session { id, of: _ } => ("session", link(id.to_string(), String::new())),
@@ -130,11 +127,24 @@ fn of_access(subject: &AccessSubject, change: AccessChange) -> EventText {
             ("share link", link(format!("to job {}", job.short()), format!("jobs/{job}")))
         }
         AccessSubject::Link { id: _, to: LinkSubject::Queue(queue) } => {
-            let href = format!("queues/{}", path(queue.as_str()));
+            let href = format!("queues/{}", escaped_segment(queue.as_str()));
             ("share link", link(format!("to queue {queue}"), href))
         }
     };
-    let until = |at: &TimeText| format!("until {}", at.to_the_second());
+    let until = match change {
+        AccessChange::TokenAdded { role: _, expires_at } => expires_at,
+        AccessChange::LinkAdded { expires_at } => Some(expires_at),
+        AccessChange::UserAdded { .. }
+        | AccessChange::UserRoleSet { .. }
+        | AccessChange::UserPasswordSet
+        | AccessChange::UserDisabled
+        | AccessChange::UserEnabled
+        | AccessChange::UserDeleted
+        | AccessChange::TokenRevoked
+        | AccessChange::SessionOpened
+        | AccessChange::SessionClosed
+        | AccessChange::LinkRevoked => None,
+    };
     let (verb, more) = match change {
         AccessChange::UserAdded { role } => ("Added", format!("with the role {role}")),
         AccessChange::UserRoleSet { role } => ("Changed the role of", format!("to {role}")),
@@ -142,17 +152,15 @@ fn of_access(subject: &AccessSubject, change: AccessChange) -> EventText {
         AccessChange::UserDisabled => ("Disabled", String::new()),
         AccessChange::UserEnabled => ("Enabled", String::new()),
         AccessChange::UserDeleted => ("Deleted", String::new()),
-        AccessChange::TokenAdded { role, expires_at } => {
-            let until = expires_at.map(|at| format!(", {}", until(&TimeText::new(at, at))));
-            ("Created", format!("with the role {role}{}", until.unwrap_or_default()))
+        AccessChange::TokenAdded { role, expires_at: _ } => {
+            ("Created", format!("with the role {role}"))
         }
         AccessChange::TokenRevoked => ("Revoked", String::new()),
         AccessChange::SessionOpened => ("Opened", String::new()),
         AccessChange::SessionClosed => ("Ended", String::new()),
-        AccessChange::LinkAdded { expires_at } => {
-            ("Created", until(&TimeText::new(expires_at, expires_at)))
-        }
+        AccessChange::LinkAdded { expires_at: _ } => ("Created", String::new()),
         AccessChange::LinkRevoked => ("Revoked", String::new()),
     };
-    EventText { text: format!("{verb} {thing}"), subject: Some(subject), more }
+    let until = until.map(|at| TimeText::new(at, now));
+    EventText { text: format!("{verb} {thing}"), subject: Some(subject), more, until }
 }

@@ -12,7 +12,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::access::SharedPayload;
-use crate::engine::{Engine, run_blocking};
+use crate::engine::{Engine, WaitReason, run_blocking};
 use crate::job::secret::without_secrets;
 use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
 
@@ -26,7 +26,7 @@ use super::parts::job_row::excerpt;
 use super::parts::json_text::{self, ShownText, shown};
 use super::parts::time_format::{TimeText, length};
 use super::parts::visible_text::{Escapes, Syntax, VisibleText, visible};
-use super::share::{ShareForm, SharedView, remove_names};
+use super::share::{ShareForm, SharedView, without_names};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
 use job_history::{Attempt, NewestFew, TimelineEntry};
 use lifetime_bar::LifetimeBar;
@@ -197,11 +197,12 @@ pub async fn render(
     headers: &HeaderMap,
 ) -> Result<Response, UiError> {
     let (job, cursor) = engine.job(id).await?;
-    let mut job = job.ok_or_else(|| UiError::not_found("Job not found"))?;
-    if shared.is_some() {
-        remove_names(&mut job);
-    }
+    let job = job.ok_or_else(|| UiError::not_found("Job not found"))?;
     let why = engine.wait_reason(&job).await?;
+    let (job, why) = match &shared {
+        Some(_) => (without_names(job), why.map(WaitReason::for_link)),
+        None => (job, why),
+    };
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = engine.now();
     let layout = match &shared {
@@ -241,7 +242,8 @@ pub async fn render(
         payload: shown(&without_secrets(&job.labels.kind, &job.spec.payload), escapes),
         result: job.result().map(|result| shown(result, escapes)),
         curl: json_text::lines(
-            &SubmitForm::of_job(&job).curl(&SubmitEndpoint::of(headers, visit), None),
+            &SubmitForm::of_job(&job)
+                .curl(&SubmitEndpoint::of(headers, visit, visit.principal()), None),
         ),
         escapes,
         shared,

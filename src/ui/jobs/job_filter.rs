@@ -261,7 +261,7 @@ fn one(invalid: Invalid) -> Vec<Invalid> {
 }
 
 fn many<T: FilterValue>(list: &mut Vec<T>, text: &str) -> Result<(), Vec<Invalid>> {
-    add_names("filter", list, text, |name| T::read(name).map(Some))
+    add_names(T::FIELD, list, text, |name| T::read(name).map(Some))
 }
 
 fn joined<T: Display>(values: &[T]) -> String {

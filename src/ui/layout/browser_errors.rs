@@ -6,13 +6,16 @@ use axum::response::Response;
 
 use crate::http::Problem;
 use crate::http::access::Principal;
-use crate::http::access::share_links::SHARED;
+use crate::http::access::need::Need;
+use crate::http::access::principal::Credential;
 use crate::http::external::oidc::ProviderLabel;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;
+use crate::ui::access::parts::meaning;
 use crate::ui::login::{self, LoginChoices};
 
 use super::error::{UiError, sentence};
+use super::page::is_shared;
 use super::viewer::Viewer;
 
 /// Browsers ask for a user and a password themselves when a response has a `Basic` challenge. This one they ignore, so
@@ -33,14 +36,15 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
         let provider = response.extensions_mut().remove::<ProviderLabel>();
         login::required(address, LoginChoices { provider })
     } else {
+        let reader = response.extensions_mut().remove::<Principal>();
+        let need = response.extensions_mut().remove::<Need>();
         let error = explain(status, problem.as_ref().map(Problem::detail));
         let error = match problem.as_ref().map(Problem::code) {
             Some("too_many_failed_logins") => slowed_down(error),
             Some("no_such_link") if is_shared(address) => ended(),
-            Some("forbidden") => not_allowed(error),
+            Some("forbidden") => not_allowed(error, reader.as_ref(), need),
             Some(_) | None => error,
         };
-        let reader = response.extensions_mut().remove::<Principal>();
         error.page(address, reader.map_or(Viewer::Unknown, |known| Viewer::of(Some(&known))))
     };
     replace(response, page)
@@ -67,11 +71,6 @@ pub fn replace(response: Response, page: Response) -> Response {
     Response::from_parts(head, body)
 }
 
-/// Whether a request is for what a share link opens.
-fn is_shared(address: &Address) -> bool {
-    format!("/{}", address.relative()).starts_with(SHARED)
-}
-
 /// The page of a share link that opens nothing. It is the same for links that have expired, were revoked or never existed.
 fn ended() -> UiError {
     UiError {
@@ -88,12 +87,46 @@ fn slowed_down(error: UiError) -> UiError {
     UiError { title, advice: "Wait, and log in with the right password or token.", ..error }
 }
 
-/// The page of somebody whose role does not allow what they tried.
-fn not_allowed(error: UiError) -> UiError {
+/// The page of somebody who may not do what they tried: what it needs, what they have, and whom to ask.
+fn not_allowed(error: UiError, reader: Option<&Principal>, need: Option<Need>) -> UiError {
     let title = "This is not allowed".into();
-    let advice =
-        "Nothing was changed. Ask an admin for another role, or log in as somebody who has it.";
-    UiError { title, advice, ..error }
+    let Some(reader) = reader else {
+        let advice = "Nothing was changed. Ask an admin of this server for access.";
+        return UiError { title, advice, ..error };
+    };
+    match need {
+        Some(Need::Role(needed)) if !reader.role().allows(needed) => UiError {
+            title,
+            message: format!(
+                "You need the role {needed} for this. You are logged in as {} with the role {}, which {}.",
+                reader.actor.name(),
+                reader.role(),
+                meaning(reader.role()),
+            ),
+            advice: who_gives_roles(&reader.credential),
+            ..error
+        },
+        Some(Need::Role(_) | Need::AnyRole | Need::Everybody | Need::ShareLink) | None => UiError {
+            title,
+            advice: "Nothing was changed. Ask an admin of this server for credentials without this restriction.",
+            ..error
+        },
+    }
+}
+
+/// Whom to ask for another role, which depends on where the role comes from.
+fn who_gives_roles(credential: &Credential) -> &'static str {
+    match credential {
+        Credential::Session(_) | Credential::Password { .. } => {
+            "Nothing was changed. Ask an admin of this server for the role."
+        }
+        Credential::Token(_) | Credential::Environment | Credential::Link(_) => {
+            "Nothing was changed. Ask an admin of this server for a token with the role."
+        }
+        Credential::Proxy(_) => {
+            "Nothing was changed. Your role depends on your groups, so ask whoever manages them."
+        }
+    }
 }
 
 /// The page of an error that did not come from a page. `detail` is what a program would be told.

@@ -52,8 +52,8 @@ impl UiError {
             status: StatusCode::NOT_FOUND,
             title: title.into(),
             message:
-                "It may have been deleted, manually or at the end of its retention period, or the \
-                      address may be mistyped."
+                "It may have been deleted by somebody or at the end of its retention period, or the \
+                      address may be wrong."
                     .into(),
             advice: "Look for it in the list of jobs.",
         }

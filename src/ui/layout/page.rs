@@ -38,6 +38,9 @@ pub struct Layout {
     pub is_paused: bool,
     /// Who looks at the page, which decides what it offers.
     pub viewer: Viewer,
+    /// Whether the page answers a form, so that a script opens it again with GET instead of reloading it, which would send
+    /// the form again.
+    pub is_answer: bool,
     /// The version shown in the footer.
     pub version: &'static str,
 }
@@ -155,10 +158,9 @@ impl Layout {
 
     /// The layout of an error page, which neither follows events nor shows times.
     pub fn error(address: &Address, title: impl Into<String>) -> Self {
-        let is_shared = format!("/{}", address.relative()).starts_with(SHARED);
         Layout {
             title: title.into(),
-            section: if is_shared { Section::SharedError } else { Section::None },
+            section: if is_shared(address) { Section::SharedError } else { Section::None },
             cursor: None,
             base: address.url(""),
             here: address.here(),
@@ -167,6 +169,7 @@ impl Layout {
             flash: None,
             is_paused: false,
             viewer: Viewer::Unknown,
+            is_answer: !address.can_be_reloaded(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -175,6 +178,12 @@ impl Layout {
     pub fn with_notices(self, visit: &Visit) -> Self {
         let flash = visit.flash().map(Flash::message);
         Layout { flash, is_paused: visit.is_paused(), viewer: visit.viewer().clone(), ..self }
+    }
+
+    /// The same for a page with a secret, which is on no other page: nothing may reload it before the reader has copied the
+    /// secret. So it follows no events, the end of the reader's session included.
+    pub fn with_secret(self) -> Self {
+        Layout { cursor: None, ..self }
     }
 
     /// Whether the page has no navigation, because its reader cannot open other pages.
@@ -191,6 +200,11 @@ impl Layout {
     pub fn is(&self, section: Section) -> bool {
         self.section == section
     }
+}
+
+/// Whether a request is for what a share link opens.
+pub fn is_shared(address: &Address) -> bool {
+    format!("/{}", address.relative()).starts_with(SHARED)
 }
 
 /// The response to a form: a 303 redirect to another page. [`finish`](super::finish::finish) adds its `Location`.

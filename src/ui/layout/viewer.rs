@@ -16,6 +16,8 @@ pub enum Viewer {
         name: String,
         /// What they may do.
         role: Role,
+        /// Whether they have a session, which a button ends. A proxy or the browser itself logs in the others.
+        has_session: bool,
     },
 }
 
@@ -24,9 +26,11 @@ impl Viewer {
     pub fn of(principal: Option<&Principal>) -> Viewer {
         match principal {
             None => Viewer::Anybody,
-            Some(principal) => {
-                Viewer::Known { name: principal.actor.name().to_owned(), role: principal.role() }
-            }
+            Some(principal) => Viewer::Known {
+                name: principal.actor.name().to_owned(),
+                role: principal.role(),
+                has_session: principal.session().is_some(),
+            },
         }
     }
 
@@ -43,6 +47,14 @@ impl Viewer {
         match self {
             Viewer::Known { role, .. } => Some(*role),
             Viewer::Anybody | Viewer::Unknown => None,
+        }
+    }
+
+    /// Whether they have a session, which they can end.
+    pub fn has_session(&self) -> bool {
+        match self {
+            Viewer::Known { has_session, .. } => *has_session,
+            Viewer::Anybody | Viewer::Unknown => false,
         }
     }
 

@@ -12,6 +12,7 @@ use super::viewer::Viewer;
 use crate::engine::Engine;
 use crate::http::access::{Authenticator, Principal};
 use crate::http::layers::base_path::Address;
+use crate::job::SessionId;
 
 /// A request for a page.
 #[derive(Debug, Clone)]
@@ -38,6 +39,11 @@ impl Visit {
     /// Who sends the request; `None` on a server that does not ask.
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
+    }
+
+    /// The session of the request, if it came in one.
+    pub fn session(&self) -> Option<&SessionId> {
+        self.principal.as_ref().and_then(Principal::session)
     }
 
     /// What opens and ends sessions; `None` for pages without the layers of `http`.

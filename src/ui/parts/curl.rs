@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::http::access::session_cookie::has_session_cookie;
+use crate::http::access::Principal;
 use crate::http::layers::base_path::Address;
 use crate::job::hidden::visible_json;
 
@@ -15,21 +15,22 @@ const TOO_LONG: &str = "This job is too long to show here. Save its JSON as job.
 /// The endpoint that accepts jobs, as the browser reaches it, and whether it needs a token.
 pub struct SubmitEndpoint {
     url: String,
-    /// Whether the browser sent a token or has a session, so that the command needs the token too.
+    /// Whether the reader had to log in, so that the command needs a token.
     needs_token: bool,
 }
 
 impl SubmitEndpoint {
-    /// Derives the target from the headers of the request for the page.
-    pub fn of(headers: &HeaderMap, address: &Address) -> SubmitEndpoint {
+    /// Derives the target from the request for the page, and from who sent it.
+    pub fn of(
+        headers: &HeaderMap,
+        address: &Address,
+        reader: Option<&Principal>,
+    ) -> SubmitEndpoint {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST.as_str()).unwrap_or("127.0.0.1:8080");
         let scheme = address.scheme().as_str();
         let url = format!("{scheme}://{host}{}", address.url("api/v1/jobs"));
-        SubmitEndpoint {
-            url,
-            needs_token: headers.contains_key(header::AUTHORIZATION) || has_session_cookie(headers),
-        }
+        SubmitEndpoint { url, needs_token: reader.is_some() }
     }
 
     /// The command that sends this JSON. Longer JSON is read from a file, because no terminal accepts it. Characters that
@@ -63,6 +64,9 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::access::Scope;
+    use crate::http::access::principal::Credential;
+    use crate::job::{Actor, Role};
 
     #[test]
     fn a_shell_hands_on_exactly_what_was_quoted() {
@@ -92,7 +96,7 @@ mod tests {
     fn a_hostile_host_is_only_a_word() {
         let host = "x;id.example".parse().unwrap();
         let headers = HeaderMap::from_iter([(header::HOST, host)]);
-        let curl = SubmitEndpoint::of(&headers, &Address::default()).curl("1");
+        let curl = SubmitEndpoint::of(&headers, &Address::default(), None).curl("1");
         assert!(curl.starts_with("curl 'http://x;id.example/api/v1/jobs' \\\n"), "{curl}");
     }
 
@@ -100,15 +104,23 @@ mod tests {
     fn a_server_with_a_token_is_asked_with_the_shells_own() {
         let basic = "Basic c2VjcmV0".parse().unwrap();
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, basic)]);
-        let curl = SubmitEndpoint::of(&headers, &Address::default()).curl("{}");
-        assert!(curl.contains("-H \"authorization: Bearer $CORTADO_AUTH_TOKEN\" \\\n"), "{curl}");
-        assert!(!curl.contains("c2VjcmV0"), "{curl}");
+        let anna = Principal {
+            actor: Actor::User("anna".parse().unwrap()),
+            scope: Scope::of(Role::Admin),
+            credential: Credential::Environment,
+        };
+        let curl = |reader| SubmitEndpoint::of(&headers, &Address::default(), reader).curl("{}");
+        let named = curl(Some(&anna));
+        assert!(named.contains("-H \"authorization: Bearer $CORTADO_AUTH_TOKEN\" \\\n"), "{named}");
+        assert!(!named.contains("c2VjcmV0"), "{named}");
+        // A server without users and token asks for nothing, whatever a proxy in front of it asks for.
+        assert!(!curl(None).contains("CORTADO_AUTH_TOKEN"));
     }
 
     #[test]
     fn a_command_has_no_hidden_characters_and_sends_the_same_value() {
         let body = "{\n\t\"a\": \"x\u{202e}y\u{7f}\u{e0041}\\u00e4ä\"\n}";
-        let curl = SubmitEndpoint::of(&HeaderMap::new(), &Address::default()).curl(body);
+        let curl = SubmitEndpoint::of(&HeaderMap::new(), &Address::default(), None).curl(body);
         assert!(curl.is_ascii() || curl.contains('ä'), "{curl}");
         let sent = curl.split_once("-d '").unwrap().1.trim_end_matches('\'');
         assert!(sent.contains(r"x\u202ey\u007f\udb40\udc41\u00e4ä"), "{sent}");
@@ -118,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_long_job_comes_from_a_file() {
-        let curl = SubmitEndpoint::of(&HeaderMap::new(), &Address::default())
+        let curl = SubmitEndpoint::of(&HeaderMap::new(), &Address::default(), None)
             .curl(&"x".repeat(MAX_BODY + 1));
         assert!(curl.starts_with("# ") && curl.ends_with("-d @job.json"), "{curl}");
         assert!(curl.len() < 1_000);

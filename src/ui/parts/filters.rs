@@ -23,6 +23,11 @@ pub fn segment(name: &str) -> String {
     }
 }
 
+/// The same, with everything escaped that a path cannot have.
+pub fn escaped_segment(name: &str) -> String {
+    url::form_urlencoded::byte_serialize(segment(name).as_bytes()).collect()
+}
+
 /// Formats a count with grouped digits.
 pub fn count(number: u64) -> String {
     group(&number.to_string())

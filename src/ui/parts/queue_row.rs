@@ -92,11 +92,12 @@ impl QueueRow {
         if self.paused && running > 0 {
             let are = if running == 1 { "is" } else { "are" };
             format!(
-                "Paused. {} {are} still running, and no others start until you resume the queue.",
+                "Paused. {} {are} still running. No more jobs will start until the queue is resumed.",
                 jobs(running)
             )
         } else if self.paused {
-            "Paused. No jobs are running, and none start until you resume the queue.".to_owned()
+            "Paused. No jobs are running, and none will start until the queue is resumed."
+                .to_owned()
         } else if available > 0 && running >= self.concurrency as u64 {
             let slots = match self.concurrency {
                 1 => "The only slot is".to_owned(),

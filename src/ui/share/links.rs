@@ -59,7 +59,7 @@ impl ListedLink {
         let (name, page) = match &link.subject {
             LinkSubject::Job(id) => (format!("job {id}"), format!("jobs/{id}")),
             LinkSubject::Queue(queue) => {
-                let segment = filters::segment(queue.as_str());
+                let segment = filters::escaped_segment(queue.as_str());
                 (format!("queue {queue}"), format!("queues/{segment}"))
             }
         };

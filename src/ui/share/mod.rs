@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::access::{ShareLink, SharedPayload};
 use crate::engine::Engine;
 use crate::http::access::share_links::in_words;
-use crate::job::{Change, Job, Labels, Time, WorkerName};
+use crate::job::{Change, Job, Labels, Moment, Spec, Time, WorkerName};
 
 use super::parts::time_format::TimeText;
 
@@ -39,10 +39,8 @@ impl ShareForm {
     }
 
     fn up_to(longest: Duration) -> ShareForm {
-        let mut lifetimes = LIFETIMES_S.map(Duration::from_secs).to_vec();
-        lifetimes.retain(|lifetime| *lifetime < longest);
-        lifetimes.truncate(LIFETIMES_S.len() - 1);
-        lifetimes.push(longest.min(Duration::from_secs(LIFETIMES_S[LIFETIMES_S.len() - 1])));
+        let mut lifetimes = LIFETIMES_S.map(Duration::from_secs).map(|it| it.min(longest)).to_vec();
+        lifetimes.dedup();
         let choice = |lifetime: Duration| LifetimeChoice {
             value: format!("{}s", lifetime.as_secs()),
             words: in_words(lifetime),
@@ -73,22 +71,73 @@ impl SharedView {
     }
 }
 
-/// Removes from a job what the holder of a share link does not see: names of users, workers and other queues, tags and the
-/// idempotency key.
-pub fn remove_names(job: &mut Job) {
-    job.history.retain(|moment| !matches!(moment.change, Change::Moved { .. }));
-    job.enqueued_by = None;
-    for moment in &mut job.history {
-        moment.by = None;
-        if let Change::Started { worker } = &mut moment.change
-            && let Ok(name) = WorkerName::parse("the server")
-        {
-            *worker = name.into();
-        }
+/// A job as the holder of a share link sees it: without the names of users, workers and other queues, tags, and the
+/// idempotency key. Every field is named here, so that a new one cannot be shown by mistake.
+pub fn without_names(job: Job) -> Job {
+    let Job {
+        id,
+        labels,
+        mut spec,
+        enqueued_at,
+        enqueued_by: _,
+        status,
+        run_at,
+        seq,
+        history,
+        log,
+        log_dropped,
+        progress,
+    } = job;
+    let Labels { queue, kind, tags: _ } = &*labels;
+    let labels = Labels { queue: queue.clone(), kind: kind.clone(), tags: Box::new([]) };
+    remove_key(&mut spec);
+    Job {
+        id,
+        labels: Arc::new(labels),
+        spec,
+        enqueued_at,
+        enqueued_by: None,
+        status,
+        run_at,
+        seq,
+        history: history.into_iter().filter_map(moment_without_names).collect(),
+        log,
+        log_dropped,
+        progress,
     }
-    let (queue, kind) = (job.labels.queue.clone(), job.labels.kind.clone());
-    job.labels = Arc::new(Labels { queue, kind, tags: Box::new([]) });
-    Arc::make_mut(&mut job.spec).idempotency_key = None;
+}
+
+fn moment_without_names(moment: Moment) -> Option<Moment> {
+    let Moment { seq, at, state, attempt, by: _, change } = moment;
+    let change = match change {
+        Change::Moved { from: _ } => return None,
+        Change::Started { worker: _ } => Change::Started { worker: WorkerName::hidden().into() },
+        Change::Enqueued { mut spec, run_at } => {
+            remove_key(&mut spec);
+            Change::Enqueued { spec, run_at }
+        }
+        Change::BecameAvailable
+        | Change::Progressed(_)
+        | Change::Logged(_)
+        | Change::Completed { .. }
+        | Change::RetryScheduled { .. }
+        | Change::Snoozed { .. }
+        | Change::Discarded { .. }
+        | Change::CancelAsked
+        | Change::Cancelled
+        | Change::Interrupted { .. }
+        | Change::Rescued { .. }
+        | Change::Retried
+        | Change::Deleted
+        | Change::Reprioritised { .. } => change,
+    };
+    Some(Moment { seq, at, state, attempt, by: None, change })
+}
+
+fn remove_key(spec: &mut Arc<Spec>) {
+    if spec.idempotency_key.is_some() {
+        Arc::make_mut(spec).idempotency_key = None;
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,11 @@ use crate::ui::layout::error::UiError;
 /// The errors by form field; those that belong to no field have the key `""`.
 pub type Errors = BTreeMap<String, String>;
 
+/// The error of a field; empty if there is none.
+pub fn error_of<'a>(errors: &'a Errors, field: &str) -> &'a str {
+    errors.get(field).map_or("", String::as_str)
+}
+
 /// The pairs of a form or a URL. The inputs of a payload have names that depend on its schema.
 pub type Pairs = Vec<(String, String)>;
 

@@ -143,7 +143,8 @@ async fn form_page(
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let queues = stats.queues.keys().map(ToString::to_string).collect();
-    let (target, now) = (SubmitEndpoint::of(headers, visit), engine.now());
+    let target = SubmitEndpoint::of(headers, visit, visit.principal());
+    let now = engine.now();
     let max_payload = engine.config().max_payload;
     Ok(run_blocking(switched.form.size(), || {
         let switched = SwitchedForm { form: switched.form.shown(max_payload), ..switched };

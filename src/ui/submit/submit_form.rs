@@ -474,7 +474,8 @@ mod tests {
     fn curl_sends_the_same_and_survives_a_quote() {
         let form =
             SubmitForm { payload: r#"{"text":"it's"}"#.into(), delay: "2s".into(), ..form() };
-        let curl = form.curl(&SubmitEndpoint::of(&HeaderMap::new(), &Default::default()), None);
+        let curl =
+            form.curl(&SubmitEndpoint::of(&HeaderMap::new(), &Default::default(), None), None);
         assert!(curl.starts_with("curl http://127.0.0.1:8080/api/v1/jobs"), "{curl}");
         assert!(curl.contains(r#""text": "it'\''s""#), "{curl}");
         assert!(curl.contains("\"delay_ms\": 2000\n}'"), "{curl}");

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 
 use super::*;
-use crate::http::layers::auth::Hosts;
-use crate::http::tests::team::{PASSWORD, add_user};
-use crate::http::{Access, Anonymous, HttpLimits, mount, wrap};
+use crate::http::tests::team::{PASSWORD, add_user, basic};
+use crate::http::{Access, HttpLimits, mount, wrap};
 use crate::job::Role;
 
 const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
@@ -16,25 +15,19 @@ const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 struct Site {
     routes: Router,
     /// Keeps the engine running.
-    _desk: Desk,
+    desk: Desk,
 }
 
 impl Site {
     fn at(base: &str) -> Site {
         let desk = Desk::open();
         let limits = HttpLimits::default();
-        let access = Access {
-            token: Some("s3cret".into()),
-            anonymous: Anonymous::AllowedWithoutUsers,
-            hosts: Hosts::Any,
-            trusted_origins: Vec::new(),
-            external: Default::default(),
-        };
+        let access = Access { token: Some("s3cret".into()), ..open_to_all() };
         let routes =
             crate::http::router(desk.engine.clone(), limits.clone()).merge(desk.pages.clone());
         let engine = desk.engine.clone();
         let routes = wrap(routes, engine, &limits, access, crate::ui::error_page).unwrap();
-        Site { routes: mount(routes, &base.parse().unwrap()), _desk: desk }
+        Site { routes: mount(routes, &base.parse().unwrap()), desk }
     }
 
     async fn ask(
@@ -180,6 +173,48 @@ async fn programs_get_problem_documents_and_scripts_no_dialog() {
 }
 
 #[tokio::test]
+async fn whoever_ends_the_session_of_the_own_browser_is_logged_out_there() {
+    let site = Site::at("/");
+    for by_button in [true, false] {
+        let (_, headers, _) = site.log_in("/login", "s3cret", "").await;
+        let cookie = text(&headers, header::SET_COOKIE).split(';').next().unwrap().to_owned();
+        let (_, _, page) = site.browse("/account", &cookie).await;
+        let id = page.split("id=\"revoke-").nth(1).unwrap().split('"').next().unwrap();
+        let list = page.split("class=\"held sessions\"").nth(1).unwrap();
+        assert!(list.contains("action=\"logout\"") && !list.contains("account/revoke"), "{list}");
+        let (path, form) =
+            if by_button { ("/logout", vec![]) } else { ("/account/revoke", vec![("id", id)]) };
+        let headers = [("accept", HTML), ("cookie", cookie.as_str())];
+        let (status, headers, _) = site.ask(Method::POST, path, &headers, &form).await;
+        assert_eq!(
+            (status, text(&headers, header::LOCATION)),
+            (StatusCode::SEE_OTHER, "/login"),
+            "{path}"
+        );
+        assert!(text(&headers, header::SET_COOKIE).contains("=; Max-Age=0"), "{headers:?}");
+        assert_eq!(site.browse("/account", &cookie).await.0, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_refused_says_which_role_it_needs_and_which_the_reader_has() {
+    let site = Site::at("/");
+    add_user(&site.desk.engine, "root", Role::Admin).await;
+    add_user(&site.desk.engine, "vera", Role::Viewer).await;
+    let vera = basic("vera", PASSWORD);
+    let headers = [("accept", HTML), ("authorization", vera.as_str())];
+    for (path, needed) in [("/users", "admin"), ("/jobs/new", "submitter"), ("/system", "operator")]
+    {
+        let (status, _, page) = site.ask(Method::GET, path, &headers, &[]).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
+        let says = format!(
+            "You need the role {needed} for this. You are logged in as vera with the role viewer, which sees everything."
+        );
+        assert!(page.contains(&says) && page.contains("Ask an admin of this server"), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn an_action_without_a_session_is_not_repeated_by_the_login() {
     let site = Site::at("/");
     let (status, _, page) =
@@ -277,7 +312,7 @@ async fn the_address_of_every_form_can_be_opened() {
 #[tokio::test]
 async fn of_two_changes_of_a_password_at_once_one_is_refused() {
     let site = Site::at("/");
-    let engine = &site._desk.engine;
+    let engine = &site.desk.engine;
     let anna = add_user(engine, "anna", Role::Admin).await;
     let form = [("name", "anna"), ("password", PASSWORD), ("next", "")];
     let (_, headers, _) = site.ask(Method::POST, "/login", &[("accept", HTML)], &form).await;

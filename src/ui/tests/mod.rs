@@ -11,6 +11,8 @@ use tower::ServiceExt;
 
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::engine::{Engine, EngineConfig, KindInfo, Registry, Submission, example};
+use crate::http::layers::auth::Hosts;
+use crate::http::{Access, Anonymous};
 use crate::job::{Job, Json, Kind, Outcome, QueueName, Schema, Verdict, WorkerName};
 use crate::shutdown::Shutdown;
 use crate::store::{Claim, Lease, MemoryStore, Settlement, Store, StoreLimits, WorkerPlace};
@@ -229,6 +231,17 @@ impl Answer {
         let start = format!(" {attribute}=\"");
         let parts = self.text.split(&start).skip(1);
         parts.map(|part| part.split('"').next().unwrap().replace("&#38;", "&")).collect()
+    }
+}
+
+/// The access of a server that asks nobody who they are until it has users.
+fn open_to_all() -> Access {
+    Access {
+        token: None,
+        anonymous: Anonymous::AllowedWithoutUsers,
+        hosts: Hosts::Any,
+        trusted_origins: Vec::new(),
+        external: Default::default(),
     }
 }
 

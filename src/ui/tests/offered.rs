@@ -10,14 +10,14 @@ use crate::http::access::Principal;
 use crate::http::access::need::Need;
 use crate::http::access::principal::Credential;
 use crate::http::access::routes::ROUTES;
-use crate::job::{Actor, Failure, FailureClass, Role, UserName};
+use crate::job::{Actor, Failure, FailureClass, Role, SessionId, UserName};
 
-/// Somebody with a role.
+/// Somebody with a role who has logged in.
 pub(super) fn principal(name: &str, role: Role) -> Principal {
     Principal {
         actor: Actor::User(UserName::parse(name).unwrap()),
         scope: Scope::of(role),
-        credential: Credential::Environment,
+        credential: Credential::Session(SessionId::stored("0123456789abcdef").unwrap()),
     }
 }
 

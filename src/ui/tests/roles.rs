@@ -8,9 +8,8 @@ use axum::http::{Method, StatusCode, header};
 use super::*;
 use crate::http::access::need::{Need, Restricted};
 use crate::http::access::routes::{ROUTES, RouteRule};
-use crate::http::layers::auth::Hosts;
 use crate::http::tests::team::{add_token, add_user, bearer, restrict};
-use crate::http::{Access, Anonymous, HttpLimits, wrap};
+use crate::http::{HttpLimits, wrap};
 use crate::job::Role;
 
 /// The methods and paths of all routes, as the sources have them.
@@ -154,15 +153,9 @@ async fn every_route_is_open_to_exactly_the_roles_of_the_table() {
         ..HttpLimits::default()
     };
     let limits = HttpLimits { login_failures_per_user: 100_000, ..limits };
-    let access = Access {
-        token: None,
-        anonymous: Anonymous::AllowedWithoutUsers,
-        hosts: Hosts::Any,
-        trusted_origins: Vec::new(),
-        external: Default::default(),
-    };
     let routes = crate::http::router(engine.clone(), limits.clone()).merge(desk.pages.clone());
-    let routes = wrap(routes, engine.clone(), &limits, access, crate::ui::error_page).unwrap();
+    let routes =
+        wrap(routes, engine.clone(), &limits, open_to_all(), crate::ui::error_page).unwrap();
     add_user(&engine, "root", Role::Admin).await;
     let gone = add_user(&engine, "gone", Role::Admin).await;
     engine.access(crate::access::AccessCommand::DisableUser(gone)).await.unwrap();
@@ -270,16 +263,10 @@ async fn every_route_is_open_to_exactly_the_roles_of_the_table() {
 async fn a_route_that_is_not_in_the_table_is_refused() {
     let desk = Desk::open();
     let limits = HttpLimits::default();
-    let access = Access {
-        token: None,
-        anonymous: Anonymous::AllowedWithoutUsers,
-        hosts: Hosts::Any,
-        trusted_origins: Vec::new(),
-        external: Default::default(),
-    };
     let unlisted = axum::routing::get(async || "secret");
     let routes = Router::new().route("/unlisted", unlisted);
-    let routes = wrap(routes, desk.engine.clone(), &limits, access, crate::ui::error_page).unwrap();
+    let routes =
+        wrap(routes, desk.engine.clone(), &limits, open_to_all(), crate::ui::error_page).unwrap();
     let request = Request::get("/unlisted").body(Body::empty()).unwrap();
     let answer = routes.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);

@@ -45,7 +45,7 @@ async fn a_schedule_is_made_by_form_run_paused_changed_and_deleted() {
 
     desk.post("/schedules/of/nightly/pause", &[]).await;
     let paused = desk.get("/schedules/of/nightly").await;
-    paused.assert_has("Paused. It does not run until you resume it");
+    paused.assert_has("Paused. It will not run until it is resumed.");
     paused.assert_lacks("Pause</button>");
     desk.post("/schedules/of/nightly/resume", &[]).await;
     desk.get("/schedules").await.assert_has("Pause</button>");

@@ -8,9 +8,8 @@ use crate::http::access::job_scope::JobScope;
 use crate::http::access::need::Need;
 use crate::http::access::routes::ROUTES;
 use crate::http::access::share_links::{LinkRequest, create};
-use crate::http::layers::auth::Hosts;
 use crate::http::tests::team::{add_token, add_user, bearer, user};
-use crate::http::{Access, Anonymous, HttpLimits, wrap};
+use crate::http::{HttpLimits, wrap};
 use crate::job::{Actor, JobId, LinkSubject, Role};
 
 /// A whole server: the pages and the API in their layers.
@@ -37,16 +36,10 @@ impl Site {
             login_failures_total: 100_000,
             ..HttpLimits::default()
         };
-        let access = Access {
-            token: None,
-            anonymous: Anonymous::AllowedWithoutUsers,
-            hosts: Hosts::Any,
-            trusted_origins: Vec::new(),
-            external: Default::default(),
-        };
         let engine = desk.engine.clone();
         let routes = crate::http::router(engine.clone(), limits.clone()).merge(desk.pages.clone());
-        let routes = wrap(routes, engine.clone(), &limits, access, crate::ui::error_page).unwrap();
+        let routes =
+            wrap(routes, engine.clone(), &limits, open_to_all(), crate::ui::error_page).unwrap();
         let routes = crate::http::mount(routes, &crate::http::BasePath::default());
         add_user(&engine, "root", Role::Admin).await;
         Site { desk, routes }
@@ -268,6 +261,30 @@ async fn a_link_that_opens_nothing_has_the_same_page_for_every_reason() {
     );
     for page in &pages {
         assert_eq!(page, &pages[0]);
+    }
+}
+
+#[tokio::test]
+async fn the_holder_of_a_link_is_not_told_what_is_wrong_with_the_server() {
+    let site = Site::open().await;
+    let job = job(&site.desk, "1").await;
+    let of_job = site.share_job(job.id).await;
+    let queue = LinkSubject::Queue(QueueName::parse("mail").unwrap());
+    let (_, of_queue) = site.share(queue, SharedPayload::Shown).await;
+    site.desk.store.close().await.unwrap();
+    for path in
+        [&of_job, &of_queue, &format!("{of_job}/log"), &format!("{of_job}/events?after=0:0")]
+    {
+        let path = format!("/shared/{path}");
+        let program = site.send(Request::get(&path).body(Body::empty()).unwrap()).await;
+        for answer in [site.browse(&path).await, program] {
+            // A poll has a position to answer with, and does not read the store.
+            let is_error = answer.status == StatusCode::SERVICE_UNAVAILABLE;
+            assert!(is_error || path.contains("/events"), "{path}: {}", answer.status);
+            for told in ["store", "closed", "disk", "log has"] {
+                assert!(!answer.text.contains(told), "{path} tells {told}: {}", answer.text);
+            }
+        }
     }
 }
 

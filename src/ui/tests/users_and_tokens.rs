@@ -2,7 +2,13 @@
 
 use super::offered::principal;
 use super::*;
-use crate::job::{Actor, Role, ScheduleName, TokenName};
+use crate::access::{AccessCommand, NewSession, SessionOwner};
+use crate::http::access::Principal;
+use crate::http::access::principal::Credential;
+use crate::http::external::ExternalPerson;
+use crate::http::tests::team::user as user_name;
+use crate::job::{Actor, Role, ScheduleName, SessionId, TokenName};
+use crate::ui::access::parts::end_sessions;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -49,6 +55,7 @@ async fn a_generated_password_is_on_one_page_only_and_is_right() {
     let added = desk.post("/users", &user("anna", "admin", "")).await;
     assert_eq!((added.status, added.cache.as_str()), (StatusCode::OK, "no-store"));
     let first = secret(&added).unwrap();
+    added.assert_lacks("data-cursor");
     let is_right = |password: &str| {
         let table = desk.engine.access_table();
         table.borrow().user(&"anna".parse().unwrap()).unwrap().password.verify(&password.into())
@@ -57,6 +64,7 @@ async fn a_generated_password_is_on_one_page_only_and_is_right() {
     let reset = desk.post("/users/anna/password", &[("password", "")]).await;
     assert_eq!((reset.status, reset.cache.as_str()), (StatusCode::OK, "no-store"));
     let second = secret(&reset).unwrap();
+    reset.assert_lacks("data-cursor");
     assert_ne!(first, second);
     assert!(!is_right(&first) && is_right(&second));
     for path in ["/users", "/users/anna", "/audit", "/users/anna/password"] {
@@ -102,6 +110,7 @@ async fn the_text_of_a_token_is_on_one_page_only() {
     let created = desk.post("/tokens", &fields).await;
     assert_eq!((created.status, created.cache.as_str()), (StatusCode::OK, "no-store"));
     let text = secret(&created).unwrap();
+    created.assert_lacks("data-cursor");
     let hash = crate::access::parse_token(&text).unwrap();
     let table = desk.engine.access_table().borrow().clone();
     let token = table.live_token(&hash, desk.engine.now()).unwrap();
@@ -165,6 +174,84 @@ async fn the_audit_log_has_what_somebody_did_newest_first_in_pages_that_miss_not
         refused.assert_lacks("queue-69");
     }
     desk.get_as(&anna, "/audit?who=anna").await.assert_has("unknown parameter “who”");
+}
+
+#[tokio::test]
+async fn the_audit_log_shows_changes_of_access_that_nobody_is_known_to_have_caused() {
+    let desk = Desk::open();
+    desk.submit(echo("1")).await;
+    desk.post("/users", &user("anna", "admin", PASSWORD)).await;
+    let anna = principal("anna", Role::Admin);
+    desk.post_as(&anna, "/users", &user("bert", "viewer", PASSWORD)).await;
+    for (path, shown) in [
+        ("/audit", ["users/anna", "users/bert"].as_slice()),
+        ("/audit?by=system", &["users/anna"]),
+        ("/audit?by=user:anna", &["users/bert"]),
+        ("/audit?by=system,user:anna&type=user.added", &["users/anna", "users/bert"]),
+        ("/audit?by=system&type=token.*", &[]),
+    ] {
+        let page = desk.get(path).await;
+        page.assert_sound();
+        page.assert_lacks("Submitted job");
+        let links = page.values("href");
+        let mut users: Vec<&str> =
+            links.iter().map(String::as_str).filter(|it| it.starts_with("users/")).collect();
+        users.sort_unstable();
+        assert_eq!(users, shown, "{path}");
+    }
+    desk.get("/audit").await.assert_has("<a href=\"audit?by=system\">system</a>");
+    // The stream has no filter for the events of nobody, so the page follows those of everybody.
+    desk.get("/audit?by=system").await.assert_has("data-by=\"\"");
+    desk.get("/audit?by=user:anna").await.assert_has("data-by=\"user:anna\"");
+    desk.get("/audit?by=nobody").await.assert_has("or system");
+}
+
+#[tokio::test]
+async fn the_audit_log_says_in_which_zone_a_token_expires() {
+    let desk = Desk::open();
+    let fields = [("name", "ci"), ("role", "viewer"), ("expires", "30d")];
+    assert_eq!(desk.post("/tokens", &fields).await.status, StatusCode::OK);
+    let page = desk.get("/audit").await;
+    page.assert_has("with the role viewer</span> <span class=\"hint\">until <time datetime=");
+    page.assert_has(" UTC</time></span>");
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_meanwhile_does_not_keep_the_others_open() {
+    let desk = Desk::open();
+    desk.post("/users", &user("anna", "admin", PASSWORD)).await;
+    let anna = user_name("anna");
+    let password = desk.engine.access_table().borrow().user(&anna).unwrap().password.fingerprint();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let owner = SessionOwner::User(anna.clone());
+        let new = NewSession::generate(owner, Some(password), "127.0.0.1", "");
+        let (session, _) = new.unwrap();
+        desk.engine.access(AccessCommand::OpenSession(session)).await.unwrap();
+    }
+    let open = || desk.engine.access_table().borrow().sessions().len();
+    ids.extend(desk.engine.access_table().borrow().sessions().iter().map(|it| it.id.clone()));
+    desk.engine.access(AccessCommand::CloseSession(ids[0].clone())).await.unwrap();
+    assert_eq!(open(), 2);
+    end_sessions(&desk.engine, ids).await.unwrap();
+    assert_eq!(open(), 0);
+}
+
+#[tokio::test]
+async fn only_somebody_with_a_session_is_offered_to_log_out() {
+    let desk = Desk::open();
+    let session = SessionId::stored("0123456789abcdef").unwrap();
+    for (credential, is_offered) in [
+        (Credential::Session(session), true),
+        (Credential::Environment, false),
+        (Credential::Proxy(ExternalPerson { name: user_name("anna"), role: Role::Admin }), false),
+    ] {
+        let anna = Principal { credential, ..principal("anna", Role::Admin) };
+        for path in ["/", "/account"] {
+            let page = desk.get_as(&anna, path).await;
+            assert_eq!(page.text.contains("action=\"logout\""), is_offered, "{path}: {anna:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //!
 //! `CORTADO_CRASH_ROUNDS=1000` runs more rounds; `CORTADO_CRASH_SEED` repeats the random choices of a run.
 
+mod access;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};

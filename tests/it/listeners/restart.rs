@@ -156,3 +156,74 @@ async fn a_restart_obeys_the_current_configuration_and_a_stop_overrides_it() {
     eventually("closed listeners", refused).await;
     stop(server).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_continues_when_its_new_configuration_would_not_start() {
+    let dir = Dir::new();
+    let config = dir.config("listen = '127.0.0.1:0'");
+    let server = launch(&dir, &config, Vec::new(), &[]);
+    let first = listening(&server, 1, 1).await;
+    let client = Client::new(address_of(&first[0]));
+    for (wrong, why) in [
+        ("listen = ", "cannot parse the configuration file"),
+        ("listen = '127.0.0.1:0'\n[engine]\nlease = '1ms'", "engine.lease: must be at least 1s"),
+        ("listen = '127.0.0.1:0'\n[commands.x]\nprogram = '/nowhere'", "commands.x.program: "),
+        (
+            "listen = '127.0.0.1:0'\n[schedules.x]\ncron = '@daily'\nkind = 'none'",
+            "schedule x cannot be declared",
+        ),
+    ] {
+        let before = server.err.so_far().len();
+        dir.config(wrong);
+        server.signal(Signal::SIGUSR2);
+        let said = eventually("a refused restart", || async {
+            let log = server.err.from(before).join("\n");
+            (log.contains("not restarting") && log.contains(why)).then_some(log)
+        })
+        .await;
+        assert!(!said.contains("stopped listening"), "{said}");
+        client.rows().await;
+    }
+    dir.config("listen = '127.0.0.1:0'");
+    server.signal(Signal::SIGUSR2);
+    assert_eq!(listening(&server, 2, 1).await, first);
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn a_configuration_can_be_checked_without_a_start() {
+    let dir = Dir::new();
+    let data = dir.data();
+    let check = async |toml: &str| {
+        let config = dir.config(toml);
+        let data = data.to_str().unwrap();
+        let mut check =
+            Command::run(&["serve", "--check", "--config", &config, "--data-dir", data]);
+        let code = check.exit().await.code();
+        (code, check.out.so_far().join("\n"), check.err.so_far().join("\n"))
+    };
+    let (code, out, err) = check("[engine]\nlease = '30s'").await;
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "the configuration is valid", ""));
+    let (code, out, err) = check("[engine]\nlease = '1ms'").await;
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("engine.lease: must be at least 1s"), "{err}");
+    assert!(!data.exists(), "nothing was opened");
+}
+
+/// Another thread that closes a file with the number of a passed socket during the restart would close that socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_descriptors_of_passed_sockets_belong_to_nothing_else() {
+    let dir = Dir::new();
+    let config = dir.config("listen = ['127.0.0.1:0', 'http://127.0.0.1:0']");
+    let server = launch(&dir, &config, Vec::new(), &[]);
+    for start in 1..=2 {
+        listening(&server, start, 2).await;
+        for number in 3..5 {
+            let file = std::fs::read_link(format!("/proc/{}/fd/{number}", server.id())).unwrap();
+            assert_eq!(file.to_str(), Some("/dev/null"), "descriptor {number}, start {start}");
+        }
+        server.signal(Signal::SIGUSR2);
+    }
+    listening(&server, 3, 2).await;
+    stop(server).await;
+}

@@ -14,6 +14,7 @@ use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
 use crate::job::fields::REQUIRED;
 use crate::job::{Actor, FieldErrors, Fields, Invalid, Kind, QueueName, Time, TokenId, TokenName};
+use crate::units::parse_duration;
 
 #[derive(Serialize)]
 struct TokensView<'a> {
@@ -64,7 +65,7 @@ pub async fn list(State(api): State<Api>, _: NoQuery) -> Response {
     json(&TokensView { tokens: tokens.into_iter().map(|token| TokenView::of(token)).collect() })
 }
 
-/// Creates a token, `{"name","role","queues"?,"kinds"?,"expires_at"?}`, and answers 201 with it and its text.
+/// Creates a token, `{"name","role","queues"?,"kinds"?,"expires_in" or "expires_at"?}`, and answers 201 with it and its text.
 pub async fn create(
     Acting(api): Acting<Api>,
     _: NoQuery,
@@ -108,13 +109,32 @@ fn names<T>(
     Some(texts.iter().enumerate().filter_map(name).collect())
 }
 
+/// When the token expires: after a time that this server measures, or at a time of day.
 fn expiry(fields: &mut Fields<'_>, errors: &mut FieldErrors, now: Time) -> Option<Time> {
-    let text = fields.text("expires_at", errors)?;
-    let time = errors.take("expires_at", text.parse::<Time>())?;
-    if time <= now {
-        errors.add("expires_at", "must be in the future");
+    let at = fields.text("expires_at", errors);
+    let after = fields.text("expires_in", errors);
+    match (at, after) {
+        (Some(_), Some(_)) => {
+            errors.add("expires_in", "cannot be given with expires_at");
+            None
+        }
+        (None, Some(text)) => {
+            let refused = |_| format!("must be a duration such as 12h or 90d, but is {text:?}");
+            let after = errors.take("expires_in", parse_duration(&text).map_err(refused))?;
+            if after.is_zero() {
+                errors.add("expires_in", "must be longer than 0s");
+            }
+            Some(now.after(after))
+        }
+        (Some(text), None) => {
+            let time = errors.take("expires_at", text.parse::<Time>())?;
+            if time <= now {
+                errors.add("expires_at", "must be in the future");
+            }
+            Some(time)
+        }
+        (None, None) => None,
     }
-    Some(time)
 }
 
 /// Revokes a token: it is not accepted any more, and sessions that were opened with it end. Answers 204.

@@ -10,10 +10,10 @@ use openidconnect::core::CoreIdToken;
 use serde_json::{Map, Value};
 
 use super::error::OidcError;
-use super::provider_client::{ProviderClient, causes_of};
+use super::provider_client::ProviderClient;
 use crate::http::external::ExternalPerson;
 use crate::http::external::group_roles::GroupRoles;
-use crate::job::UserName;
+use crate::job::{UserName, causes};
 
 /// The claims about one person.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ impl Claims {
             .header(ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|error| unavailable(error.to_string()))?;
-        let answer = client.send(request).await.map_err(|error| unavailable(causes_of(&error)))?;
+        let answer = client.send(request).await.map_err(|error| unavailable(causes(&error)))?;
         if answer.status() != 200 {
             return Err(unavailable(format!("{endpoint} answered with {}", answer.status())));
         }

@@ -11,8 +11,7 @@ use openidconnect::{
     SignatureVerificationError,
 };
 
-use super::provider_client::causes_of;
-use crate::job::Time;
+use crate::job::{Time, causes};
 
 /// Why an ID token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +81,7 @@ impl IdTokenCheck<'_> {
             let algorithm = token.signing_alg().map_err(of_signature)?;
             let key = token.signing_key(&verifier).map_err(of_signature)?;
             let hash = AccessTokenHash::from_token(self.access_token, algorithm, key);
-            let hash = hash.map_err(|error| IdTokenError::Invalid(causes_of(&error)))?;
+            let hash = hash.map_err(|error| IdTokenError::Invalid(causes(&error)))?;
             if hash != *expected {
                 let why = "its at_hash is not that of the access token";
                 return Err(IdTokenError::Invalid(why.into()));
@@ -94,7 +93,7 @@ impl IdTokenCheck<'_> {
 
 impl IdTokenError {
     fn of(error: ClaimsVerificationError) -> IdTokenError {
-        let why = causes_of(&error);
+        let why = causes(&error);
         match error {
             ClaimsVerificationError::SignatureVerification(
                 SignatureVerificationError::NoMatchingKey

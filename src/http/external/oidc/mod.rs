@@ -30,13 +30,13 @@ use claims::Claims;
 use error::OidcError;
 use id_token::{IdTokenCheck, IdTokenError};
 use provider::Provider;
-use provider_client::{ProviderClient, causes_of};
+use provider_client::ProviderClient;
 use settings::OidcSettings;
 
 use super::ExternalPerson;
 use crate::access::SecretHash;
 use crate::http::server::connection_scheme::ConnectionScheme;
-use crate::job::Time;
+use crate::job::{Time, causes};
 
 /// The login through one provider.
 pub struct OidcLogin {
@@ -88,7 +88,7 @@ impl OidcLogin {
     /// TLS or the encryption of cookies cannot be set up.
     pub fn new(settings: OidcSettings, secret: &[u8]) -> Result<OidcLogin, String> {
         let client = ProviderClient::new(settings.timeout, settings.max_response);
-        let client = client.map_err(|error| causes_of(&error))?;
+        let client = client.map_err(|error| causes(&error))?;
         let provider = Provider::new(settings.issuer.clone(), client.clone(), settings.refresh);
         let key = AttemptKey::new(secret).ok_or("cookies cannot be encrypted")?;
         let scheme = match settings.redirect.url().scheme() {
@@ -201,13 +201,13 @@ impl OidcLogin {
     ) -> Result<CoreTokenResponse, OidcError> {
         let client = self.client_of(provider);
         let request = client.exchange_code(AuthorizationCode::new(code));
-        let request = request.map_err(|error| OidcError::Unavailable(causes_of(&error)))?;
+        let request = request.map_err(|error| OidcError::Unavailable(causes(&error)))?;
         let request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier));
         request.request_async(&self.client).await.map_err(|error| match error {
             RequestTokenError::ServerResponse(refusal) => {
                 OidcError::Unverified(format!("the provider refused the code: {refusal}"))
             }
-            RequestTokenError::Request(error) => OidcError::Unavailable(causes_of(&error)),
+            RequestTokenError::Request(error) => OidcError::Unavailable(causes(&error)),
             // The error itself could quote a token.
             RequestTokenError::Parse(error, _) => OidcError::Unavailable(format!(
                 "the token response cannot be parsed, at {:?}",

@@ -10,7 +10,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::OidcError;
-use super::provider_client::{ProviderClient, causes_of};
+use super::provider_client::ProviderClient;
+use crate::job::causes;
 
 /// The provider's configuration and keys.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Provider {
                 Ok(metadata)
             }
             Err(error) => {
-                let error = OidcError::Unavailable(causes_of(&error));
+                let error = OidcError::Unavailable(causes(&error));
                 state.failed = Some((error.clone(), Instant::now()));
                 Err(error)
             }

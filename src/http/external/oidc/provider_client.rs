@@ -1,6 +1,5 @@
 //! The HTTP client for requests to the provider: encrypted, with bounds on time and size, and without redirects.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::{Client, redirect};
 
 use super::settings::is_confidential;
+use crate::job::causes;
 
 /// A client for requests to the provider.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl ProviderClient {
         request: HttpRequest,
     ) -> Result<HttpResponse, ProviderRequestError> {
         let request = reqwest::Request::try_from(request);
-        let request = request.map_err(|error| ProviderRequestError::Invalid(causes(error)))?;
+        let request = request.map_err(|error| ProviderRequestError::Invalid(describe(error)))?;
         // The URL without its query names the endpoint; a query could hold a secret.
         let mut url = request.url().clone();
         url.set_query(None);
@@ -97,7 +97,7 @@ impl ProviderClient {
         url: &str,
     ) -> Result<HttpResponse, ProviderRequestError> {
         let failed =
-            |error| ProviderRequestError::Failed { url: url.to_owned(), why: causes(error) };
+            |error| ProviderRequestError::Failed { url: url.to_owned(), why: describe(error) };
         let mut answer = self.client.execute(request).await.map_err(failed)?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
@@ -125,18 +125,6 @@ impl<'c> AsyncHttpClient<'c> for ProviderClient {
 }
 
 /// Describes an error with its causes and without the URL.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    causes_of(&error)
-}
-
-/// Describes an error with its causes.
-pub(super) fn causes_of(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
+fn describe(error: reqwest::Error) -> String {
+    causes(&error.without_url())
 }

@@ -280,6 +280,24 @@ async fn every_invalid_field_of_a_user_or_a_token_is_named() {
             json!({"name": "t", "role": "viewer", "expires_at": "soon"}),
             &["expires_at: \"soon\" is not an RFC 3339 time"],
         ),
+        (
+            "POST",
+            "/api/v1/tokens",
+            json!({"name": "t", "role": "viewer", "expires_in": "soon"}),
+            &["expires_in: must be a duration such as 12h or 90d, but is \"soon\""],
+        ),
+        (
+            "POST",
+            "/api/v1/tokens",
+            json!({"name": "t", "role": "viewer", "expires_in": "0s"}),
+            &["expires_in: must be longer than 0s"],
+        ),
+        (
+            "POST",
+            "/api/v1/tokens",
+            json!({"name": "t", "role": "viewer", "expires_in": "1d", "expires_at": "2999-01-01T00:00:00Z"}),
+            &["expires_in: cannot be given with expires_at"],
+        ),
     ] {
         let answer = send(&server, method, path, body.clone()).await;
         let found = errors(&answer.is_problem(422, "invalid_fields"));
