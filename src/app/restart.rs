@@ -5,12 +5,12 @@
 use std::ffi::OsString;
 use std::future::pending;
 use std::os::unix::process::CommandExt as _;
-use std::pin::Pin;
 use std::process::{self, Command, Stdio};
 use std::time::Duration;
 use std::{env, io};
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::handlers::command::children::StartingProcess;
@@ -28,7 +28,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// has to accept its arguments and its configuration. Otherwise this server continues.
 #[derive(Default)]
 pub struct RestartCheck {
-    running: Option<Pin<Box<dyn Future<Output = Result<(), String>> + Send>>>,
+    running: Option<BoxFuture<'static, Result<(), String>>>,
 }
 
 impl RestartCheck {

@@ -122,7 +122,7 @@ pub async fn run(
     tokio::select! {
         job = wait(&api, &row.id) => report(job?, out),
         () = stop => Err("interrupted; the job continues".to_owned()),
-        () = timeout(limit) => Err("timed out; the job continues".to_owned()),
+        () = timeout(limit) => Err("the job has not finished in time; it continues".to_owned()),
     }
 }
 
