@@ -313,7 +313,8 @@ impl WorkerTable {
 
     /// How many connected workers run a kind.
     pub fn workers_of(&self, kind: &Kind) -> usize {
-        let runs = |worker: &&WorkerEntry| !worker.is_silent && worker.interest.kinds.contains(kind);
+        let runs =
+            |worker: &&WorkerEntry| !worker.is_silent && worker.interest.kinds.contains(kind);
         self.workers.values().filter(runs).count()
     }
 

@@ -11,7 +11,8 @@ use crate::access::{AccessCommand, NewLink, Role, SessionOwner};
 use crate::clock::ManualClock;
 use crate::job::{
     Actor, Failure, FailureClass, Interruption, JobId, Json, Kind, LinkSubject, LogLine, NewJob,
-    Origin, Overlap, Progress, ScheduleSpec, Stream, Time, Verdict,
+    Origin, Overlap, Progress, ScheduleSpec, Stream, Time, Verdict, WorkerChange, WorkerLeft,
+    WorkerName,
 };
 use crate::store::conformance::schedule::{every, named};
 use crate::store::conformance::{
@@ -20,7 +21,8 @@ use crate::store::conformance::{
 use crate::store::data_dir;
 use crate::store::sled::faults::Faults;
 use crate::store::{
-    Control, Keep, KindCommand, Lease, Note, Retention, ScheduleCommand, Store, StoreLimits,
+    Claim, Control, Keep, KindCommand, Lease, Note, Retention, ScheduleCommand, Store, StoreLimits,
+    WorkerNotice, WorkerPlace,
 };
 
 /// A harness in a directory that the caller keeps.
@@ -202,6 +204,7 @@ async fn second_life(rig: &Rig<AtDir>, archived: &[JobId]) {
     rig.store.annotate(vec![Note { lines: lines(&["half"]), ..empty_note(&asked) }]).await.unwrap();
     users(rig).await;
     declare_kinds(rig).await;
+    remote_worker(rig).await;
     rig.log().await;
 
     rig.retry(archived[0]).await.unwrap(); // comes back from the archive
@@ -287,6 +290,30 @@ async fn declare_kinds(rig: &Rig<AtDir>) {
     ] {
         rig.store.kind(command, "token:worker".parse().ok()).await.unwrap();
     }
+}
+
+/// What happens to a worker in another process, a job that it gives back, and one that it still runs.
+async fn remote_worker(rig: &Rig<AtDir>) {
+    let worker = WorkerName::parse("web-1:4711").unwrap();
+    let changes = [
+        WorkerChange::Connected,
+        WorkerChange::Quieted,
+        WorkerChange::Resumed,
+        WorkerChange::Stopping,
+        WorkerChange::Left { why: WorkerLeft::SignedOff },
+        WorkerChange::Left { why: WorkerLeft::Silent },
+        WorkerChange::Left { why: WorkerLeft::Replaced },
+    ];
+    let by: Option<Actor> = "user:anna".parse().ok();
+    let notice = |change| WorkerNotice { worker: worker.clone(), change, by: by.clone() };
+    rig.store.report(changes.map(notice).to_vec()).await.unwrap();
+    for _ in 0..2 {
+        rig.add(draft().queue("remote")).await;
+    }
+    let (place, queues) = (WorkerPlace::Remote, vec![queue("remote")]);
+    let claim = Claim { queues, place, worker, ..rig.claim_request(2) };
+    let leases = rig.store.claim(claim).await.unwrap().leases;
+    settle(rig, &leases[0], Verdict::Interrupted { why: Interruption::Returned }).await;
 }
 
 fn empty_note(lease: &Lease) -> Note {
