@@ -35,7 +35,6 @@ SIGN_OFF_TIME = 3.0
 MAX_CONCURRENCY = 10_000
 
 
-
 class Worker:
     """Claims jobs of the kinds that have a handler, and runs up to `concurrency` of them at the same time.
 
