@@ -16,8 +16,11 @@ const page = body.dataset.page;
 const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]);
 /** With more changes than this in one frame, changed rows are not highlighted. */
 const MAX_HIGHLIGHTED = 10;
+/** How often the heartbeats on the page of workers are fetched again while nothing else changes. */
+const HEARTBEATS_MS = 10_000;
 const QUEUES = [["type", "queue.*"]];
 const SCHEDULES = [["type", "schedule.*"]];
+const WORKERS = [["type", "worker.*"]];
 const ACCESS = ["user", "token", "session"].map((name) => ["type", `${name}.*`]);
 /** What people, programs and schedules do. */
 const ACTIONS = ["enqueued", "cancel_asked", "cancelled", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]).concat(QUEUES, SCHEDULES, ACCESS, [["type", "link.*"]]);
@@ -74,7 +77,7 @@ function keepFocus() {
   }
   const flash = document.getElementById("flash");
   if (!flash) return;
-  const button = id && [id, id.replace(/^pause/, "resume"), id.replace(/^resume/, "pause")].map((it) => document.getElementById(it)).find(Boolean);
+  const button = id && [id, id.replace(/^(pause|quiet)/, "resume"), id.replace(/^resume/, "pause"), id.replace(/^resume/, "quiet")].map((it) => document.getElementById(it)).find(Boolean);
   if (!button) return;
   button.focus();
   flash.classList.add("stuck"); // it stays in view for a while if the button is further down
@@ -222,5 +225,7 @@ function sectionsOnly() {
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();
     shown = news;
   };
-  open(page.startsWith("schedule") ? SCHEDULES : QUEUES, sections, sections, onStats);
+  // No event says that a worker was heard of, or that a lease was extended.
+  if (page === "workers") setInterval(() => body.classList.contains("outdated") || sections(), HEARTBEATS_MS);
+  open(page === "workers" ? WORKERS : page.startsWith("schedule") ? SCHEDULES : QUEUES, sections, sections, onStats);
 }

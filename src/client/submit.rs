@@ -61,7 +61,8 @@ struct DraftBackoff {
 pub struct Submitted {
     /// The job's id.
     pub id: String,
-    /// Whether a job with the same idempotency key existed already; then this is that job.
+    /// Whether a job with the same idempotency key existed already; then this is that job. It is also set when the answer
+    /// to the first request was lost, and the client has repeated it.
     #[serde(default)]
     pub existing: bool,
 }

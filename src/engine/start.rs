@@ -25,7 +25,7 @@ use super::stream::completion_waiters::{self, CompletionWaiters};
 use super::stream::event_pump::{self, EventPump, Live};
 use super::submission::declared_schedules::DeclaredSchedules;
 use super::timer::Timer;
-use super::workers::callbacks::Callbacks;
+use super::workers::callbacks::{CallbackPlace, Callbacks};
 use super::workers::keeper::WorkerKeeper;
 use super::workers::lease_token::LeaseTokens;
 use super::workers::remote::{RemoteParts, RemoteWorkers};
@@ -99,8 +99,7 @@ impl Engine {
             clock: clock.clone(),
             leases: leases.clone(),
             reports,
-            callbacks,
-            lease_tokens: tokens,
+            callbacks: Arc::new(CallbackPlace { callbacks, tokens }),
             attempts: shutdown.attempts.clone(),
             failures: shutdown.failures.clone(),
             default_timeout: config.default_timeout,

@@ -24,13 +24,13 @@ fn pass(part: Part) -> u32 {
         | Part::CompletionWaiters
         | Part::Settler
         | Part::Executor
-        | Part::Timer => 5,
+        | Part::Timer
+        | Part::WorkerKeeper => 5,
         Part::Dispatcher | Part::Request => 4,
         Part::GroupWriter | Part::Observer => 3,
         Part::HeadFile
         | Part::DirWatch
         | Part::Heartbeat
-        | Part::WorkerKeeper
         | Part::QueueDiscovery
         | Part::Listener
         | Part::Hub => 2,

@@ -37,6 +37,9 @@ const MAX_UNHEARD: u32 = 3;
 /// A connection that lived longer than this was a success, so that the next attempt comes soon.
 const STABLE: Duration = Duration::from_secs(5);
 
+/// The most leases that the server reads in the first message.
+const MAX_HELD: usize = 10_000;
+
 const CLOSE_TOO_BIG: u16 = 1009;
 const CLOSE_REPLACED: u16 = 4409;
 
@@ -171,7 +174,7 @@ impl SocketLink {
             kinds: &self.settings.kinds,
             lease_ms: Some(self.settings.lease_ms()),
             about: Some(&self.settings.about),
-            held: Some(held.collect()),
+            held: Some(held.take(MAX_HELD).collect()),
         };
         let mut open = Box::new(OpenConnection {
             socket,

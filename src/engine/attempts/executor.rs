@@ -14,8 +14,7 @@ use super::report::{AttemptReport, Ended, Reports};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use crate::clock::Clock;
 use crate::engine::queues::slots::Slot;
-use crate::engine::workers::callbacks::{CallbackPlace, Callbacks};
-use crate::engine::workers::lease_token::LeaseTokens;
+use crate::engine::workers::callbacks::CallbackPlace;
 use crate::engine::{Context, Registry, run_blocking};
 use crate::job::{FailureClass, Interruption, Job, Json, JsonLimits, Outcome, Verdict};
 use crate::supervise::{Part, PartFailures, panic_text, pass};
@@ -32,8 +31,7 @@ pub struct Executor {
     pub leases: Arc<Leases>,
     pub reports: Reports,
     /// The callbacks of services that run jobs elsewhere, and the texts of leases that identify them.
-    pub callbacks: Arc<Callbacks>,
-    pub lease_tokens: Arc<LeaseTokens>,
+    pub callbacks: Arc<CallbackPlace>,
     /// Tracks attempts and their handlers, so that the stop can wait for them.
     pub attempts: TaskTracker,
     pub failures: PartFailures,
@@ -92,11 +90,7 @@ impl Executor {
             None => self.default_timeout,
         };
         let context = Context::new(job.clone(), limit, running.end.clone(), self.clock.clone());
-        let context = context.with_callback(CallbackPlace {
-            callbacks: self.callbacks.clone(),
-            tokens: self.lease_tokens.clone(),
-            lease: running.key,
-        });
+        let context = context.with_callback(self.callbacks.clone());
         let task = self.attempts.spawn({
             let context = context.clone();
             async move {

@@ -16,6 +16,7 @@ use super::workers::callbacks::{CallbackPlace, OpenCallback};
 use crate::clock::Clock;
 use crate::job::schema::Violation;
 use crate::job::{Job, JobId, Json, Outcome, Progress, Stream, Unwritable};
+use crate::store::LeaseRef;
 
 /// Runs the jobs of one kind. Implemented by every
 /// `async fn(Context, P) -> R` with a payload type `P` and a result [`IntoOutcome`].
@@ -85,7 +86,7 @@ pub struct Context {
     timeout: Duration,
     notes: Arc<Notes>,
     /// Where a callback reports about the attempt; `None` in tests of handlers.
-    callback: Option<CallbackPlace>,
+    callback: Option<Arc<CallbackPlace>>,
 }
 
 impl Context {
@@ -100,14 +101,16 @@ impl Context {
     }
 
     /// Lets a callback report about the attempt; for the executor.
-    pub(super) fn with_callback(self, place: CallbackPlace) -> Self {
+    pub(super) fn with_callback(self, place: Arc<CallbackPlace>) -> Self {
         Context { callback: Some(place), ..self }
     }
 
     /// Accepts the reports of a service that runs the job elsewhere and calls back. `None` when the attempt has no lease.
     pub fn open_callback(&self) -> Option<OpenCallback> {
         let place = self.callback.clone()?;
-        Some(OpenCallback::open(place, self.notes.clone(), self.cancel.clone()))
+        // The token of a lease is the number of the event that started the attempt, which changed the job last.
+        let lease = LeaseRef { job: self.job.id, token: self.job.seq };
+        Some(OpenCallback::open(place, lease, self.notes.clone(), self.cancel.clone()))
     }
 
     /// The job as it was when it was claimed.

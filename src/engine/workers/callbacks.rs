@@ -54,36 +54,36 @@ impl Callbacks {
     }
 }
 
-/// What an attempt needs to wait for a callback.
-#[derive(Clone)]
+/// What attempts need to wait for callbacks. All attempts share it, so that a waiting one stays small.
 pub struct CallbackPlace {
     pub callbacks: Arc<Callbacks>,
     pub tokens: Arc<LeaseTokens>,
-    pub lease: LeaseRef,
 }
 
 /// An attempt that accepts reports of a callback until this is dropped.
 pub struct OpenCallback {
-    place: CallbackPlace,
+    place: Arc<CallbackPlace>,
+    lease: LeaseRef,
     callback: Arc<Callback>,
 }
 
 impl OpenCallback {
     /// Accepts reports from now on.
     pub fn open(
-        place: CallbackPlace,
+        place: Arc<CallbackPlace>,
+        lease: LeaseRef,
         notes: Arc<Notes>,
         cancel: CancellationToken,
     ) -> OpenCallback {
         let (outcome, reported) = (Mutex::default(), Notify::new());
         let callback = Arc::new(Callback { notes, cancel, outcome, reported });
-        place.callbacks.lock().insert(place.lease, callback.clone());
-        OpenCallback { place, callback }
+        place.callbacks.lock().insert(lease, callback.clone());
+        OpenCallback { place, lease, callback }
     }
 
     /// The text of the lease, which is the credential of the callback.
     pub fn lease(&self) -> String {
-        self.place.tokens.text(self.place.lease)
+        self.place.tokens.text(self.lease)
     }
 
     /// The outcome that the callback reports, perhaps before this is called.
@@ -99,6 +99,6 @@ impl OpenCallback {
 
 impl Drop for OpenCallback {
     fn drop(&mut self) {
-        self.place.callbacks.lock().remove(&self.place.lease);
+        self.place.callbacks.lock().remove(&self.lease);
     }
 }

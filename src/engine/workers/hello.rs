@@ -39,6 +39,14 @@ impl WorkerTransport {
             WorkerTransport::WebSocket => "websocket",
         }
     }
+
+    /// The usual spelling, for people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            WorkerTransport::Http => "HTTP",
+            WorkerTransport::WebSocket => "WebSocket",
+        }
+    }
 }
 
 /// What a worker says when it connects, and with every claim.

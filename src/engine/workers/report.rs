@@ -1,12 +1,13 @@
 //! What is shown about remote workers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::hello::{WorkerAbout, WorkerCommand, WorkerTransport};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
-use super::table::Worker;
+use super::table::WorkerEntry;
 use super::waiting_claims::Interest;
 use crate::job::{Actor, JobId, Labels, Time, WorkerName};
 
@@ -109,7 +110,30 @@ impl RemoteWorkers {
     }
 }
 
-fn report(name: &WorkerName, worker: &Worker, now: Time) -> WorkerReport {
+impl RemoteWorkers {
+    /// The oldest attempts of each of these workers, at most `max` for each.
+    pub fn attempts_of(
+        &self,
+        workers: &[WorkerName],
+        max: usize,
+    ) -> HashMap<WorkerName, Vec<RemoteAttempt>> {
+        let mut held: HashMap<&WorkerName, Vec<&RemoteLease>> =
+            workers.iter().map(|worker| (worker, Vec::new())).collect();
+        let table = self.table();
+        for lease in table.leases.all() {
+            if let Some(of_worker) = held.get_mut(&lease.worker) {
+                of_worker.push(lease);
+            }
+        }
+        let oldest = |mut held: Vec<&RemoteLease>| {
+            held.sort_unstable_by_key(|held| held.lease.token);
+            held.into_iter().take(max).map(attempt).collect()
+        };
+        held.into_iter().map(|(worker, held)| (worker.clone(), oldest(held))).collect()
+    }
+}
+
+fn report(name: &WorkerName, worker: &WorkerEntry, now: Time) -> WorkerReport {
     let state = match worker.command {
         _ if worker.is_silent => WorkerState::Silent,
         Some(WorkerCommand::Quiet) => WorkerState::Quiet,

@@ -20,7 +20,7 @@ const MAX_KINDS: usize = 10_000;
 
 /// A worker that is connected, or was not long ago.
 #[derive(Debug)]
-pub struct Worker {
+pub struct WorkerEntry {
     pub about: WorkerAbout,
     pub interest: Arc<Interest>,
     pub lease: Duration,
@@ -43,7 +43,7 @@ pub struct Worker {
     pub held: usize,
 }
 
-impl Worker {
+impl WorkerEntry {
     /// Whether it holds a connection now.
     pub fn is_connected(&self) -> bool {
         self.session.is_some() || !self.polls.is_empty()
@@ -67,7 +67,7 @@ pub struct TooManyWorkers;
 /// All remote workers.
 #[derive(Debug, Default)]
 pub struct WorkerTable {
-    workers: HashMap<WorkerName, Worker>,
+    workers: HashMap<WorkerName, WorkerEntry>,
     pub leases: RemoteLeases,
     /// When the last worker of a kind left.
     last_left: HashMap<Kind, Time>,
@@ -109,7 +109,7 @@ impl WorkerTable {
             return Err(TooManyWorkers);
         }
         self.news.push(notice(name, WorkerChange::Connected, hello.by.clone()));
-        let worker = Worker {
+        let worker = WorkerEntry {
             about: hello.about.unwrap_or_default(),
             interest: hello.interest,
             lease: hello.lease,
@@ -130,12 +130,12 @@ impl WorkerTable {
     }
 
     /// A worker by its name.
-    pub fn get(&self, name: &WorkerName) -> Option<&Worker> {
+    pub fn get(&self, name: &WorkerName) -> Option<&WorkerEntry> {
         self.workers.get(name)
     }
 
     /// All workers.
-    pub fn all(&self) -> impl Iterator<Item = (&WorkerName, &Worker)> {
+    pub fn all(&self) -> impl Iterator<Item = (&WorkerName, &WorkerEntry)> {
         self.workers.iter()
     }
 
@@ -313,7 +313,7 @@ impl WorkerTable {
 
     /// How many connected workers run a kind.
     pub fn workers_of(&self, kind: &Kind) -> usize {
-        let runs = |worker: &&Worker| !worker.is_silent && worker.interest.kinds.contains(kind);
+        let runs = |worker: &&WorkerEntry| !worker.is_silent && worker.interest.kinds.contains(kind);
         self.workers.values().filter(runs).count()
     }
 

@@ -148,6 +148,15 @@ impl Engine {
         self.parts.remote.attempts(max)
     }
 
+    /// The oldest attempts of each of these remote workers, at most `max` for each.
+    pub fn remote_attempts_of(
+        &self,
+        workers: &[WorkerName],
+        max: usize,
+    ) -> HashMap<WorkerName, Vec<RemoteAttempt>> {
+        self.parts.remote.attempts_of(workers, max)
+    }
+
     /// Resolves when connections of workers are to be closed, because the server stops and no attempt runs here any more.
     pub async fn workers_must_leave(&self) {
         self.parts.remote.attempts_over.cancelled().await;

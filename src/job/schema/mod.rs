@@ -16,6 +16,7 @@ mod source;
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,10 +29,16 @@ use check::Check;
 pub use field::{Bounds, Field, Format, SchemaError, Shape, Text, Violation};
 
 /// The schema of a payload. Cheap to clone. It is serialized as its text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Schema(Arc<SchemaParts>);
 
-#[derive(Debug)]
+/// Shows the text, because two schemas are the same whether or not they have been compiled.
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Schema").field(&self.0.source).finish()
+    }
+}
+
 struct SchemaParts {
     source: Json,
     /// What is compiled of it. A stored schema is compiled when it is first used, because there may be thousands.

@@ -62,7 +62,12 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
                 KindChange::Deleted => "Deleted the declaration of kind",
             };
             let subject = SubjectLink { text: kind.to_string(), href: String::new() };
-            EventText { text: text.into(), subject: Some(subject), more: String::new(), until: None }
+            EventText {
+                text: text.into(),
+                subject: Some(subject),
+                more: String::new(),
+                until: None,
+            }
         }
         Fact::Worker { worker, change } => {
             let text = match change {
@@ -72,8 +77,14 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
                 WorkerChange::Stopping => "Stopped worker",
                 WorkerChange::Resumed => "Resumed worker",
             };
-            let subject = SubjectLink { text: worker.to_string(), href: "workers".to_owned() };
-            EventText { text: text.into(), subject: Some(subject), more: String::new(), until: None }
+            let href = format!("workers?q={}", escaped_segment(worker.as_str()));
+            let subject = SubjectLink { text: worker.to_string(), href };
+            EventText {
+                text: text.into(),
+                subject: Some(subject),
+                more: String::new(),
+                until: None,
+            }
         }
     }
 }

@@ -42,6 +42,8 @@ struct JobPage {
     tags: Vec<String>,
     state: State,
     status_line: String,
+    /// Whether it waits for a worker that runs its kind.
+    needs_worker: bool,
     status_when: Option<TimeText>,
     end_in_words: Option<String>,
     detail: Detail,
@@ -220,6 +222,7 @@ pub async fn render(
         tags: job.labels.tags.iter().map(ToString::to_string).collect(),
         state: job.status.state,
         status_line,
+        needs_worker: matches!(why, Some(WaitReason::NoWorker { .. })),
         status_when,
         end_in_words: job_history::end_in_words(&job),
         detail: Detail::of(&job, is_notified, now),

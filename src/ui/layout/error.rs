@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::engine::{
     BulkError, ControlError, EnqueueError, JobActionError, JobControlError, PayloadError,
-    ScheduleError, StoreError, TooManyQueues,
+    ScheduleError, StoreError, TooManyQueues, WorkerError,
 };
 use crate::http::layers::base_path::Address;
 use crate::job::Invalid;
@@ -77,6 +77,30 @@ impl UiError {
         advice: &'static str,
     ) -> Self {
         UiError { status, title: title.into(), message: sentence(&error.to_string()), advice }
+    }
+}
+
+impl From<WorkerError> for UiError {
+    fn from(error: WorkerError) -> Self {
+        let (status, title, advice) = match &error {
+            WorkerError::NotFound(_) => (
+                StatusCode::NOT_FOUND,
+                "Worker not found",
+                "It may have left. Look for it in the list of workers.",
+            ),
+            WorkerError::TooMany { .. } | WorkerError::Stopping => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server cannot do this now",
+                "Nothing was changed. Try again later.",
+            ),
+            WorkerError::OwnName(_) => (
+                StatusCode::CONFLICT,
+                "This worker is the server itself",
+                "Pause its queues, or stop the server.",
+            ),
+            WorkerError::Store(error) => return error.clone().into(),
+        };
+        UiError::of(&error, status, title, advice)
     }
 }
 

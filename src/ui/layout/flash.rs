@@ -70,6 +70,12 @@ pub enum Done {
     LinkAdded,
     /// A share link was revoked.
     LinkRevoked,
+    /// A worker was told to claim no more jobs.
+    WorkerQuieted,
+    /// A worker was told to exit.
+    WorkerStopped,
+    /// A worker was told to claim jobs again.
+    WorkerResumed,
 }
 
 /// A message about an action.
@@ -81,7 +87,7 @@ pub struct Flash {
 }
 
 impl Done {
-    const ALL: [Done; 26] = [
+    const ALL: [Done; 29] = [
         Done::JobRetried,
         Done::JobMadeDue,
         Done::JobCancelled,
@@ -108,6 +114,9 @@ impl Done {
         Done::SessionsRevoked,
         Done::LinkAdded,
         Done::LinkRevoked,
+        Done::WorkerQuieted,
+        Done::WorkerStopped,
+        Done::WorkerResumed,
     ];
 
     /// The name of the action in the cookie.
@@ -139,6 +148,9 @@ impl Done {
             Done::SessionsRevoked => "sessions-revoked",
             Done::LinkAdded => "link-added",
             Done::LinkRevoked => "link-revoked",
+            Done::WorkerQuieted => "worker-quieted",
+            Done::WorkerStopped => "worker-stopped",
+            Done::WorkerResumed => "worker-resumed",
         }
     }
 
@@ -175,6 +187,15 @@ impl Done {
             Done::SessionsRevoked => format!("Sessions of {name} were revoked."),
             Done::LinkAdded => "The link was created. Copy its address below.".into(),
             Done::LinkRevoked => format!("The link to {name} was revoked."),
+            Done::WorkerQuieted => {
+                format!(
+                    "Worker {name} was quieted. It finishes what it runs and gets no more jobs."
+                )
+            }
+            Done::WorkerStopped => {
+                format!("Worker {name} was told to stop. It finishes what it runs and exits.")
+            }
+            Done::WorkerResumed => format!("Worker {name} was resumed. It gets jobs again."),
         }
     }
 }

@@ -70,7 +70,7 @@ pub enum Section {
     Schedules,
     /// One schedule, or the form for a new one.
     Schedule,
-    /// The list of running attempts.
+    /// The list of workers and running attempts.
     Workers,
     /// The page for operators.
     System,

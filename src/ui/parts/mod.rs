@@ -13,3 +13,5 @@ pub mod queue_row;
 pub mod time_format;
 pub mod unknown_parameters;
 pub mod visible_text;
+pub mod worker_filter;
+pub mod worker_row;

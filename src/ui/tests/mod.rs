@@ -32,6 +32,7 @@ mod shared;
 mod submit;
 mod users_and_tokens;
 mod whole;
+mod workers;
 
 /// The schema of the kind `mail`: an input of every type, and more inputs than the form shows at first.
 const MAIL: &str = r#"{

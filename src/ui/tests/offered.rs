@@ -107,6 +107,7 @@ async fn a_page_offers_exactly_what_the_role_of_its_reader_allows() {
     assert_eq!(desk.post("/users", &fields).await.status, StatusCode::SEE_OTHER);
     let fields = [("name", "ci"), ("role", "worker"), ("expires", "never")];
     assert_eq!(desk.post("/tokens", &fields).await.status, StatusCode::OK);
+    let _connected = desk.connect("web-1", &["resize"], &["default"]);
     let run = [("action", "cancel"), ("scope", "matching"), ("state", "completed")];
     let run = desk.post("/jobs/bulk/run", &run).await.location;
     let failures = desk.get("/failures").await.values("href");
@@ -171,6 +172,8 @@ async fn a_page_offers_exactly_what_the_role_of_its_reader_allows() {
         ("queues/default/pause", Role::Operator),
         ("queues/default/concurrency", Role::Operator),
         ("queues/default/share", Role::Operator),
+        ("workers/web-1/quiet", Role::Operator),
+        ("workers/web-1/stop", Role::Operator),
         ("schedules", Role::Operator),
         ("schedules/of/often", Role::Operator),
         ("schedules/of/often/run", Role::Operator),

@@ -71,6 +71,7 @@ fn the_table_says_what_the_roles_mean() {
         [
             ("GET", "/healthz"),
             ("GET", "/readyz"),
+            ("POST", "/api/v1/leases/{lease}"), // the lease is the credential
             ("GET", "/login"),
             ("POST", "/login"),
             ("GET", "/login/oidc"),

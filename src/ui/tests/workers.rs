@@ -1,0 +1,228 @@
+//! The workers page, and the buttons that tell workers what to do.
+
+use std::collections::BTreeSet;
+
+use axum::http::StatusCode;
+
+use super::*;
+use crate::engine::{
+    ClaimRequest, Interest, WorkerAbout, WorkerHello, WorkerSession, WorkerState, WorkerTransport,
+};
+
+fn hello(kinds: &[&str], queues: &[&str]) -> WorkerHello {
+    let kinds: BTreeSet<Kind> = kinds.iter().map(|kind| Kind::parse(kind).unwrap()).collect();
+    let queues = queues.iter().map(|queue| QueueName::parse(queue).unwrap()).collect();
+    WorkerHello {
+        interest: Arc::new(Interest { queues, kinds: Arc::new(kinds) }),
+        lease: Duration::from_secs(30),
+        about: Some(WorkerAbout {
+            host: Some("box-7".into()),
+            pid: Some(4_711),
+            client: Some("cortado-python".into()),
+            version: Some("1.2.3".into()),
+            concurrency: Some(20),
+        }),
+        transport: WorkerTransport::WebSocket,
+        by: None,
+    }
+}
+
+impl Desk {
+    /// Connects a worker, which stays connected until the session is dropped.
+    pub(super) fn connect(&self, name: &str, kinds: &[&str], queues: &[&str]) -> WorkerSession {
+        let name = WorkerName::parse(name).unwrap();
+        self.engine.connect_worker(name, hello(kinds, queues)).unwrap()
+    }
+
+    /// What a remote worker does.
+    fn state_of(&self, name: &str) -> WorkerState {
+        let workers = self.engine.remote_workers();
+        workers.iter().find(|worker| worker.name.as_str() == name).unwrap().state
+    }
+}
+
+fn rows(answer: &Answer) -> Vec<String> {
+    answer.values("data-worker")
+}
+
+#[tokio::test]
+async fn a_worker_is_shown_with_what_it_says_about_itself() {
+    let desk = Desk::open();
+    let own = desk.engine.config().worker.to_string();
+    let alone = desk.get("/workers").await;
+    assert_eq!(rows(&alone), [own.as_str()]);
+    alone.assert_has("No workers in other processes.");
+    alone.assert_has("this server · process ");
+    let _session = desk.connect("web-1", &["resize", "thumb"], &["images", "mail"]);
+    let page = desk.get("/workers").await;
+    page.assert_sound();
+    assert_eq!(rows(&page), [own.as_str(), "web-1"]);
+    page.assert_lacks("No workers in other processes.");
+    for shown in [
+        "box-7 · process 4711 · cortado-python 1.2.3 · WebSocket",
+        "<span class=\"pill active\">active</span>",
+        "<a href=\"jobs?kind=resize\">resize</a>, <a href=\"jobs?kind=thumb\">thumb</a>",
+        "from <a href=\"jobs?queue=images\">images</a>, <a href=\"jobs?queue=mail\">mail</a>",
+        "<span class=\"of\"> of 20</span>",
+        "data-label=\"Last seen\">now</td>",
+        "<strong class=\"num\">1</strong> worker in other processes (<span class=\"num\">1</span> active) runs <span class=\"num\">0</span>.",
+    ] {
+        page.assert_has(shown);
+    }
+}
+
+#[tokio::test]
+async fn what_a_worker_runs_is_shown_with_its_job_and_its_start() {
+    let desk = Desk::awake();
+    let worker = WorkerName::parse("web-1").unwrap();
+    let claim = |wait| ClaimRequest {
+        hello: WorkerHello { transport: WorkerTransport::Http, ..hello(&["resize"], &["images"]) },
+        max: 5,
+        wait: Duration::from_secs(wait),
+    };
+    desk.engine.claim_for(&worker, claim(0)).await.unwrap();
+    let queue = Some("images".to_owned());
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        let submission = Submission { kind: "resize".into(), queue: queue.clone(), ..echo("1") };
+        jobs.push(desk.submit(submission).await.id);
+    }
+    let granted = desk.engine.claim_for(&worker, claim(10)).await.unwrap().grants;
+    assert_eq!(granted.len(), 5);
+    let page = desk.get("/workers").await;
+    page.assert_sound();
+    page.assert_has("<span class=\"num\">5</span><span class=\"of\"> of 20</span>");
+    page.assert_has("and 2 more");
+    page.assert_has("<td data-label=\"Worker\">web-1</td>");
+    let links = page.values("href");
+    for (at, job) in jobs.iter().enumerate() {
+        let shown = links.iter().filter(|link| **link == format!("jobs/{job}")).count();
+        assert_eq!(shown, if at < 3 { 2 } else { 1 }, "in its worker's row, and in the list");
+    }
+    assert_eq!(rows(&desk.get("/workers?show=running").await), ["web-1"]);
+}
+
+#[tokio::test]
+async fn a_worker_is_quieted_resumed_and_stopped_by_its_buttons() {
+    let desk = Desk::open();
+    let _session = desk.connect("web:1@box", &["resize"], &["images"]);
+    let offers = async |state: WorkerState, offered: [&str; 2]| {
+        assert_eq!(desk.state_of("web:1@box"), state);
+        let page = desk.get("/workers").await;
+        let mut actions = page.values("action");
+        actions.retain(|action| action.starts_with("workers/"));
+        let offered = offered.into_iter().filter(|command| !command.is_empty());
+        let wanted: Vec<String> =
+            offered.map(|command| format!("workers/web%3A1%40box/{command}")).collect();
+        assert_eq!(actions, wanted);
+    };
+    let press = async |command: &str| {
+        let fields = [("from", "workers?kind=resize")];
+        let answer = desk.post(&format!("/workers/web%3A1%40box/{command}"), &fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        assert_eq!(answer.location, "/workers?kind=resize");
+        answer.cookie
+    };
+    offers(WorkerState::Active, ["quiet", "stop"]).await;
+    assert!(press("quiet").await.contains("worker-quieted"));
+    offers(WorkerState::Quiet, ["resume", "stop"]).await;
+    assert!(press("resume").await.contains("worker-resumed"));
+    offers(WorkerState::Active, ["quiet", "stop"]).await;
+    assert!(press("stop").await.contains("worker-stopped"));
+    offers(WorkerState::Stopping, ["resume", ""]).await;
+}
+
+#[tokio::test]
+async fn a_command_to_a_worker_that_is_not_there_is_explained() {
+    let desk = Desk::open();
+    let gone = desk.post("/workers/web-1/quiet", &[]).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    gone.assert_sound();
+    gone.assert_has("It may have left. Look for it in the list of workers.");
+    let own = format!("/workers/{}/stop", desk.engine.config().worker);
+    let own = desk.post(&own, &[]).await;
+    assert_eq!(own.status, StatusCode::CONFLICT);
+    own.assert_has("Pause its queues, or stop the server.");
+    let opened = desk.get("/workers/web-1/quiet").await;
+    assert_eq!((opened.status, opened.location.as_str()), (StatusCode::SEE_OTHER, "/workers"));
+}
+
+#[tokio::test]
+async fn the_list_of_workers_is_divided_into_pages_and_filtered() {
+    let desk = Desk::open();
+    let name = |n: usize| format!("web-{n:03}");
+    let sessions: Vec<WorkerSession> = (0..250)
+        .map(|n| {
+            let queue = if n < 7 { "mail" } else { "images" };
+            desk.connect(&name(n), &[if n % 2 == 0 { "resize" } else { "thumb" }], &[queue])
+        })
+        .collect();
+    let (mut seen, mut path) = (Vec::new(), "/workers".to_owned());
+    loop {
+        let page = desk.get(&path).await;
+        page.assert_sound();
+        let shown = rows(&page);
+        assert!(shown.len() <= 100, "{} rows", shown.len());
+        seen.extend(shown);
+        let next = page.values("href").into_iter().rfind(|link| link.contains("page="));
+        match next.filter(|_| page.text.contains("rel=\"next\"")) {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    assert_eq!(seen.remove(0), desk.engine.config().worker.as_str());
+    assert_eq!(seen, (0..250).map(name).collect::<Vec<_>>());
+
+    desk.post("/workers/web-200/quiet", &[]).await;
+    assert_eq!(rows(&desk.get("/workers").await)[1], "web-200", "what is unusual comes first");
+    assert_eq!(rows(&desk.get("/workers?show=quiet").await), ["web-200"]);
+    assert_eq!(rows(&desk.get("/workers?q=WEB-03").await).len(), 10);
+    assert_eq!(rows(&desk.get("/workers?q=box-7&kind=thumb&queue=mail").await).len(), 3);
+    let none = desk.get("/workers?kind=render&shown=quiet").await;
+    none.assert_has("No workers match this filter.");
+    none.assert_has("Jobs of kind render wait until a worker that runs them connects.");
+    none.assert_has("The unknown parameter “shown” was ignored.");
+    drop(sessions);
+}
+
+#[tokio::test]
+async fn long_lists_of_kinds_are_shortened() {
+    let desk = Desk::open();
+    let kinds: Vec<String> = (0..40).map(|n| format!("kind-{n:02}")).collect();
+    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    let _session = desk.connect("web-1", &kinds, &["images"]);
+    let page = desk.get("/workers?q=web-1").await;
+    page.assert_has("jobs?kind=kind-05");
+    page.assert_lacks("jobs?kind=kind-06");
+    page.assert_has("title=\"kind-06, kind-07, ");
+    page.assert_has("and 34 more");
+}
+
+#[tokio::test]
+async fn a_worker_that_was_not_heard_of_is_shown_as_silent() {
+    let desk = Desk::open();
+    let name = WorkerName::parse("web-1").unwrap();
+    let lease = Duration::from_millis(1);
+    let hello = WorkerHello { lease, ..hello(&["resize"], &["images"]) };
+    drop(desk.engine.connect_worker(name, hello).unwrap());
+    while desk.state_of("web-1") != WorkerState::Silent {
+        tokio::task::yield_now().await;
+    }
+    let page = desk.get("/workers?show=silent").await;
+    assert_eq!(rows(&page), ["web-1"]);
+    page.assert_has("<span class=\"pill lost\">silent</span>");
+    page.assert_has("It has left without a word.");
+    page.assert_has("data-label=\"Last seen\"><time");
+    page.assert_lacks("workers/web-1/quiet");
+}
+
+#[tokio::test]
+async fn a_job_without_a_worker_leads_to_the_workers_of_its_kind() {
+    let desk = Desk::awake();
+    let announced = hello(&["resize"], &["images"]).interest;
+    desk.engine.announce_interest(&announced).await.unwrap();
+    let job = desk.submit(Submission { kind: "resize".into(), ..echo("1") }).await;
+    let page = desk.get(&format!("/jobs/{}", job.id)).await;
+    page.assert_has("No worker for kind resize is connected.");
+    page.assert_has("<a href=\"workers?kind=resize\">Workers for resize</a>");
+}
