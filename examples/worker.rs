@@ -1,10 +1,12 @@
-//! A worker in a process of its own, which runs jobs of the kind `resize` until Ctrl-C:
+//! A worker in a process of its own, which runs jobs of the kind `resize` until SIGTERM or Ctrl-C:
 //! `cargo run --example worker --no-default-features --features client -- http://127.0.0.1:8080`
 
 use std::time::Duration;
 
 use cortado::client::{Client, ClientError, HandlerError, JobContext, Worker};
 use serde::{Deserialize, Serialize};
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The payload in JSON: `{"width": 640, "height": 480}`. Jobs with any other payload are discarded.
 #[derive(Deserialize)]
@@ -33,6 +35,15 @@ async fn resize(context: JobContext, size: Resize) -> Result<Resized, HandlerErr
     Ok(Resized { pixels: size.width * size.height })
 }
 
+/// Waits for SIGTERM or Ctrl-C.
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        pressed = ctrl_c() => pressed,
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), ClientError> {
     let server = std::env::args().nth(1);
@@ -40,8 +51,8 @@ async fn main() -> Result<(), ClientError> {
     if let Ok(token) = std::env::var("CORTADO_TOKEN") {
         client = client.token(token)?;
     }
-    let ctrl_c = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    let end = Worker::new(&client).concurrency(20).handle("resize", resize).run(ctrl_c).await?;
+    let stop = async { stop_signal().await.unwrap_or_default() };
+    let end = Worker::new(&client).concurrency(20).handle("resize", resize).run(stop).await?;
     println!("the worker has ended and gave {} jobs back", end.returned);
     Ok(())
 }

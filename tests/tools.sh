@@ -368,9 +368,11 @@ if [ ${#problems[@]} = 0 ]; then
 fi
 if [ ${#problems[@]} -gt 0 ]; then list_problems; fi
 
-# Installs the packages of the browser tests; the copy of the lock file is written when all of them are complete.
-npm_packages() (cd tests/browser && "$bin/npm" ci --no-audit --no-fund && cp package-lock.json node_modules/installed.json)
-if ! cmp -s tests/browser/{package-lock.json,node_modules/installed.json}; then
-  step "npm ci in tests/browser" npm_packages
-fi
+# Installs the packages of the directory $1; the copy of the lock file is written when all of them are complete.
+npm_packages() (cd "$1" && "$bin/npm" ci --no-audit --no-fund && cp package-lock.json node_modules/installed.json)
+for directory in tests/browser clients/node; do
+  if ! cmp -s "$directory"/{package-lock.json,node_modules/installed.json}; then
+    step "npm ci in $directory" npm_packages "$directory"
+  fi
+done
 say "all programs that the tests need are available"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import unittest
 from typing import Any
@@ -338,9 +339,11 @@ class Misuse(unittest.TestCase):
         with self.assertRaises(ValueError):
             worker.add("resize", lambda payload, context: None)
 
-    def test_names_differ_within_a_process(self) -> None:
+    def test_names_differ_although_host_and_process_are_the_same(self) -> None:
         names = {cortado.Worker("http://127.0.0.1:1").name for _ in range(3)}
         self.assertEqual(len(names), 3)
+        for name in names:
+            self.assertRegex(name, rf":{os.getpid()}:[0-9a-f]{{6}}$")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 import ssl
@@ -33,8 +33,6 @@ F = TypeVar("F", bound=HandlerFunction)
 #: How long the last reports and the goodbye may take.
 SIGN_OFF_TIME = 3.0
 MAX_CONCURRENCY = 10_000
-
-_numbers = itertools.count(1)
 
 
 class Worker:
@@ -223,7 +221,6 @@ def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _default_name() -> str:
-    """Returns a name that is unique among running processes, such as `web-1:4711`."""
+    """Returns a name that no other worker has. In containers, host and process can be the same in many of them."""
     host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:60] or "worker"
-    number = next(_numbers)
-    return f"{host}:{os.getpid()}" + (f":{number}" if number > 1 else "")
+    return f"{host}:{os.getpid()}:{secrets.token_hex(3)}"
