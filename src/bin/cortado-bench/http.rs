@@ -231,6 +231,11 @@ pub fn get(address: &str, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()
 }
 
+/// A request without a body that changes something.
+pub fn act(address: &str, path: &str) -> Vec<u8> {
+    format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n").into_bytes()
+}
+
 /// A server under measurement.
 pub struct Server {
     child: Child,

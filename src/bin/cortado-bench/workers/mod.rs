@@ -1,0 +1,15 @@
+//! Workers in processes of their own: how fast they drain a server, how soon they hear of a job and of its cancellation,
+//! and what a connected worker costs while it waits.
+
+pub mod program;
+
+mod drain;
+mod process;
+
+use super::Setup;
+use super::figures::Table;
+
+/// Every figure that docs/benchmarks.md gives for workers.
+pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    drain::measure(setup, table).await
+}
