@@ -4,6 +4,8 @@
 pub mod program;
 
 mod drain;
+mod idle;
+mod latency;
 mod process;
 
 use super::Setup;
@@ -11,5 +13,7 @@ use super::figures::Table;
 
 /// Every figure that docs/benchmarks.md gives for workers.
 pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
-    drain::measure(setup, table).await
+    drain::measure(setup, table).await?;
+    latency::measure(setup, table).await?;
+    idle::measure(setup, table).await
 }

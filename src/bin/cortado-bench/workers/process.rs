@@ -72,7 +72,7 @@ impl Program {
 pub struct WorkerProcess {
     _child: Child,
     /// What it prints.
-    _lines: Lines<BufReader<ChildStdout>>,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl WorkerProcess {
@@ -96,10 +96,21 @@ impl WorkerProcess {
             let workers: Value = serde_json::from_str(&control.ask(&list, 200).await?)?;
             let mut workers = workers["workers"].as_array().into_iter().flatten();
             if workers.any(|worker| worker["name"] == "bench") {
-                return Ok(WorkerProcess { _child: child, _lines: lines });
+                return Ok(WorkerProcess { _child: child, lines });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Reads the next line that it prints.
+    pub async fn line(&mut self) -> anyhow::Result<String> {
+        self.lines.next_line().await?.context("the worker ended")
+    }
+
+    /// Reads the moment that the worker prints next, and returns the time from another one to it.
+    pub async fn since(&mut self, micros: u64) -> anyhow::Result<Duration> {
+        let moment: u64 = self.line().await?.parse()?;
+        Ok(Duration::from_micros(moment.saturating_sub(micros)))
     }
 }
 
