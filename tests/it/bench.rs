@@ -1,6 +1,8 @@
 //! The load generator works: it runs once with small sizes. The published figures come from the large ones.
 
-use crate::support::{Command, within};
+use std::time::Duration;
+
+use crate::support::{Command, tools, within};
 
 #[tokio::test]
 async fn the_figures_of_the_stream_can_be_taken() {
@@ -25,4 +27,30 @@ async fn the_figures_of_the_stream_can_be_taken() {
     }
     let broken = printed.iter().find(|line| line.contains("NaN"));
     assert!(broken.is_none(), "{broken:?}");
+}
+
+#[tokio::test]
+async fn the_figures_of_workers_can_be_taken() {
+    tools::assert_there();
+    let args = ["workers", "--quick", "--passes", "1"];
+    let mut bench = Command::of(env!("CARGO_BIN_EXE_cortado-bench"), &args);
+    // Six drains take longer than one wait of the other tests may.
+    let last = bench.err.line_with("60 claims that wait for jobs");
+    let last = tokio::time::timeout(Duration::from_secs(300), last).await.expect("the last figure");
+    assert!(last.is_some(), "{:?}", bench.err.so_far());
+    assert!(bench.exit().await.success());
+    let printed = bench.out.so_far().join("\n");
+    for figure in [
+        "in-process",
+        "Rust over websocket",
+        "Rust over http",
+        "Node over websocket",
+        "Python over http",
+        "start in a Rust worker over websocket",
+        "request to cancel",
+        "60 idle workers on WebSockets",
+    ] {
+        assert!(printed.contains(figure), "no {figure}: {printed}");
+    }
+    assert!(!printed.contains("NaN") && !printed.contains("none came"), "{printed}");
 }

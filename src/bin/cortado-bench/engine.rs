@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use cortado::internal::engine::{Context, Engine, EngineConfig, KindInfo, QueueConfig, Registry};
 use cortado::internal::shutdown::{Shutdown, StopBounds};
 use cortado::internal::store::StoreLimits;
-use cortado::job::{Concurrency, Kind, QueueName};
+use cortado::internal::store::log_store::LogStore;
+use cortado::job::{Concurrency, Kind, NewJob, QueueName};
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
@@ -17,7 +18,9 @@ use super::{Setup, baseline, store};
 pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let mut rates = Vec::new();
     for pass in 0..setup.passes {
-        rates.push(drain(setup, pass).await?);
+        let (store, _) = store::fresh(&setup.dir, &format!("drain{pass}"), StoreLimits::default())?;
+        let labels = store::labels("noop")?;
+        rates.push(drain(store, setup.jobs, || store::job(&labels)).await?);
     }
     let name = format!("drain of {} no-op jobs, every settle durable", setup.jobs);
     table.row(name, format!("{} jobs", per_second(median(rates))));
@@ -46,8 +49,12 @@ fn info(kind: &str) -> anyhow::Result<KindInfo> {
     Ok(KindInfo::plain(kind))
 }
 
-async fn drain(setup: &Setup, pass: usize) -> anyhow::Result<f64> {
-    let (store, _) = store::fresh(&setup.dir, &format!("drain{pass}"), StoreLimits::default())?;
+/// Runs jobs of the kind `noop` and returns how many of them per second.
+pub async fn drain(
+    store: Arc<LogStore>,
+    jobs: usize,
+    job: impl Fn() -> NewJob,
+) -> anyhow::Result<f64> {
     let done = Arc::new(AtomicUsize::new(0));
     let counter = done.clone();
     let mut registry = Registry::default();
@@ -57,16 +64,15 @@ async fn drain(setup: &Setup, pass: usize) -> anyhow::Result<f64> {
     });
     let engine = engine(store, registry);
     engine.pause(QueueName::default()).await?;
-    let labels = store::labels("noop")?;
-    for _ in 0..setup.jobs / 1_000 {
-        engine.enqueue((0..1_000).map(|_| store::job(&labels)).collect()).await?;
+    for _ in 0..jobs / 1_000 {
+        engine.enqueue((0..1_000).map(|_| job()).collect()).await?;
     }
     let mut live = engine.live();
     let begun = Instant::now();
     engine.resume(QueueName::default()).await?;
     // A completed event is published after its commit, so its settle is on disk.
     let mut completed = 0;
-    while completed < setup.jobs {
+    while completed < jobs {
         match live.recv().await {
             Ok(batch) => completed += count_completed(&batch.events),
             Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
@@ -77,7 +83,7 @@ async fn drain(setup: &Setup, pass: usize) -> anyhow::Result<f64> {
             Err(error) => return Err(error.into()),
         }
     }
-    let rate = rate(setup.jobs, begun.elapsed());
+    let rate = rate(jobs, begun.elapsed());
     engine.stop(&StopBounds::default(), std::future::ready(())).await;
     Ok(rate)
 }

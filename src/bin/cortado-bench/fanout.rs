@@ -5,13 +5,13 @@ pub mod clients;
 pub mod raw;
 
 mod deliveries;
-mod peers;
+pub mod peers;
 mod returning;
 mod socket;
 mod stalled;
 mod stop;
 mod submit;
-mod wire;
+pub mod wire;
 
 use std::time::Duration;
 

@@ -220,8 +220,12 @@ pub fn state(stats: &str, name: &str) -> anyhow::Result<u64> {
 }
 
 pub fn post(address: &str, body: &str) -> Vec<u8> {
+    post_to(address, "/api/v1/jobs", body)
+}
+
+pub fn post_to(address: &str, path: &str, body: &str) -> Vec<u8> {
     let head = format!(
-        "POST /api/v1/jobs HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     [head.as_bytes(), body.as_bytes()].concat()
@@ -229,6 +233,11 @@ pub fn post(address: &str, body: &str) -> Vec<u8> {
 
 pub fn get(address: &str, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()
+}
+
+/// A request without a body that changes something.
+pub fn act(address: &str, path: &str) -> Vec<u8> {
+    format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n").into_bytes()
 }
 
 /// A server under measurement.

@@ -8,6 +8,7 @@ mod figures;
 mod http;
 mod store;
 mod waiters;
+mod workers;
 
 use std::path::PathBuf;
 
@@ -40,11 +41,14 @@ struct Args {
     /// Subscribers of `fanout`; a tenth of them where it measures few [default: 10000].
     #[arg(long)]
     sockets: Option<usize>,
+    /// The server, and how to connect to it, of `worker-process`.
+    #[arg(hide = true)]
+    connection: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Everything but `pages`, `fanout`, `returning` and `long`.
+    /// Everything but `pages`, `fanout`, `returning`, `workers` and `long`.
     All,
     /// The store without engine and HTTP.
     Store,
@@ -58,6 +62,8 @@ enum Mode {
     Fanout,
     /// The part of `fanout` in which all subscribers come back after a restart.
     Returning,
+    /// Workers in processes of their own, in three languages.
+    Workers,
     /// Ten million jobs through the store: does memory or disk grow?
     Long,
     /// The load generator of `fanout`.
@@ -66,6 +72,9 @@ enum Mode {
     /// The baseline of `fanout`.
     #[value(hide = true)]
     FanoutRaw,
+    /// A worker of `workers`.
+    #[value(hide = true)]
+    WorkerProcess,
 }
 
 /// The settings of every measurement.
@@ -88,6 +97,10 @@ fn main() -> anyhow::Result<()> {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             return runtime.enable_all().build()?.block_on(fanout::clients::run());
         }
+        Mode::WorkerProcess => {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            return runtime.enable_all().build()?.block_on(workers::program::run(&args.connection));
+        }
         Mode::All
         | Mode::Store
         | Mode::Engine
@@ -95,6 +108,7 @@ fn main() -> anyhow::Result<()> {
         | Mode::Pages
         | Mode::Fanout
         | Mode::Returning
+        | Mode::Workers
         | Mode::Long => {}
     }
     let dir = args.dir.unwrap_or_else(std::env::temp_dir);
@@ -142,6 +156,11 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
     if mode == Mode::Returning {
         let mut table = Table::new("returning (server and load in processes of their own)");
         fanout::measure_returning(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Workers {
+        let mut table = Table::new("workers (server and workers in processes of their own)");
+        workers::measure(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Long {

@@ -23,11 +23,20 @@ const CALLERS: usize = 1_000;
 
 /// A new job with a payload of 100 bytes.
 pub fn job(labels: &Arc<Labels>) -> NewJob {
+    job_of(labels, 100)
+}
+
+/// A payload of this many bytes.
+pub fn payload(bytes: usize) -> String {
     // Random, so that compression gains nothing that real payloads would not give.
-    let data: String = std::iter::repeat_with(fastrand::alphanumeric).take(89).collect();
-    let payload = format!("{{\"data\":\"{data}\"}}");
+    let data: String = std::iter::repeat_with(fastrand::alphanumeric).take(bytes - 11).collect();
+    format!("{{\"data\":\"{data}\"}}")
+}
+
+/// A new job with a payload of this many bytes.
+pub fn job_of(labels: &Arc<Labels>, bytes: usize) -> NewJob {
     let spec = Spec {
-        payload: Json::parse(&payload).unwrap_or_else(|_| Json::null()),
+        payload: Json::parse(&payload(bytes)).unwrap_or_else(|_| Json::null()),
         priority: 0,
         retry: RetryPolicy::default(),
         timeout_ms: None,

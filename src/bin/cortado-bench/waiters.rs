@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::Setup;
 use super::figures::{Latencies, Table, mib, rss};
-use super::http::{Client, Server, get, post, state};
+use super::http::{Client, Server, act, get, post, state};
 
 const WAITERS: usize = 1_000;
 const JOB: &str = r#"{"kind":"echo","queue":"held"}"#;
@@ -70,8 +70,4 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
 fn waiting(address: &str) -> Vec<u8> {
     let request = String::from_utf8_lossy(&post(address, JOB)).into_owned();
     request.replacen("/api/v1/jobs ", "/api/v1/jobs?wait=60s ", 1).into_bytes()
-}
-
-fn act(address: &str, path: &str) -> Vec<u8> {
-    format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n").into_bytes()
 }

@@ -5,6 +5,8 @@
 
 mod access;
 mod load;
+mod worker_program;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

@@ -103,9 +103,13 @@ impl ConnectedClients {
             "open" => {
                 let path = command["path"].as_str().unwrap_or_default();
                 let address = command["address"].as_str().unwrap_or_default();
+                let say = command["say"].as_str().map(|text| wire::masked(1, text.as_bytes()));
                 let before = self.counts.greeted;
                 for n in 0..number("count") as usize {
                     self.open(address, path, n).await?;
+                    if let (Some(message), Some(socket)) = (&say, self.sockets.last()) {
+                        socket.say(message);
+                    }
                     if n % 16 == 0 {
                         self.read_ready();
                     }

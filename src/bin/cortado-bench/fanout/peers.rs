@@ -115,6 +115,28 @@ impl Clients {
     }
 }
 
+impl Clients {
+    /// Connects workers, each with its first message, and waits until each was greeted.
+    pub async fn open_workers(
+        &mut self,
+        address: &str,
+        name: &str,
+        count: usize,
+        ready: &str,
+    ) -> anyhow::Result<()> {
+        let path = format!("/api/v1/workers/{name}-{{n}}/ws");
+        let with = [
+            ("address", address.into()),
+            ("path", path.into()),
+            ("count", count.into()),
+            ("say", ready.into()),
+        ];
+        let reply = self.command("open", &with).await?;
+        anyhow::ensure!(reply.number("greeted") == reply.number("sockets"), "not all were greeted");
+        Ok(())
+    }
+}
+
 /// The baseline, with load-generating clients of its own.
 pub struct Raw {
     writer: Peer,

@@ -151,7 +151,8 @@ impl Socket {
         }
     }
 
-    fn say(&mut self, bytes: &[u8]) {
+    /// Sends a frame.
+    pub fn say(&self, bytes: &[u8]) {
         // A few bytes on a socket that has sent nothing: the kernel takes them, or the peer is gone.
         let _ = self.stream.try_write(bytes);
     }

@@ -1,0 +1,19 @@
+//! Workers in processes of their own: how fast they drain a server, how soon they hear of a job and of its cancellation,
+//! and what a connected worker costs while it waits.
+
+pub mod program;
+
+mod drain;
+mod idle;
+mod latency;
+mod process;
+
+use super::Setup;
+use super::figures::Table;
+
+/// Every figure that docs/benchmarks.md gives for workers.
+pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
+    drain::measure(setup, table).await?;
+    latency::measure(setup, table).await?;
+    idle::measure(setup, table).await
+}

@@ -1,0 +1,64 @@
+//! The worker in Rust that [`super::workers`] kills: this test binary, which runs the one test below alone.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cortado::client::{Client, HandlerError, JobContext, Worker};
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::support::Command;
+
+const TEST: &str = "crash::worker_program::a_worker_process_ends_when_it_is_told_to";
+/// The variables in which the process finds its server, its name and its file.
+const VARIABLES: [&str; 3] = ["CRASH_WORKER_SERVER", "CRASH_WORKER_NAME", "CRASH_WORKER_FILE"];
+
+/// Starts the process.
+pub fn start(server: &str, name: &str, file: &str) -> Command {
+    let program = std::env::current_exe().unwrap();
+    let args = ["--exact", TEST, "--ignored", "--nocapture"];
+    Command::changed(program.to_str().unwrap(), &args, |command| {
+        command.envs(VARIABLES.into_iter().zip([server, name, file]));
+    })
+}
+
+#[derive(Deserialize)]
+struct Work {
+    ms: u64,
+    fails: u32,
+}
+
+#[tokio::test]
+#[ignore = "it is a program, which another test starts"]
+async fn a_worker_process_ends_when_it_is_told_to() {
+    let [Ok(server), Ok(name), Ok(file)] = VARIABLES.map(std::env::var) else { return };
+    let mut terminated = signal(SignalKind::terminate()).unwrap();
+    let file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+    let (file, count) = (Arc::new(Mutex::new(file)), Arc::new(AtomicU32::new(0)));
+    let worker = Worker::new(&Client::new(server).unwrap())
+        .name(name.clone())
+        .concurrency(4)
+        .lease(Duration::from_secs(2))
+        .grace(Duration::from_millis(100))
+        .reconnect(Duration::from_millis(20), Duration::from_millis(100))
+        .handle("work", move |context: JobContext, work: Work| {
+            let mark = format!("{name}-{}", count.fetch_add(1, Ordering::Relaxed) + 1);
+            let line = format!("began {} {} {mark}\n", context.id(), context.attempt());
+            file.lock().unwrap().write_all(line.as_bytes()).unwrap();
+            async move {
+                sleep(Duration::from_millis(work.ms)).await;
+                if context.attempt() <= work.fails {
+                    return Err(HandlerError::from("it fails on purpose"));
+                }
+                Ok(mark)
+            }
+        });
+    let until = async {
+        terminated.recv().await.unwrap();
+    };
+    worker.run(until).await.unwrap();
+}
