@@ -31,6 +31,7 @@ fn pass(part: Part) -> u32 {
         | Part::DirWatch
         | Part::Heartbeat
         | Part::WorkerKeeper
+        | Part::LinkKeeper
         | Part::QueueDiscovery
         | Part::Listener
         | Part::Hub => 2,
