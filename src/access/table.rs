@@ -123,6 +123,12 @@ impl AccessTable {
         self.users.get(name)
     }
 
+    /// The user whose name differs from another one in nothing but case, if it differs at all.
+    pub fn user_like(&self, name: &UserName) -> Option<&Arc<User>> {
+        let is_like = |user: &&Arc<User>| user.name.as_str().eq_ignore_ascii_case(name.as_str());
+        self.users.get(name).or_else(|| self.users.values().find(is_like))
+    }
+
     /// All tokens, by name.
     pub fn tokens(&self) -> Vec<&Arc<Token>> {
         let mut tokens: Vec<&Arc<Token>> = self.tokens.values().collect();
@@ -186,7 +192,7 @@ impl AccessTable {
             }
             // A user of this server who got the name later must not be mistaken for the owner.
             SessionOwner::External { name, role } => {
-                (!self.users.contains_key(name)).then(|| Scope::of(*role))
+                self.user_like(name).is_none().then(|| Scope::of(*role))
             }
             SessionOwner::Environment => Some(Scope::of(Role::Admin)),
         }

@@ -123,6 +123,25 @@ fn users_are_added_once_and_the_first_is_an_admin() {
 }
 
 #[test]
+fn nobody_has_the_name_of_a_user_in_another_case() {
+    let mut fixture = Fixture::with_users();
+    for name in ["Bob", "BOB", "bob"] {
+        let refused = fixture.run(add_user(name, Role::Viewer)).unwrap_err();
+        assert_eq!(refused, AccessRefusal::Exists { what: "user" }, "{name}");
+    }
+    let owner = SessionOwner::External { name: user("Eve"), role: Role::Admin };
+    fixture.run(AccessCommand::OpenSession(new_session(owner.clone(), None))).unwrap();
+    let open = |fixture: &Fixture| {
+        let session = fixture.table.sessions()[0].clone();
+        fixture.table.scope_of(&session, at(fixture.now), &fixture.limits)
+    };
+    assert!(open(&fixture).is_some());
+    fixture.run(add_user("eve", Role::Viewer)).unwrap();
+    assert!(open(&fixture).is_none(), "eve would be mistaken for Eve");
+    assert_eq!(fixture.table.user_like(&user("EVE")).map(|user| user.name.as_str()), Some("eve"));
+}
+
+#[test]
 fn the_last_admin_stays() {
     let mut fixture = Fixture::with_users();
     let removals = [

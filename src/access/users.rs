@@ -21,7 +21,8 @@ impl AccessTable {
         now: Time,
         limits: &AccessLimits,
     ) -> Result<AccessStep, AccessRefusal> {
-        if self.users.contains_key(&name) {
+        // Names that differ only in case would be mistaken for each other.
+        if self.user_like(&name).is_some() {
             return Err(AccessRefusal::Exists { what: USER });
         }
         if self.users.len() >= limits.max_users {

@@ -43,6 +43,7 @@ mod error;
 mod hash_permits;
 mod jobs;
 mod kinds;
+mod link_keeper;
 mod schedule_warnings;
 mod stages;
 mod start;

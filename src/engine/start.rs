@@ -16,6 +16,7 @@ use super::hash_permits::HashPermits;
 use super::insight::enqueue_times::EnqueueTimes;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
+use super::link_keeper::LinkKeeper;
 use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
 use super::queues::limits::QueueLimits;
@@ -245,6 +246,9 @@ impl Parts {
         let keeper = keeper.run(self.live.subscribe());
         let keeper = failures.supervise(Part::WorkerKeeper, &stages.end_loops, keeper);
         tasks.spawn(stages.loops.track_future(keeper));
+        let links = LinkKeeper { store: self.store.clone(), table: self.store.access_table() };
+        let links = links.run(self.live.subscribe());
+        tasks.spawn(failures.supervise(Part::LinkKeeper, &stages.no_more_events, links));
         self.dispatchers.ensure(self.config.queues.iter().map(|(queue, _)| queue));
         let discovery = QueueDiscovery {
             store: self.store.clone(),

@@ -38,6 +38,8 @@ pub enum Part {
     QueueDiscovery,
     /// The loop that ends attempts of remote workers that run for too long, and notices silent workers.
     WorkerKeeper,
+    /// The loop that revokes the share links to jobs that are gone.
+    LinkKeeper,
     /// The task that runs one attempt, apart from its handler.
     Executor,
     /// The loop that accepts connections.
@@ -62,7 +64,7 @@ pub enum Part {
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 26] = [
+    pub const ALL: [Part; 27] = [
         Part::Committer,
         Part::GroupWriter,
         Part::Archiver,
@@ -79,6 +81,7 @@ impl Part {
         Part::Dispatcher,
         Part::QueueDiscovery,
         Part::WorkerKeeper,
+        Part::LinkKeeper,
         Part::Executor,
         Part::Listener,
         Part::Hub,
@@ -110,6 +113,7 @@ impl Part {
             Part::Dispatcher => "dispatcher",
             Part::QueueDiscovery => "queue-discovery",
             Part::WorkerKeeper => "worker-keeper",
+            Part::LinkKeeper => "link-keeper",
             Part::Executor => "executor",
             Part::Listener => "listener",
             Part::Hub => "hub",
@@ -143,6 +147,7 @@ impl Part {
             | Part::Dispatcher
             | Part::QueueDiscovery
             | Part::WorkerKeeper
+            | Part::LinkKeeper
             | Part::Executor
             | Part::Listener
             | Part::Hub

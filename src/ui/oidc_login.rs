@@ -85,12 +85,13 @@ async fn open_session(
     end: OidcEnd,
 ) -> Response {
     let ExternalPerson { name, role } = end.person;
-    if auth.table().user(&name).is_some() {
+    if let Some(user) = auth.table().user_like(&name) {
+        let local = &user.name;
         let ProviderLabel(label) = login.label();
         let client = visit.client;
-        tracing::warn!(%client, user = %name, "login through the provider refused: a user has this name");
+        tracing::warn!(%client, user = %local, "login through the provider refused: a user has this name");
         let note = format!(
-            "You are {name} at {label}, but {name} is also a user of this server. Log in with the password of this \
+            "You are {name} at {label}, but {local} is also a user of this server. Log in with the password of this \
              user, or ask the administrator."
         );
         let choices = LoginChoices { provider: Some(login.label()) };

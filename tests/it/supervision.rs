@@ -31,6 +31,7 @@ fn pass(part: Part) -> u32 {
         Part::HeadFile
         | Part::DirWatch
         | Part::Heartbeat
+        | Part::LinkKeeper
         | Part::QueueDiscovery
         | Part::Listener
         | Part::Hub => 2,

@@ -198,7 +198,7 @@ impl HttpLink {
         attempts: &mut Attempts,
     ) {
         let text = response.as_deref();
-        let answer = text.map(|text| serde_json::from_str::<UpdateResponse<'_>>(text));
+        let answer = text.map(serde_json::from_str::<UpdateResponse<'_>>);
         let error = match answer {
             Ok(Ok(answer)) => {
                 self.update_backoff.reset();

@@ -6,15 +6,17 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
+use axum::http::{Extensions, Method, StatusCode};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::authenticator::Authenticator;
 use super::messages::{SocketMessage, WorkerMessageName};
+use super::need::Need;
 use super::principal::Principal;
+use super::routes::{self, Listed, RouteRule};
 use crate::access::AccessTable;
 use crate::http::Problem;
 
@@ -38,6 +40,31 @@ struct Watched {
 }
 
 impl AccessWatch {
+    /// Watches the credentials of a request. A route that everybody may use needs none, and a router without the layers, in
+    /// a server of its own, watches nothing.
+    pub fn of(method: &Method, extensions: &Extensions) -> AccessWatch {
+        let Some(auth) = extensions.get::<Arc<Authenticator>>().cloned() else {
+            return AccessWatch(None);
+        };
+        let path = extensions.get::<MatchedPath>();
+        let listed = path.map(|path| routes::find(method, path.as_str()));
+        if let Some(Listed::Rule(RouteRule { need: Need::Everybody, .. })) = listed {
+            return AccessWatch(None);
+        }
+        let principal = extensions.get::<Principal>().cloned();
+        let table = auth.table_receiver();
+        AccessWatch(Some(Box::new(Watched { auth, principal, table })))
+    }
+
+    /// Checks that the credentials still allow exactly what they allowed when the request came. A request that has waited for
+    /// something checks this before it changes anything.
+    ///
+    /// # Errors
+    /// 401 if they do not.
+    pub fn check(&self) -> Result<(), Problem> {
+        if self.has_ended() { Err(self.problem()) } else { Ok(()) }
+    }
+
     /// Whether the response must end.
     pub fn has_ended(&self) -> bool {
         self.0.as_ref().is_some_and(|watched| !watched.is_valid())
@@ -121,13 +148,7 @@ impl Watched {
 impl<S: Sync> FromRequestParts<S> for AccessWatch {
     type Rejection = Infallible;
 
-    /// A router without the layers, in a server of its own, watches nothing.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let Some(auth) = parts.extensions.get::<Arc<Authenticator>>().cloned() else {
-            return Ok(AccessWatch(None));
-        };
-        let principal = parts.extensions.get::<Principal>().cloned();
-        let table = auth.table_receiver();
-        Ok(AccessWatch(Some(Box::new(Watched { auth, principal, table }))))
+        Ok(AccessWatch::of(&parts.method, &parts.extensions))
     }
 }

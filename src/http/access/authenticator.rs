@@ -137,7 +137,7 @@ impl Authenticator {
                 user.password.fingerprint().is(fingerprint).then(|| Scope::of(user.role))
             }
             Credential::Proxy(person) => {
-                let is_known = table.user(&person.name).is_some();
+                let is_known = table.user_like(&person.name).is_some();
                 (!is_known && self.proxy_users.is_some()).then(|| Scope::of(person.role))
             }
             Credential::Environment => self.environment.map(|_| Scope::of(Role::Admin)),

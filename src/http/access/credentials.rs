@@ -146,27 +146,20 @@ impl Authenticator {
         };
         // No user has a name of more than 64 bytes, so all of these count as one, and take no more memory.
         let counted = if name.len() <= MAX_NAME { name } else { "" };
-        let attempt = self.limiter.begin(client, counted).map_err(LoginFailure::TooMany)?;
+        let attempt = self.limiter.begin(client, counted).await?;
         let known = UserName::stored(name).ok();
         let known = known.and_then(|name| self.table().user(&name).cloned());
         let user = known.clone().filter(|user| !user.disabled);
         if let (Some(cache), Some(key), Some(user)) = (&self.remembered, &key, &user)
             && cache.is_right(key, &user.name, &user.password, Instant::now())
         {
-            attempt.succeed();
             return Ok(user.clone());
         }
         let hash = user.as_ref().map(|user| user.password.clone());
-        let is_right = match self.engine.0.verify_password(hash, password).await {
-            Ok(is_right) => is_right,
-            Err(busy) => {
-                attempt.succeed(); // it was not checked, so it does not count
-                return Err(LoginFailure::Busy(busy));
-            }
-        };
-        match user.filter(|_| is_right) {
+        let checked = self.engine.0.verify_password(hash, password).await;
+        let is_right = checked.map_err(LoginFailure::Busy)?;
+        match user.filter(|_| is_right).and_then(|user| self.unless_changed(&user)) {
             Some(user) => {
-                attempt.succeed();
                 if let (Some(cache), Some(key)) = (&self.remembered, key) {
                     let (name, hash) = (user.name.clone(), user.password.clone());
                     cache.remember(key, name, hash, Instant::now());
@@ -175,6 +168,13 @@ impl Authenticator {
             }
             None => Err(attempt.fail(known.as_ref().map(|user| user.name.as_str()))),
         }
+    }
+
+    /// The user as of now, whose password was right a moment ago: a check waits for its turn, and the user may have been
+    /// disabled or deleted meanwhile, or have got another password or role.
+    fn unless_changed(&self, checked: &User) -> Option<Arc<User>> {
+        let user = self.table().user(&checked.name).cloned();
+        user.filter(|user| !user.disabled && user.password == checked.password)
     }
 }
 

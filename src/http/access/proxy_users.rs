@@ -40,8 +40,8 @@ impl Authenticator {
         let Some(person) = person.map_err(|error| forbidden(error.to_string()))? else {
             return Ok(None);
         };
-        if self.table().user(&person.name).is_some() {
-            let (name, header) = (&person.name, &users.user_header);
+        if let Some(user) = self.table().user_like(&person.name) {
+            let (name, header) = (&user.name, &users.user_header);
             return Err(forbidden(format!(
                 "the header {header} of the proxy names {name}, who is a user of this server: it may name only people who \
                  are not; delete the user {name}, or let {name} log in here without the header"

@@ -33,15 +33,19 @@ pub const HEADERS_OF_SHARED: [(HeaderName, HeaderValue); 3] = [
 ];
 
 impl Authenticator {
-    /// The principal of the share link in the path of a request.
+    /// The principal of the share link in the path of a request. A link to a job that is gone opens nothing.
     ///
     /// # Errors
     /// 404 if it opens nothing, without the reason.
-    pub fn by_link(&self, parts: &Parts) -> Result<Principal, Problem> {
+    pub async fn by_link(&self, parts: &Parts) -> Result<Principal, Problem> {
         let text = parts.uri.path().strip_prefix(SHARED).unwrap_or_default();
         let text = text.split('/').next().unwrap_or_default();
         let table = self.table();
         let link = table.live_link(text, self.engine.0.now()).ok_or_else(no_such_link)?.clone();
+        if let LinkSubject::Job(id) = &link.subject {
+            let (job, _) = self.engine.0.job(*id).await?;
+            job.ok_or_else(no_such_link)?;
+        }
         Ok(Principal {
             actor: Actor::Link(link.id.clone()),
             scope: link.scope(),

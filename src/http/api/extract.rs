@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::query;
 use crate::engine::run_blocking;
-use crate::http::layers::request_body::too_long;
+use crate::http::layers::whole_body::{BodyLimits, whole_body};
 use crate::http::{Api, Problem};
 use crate::job::{FieldErrors, Fields, JobId, Kind, QueueName, ScheduleName, parse_value};
 
@@ -64,23 +64,8 @@ impl FromRequest<Api> for NoBody {
     }
 }
 
-/// Reads the whole body of a request.
 async fn read_body(request: Request, api: &Api) -> Result<Bytes, Problem> {
-    let (within, limit) = (api.limits.body_timeout, api.limits.max_body);
-    match tokio::time::timeout(within, Bytes::from_request(request, api)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(too_long(limit))
-        }
-        Ok(Err(_)) => {
-            let detail = "the body ended early, or its chunks are malformed";
-            Err(Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail))
-        }
-        Err(_) => {
-            let detail = format!("the request body did not arrive within {within:?}");
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
-        }
-    }
+    whole_body(request, api, BodyLimits::new(&api.limits)).await
 }
 
 /// Returns the one JSON value in a body as text. Malformed JSON is answered with 400; the caller reads the value.

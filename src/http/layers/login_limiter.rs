@@ -1,15 +1,18 @@
 //! Slows down the guessing of credentials. Each client may fail a few times and then once per interval, and so may all
 //! clients together, and all that try the password of one user. A client that never failed is never refused for what
-//! others did, except for the password of a user whom many guess at. Nothing waits: a refused request is answered at
-//! once, without a look at its credentials.
+//! others did, except for the password of a user whom many guess at. A client that has failed too often is refused at once,
+//! without a look at its credentials. Checking a password takes a while, and no more of them are checked at once than may
+//! be wrong: the others wait until one of those turns out to be right.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::engine::TooBusy;
@@ -24,6 +27,10 @@ pub struct LoginLimiter {
     of_user: FailureAllowance,
     in_all: FailureAllowance,
     failures: Mutex<LoginFailures>,
+    /// Wakes those that wait until fewer passwords are being checked.
+    ended: Notify,
+    /// The places of those that wait.
+    waiting: Semaphore,
     /// Whether any client may have failed lately. While it is unset, checking a client takes no lock.
     is_any_known: AtomicBool,
     rejected_tokens: AtomicU64,
@@ -46,6 +53,8 @@ pub enum LoginFailure {
 
 /// The most clients, and users, whose failures are remembered in one generation.
 const MAX_KNOWN: usize = 10_000;
+/// The most logins that wait until fewer passwords are being checked. Each that ends wakes all of them.
+const MAX_WAITING: usize = 64;
 
 /// How many failures are allowed: a number at once, and one more in each interval.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +78,15 @@ struct LoginFailures {
     of_users: KnownFailures<Box<str>>,
     /// When those of all clients together will be forgotten.
     all_until: Option<Instant>,
+    pending: PendingChecks,
+}
+
+/// The passwords that are being checked. Few are checked at once, so this is small.
+#[derive(Debug, Default)]
+struct PendingChecks {
+    of_clients: HashMap<IpAddr, u32>,
+    of_users: HashMap<Box<str>, u32>,
+    in_all: u32,
 }
 
 /// The failures by whose they are. Two generations bound the memory without a search for the oldest entry: when the
@@ -86,16 +104,13 @@ pub struct TooManyFailures {
     pub retry_after: Duration,
 }
 
-/// A password that is being checked, which takes a while. It counts as wrong until it turns out to be right, so that
-/// nobody can have many of them checked at once.
+/// A password that is being checked, which takes a while. Until that ends, it takes the place of a wrong one, so that nobody
+/// can have many of them checked at once. It is a failure only once [`LoginAttempt::fail`] says so.
 #[derive(Debug)]
 pub struct LoginAttempt<'a> {
     limiter: &'a LoginLimiter,
     client: IpAddr,
     user: &'a str,
-    at: Instant,
-    /// The failures of the client, and at the password of the user, before this attempt.
-    before: (Option<RecentFailures>, Option<RecentFailures>),
 }
 
 impl LoginLimiter {
@@ -108,6 +123,8 @@ impl LoginLimiter {
             of_user: allow(limits.login_failures_per_user),
             in_all: allow(limits.login_failures_total),
             failures: Mutex::default(),
+            ended: Notify::new(),
+            waiting: Semaphore::new(MAX_WAITING),
             is_any_known: AtomicBool::new(false),
             rejected_tokens: AtomicU64::new(0),
             rejected_passwords: AtomicU64::new(0),
@@ -137,21 +154,63 @@ impl LoginLimiter {
         }
     }
 
-    /// Begins to check the password of a user, who need not exist.
+    /// Begins to check the password of a user, who need not exist, as soon as few enough are being checked.
     ///
     /// # Errors
-    /// The client has failed too often, or too many have failed at the password of this user.
-    pub fn begin<'a>(
+    /// The client has failed too often, too many have failed at the password of this user, or too many others wait.
+    pub async fn begin<'a>(
         &'a self,
         client: IpAddr,
         user: &'a str,
-    ) -> Result<LoginAttempt<'a>, TooManyFailures> {
+    ) -> Result<LoginAttempt<'a>, LoginFailure> {
+        if let Some(attempt) = self.try_begin(client, user)? {
+            return Ok(attempt);
+        }
+        let _place = self.waiting.try_acquire().map_err(|_| LoginFailure::Busy(TooBusy))?;
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable(); // an end between the look and the wait counts, too
+            if let Some(attempt) = self.try_begin(client, user)? {
+                return Ok(attempt);
+            }
+            ended.await;
+        }
+    }
+
+    /// The same without a wait. `None` while so many passwords are being checked that one more could be a wrong one too many.
+    fn try_begin<'a>(
+        &'a self,
+        client: IpAddr,
+        user: &'a str,
+    ) -> Result<Option<LoginAttempt<'a>>, LoginFailure> {
         let now = Instant::now();
-        self.check(client, Some(user), now)?;
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = (failures.of_clients.of(&counted_as(client)), failures.of_users.of(user));
-        self.add_failure(&mut failures, client, Some(user), now);
-        Ok(LoginAttempt { limiter: self, client, user, at: now, before })
+        self.check(client, Some(user), now).map_err(LoginFailure::TooMany)?;
+        let mut failures = self.lock();
+        if !self.has_place(&failures, client, user, now) {
+            return Ok(None);
+        }
+        failures.pending.add(counted_as(client), user);
+        Ok(Some(LoginAttempt { limiter: self, client, user }))
+    }
+
+    /// Whether one more password may be checked, even if all that are being checked turn out to be wrong.
+    fn has_place(
+        &self,
+        failures: &LoginFailures,
+        client: IpAddr,
+        user: &str,
+        now: Instant,
+    ) -> bool {
+        let (client, pending) = (counted_as(client), &failures.pending);
+        let of_client = pending.of_clients.get(&client).copied().unwrap_or_default();
+        let of_user = pending.of_users.get(user).copied().unwrap_or_default();
+        let known = failures.of_clients.of(&client);
+        let may_have_failed =
+            of_client > 0 || known.is_some_and(|known| known.last + self.in_all.window > now);
+        let user_until = failures.of_users.of(user).map(|known| known.until);
+        self.of_client.has_place(known.map(|known| known.until), of_client, now)
+            && self.of_user.has_place(user_until, of_user, now)
+            && (!may_have_failed || self.in_all.has_place(failures.all_until, pending.in_all, now))
     }
 
     /// Whether the credentials of a client may be checked. A refusal must not depend on whether they are right.
@@ -165,7 +224,7 @@ impl LoginLimiter {
             return Ok(());
         }
         let retry_after = {
-            let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            let failures = self.lock();
             let of_user = user.and_then(|user| failures.of_users.of(user));
             let of_user =
                 of_user.map_or(Duration::ZERO, |known| self.of_user.wait(known.until, now));
@@ -194,8 +253,12 @@ impl LoginLimiter {
     fn reject(&self, client: IpAddr, now: Instant) {
         self.rejected_tokens.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%client, "login rejected: wrong token");
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.lock();
         self.add_failure(&mut failures, client, None, now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LoginFailures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add_failure(
@@ -234,7 +297,7 @@ impl LoginLimiter {
     /// Counts a login that somebody else should have checked and that could not be verified. The caller logs why.
     pub fn reject_external(&self, client: IpAddr) {
         self.rejected_external.fetch_add(1, Ordering::Relaxed);
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.lock();
         self.add_failure(&mut failures, client, None, Instant::now());
     }
 
@@ -261,19 +324,44 @@ impl LoginAttempt<'_> {
         self.limiter.rejected_passwords.fetch_add(1, Ordering::Relaxed);
         let (client, user) = (self.client, known_user.unwrap_or("(unknown)"));
         tracing::warn!(%client, user, "login rejected: wrong name or password");
+        let mut failures = self.limiter.lock();
+        self.limiter.add_failure(&mut failures, client, Some(self.user), Instant::now());
+        drop(failures);
         LoginFailure::Wrong
     }
+}
 
-    /// The password is right, so the attempt was no failure. What was counted for it is taken back.
-    pub fn succeed(self) {
-        let limiter = self.limiter;
-        let mut failures = limiter.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let (client, at) = (counted_as(self.client), self.at);
-        let (of_client, of_user) = self.before;
-        failures.of_clients.take_back(&client, of_client, at, limiter.of_client.interval);
-        failures.of_users.take_back(self.user, of_user, at, limiter.of_user.interval);
-        let all_until = failures.all_until.and_then(|all| all.checked_sub(limiter.in_all.interval));
-        failures.all_until = all_until;
+impl Drop for LoginAttempt<'_> {
+    /// Gives its place to the next one: the password was right or wrong, or nobody waits for the answer any more.
+    fn drop(&mut self) {
+        self.limiter.lock().pending.remove(counted_as(self.client), self.user);
+        self.limiter.ended.notify_waiters();
+    }
+}
+
+impl PendingChecks {
+    fn add(&mut self, client: IpAddr, user: &str) {
+        *self.of_clients.entry(client).or_default() += 1;
+        *self.of_users.entry(user.into()).or_default() += 1;
+        self.in_all += 1;
+    }
+
+    fn remove(&mut self, client: IpAddr, user: &str) {
+        take_one(&mut self.of_clients, &client);
+        take_one(&mut self.of_users, user);
+        self.in_all = self.in_all.saturating_sub(1);
+    }
+}
+
+/// Counts one less, and forgets what has none.
+fn take_one<K: Hash + Eq + std::borrow::Borrow<Q>, Q: Hash + Eq + ?Sized>(
+    counts: &mut HashMap<K, u32>,
+    key: &Q,
+) {
+    let Some(count) = counts.get_mut(key) else { return };
+    *count = count.saturating_sub(1);
+    if *count == 0 {
+        counts.remove(key);
     }
 }
 
@@ -288,6 +376,12 @@ impl FailureAllowance {
     /// The time until one more failure fits into the window; zero if it does now.
     fn wait(self, until: Instant, now: Instant) -> Duration {
         (until + self.interval).saturating_duration_since(now + self.window)
+    }
+
+    /// Whether one more failure fits into the window, if all pending ones fail.
+    fn has_place(self, until: Option<Instant>, pending: u32, now: Instant) -> bool {
+        let until = until.map_or(now, |until| until.max(now)) + self.interval * pending;
+        self.wait(until, now).is_zero()
     }
 }
 
@@ -311,27 +405,6 @@ impl<K: Hash + Eq> KnownFailures<K> {
         }
         self.recent.insert(key, failures);
     }
-
-    /// Takes back one failure, which was added at `at`.
-    fn take_back<Q: Hash + Eq + ?Sized>(
-        &mut self,
-        key: &Q,
-        before: Option<RecentFailures>,
-        at: Instant,
-        interval: Duration,
-    ) where
-        K: std::borrow::Borrow<Q>,
-    {
-        let Some(known) = self.recent.get_mut(key) else { return };
-        known.until = known.until.checked_sub(interval).unwrap_or(at);
-        if known.until <= at {
-            self.recent.remove(key);
-        } else if let Some(before) = before
-            && known.last == at
-        {
-            known.last = before.last;
-        }
-    }
 }
 
 impl TooManyFailures {
@@ -348,139 +421,4 @@ impl From<TooManyFailures> for Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limiter(failures: u32, total: u32) -> LoginLimiter {
-        let limits = HttpLimits {
-            login_failures: failures,
-            login_failures_total: total,
-            login_window: Duration::from_secs(60),
-            ..HttpLimits::default()
-        };
-        LoginLimiter::new(&limits)
-    }
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn secs(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_client_may_fail_a_few_times_and_then_once_per_interval() {
-        let (limiter, now) = (limiter(3, 1_000), Instant::now());
-        let (guesser, other) = (ip("2001:db8::1"), ip("2001:db8:0:1::1"));
-        for _ in 0..3 {
-            assert_eq!(limiter.check(guesser, None, now), Ok(()));
-            limiter.reject(guesser, now);
-        }
-        let neighbour = ip("2001:db8::ffff:2");
-        let refused = limiter.check(neighbour, None, now).unwrap_err();
-        assert_eq!(refused.retry_after, secs(20), "a network of 64 bits is one client");
-        assert_eq!(limiter.check(other, None, now), Ok(()));
-        assert!(limiter.check(guesser, None, now + secs(19)).is_err());
-        let later = now + secs(20);
-        assert_eq!(limiter.check(guesser, None, later), Ok(()));
-        limiter.reject(guesser, later);
-        assert_eq!(limiter.check(guesser, None, later).unwrap_err().retry_after, secs(20));
-        for _ in 0..3 {
-            assert_eq!(limiter.check(guesser, None, later + secs(120)), Ok(()));
-            limiter.reject(guesser, later + secs(120));
-        }
-        assert!(limiter.check(guesser, None, later + secs(120)).is_err());
-        assert_eq!((limiter.rejected_tokens(), limiter.refused()), (7, 4));
-    }
-
-    #[test]
-    fn when_many_clients_fail_only_those_that_failed_are_refused() {
-        let (limiter, now) = (limiter(10, 20), Instant::now());
-        let guesser = |n: u32| IpAddr::V4(std::net::Ipv4Addr::from_bits(n + 1));
-        for n in 0..20 {
-            assert_eq!(limiter.check(guesser(n), None, now), Ok(()));
-            limiter.reject(guesser(n), now);
-        }
-        for n in 0..20 {
-            assert_eq!(limiter.check(guesser(n), None, now).unwrap_err().retry_after, secs(3));
-        }
-        assert_eq!(limiter.check(guesser(20), None, now), Ok(()), "it has not failed");
-        assert!(limiter.check(guesser(0), None, now + secs(2)).is_err());
-        let later = now + secs(3);
-        assert_eq!(limiter.check(guesser(0), None, later), Ok(()));
-        limiter.reject(guesser(0), later);
-        assert!(limiter.check(guesser(1), None, later).is_err());
-        // However many clients fail for the first time, those that failed once are not refused for longer.
-        for n in 100..10_000 {
-            limiter.reject(guesser(n), later);
-        }
-        assert_eq!(limiter.check(guesser(1), None, later).unwrap_err().retry_after, secs(3));
-        assert_eq!(
-            limiter.check(guesser(1), None, now + secs(60)),
-            Ok(()),
-            "its failure is forgotten"
-        );
-    }
-
-    #[test]
-    fn the_memory_is_bounded_and_the_last_failures_are_remembered() {
-        let (limiter, now) = (limiter(1, u32::MAX), Instant::now());
-        let client = |n: u32| IpAddr::V4(std::net::Ipv4Addr::from_bits(n));
-        let count = 3 * u32::try_from(MAX_KNOWN).unwrap();
-        for n in 0..count {
-            limiter.reject(client(n), now);
-        }
-        let failures = limiter.failures.lock().unwrap();
-        assert!(
-            failures.of_clients.recent.len() <= MAX_KNOWN
-                && failures.of_clients.older.len() <= MAX_KNOWN
-        );
-        drop(failures);
-        assert!(limiter.check(client(count - 1), None, now).is_err());
-        assert_eq!(limiter.check(client(0), None, now), Ok(()));
-    }
-
-    #[test]
-    fn a_password_counts_as_wrong_until_it_is_right() {
-        let limiter = limiter(3, 1_000);
-        let client = ip("192.0.2.1");
-        let attempts: Vec<LoginAttempt<'_>> =
-            (0..3).map(|_| limiter.begin(client, "anna").unwrap()).collect();
-        assert!(limiter.begin(client, "anna").is_err(), "no more can be checked at once");
-        attempts.into_iter().for_each(LoginAttempt::succeed);
-        for _ in 0..20 {
-            limiter.begin(client, "anna").unwrap().succeed();
-        }
-        for _ in 0..3 {
-            let failure = limiter.begin(client, "anna").unwrap().fail(Some("anna"));
-            assert_eq!(failure, LoginFailure::Wrong);
-        }
-        assert!(limiter.begin(client, "bert").is_err(), "the client has failed too often");
-        assert_eq!((limiter.rejected_passwords(), limiter.refused()), (3, 2));
-        // A request whose client has left counts as a failure.
-        let other = ip("192.0.2.2");
-        for _ in 0..3 {
-            let _begun = limiter.begin(other, "anna").unwrap();
-        }
-        assert!(limiter.begin(other, "anna").is_err());
-    }
-
-    #[test]
-    fn a_user_is_guessed_at_by_few_clients_and_the_others_stay_what_they_were() {
-        let limits = HttpLimits {
-            login_failures_per_user: 20,
-            login_failures_total: 1_000,
-            login_window: Duration::from_secs(60),
-            ..HttpLimits::default()
-        };
-        let limiter = LoginLimiter::new(&limits);
-        let guesser = |n: u32| IpAddr::V4(std::net::Ipv4Addr::from_bits(n + 1));
-        for n in 0..20 {
-            limiter.begin(guesser(n), "anna").unwrap().fail(None);
-        }
-        assert!(limiter.begin(guesser(99), "anna").is_err(), "too many guess at this user");
-        assert!(limiter.begin(guesser(99), "bert").is_ok(), "another user");
-        assert_eq!(limiter.attempt(guesser(98), || Some(7)), Ok(7), "a token");
-    }
-}
+mod tests;

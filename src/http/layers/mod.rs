@@ -14,3 +14,4 @@ pub mod sender;
 pub mod stack;
 pub mod unread;
 pub mod url_encoding;
+pub mod whole_body;

@@ -15,6 +15,7 @@ use hyper::body::{Frame, SizeHint};
 
 use super::compression::simplify_accepted;
 use super::header_list::{Repeated, at_most_one, elements};
+use super::whole_body::{BodyLimits, too_long};
 use crate::http::Problem;
 
 /// Chunks are joined until they have this many bytes in total.
@@ -22,11 +23,11 @@ const MIN_JOINED_BYTES: usize = 64 * 1_024;
 
 /// A layer around every endpoint and page. hyper sends `100 Continue` only when the body is read, so a client that
 /// waits for it does not send a body that is refused.
-pub async fn bound(longest: usize, mut request: Request, next: Next) -> Response {
+pub async fn bound(limits: BodyLimits, mut request: Request, next: Next) -> Response {
     simplify_accepted(request.headers_mut());
     let length = request.body().size_hint().exact();
-    if length.is_some_and(|length| length > longest as u64) {
-        return too_long(longest).into_response();
+    if length.is_some_and(|length| length > limits.longest as u64) {
+        return too_long(limits.longest).into_response();
     }
     if length == Some(0) {
         return next.run(request).await;
@@ -36,6 +37,7 @@ pub async fn bound(longest: usize, mut request: Request, next: Next) -> Response
     if let Err(problem) = checked.and_then(|()| check_one_content_type(headers)) {
         return problem.into_response();
     }
+    request.extensions_mut().insert(limits);
     let joined = |body| Body::new(Joined { body, waiting: BytesMut::new(), ended: false });
     next.run(request.map(joined)).await
 }
@@ -78,12 +80,6 @@ fn check_one_content_type(headers: &HeaderMap) -> Result<(), Problem> {
             "`content-type` can be sent only once",
         )
     })
-}
-
-/// The response to a body that is too long.
-pub fn too_long(longest: usize) -> Problem {
-    let detail = format!("the body is longer than {longest} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
 /// A body whose small chunks are joined.

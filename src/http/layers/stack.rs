@@ -26,6 +26,7 @@ use super::cross_site::check_cross_site;
 use super::safe_headers::SAFE_HEADERS;
 use super::sender::{ErrorRenderer, Sender};
 use super::unread::{Unread, count};
+use super::whole_body::BodyLimits;
 use super::{compression, request_body, url_encoding};
 use crate::engine::Engine;
 use crate::http::access::need::Need;
@@ -67,7 +68,7 @@ pub fn wrap(
     let gate = Gate { access, auth, error_page, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
-    let longest = limits.max_body;
+    let body_limits = BodyLimits::new(limits);
     let trace = TraceLayer::new_for_http().make_span_with(request_span);
     // The access log has a line for each request; the span only associates other lines with their request.
     let trace = trace.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(());
@@ -91,7 +92,7 @@ pub fn wrap(
             if let Some(UnsupportedMethod(allow)) = request.extensions().get() {
                 return wrong_method(allow);
             }
-            request_body::bound(longest, request, next).await
+            request_body::bound(body_limits, request, next).await
         }))
         .layer(DefaultBodyLimit::max(limits.max_body))
         .layer(compression::layer(limits.max_compressed))
@@ -175,7 +176,7 @@ impl Gate {
         }
         if let Some(Listed::Rule(rule @ RouteRule { need: Need::ShareLink, .. })) = listed {
             // The session of a browser that opens a link does not count: it shows what the link shows.
-            let principal = self.auth.by_link(parts).map_err(Problem::into_response)?;
+            let principal = self.auth.by_link(parts).await.map_err(Problem::into_response)?;
             let allowed = principal.check(rule.need, rule.restricted);
             return allowed.map(|()| (Some(principal), None)).map_err(Problem::into_response);
         }

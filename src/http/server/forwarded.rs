@@ -66,7 +66,7 @@ impl<'a> RequestOrigin<'a> {
         proxies: &[TrustedProxy],
     ) -> RequestOrigin<'a> {
         let forwarded: Vec<ForwardedElement<'a>> =
-            elements(headers, &header::FORWARDED).map(ForwardedElement::read).collect();
+            forwarded_elements(headers).map(ForwardedElement::read).collect();
         let hops: Vec<Option<&str>> = if headers.contains_key(X_FORWARDED_FOR) {
             elements(headers, &X_FORWARDED_FOR).map(Some).collect()
         } else {
@@ -128,7 +128,7 @@ struct ForwardedElement<'a> {
 impl<'a> ForwardedElement<'a> {
     fn read(element: &'a str) -> ForwardedElement<'a> {
         let mut read = ForwardedElement::default();
-        for (name, value) in element.split(';').filter_map(|pair| pair.split_once('=')) {
+        for (name, value) in split_unquoted(element, b';').filter_map(|pair| pair.split_once('=')) {
             let value = Some(value.trim().trim_matches('"'));
             let is = |known: &str| name.trim().eq_ignore_ascii_case(known);
             if is("for") {
@@ -140,6 +140,52 @@ impl<'a> ForwardedElement<'a> {
             }
         }
         read
+    }
+}
+
+/// The elements of `Forwarded`, over all its lines. A line that is not text counts as one.
+fn forwarded_elements(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(header::FORWARDED).into_iter();
+    lines.flat_map(|line| split_unquoted(line.to_str().unwrap_or("?"), b',')).map(str::trim)
+}
+
+/// The parts of a text between separators that are in no quoted string (RFC 9110, 5.6.4). A quotation mark that begins no
+/// such string is like any other character, so that a client cannot hide what its proxy appends.
+fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let (bytes, mut at, mut is_over) = (text.as_bytes(), 0, false);
+    std::iter::from_fn(move || {
+        let start = at;
+        while let Some(&byte) = bytes.get(at) {
+            if byte == separator {
+                at += 1;
+                return text.get(start..at - 1);
+            }
+            at = if byte == b'=' { after_quoted(bytes, at + 1) } else { at + 1 };
+        }
+        let last = text.get(start..).filter(|_| !is_over);
+        is_over = true;
+        last
+    })
+}
+
+/// The place behind the quoted string at a place; the same place if there is none, or if something other than a separator
+/// follows it.
+fn after_quoted(bytes: &[u8], start: usize) -> usize {
+    if bytes.get(start) != Some(&b'"') {
+        return start;
+    }
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at) {
+            None => return start,
+            Some(b'\\') => at += 2,
+            Some(b'"') => break,
+            Some(_) => at += 1,
+        }
+    }
+    match bytes[at + 1..].trim_ascii_start().first() {
+        None | Some(b',' | b';') => at + 1,
+        Some(_) => start,
     }
 }
 
@@ -237,6 +283,13 @@ mod tests {
         assert_eq!(by("for=198.51.100.7, for=_hidden"), "127.0.0.1");
         assert_eq!(by("for=\"x, for=198.51.100.7"), "198.51.100.7", "an open quotation mark");
         assert_eq!(by("proto=https"), "127.0.0.1");
+        assert_eq!(by("for=192.0.2.66;by=\"a,for=192.0.2.1\";proto=http"), "192.0.2.66", "quoted");
+        assert_eq!(by("for=192.0.2.66;by=\"\\\",for=192.0.2.1\""), "192.0.2.66", "escaped");
+        assert_eq!(by("by=\"a;for=192.0.2.1\";for=192.0.2.66"), "192.0.2.66", "quoted");
+        for open in ["for=\"x", "for=\"x\\", "for=\"x\"y", "by=\"", "\"", "for=\"x;for=\""] {
+            let real = "for=\"[2001:db8::5]:4711\"";
+            assert_eq!(by(&format!("{open}, {real}")), "2001:db8::5", "{open} hides nothing");
+        }
         let both = [("forwarded", "for=192.0.2.66"), ("x-forwarded-for", "198.51.100.7")];
         assert_eq!(client("127.0.0.1", &both), "198.51.100.7");
     }

@@ -3,17 +3,51 @@
 
 use std::borrow::Cow;
 
-/// Replaces the signature in `/shared/{id}.{signature}`. Any other path stays as it is.
+const SHARED: &str = "/shared/";
+
+/// Replaces everything but the id in the address of a share link, `/shared/{id}.{signature}`, however it is encoded. Any
+/// other path stays as it is.
 pub fn without_signature(path: &str) -> Cow<'_, str> {
-    const SHARED: &str = "/shared/";
-    let Some(at) = path.find(SHARED) else { return Cow::Borrowed(path) };
-    let (before, link) = path.split_at(at + SHARED.len());
-    let end = link.find('/').unwrap_or(link.len());
-    let (link, rest) = link.split_at(end);
-    match link.split_once('.') {
-        Some((id, _)) => Cow::Owned(format!("{before}{id}.(not shown){rest}")),
+    if let Some(at) = path.find(SHARED) {
+        let (before, link) = path.split_at(at + SHARED.len());
+        let (link, rest) = link.split_at(link.find('/').unwrap_or(link.len()));
+        let (id, signature) = link.split_at(end_of_id(link));
+        return match signature {
+            "" => Cow::Borrowed(path),
+            _ => Cow::Owned(format!("{before}{id}.(not shown){rest}")),
+        };
+    }
+    let Some(decoded) = decoded(path) else { return Cow::Borrowed(path) };
+    match decoded.find(SHARED) {
+        // It opens nothing, but a client that sends it knows a link.
+        Some(at) => Cow::Owned(format!("{}(not shown)", &decoded[..at + SHARED.len()])),
         None => Cow::Borrowed(path),
     }
+}
+
+/// Where the id at the beginning of a link ends, which consists of letters and digits.
+fn end_of_id(link: &str) -> usize {
+    link.find(|char: char| !char.is_ascii_alphanumeric()).unwrap_or(link.len())
+}
+
+/// A path without its percent-encoding, if it has any.
+fn decoded(path: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
+    path.contains('%').then_some(())?;
+    while let Some((first, after)) = rest.split_first() {
+        let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        (bytes, rest) = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.extend(u8::try_from(high * 16 + low));
+                (bytes, &after[2..])
+            }
+            (byte, _, _) => {
+                bytes.push(*byte);
+                (bytes, after)
+            }
+        };
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -24,11 +58,19 @@ mod tests {
     fn only_the_signature_of_a_link_is_left_out() {
         for (path, logged) in [
             ("/jobs/7.x", "/jobs/7.x"),
+            ("/jobs/%2e%zz%", "/jobs/%2e%zz%"),
             ("/shared/2f9c.AbC-_9", "/shared/2f9c.(not shown)"),
             ("/shared/2f9c.AbC-_9/ws", "/shared/2f9c.(not shown)/ws"),
             ("/cortado/shared/2f9c.A.b/log", "/cortado/shared/2f9c.(not shown)/log"),
             ("/shared/", "/shared/"),
             ("/shared/2f9c", "/shared/2f9c"),
+            // However the dot, the id or the slashes are encoded.
+            ("/shared/2f9c%2eAbC-_9", "/shared/2f9c.(not shown)"),
+            ("/shared/2f9c%2EAbC-_9/ws", "/shared/2f9c.(not shown)/ws"),
+            ("/shared/%32f9c.AbC-_9", "/shared/.(not shown)"),
+            ("/shared/2f9c%252eAbC-_9", "/shared/2f9c.(not shown)"),
+            ("/%73hared/2f9c.AbC-_9", "/shared/(not shown)"),
+            ("/cortado%2fshared%2F2f9c.AbC-_9", "/cortado/shared/(not shown)"),
         ] {
             assert_eq!(without_signature(path), logged);
         }

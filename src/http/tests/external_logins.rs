@@ -119,15 +119,15 @@ async fn a_login_at_the_provider_opens_a_session_with_the_role_of_the_group() {
     assert_eq!(browser.get("queues?q=de").await.status, StatusCode::OK);
     assert_eq!(browser.get("jobs/new").await.status, StatusCode::FORBIDDEN);
 
-    // A user with the same name is somebody else.
-    let body = json!({"name": "anna", "password": "a long password", "role": "admin"});
+    // A user with the same name, in whatever case, is somebody else.
+    let body = json!({"name": "Anna", "password": "a long password", "role": "admin"});
     let url = format!("{}api/v1/users", browser.base);
     let added = browser.client.post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
     assert!(added.status().is_success(), "{}", added.text().await.unwrap());
     assert_eq!(browser.me().await.0, StatusCode::UNAUTHORIZED, "the session has ended");
     let refused = browser.log_in().await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    assert!(refused.text.contains("anna is also a user of this server"), "{}", refused.text);
+    assert!(refused.text.contains("Anna is also a user of this server"), "{}", refused.text);
     assert_eq!(browser.me().await.0, StatusCode::UNAUTHORIZED);
     server.stop().await;
 }
@@ -234,6 +234,7 @@ async fn a_trusted_proxy_names_the_user_of_each_request() {
         (&[ANNA, ANNA, ("Remote-Groups", "ops")], 403, None),
         (&[ANNA, ("Remote-Groups", "staff"), ("Remote-Groups", "ops")], 403, None),
         (&[("Remote-User", "local"), ("Remote-Groups", "ops")], 403, None),
+        (&[("Remote-User", "Local"), ("Remote-Groups", "ops")], 403, None),
     ];
     for (lines, status, user) in cases {
         let request =

@@ -148,9 +148,9 @@ pub async fn change_password(
             return refuse(status, wrong, String::new());
         }
     };
-    let hash = match NewPassword::read_typed(form.value("password"), &engine).await {
+    let hash = match NewPassword::read_typed(form.value("password"), &engine, &visit).await {
         Ok(hash) => hash,
-        Err(PasswordError::Busy(error)) => return Err(error),
+        Err(PasswordError::NotSet(error)) => return Err(error),
         Err(PasswordError::Refused(why)) => {
             return refuse(StatusCode::UNPROCESSABLE_ENTITY, String::new(), why);
         }

@@ -6,6 +6,7 @@ use crate::access::{NoRandomness, PasswordHash, PasswordProblem, generate_passwo
 use crate::engine::Engine;
 use crate::job::Secret;
 use crate::ui::layout::error::{UiError, sentence};
+use crate::ui::layout::visit::Visit;
 
 /// The hash of a new password.
 pub struct NewPassword {
@@ -19,8 +20,8 @@ pub struct NewPassword {
 pub enum PasswordError {
     /// It is not acceptable; the reason is shown beside the field.
     Refused(String),
-    /// It could not be hashed now.
-    Busy(UiError),
+    /// It could not be hashed now, or the access of the reader has ended while it was.
+    NotSet(UiError),
 }
 
 impl NewPassword {
@@ -28,11 +29,16 @@ impl NewPassword {
     ///
     /// # Errors
     /// [`PasswordError`] says what the page shows.
-    pub async fn read(typed: &str, engine: &Engine) -> Result<NewPassword, PasswordError> {
+    pub async fn read(
+        typed: &str,
+        engine: &Engine,
+        visit: &Visit,
+    ) -> Result<NewPassword, PasswordError> {
         let generated = typed.is_empty().then(generate_password).transpose();
-        let generated = generated.map_err(|error| PasswordError::Busy(no_randomness(&error)))?;
+        let generated = generated.map_err(|error| PasswordError::NotSet(no_randomness(&error)))?;
         let password = generated.clone().unwrap_or_else(|| Secret::new(typed.to_owned()));
         let hash = engine.hash_password(password).await.map_err(refused)?;
+        check_access(visit)?;
         Ok(NewPassword { hash, generated: generated.map(|secret| secret.expose().clone()) })
     }
 
@@ -40,8 +46,14 @@ impl NewPassword {
     ///
     /// # Errors
     /// [`PasswordError`] says what the page shows.
-    pub async fn read_typed(typed: &str, engine: &Engine) -> Result<PasswordHash, PasswordError> {
-        engine.hash_password(Secret::new(typed.to_owned())).await.map_err(refused)
+    pub async fn read_typed(
+        typed: &str,
+        engine: &Engine,
+        visit: &Visit,
+    ) -> Result<PasswordHash, PasswordError> {
+        let hash = engine.hash_password(Secret::new(typed.to_owned())).await.map_err(refused)?;
+        check_access(visit)?;
+        Ok(hash)
     }
 
     /// What the field says about passwords.
@@ -49,6 +61,19 @@ impl NewPassword {
         let least = engine.config().access.min_password;
         format!("At least {least} characters. Leave it empty to generate one.")
     }
+}
+
+/// Checks that the reader may still do what they could do when the request came: a hash waits for its turn.
+fn check_access(visit: &Visit) -> Result<(), PasswordError> {
+    if visit.authenticator().is_none_or(|auth| auth.is_still(visit.principal())) {
+        return Ok(());
+    }
+    Err(PasswordError::NotSet(UiError {
+        status: StatusCode::UNAUTHORIZED,
+        title: "Your access has ended".into(),
+        message: "It was revoked, has expired or has changed.".into(),
+        advice: "Nothing was changed. Log in again.",
+    }))
 }
 
 /// The error page of a secret that cannot be generated.
@@ -66,7 +91,7 @@ fn refused(problem: PasswordProblem) -> PasswordError {
         PasswordProblem::TooShort { .. } | PasswordProblem::TooLong { .. } => {
             PasswordError::Refused(sentence(&problem.to_string()))
         }
-        PasswordProblem::NotHashed(_) => PasswordError::Busy(UiError::of(
+        PasswordProblem::NotHashed(_) => PasswordError::NotSet(UiError::of(
             &problem,
             StatusCode::SERVICE_UNAVAILABLE,
             "The password could not be hashed",

@@ -190,13 +190,13 @@ pub async fn add(
     if let Err(invalid) = &name {
         errors.insert("name".into(), sentence(&invalid.to_string()));
     }
-    let password = match NewPassword::read(form.value("password"), &engine).await {
+    let password = match NewPassword::read(form.value("password"), &engine, &visit).await {
         Ok(password) => Some(password),
         Err(PasswordError::Refused(why)) => {
             errors.insert("password".into(), why);
             None
         }
-        Err(PasswordError::Busy(error)) => return Err(error),
+        Err(PasswordError::NotSet(error)) => return Err(error),
     };
     let refused = |errors: Errors, problem: String| {
         list_page(&engine, &visit, StatusCode::UNPROCESSABLE_ENTITY, None, |form| {
@@ -373,9 +373,9 @@ pub async fn set_password(
     form: PostedForm<PasswordForm>,
 ) -> Result<Response, UiError> {
     let name = known_name(&engine, &name)?;
-    let password = match NewPassword::read(form.value("password"), &engine).await {
+    let password = match NewPassword::read(form.value("password"), &engine, &visit).await {
         Ok(password) => password,
-        Err(PasswordError::Busy(error)) => return Err(error),
+        Err(PasswordError::NotSet(error)) => return Err(error),
         Err(PasswordError::Refused(why)) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return one_page(&engine, &visit, &name, status, |page| page.wrong = why);

@@ -2,8 +2,8 @@
 //! without the checks a job could differ from what was sent. A form has all of its fields in the body, so an address with
 //! parameters is refused: ignoring them could select more jobs than was meant.
 
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Response};
 use crate::engine::run_blocking;
 use crate::http::api::extract::NoQuery;
 use crate::http::api::idempotency::NoIdempotencyKey;
+use crate::http::layers::whole_body::{BodyLimits, whole_body};
 
-use super::error::UiError;
+use super::error::{UiError, sentence};
 
 /// Refuses a form whose address has parameters, that has an `Idempotency-Key`, is not UTF-8 or cannot be read.
 pub async fn check(request: Request, next: Next) -> Response {
@@ -27,24 +28,22 @@ pub async fn check(request: Request, next: Next) -> Response {
         return problem.into_response();
     }
     let whole = Request::from_parts(parts.clone(), body);
-    match Bytes::from_request(whole, &()).await {
+    let limits = BodyLimits::of(&whole);
+    match whole_body(whole, &(), limits).await {
         Ok(bytes) => match run_blocking(bytes.len(), || text_fault(&bytes)) {
             None => next.run(Request::from_parts(parts, Body::from(bytes))).await,
             Some(message) => refused(StatusCode::BAD_REQUEST, message.to_owned()),
         },
-        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            refused(rejection.status(), "It is longer than the server accepts.".to_owned())
-        }
-        Err(_) => {
-            let message = "It ended early, or its chunks are malformed.".to_owned();
-            refused(StatusCode::BAD_REQUEST, message)
-        }
+        // The layers around the pages show the form of a login.
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => problem.into_response(),
+        Err(problem) => refused(problem.status(), sentence(problem.detail())),
     }
 }
 
 fn refused(status: StatusCode, message: String) -> Response {
     let title = "The form cannot be read".into();
-    let advice = "Nothing was changed. Submit the form in UTF-8 and within the size limit.";
+    let advice =
+        "Nothing was changed. Submit the form in UTF-8 and within the limits of size and time.";
     UiError { status, title, message, advice }.into_response()
 }
 

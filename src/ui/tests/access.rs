@@ -9,17 +9,17 @@ use crate::http::tests::team::{PASSWORD, add_user, basic};
 use crate::http::{Access, HttpLimits, mount, wrap};
 use crate::job::Role;
 
-const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+pub(super) const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
 /// The pages and the API, as a server with a token serves them at a base path.
-struct Site {
-    routes: Router,
+pub(super) struct Site {
+    pub(super) routes: Router,
     /// Keeps the engine running.
-    desk: Desk,
+    pub(super) desk: Desk,
 }
 
 impl Site {
-    fn at(base: &str) -> Site {
+    pub(super) fn at(base: &str) -> Site {
         let desk = Desk::open();
         let limits = HttpLimits::default();
         let access = Access { token: Some("s3cret".into()), ..open_to_all() };
@@ -30,7 +30,7 @@ impl Site {
         Site { routes: mount(routes, &base.parse().unwrap()), desk }
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -60,7 +60,7 @@ impl Site {
     }
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+pub(super) fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 

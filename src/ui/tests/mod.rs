@@ -29,6 +29,7 @@ mod one_job;
 mod roles;
 mod schedules;
 mod shared;
+mod slow_forms;
 mod submit;
 mod users_and_tokens;
 mod whole;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::fields::{PathName, optional_role, password, role};
 use crate::access::{AccessApplied, AccessCommand, AccessRefusal, User};
 use crate::http::access::Acting;
+use crate::http::access::access_watch::AccessWatch;
 use crate::http::api::extract::{JsonBody, NoBody, NoQuery, read_fields};
 use crate::http::api::idempotency::NoIdempotencyKey;
 use crate::http::layers::base_path::Address;
@@ -64,6 +65,7 @@ pub async fn get(
 /// Adds a user, `{"name","password","role"}`, and answers 201 with it. The first user must be an admin.
 pub async fn add(
     Acting(api): Acting<Api>,
+    watch: AccessWatch,
     address: Address,
     _: NoQuery,
     _: NoIdempotencyKey,
@@ -78,6 +80,7 @@ pub async fn add(
     })?;
     let (name, password, role) = new.ok_or_else(|| Problem::invalid_field("name", REQUIRED))?;
     let password = api.engine.hash_password(password).await?;
+    watch.check()?;
     let applied = api.engine.access(AccessCommand::AddUser { name, password, role }).await?;
     let AccessApplied::User(user) = applied else { return Err(no_such_user()) };
     let location = [(header::LOCATION, address.url(&format!("api/v1/users/{}", user.name)))];
@@ -95,6 +98,7 @@ struct UserChange {
 /// sessions of the user.
 pub async fn put(
     Acting(api): Acting<Api>,
+    watch: AccessWatch,
     _: NoQuery,
     PathName(name): PathName,
     JsonBody(body): JsonBody,
@@ -115,10 +119,9 @@ pub async fn put(
         Some(password) => Some(api.engine.hash_password(password).await?),
         None => None,
     };
-    match change.disabled {
-        Some(true) => drop(api.engine.access(AccessCommand::DisableUser(name.clone())).await?),
-        Some(false) => drop(api.engine.access(AccessCommand::EnableUser(name.clone())).await?),
-        None => {}
+    watch.check()?;
+    if change.disabled == Some(true) {
+        api.engine.access(AccessCommand::DisableUser(name.clone())).await?;
     }
     if let Some(role) = change.role {
         api.engine.access(AccessCommand::SetRole { name: name.clone(), role }).await?;
@@ -127,6 +130,10 @@ pub async fn put(
         api.engine
             .access(AccessCommand::SetPassword { name: name.clone(), password, replaces: None })
             .await?;
+    }
+    // Enabled last, so that nobody logs in with the old password or the old role.
+    if change.disabled == Some(false) {
+        api.engine.access(AccessCommand::EnableUser(name.clone())).await?;
     }
     let table = api.engine.access_table().borrow().clone();
     let user = table.user(&name).ok_or_else(no_such_user)?;

@@ -106,6 +106,28 @@ async fn users_are_added_changed_and_deleted_and_their_passwords_shown_nowhere()
 }
 
 #[tokio::test]
+async fn a_user_is_enabled_after_everything_else_and_disabled_before() {
+    let server = start().await;
+    add_user(&server.engine, "root", Role::Admin).await;
+    add_user(&server.engine, "bert", Role::Admin).await;
+    for (disabled, expected) in [
+        (true, ["user.disabled", "user.role_set", "user.password_set"]),
+        (false, ["user.role_set", "user.password_set", "user.enabled"]),
+    ] {
+        let before = server.engine.head().seq;
+        let role = if disabled { "viewer" } else { "operator" };
+        let change = json!({"disabled": disabled, "role": role, "password": "another password"});
+        assert_eq!(send(&server, "PUT", "/api/v1/users/bert", change).await.status, 200);
+        let cursor = crate::job::Cursor { seq: before, ..server.engine.head() };
+        let path = format!("/api/v1/events?after={cursor}");
+        let events = send(&server, "GET", &path, Value::Null).await.json();
+        let types: Vec<_> =
+            events["events"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
+        assert_eq!(types, expected);
+    }
+}
+
+#[tokio::test]
 async fn tokens_are_created_listed_and_revoked_and_their_texts_shown_once() {
     let server = start().await;
     let start = crate::job::Cursor { seq: 0, ..server.engine.head() };

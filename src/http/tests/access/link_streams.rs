@@ -187,6 +187,31 @@ async fn what_a_link_has_opened_ends_when_it_is_revoked_or_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_ends_with_its_job() {
+    let it = Sharing::start().await;
+    let job = it.submit(json!({"kind": "echo", "delay_ms": 3_600_000})).await;
+    let (link, other) = (it.share_job(&job).await, it.share_queue("default").await);
+    let mut socket = it.socket(&format!("{}/ws?type=job.started", link.path)).await;
+    socket.next_of("hello").await;
+    let mut stream = it.events(&format!("{}/events?type=job.started", link.path)).await;
+    stream.sent_of("hello").await;
+    let path = format!("/api/v1/jobs/{job}");
+    assert_eq!(it.send(&it.operator, "DELETE", &path, &Value::Null).await.status, 200);
+    for part in ["", "/events", "/log"] {
+        let answer = it.server.get(&format!("{}{part}", link.path)).await;
+        let is_page = part.is_empty(); // which this server does not have
+        assert!(is_page || answer.is_problem(404, "no_such_link") != Value::Null, "{part}");
+    }
+    let (bye, code, _) = socket.close_frame().await;
+    assert_eq!((bye.unwrap()["why"].as_str(), code), (Some(LINK_ENDED), CloseCode::Policy));
+    assert_eq!(stream.sent_of("bye").await.data["why"], LINK_ENDED);
+    // What it had opened has ended, so it was revoked.
+    let listed = it.send(&it.operator, "GET", "/api/v1/links", &Value::Null).await.json();
+    let listed: Vec<_> = listed["links"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
+    assert_eq!(listed, [other.id.as_str()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_link_that_opens_nothing_is_answered_alike() {
     let it = Sharing::start().await;
     let (job, other) = (it.submit(held("mail")).await, it.submit(held("other")).await);

@@ -124,6 +124,31 @@ async fn many_logins_at_once_are_checked_two_at_a_time_and_the_rest_is_told_to_w
     assert_eq!(auth.limiter.rejected_passwords(), 100 - busy);
 }
 
+#[tokio::test]
+async fn right_passwords_lock_nobody_out_whether_or_not_somebody_waits_for_the_answer() {
+    let server = Server::start().await;
+    let access =
+        Access { hosts: Hosts::Any, ..crate::http::tests::support::Setup::default().access };
+    let auth = Authenticator::new(server.engine.clone(), &HttpLimits::default(), &access).unwrap();
+    let names: Vec<String> = (0..12).map(|n| format!("user-{n}")).collect();
+    for name in &names {
+        add_user(&server.engine, name, Role::Admin).await;
+    }
+    // Twelve requests whose clients leave before the answer.
+    let held = server.engine.hold_hash_permits().await;
+    for name in &names {
+        let mut check = Box::pin(auth.check_password(CLIENT, name, PASSWORD.into()));
+        assert!(futures_util::poll!(&mut check).is_pending());
+    }
+    drop(held);
+    let checks = names.iter().map(|name| auth.check_password(CLIENT, name, PASSWORD.into()));
+    let answers = futures_util::future::join_all(checks).await;
+    for (name, answer) in names.iter().zip(answers) {
+        assert_eq!(answer.unwrap().name.as_str(), name);
+    }
+    assert_eq!((auth.limiter.refused(), auth.limiter.rejected_passwords()), (0, 0));
+}
+
 fn cookie(set_cookie: &str) -> &str {
     set_cookie.split(';').next().unwrap()
 }

@@ -8,3 +8,4 @@ mod logins;
 mod messages;
 mod restricted;
 mod revocation;
+mod slow_requests;
