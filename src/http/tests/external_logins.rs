@@ -219,7 +219,7 @@ async fn a_trusted_proxy_names_the_user_of_each_request() {
     type Lines = &'static [(&'static str, &'static str)];
     type Person = Option<(&'static str, &'static str)>;
     const ANNA: (&str, &str) = ("Remote-User", "anna");
-    let cases: [(Lines, u16, Person); 10] = [
+    let cases: [(Lines, u16, Person); 11] = [
         (&[ANNA, ("Remote-Groups", "staff")], 200, Some(("anna", "viewer"))),
         (&[ANNA, ("Remote-Groups", "staff,ops")], 200, Some(("anna", "operator"))),
         (

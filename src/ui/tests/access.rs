@@ -20,8 +20,11 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn at(base: &str) -> Site {
+        Site::with(base, HttpLimits::default())
+    }
+
+    pub(super) fn with(base: &str, limits: HttpLimits) -> Site {
         let desk = Desk::open();
-        let limits = HttpLimits::default();
         let access = Access { token: Some("s3cret".into()), ..open_to_all() };
         let routes =
             crate::http::router(desk.engine.clone(), limits.clone()).merge(desk.pages.clone());
