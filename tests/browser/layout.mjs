@@ -137,8 +137,9 @@ for (const javaScriptEnabled of [true, false]) {
     }));
 }
 
+// Without JavaScript, so that no event renders again what the test has changed.
 test("a fault of the layout is seen", () =>
-  withPage(browser, { viewport: { width: 768, height: 900 } }, async (page) => {
+  withPage(browser, { javaScriptEnabled: false, viewport: { width: 768, height: 900 } }, async (page) => {
     await page.goto(server.origin);
     assert.deepEqual(await page.evaluate(faults), []);
     await page.evaluate(() => {

@@ -129,7 +129,9 @@ async fn right_passwords_wait_for_each_other_and_lock_nobody_out() {
     let waits = limiter.begin(client, "anna");
     let fail = async {
         tokio::task::yield_now().await;
-        wrong.into_iter().for_each(|attempt| drop(attempt.fail(None)));
+        for attempt in wrong {
+            let _refusal = attempt.fail(None);
+        }
     };
     let (refused, ()) = tokio::join!(waits, fail);
     assert!(matches!(refused, Err(LoginFailure::TooMany(_))), "{refused:?}");
