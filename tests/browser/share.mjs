@@ -35,7 +35,9 @@ const submit = (job) => api("POST", "/api/v1/jobs", job);
 const share = (body) => api("POST", "/api/v1/links", { expires_in: "1h", ...body });
 const badge = (page, state) => page.locator(`#head .badge.s-${state}`);
 
-/** A command that logs a line, waits until the test continues it, and logs another one is not declared here, so a sleep serves. */
+const queue = (name, action) => api("POST", `/api/v1/queues/${name}/${action}`);
+
+/** A job that sleeps for some milliseconds. */
 const slow = (ms, more) => submit({ kind: "sleep", payload: { ms }, ...more });
 
 /** Runs `work` with a page that is logged in. */
@@ -66,7 +68,9 @@ async function createByForm(page, path, fill = async () => {}) {
 describe("a link to a job", () => {
   test("is created by the button, shows the job live without a login, and ends when it is revoked", () =>
     asAdmin(async (admin) => {
-      const job = await slow(4000, { tags: ["secret-tag"] });
+      // The queue is paused until the page is live, however long that takes.
+      await queue("held", "pause");
+      const job = await slow(4000, { queue: "held", tags: ["secret-tag"] });
       const other = await slow(1, { queue: "other" });
       const url = await createByForm(admin, `/jobs/${job.id}`);
       assert.match(url, new RegExp(`^${server.origin}/shared/[0-9a-f]{16}\\.[A-Za-z0-9_-]{43}$`));
@@ -78,6 +82,7 @@ describe("a link to a job", () => {
         await page.goto(url);
         await live(page);
         await page.evaluate(() => (window.stillHere = true));
+        await queue("held", "resume");
         await badge(page, "running").waitFor();
         await badge(page, "completed").waitFor();
         await page.locator("#timeline").getByText("Attempt 1 succeeded").waitFor();

@@ -137,7 +137,8 @@ async fn a_client_that_does_not_read_is_disconnected_over_each_listener() {
         Body::from_stream(futures_util::stream::unfold((), move |()| async move { piece() }))
     });
     let limits = HttpLimits {
-        write_timeout: Duration::from_millis(200),
+        // Long enough for a reader that the machine lets wait.
+        write_timeout: Duration::from_secs(1),
         header_timeout: Duration::from_secs(60),
         ..HttpLimits::default()
     };

@@ -196,7 +196,7 @@ async fn a_link_ends_with_its_job() {
     let mut stream = it.events(&format!("{}/events?type=job.started", link.path)).await;
     stream.sent_of("hello").await;
     let path = format!("/api/v1/jobs/{job}");
-    assert_eq!(it.send(&it.operator, "DELETE", &path, &Value::Null).await.status, 200);
+    assert_eq!(it.send(&it.operator, "DELETE", &path, &Value::Null).await.status, 204);
     for part in ["", "/events", "/log"] {
         let answer = it.server.get(&format!("{}{part}", link.path)).await;
         let is_page = part.is_empty(); // which this server does not have
