@@ -159,7 +159,8 @@ impl Client {
         self.api.json(ApiRequest::post(path, None, RepeatRule::Unprocessed)).await
     }
 
-    /// Follows the events that pass a filter, from now on; [`EventTail::after`] begins at a cursor.
+    /// Follows the events that pass a filter. It begins when [`EventTail::next`] is first called; [`EventTail::after`]
+    /// begins at a cursor.
     pub fn subscribe(&self, filter: EventFilter) -> EventTail {
         EventTail::new(self.api.clone(), filter)
     }

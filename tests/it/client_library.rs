@@ -86,7 +86,8 @@ async fn runs_jobs(protocol: WorkerProtocol) {
     let dir = Dir::new();
     let server = Server::start(&dir, &[]).await;
     let client = client(&server);
-    let mut events = client.subscribe(EventFilter::all().event_type("job.completed"));
+    let completed = EventFilter::all().event_type("job.completed");
+    let mut events = client.subscribe(completed).after(server.client.head().await);
     let worker = RunningWorker::start(&client, protocol);
     let job = submit(&client, "double", &json!(21)).await;
     let done = client.wait(&job.id, BOUND).await.unwrap();

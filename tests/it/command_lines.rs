@@ -4,7 +4,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use cortado::internal::config::Cli;
 
-use crate::support::{Command, Dir, eventually};
+use crate::support::{Command, Dir, eventually, within};
 use crate::tidy::{documents, read};
 
 /// The words of the command lines of `cortado` in a line of a document: behind other commands, pipes, and the runner of
@@ -207,6 +207,8 @@ async fn a_misspelt_variable_is_reported_by_every_command() {
             .then_some(())
     })
     .await;
+    // Before it listens, the signal may still end it at once.
+    within("a server that listens", serve.out.line_with("listening on")).await.unwrap();
     serve.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(serve.exit().await.success());
 }
