@@ -206,7 +206,7 @@ async fn submit_with_wait_tells_by_its_exit_code_how_the_job_fared() {
     let unknown = submit(&base, &["no-such-kind", "1", "--wait"]).await;
     assert!(unknown.0 == Some(2) && unknown.2.contains("no-such-kind"), "{unknown:?}");
     let late = submit(&base, &["sleep", r#"{"ms": 600000}"#, "--wait=200ms"]).await;
-    assert!(late.0 == Some(2) && late.2.contains("has not ended"), "{late:?}");
+    assert!(late.0 == Some(2) && late.2.contains("has not finished"), "{late:?}");
     let broken = submit(&base, &["echo", "{", "--wait"]).await;
     assert!(
         broken.0 == Some(2) && broken.2.contains("ends before its JSON is complete"),

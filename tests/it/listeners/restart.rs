@@ -169,7 +169,8 @@ async fn a_server_continues_when_its_new_configuration_would_not_start() {
         ("listen = '127.0.0.1:0'\n[engine]\nlease = '1ms'", "engine.lease: must be at least 1s"),
         ("listen = '127.0.0.1:0'\n[commands.x]\nprogram = '/nowhere'", "commands.x.program: "),
         (
-            "listen = '127.0.0.1:0'\n[schedules.x]\ncron = '@daily'\nkind = 'none'",
+            "listen = '127.0.0.1:0'\n[schedules.x]\ncron = '@daily'\nkind = 'sleep'\n\
+             payload = { ms = 'soon' }",
             "schedule x cannot be declared",
         ),
     ] {
