@@ -144,7 +144,7 @@ async fn users_tokens_and_sessions_are_managed_on_a_running_server() {
     submitter.refused("user list", "", "(forbidden)").await;
 
     // A session of a browser is listed and ends when it is revoked.
-    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let browser = crate::support::http::http_builder().redirect(reqwest::redirect::Policy::none());
     let browser = browser.no_proxy().build().unwrap();
     let form = format!("name=anna&password={}&next=", PASSWORD.replace(' ', "+"));
     let login = browser

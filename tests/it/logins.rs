@@ -24,7 +24,7 @@ impl Guarded {
         let server = Server::start(dir, &["--config", &dir.config(&config)]).await;
         // This installs the provider of TLS, which every client needs.
         cortado::internal::cli::http_client().unwrap();
-        let http = reqwest::Client::builder();
+        let http = crate::support::http::http_builder();
         let http = http.no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Guarded { server, http }
     }

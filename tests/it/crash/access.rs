@@ -36,7 +36,7 @@ impl Api {
     fn of(server: &Server) -> Api {
         // This installs the provider of TLS, which every client needs.
         cortado::internal::cli::http_client().unwrap();
-        let http = reqwest::Client::builder().no_proxy();
+        let http = crate::support::http::http_builder().no_proxy();
         let http = http.redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Api { http, base: format!("http://{}", server.address) }
     }

@@ -32,7 +32,8 @@ impl Load {
         for n in 0..CLIENTS {
             let (acknowledged, stop) = (acknowledged.clone(), stop.clone());
             clients.spawn(async move {
-                let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(n % 2);
+                let client =
+                    crate::support::http::http_builder().no_proxy().pool_max_idle_per_host(n % 2);
                 let client = client.timeout(Duration::from_secs(60)).build().unwrap();
                 let mut ids = Vec::new();
                 while !stop.is_cancelled() {

@@ -44,6 +44,13 @@ struct Events {
     gap: Option<Value>,
 }
 
+/// A builder of HTTP clients for tests that need their own: with the TLS library that the server's clients use.
+pub fn http_builder() -> reqwest::ClientBuilder {
+    // It sets up the library for the whole process.
+    drop(cortado::internal::cli::http_client().unwrap());
+    reqwest::Client::builder()
+}
+
 impl Client {
     pub fn new(address: SocketAddr) -> Client {
         let http = cortado::internal::cli::http_client().unwrap();
