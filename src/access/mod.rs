@@ -22,7 +22,9 @@ pub use command::{
 };
 pub use limits::AccessLimits;
 pub use password::{PasswordHash, PasswordProblem};
-pub use records::{AccessRecord, Session, SessionOwner, ShareLink, SharedPayload, Token, User};
+pub use records::{
+    AccessRecord, RevokedToken, Session, SessionOwner, ShareLink, SharedPayload, Token, User,
+};
 pub use scope::Scope;
 pub use secrets::{NoRandomness, SecretHash, SigningKey, generate_password, parse_token};
 pub use table::AccessTable;

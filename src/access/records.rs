@@ -67,6 +67,17 @@ impl Token {
     }
 }
 
+/// A token that was revoked. It opens nothing, but whoever still sends it guesses at none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedToken {
+    /// The public id that the token had.
+    pub id: TokenId,
+    /// The hash of its text.
+    pub secret: SecretHash,
+    /// When it was revoked. The oldest ones are forgotten when there are too many.
+    pub revoked_at: Time,
+}
+
 /// A browser that is logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -199,6 +210,8 @@ pub enum AccessRecord {
     Session(Arc<Session>),
     /// A share link.
     Link(Arc<ShareLink>),
+    /// A token that was revoked.
+    RevokedToken(Arc<RevokedToken>),
     /// The key that signs share links.
     SigningKey(SigningKey),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::command::{AccessCommand, AccessRefusal, AccessStep};
 use super::limits::AccessLimits;
-use super::records::{AccessRecord, Session, SessionOwner, ShareLink, Token, User};
+use super::records::{AccessRecord, RevokedToken, Session, SessionOwner, ShareLink, Token, User};
 use super::scope::Scope;
 use super::secrets::{SecretHash, SigningKey};
 use crate::job::{Actor, LinkId, Role, SessionId, Time, TokenId, TokenName, UserName};
@@ -17,9 +17,11 @@ pub struct AccessTable {
     pub(super) tokens: BTreeMap<TokenId, Arc<Token>>,
     pub(super) sessions: BTreeMap<SessionId, Arc<Session>>,
     pub(super) links: BTreeMap<LinkId, Arc<ShareLink>>,
+    pub(super) revoked_tokens: BTreeMap<TokenId, Arc<RevokedToken>>,
     signing_key: Option<SigningKey>,
     token_secrets: BTreeMap<SecretHash, TokenId>,
     session_secrets: BTreeMap<SecretHash, SessionId>,
+    revoked_secrets: BTreeMap<SecretHash, TokenId>,
 }
 
 impl AccessTable {
@@ -46,7 +48,7 @@ impl AccessTable {
             AccessCommand::EnableUser(name) => self.enable_user(&name, now),
             AccessCommand::DeleteUser(name) => self.delete_user(&name),
             AccessCommand::AddToken(token) => self.add_token(token, by, now, limits),
-            AccessCommand::RevokeToken(id) => self.revoke_token(&id),
+            AccessCommand::RevokeToken(id) => self.revoke_token(&id, now),
             AccessCommand::OpenSession(session) => self.open_session(session, now, limits),
             AccessCommand::CloseSession(id) => self.close_session(&id),
             AccessCommand::CloseSessionsOf(name) => self.close_sessions_of(&name),
@@ -71,6 +73,10 @@ impl AccessTable {
                 self.sessions.insert(session.id.clone(), session);
             }
             AccessRecord::Link(link) => drop(self.links.insert(link.id.clone(), link)),
+            AccessRecord::RevokedToken(token) => {
+                self.revoked_secrets.insert(token.secret, token.id.clone());
+                self.revoked_tokens.insert(token.id.clone(), token);
+            }
             AccessRecord::SigningKey(key) => self.signing_key = Some(key),
         }
     }
@@ -87,6 +93,10 @@ impl AccessTable {
                 self.sessions.remove(&session.id);
             }
             AccessRecord::Link(link) => drop(self.links.remove(&link.id)),
+            AccessRecord::RevokedToken(token) => {
+                self.revoked_secrets.remove(&token.secret);
+                self.revoked_tokens.remove(&token.id);
+            }
             AccessRecord::SigningKey(_) => self.signing_key = None,
         }
     }
@@ -109,8 +119,9 @@ impl AccessTable {
         let tokens = self.tokens.values().cloned().map(AccessRecord::Token);
         let sessions = self.sessions.values().cloned().map(AccessRecord::Session);
         let links = self.links.values().cloned().map(AccessRecord::Link);
+        let revoked = self.revoked_tokens.values().cloned().map(AccessRecord::RevokedToken);
         let key = self.signing_key.clone().map(AccessRecord::SigningKey);
-        users.chain(tokens).chain(sessions).chain(links).chain(key)
+        users.chain(tokens).chain(sessions).chain(links).chain(revoked).chain(key)
     }
 
     /// All users, by name.
@@ -150,6 +161,17 @@ impl AccessTable {
     pub fn live_token(&self, secret: &SecretHash, now: Time) -> Option<&Arc<Token>> {
         let token = self.tokens.get(self.token_secrets.get(secret)?)?;
         (token.secret.is(secret) && !token.is_expired(now)).then_some(token)
+    }
+
+    /// The id of the token whose text has this hash and which was valid once: it has expired or was revoked. One that
+    /// nobody has had is a guess.
+    pub fn ended_token(&self, secret: &SecretHash, now: Time) -> Option<&TokenId> {
+        let of_token = self.token_secrets.get(secret).and_then(|id| self.tokens.get(id));
+        if let Some(token) = of_token {
+            return token.is_expired(now).then_some(&token.id);
+        }
+        let revoked = self.revoked_tokens.get(self.revoked_secrets.get(secret)?)?;
+        revoked.secret.is(secret).then_some(&revoked.id)
     }
 
     /// All sessions, the last used first. Some of them may have ended; see [`AccessTable::scope_of`].

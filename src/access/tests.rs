@@ -191,7 +191,9 @@ fn a_token_is_found_by_its_text_until_it_expires_or_is_revoked() {
     let token = fixture.table.live_token(&hash, at(99)).unwrap();
     assert_eq!((token.scope().role, token.scope().queues), (Role::Submitter, queues));
     assert_eq!(token.created_by, Some(Actor::User(user("anna"))));
+    assert_eq!(fixture.table.ended_token(&hash, at(99)), None);
     assert!(fixture.table.live_token(&hash, at(100)).is_none(), "it has expired");
+    assert_eq!(fixture.table.ended_token(&hash, at(100)), Some(&id), "it is no guess");
     assert!(fixture.table.live_token(&SecretHash::of("another"), at(9)).is_none());
 
     for name in ["ci", "environment"] {
@@ -205,6 +207,8 @@ fn a_token_is_found_by_its_text_until_it_expires_or_is_revoked() {
     let revoked = [AccessChange::TokenRevoked];
     assert_eq!(fixture.changes(AccessCommand::RevokeToken(id.clone())), revoked);
     assert!(fixture.table.live_token(&hash, at(9)).is_none());
+    assert_eq!(fixture.table.ended_token(&hash, at(9)), Some(&id), "it is no guess");
+    assert_eq!(fixture.table.ended_token(&SecretHash::of("another"), at(9)), None);
     let again = fixture.run(AccessCommand::RevokeToken(id)).unwrap_err();
     assert_eq!(again, AccessRefusal::NotFound { what: "token" });
 }

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::access::{
-    AccessRecord, PasswordHash, SecretHash, Session, SessionOwner, ShareLink, SharedPayload,
-    SigningKey, Token, User,
+    AccessRecord, PasswordHash, RevokedToken, SecretHash, Session, SessionOwner, ShareLink,
+    SharedPayload, SigningKey, Token, User,
 };
 use crate::job::{
     Actor, Kind, LinkId, LinkSubject, QueueName, Role, SessionId, Time, TokenId, TokenName,
@@ -17,12 +17,13 @@ use crate::job::{
 };
 
 /// The first letters of the keys.
-pub const PREFIXES: [&[u8]; 5] = [USER, TOKEN, SESSION, LINK, SIGNING_KEY];
+pub const PREFIXES: [&[u8]; 6] = [USER, TOKEN, SESSION, LINK, REVOKED_TOKEN, SIGNING_KEY];
 
 const USER: &[u8] = b"u";
 const TOKEN: &[u8] = b"o";
 const SESSION: &[u8] = b"x";
 const LINK: &[u8] = b"l";
+const REVOKED_TOKEN: &[u8] = b"v";
 const SIGNING_KEY: &[u8] = b"i";
 
 /// The key of a record: a letter, and the name or id.
@@ -32,6 +33,7 @@ pub fn key(record: &AccessRecord) -> Vec<u8> {
         AccessRecord::Token(token) => (TOKEN, token.id.as_str()),
         AccessRecord::Session(session) => (SESSION, session.id.as_str()),
         AccessRecord::Link(link) => (LINK, link.id.as_str()),
+        AccessRecord::RevokedToken(token) => (REVOKED_TOKEN, token.id.as_str()),
         AccessRecord::SigningKey(_) => (SIGNING_KEY, ""),
     };
     [prefix, name.as_bytes()].concat()
@@ -49,6 +51,9 @@ pub fn encode(record: &AccessRecord) -> Result<Vec<u8>, String> {
             postcard::to_stdvec(&StoredSession(Session::clone(session)))
         }
         AccessRecord::Link(link) => postcard::to_stdvec(&StoredLink(ShareLink::clone(link))),
+        AccessRecord::RevokedToken(token) => {
+            postcard::to_stdvec(&StoredRevokedToken(RevokedToken::clone(token)))
+        }
         AccessRecord::SigningKey(key) => postcard::to_stdvec(key.as_bytes()),
     };
     bytes.map_err(|error| error.to_string())
@@ -65,6 +70,7 @@ pub fn decode(key: &[u8], bytes: &[u8]) -> Result<AccessRecord, String> {
         TOKEN => AccessRecord::Token(Arc::new(read::<StoredToken>(bytes)?.0)),
         SESSION => AccessRecord::Session(Arc::new(read::<StoredSession>(bytes)?.0)),
         LINK => AccessRecord::Link(Arc::new(read::<StoredLink>(bytes)?.0)),
+        REVOKED_TOKEN => AccessRecord::RevokedToken(Arc::new(read::<StoredRevokedToken>(bytes)?.0)),
         SIGNING_KEY => AccessRecord::SigningKey(SigningKey::from_bytes(read(bytes)?)),
         _ => return Err("its key is that of no user, token, session or share link".to_owned()),
     };
@@ -109,6 +115,8 @@ struct StoredToken(#[serde(with = "TokenRow")] Token);
 struct StoredSession(#[serde(with = "SessionRow")] Session);
 #[derive(Serialize, Deserialize)]
 struct StoredLink(#[serde(with = "LinkRow")] ShareLink);
+#[derive(Serialize, Deserialize)]
+struct StoredRevokedToken(#[serde(with = "RevokedTokenRow")] RevokedToken);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "User")]
@@ -174,6 +182,15 @@ struct LinkRow {
     created_at: Time,
     expires_at: Time,
     created_by: Option<Actor>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "RevokedToken")]
+struct RevokedTokenRow {
+    id: TokenId,
+    #[serde(with = "hash")]
+    secret: SecretHash,
+    revoked_at: Time,
 }
 
 #[derive(Serialize, Deserialize)]

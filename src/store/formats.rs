@@ -16,7 +16,7 @@
 //! | | | 2 | who submitted a job, and who caused each change |
 //! | [`SCHEDULE`] | version byte of the values under `s` | 1 | the first |
 //! | [`QUEUE_SETTINGS`] | version byte of the values under `q` | 1 | the first |
-//! | [`ACCESS`] | version byte of the values under `u`, `o`, `x`, `l` and `i` | 1 | the first |
+//! | [`ACCESS`] | version byte of the values under `u`, `o`, `x`, `l`, `v` and `i` | 1 | the first |
 //! | [`DECLARED_KIND`] | version byte of the values under `d` | 1 | the first |
 //! | [`HEAD_FILE`] | third word of each slot of the file `head` | 1 | the first |
 //! | [`EXPORT`] | `cortado_export` in the first line of an export | 1 | the first |

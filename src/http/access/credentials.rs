@@ -18,7 +18,7 @@ use crate::access::{Scope, SecretHash, User, parse_token};
 use crate::http::Problem;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::header_list::at_most_one;
-use crate::http::layers::login_limiter::LoginFailure;
+use crate::http::layers::login_limiter::{LoginFailure, WrongToken};
 use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::{Actor, Secret, UserName};
 
@@ -66,7 +66,7 @@ impl Authenticator {
         if !is_required {
             // Those of something in front of the server are nothing to it.
             let token = given.as_ref().map(Given::secret);
-            return Ok(token.and_then(|token| self.by_token(token)));
+            return Ok(token.and_then(|token| self.by_token(token).ok()));
         }
         match self.check(given, client).await {
             Ok(principal) => Ok(Some(principal)),
@@ -93,17 +93,24 @@ impl Authenticator {
     }
 
     /// The principal of a token.
-    pub(super) fn by_token(&self, token: &Secret) -> Option<Principal> {
+    ///
+    /// # Errors
+    /// No token has this text, or it has ended.
+    pub(super) fn by_token(&self, token: &Secret) -> Result<Principal, WrongToken> {
         let hash = SecretHash::of(token.expose());
         if same(Some(&hash), self.environment.as_ref()) {
-            return Some(self.environment_principal(Credential::Environment));
+            return Ok(self.environment_principal(Credential::Environment));
         }
-        let (table, hash) = (self.table(), parse_token(token.expose())?);
-        let token = table.live_token(&hash, self.engine.0.now())?;
+        let hash = parse_token(token.expose()).ok_or(WrongToken::Unknown)?;
+        let (table, now) = (self.table(), self.engine.0.now());
+        let Some(token) = table.live_token(&hash, now) else {
+            let ended = table.ended_token(&hash, now);
+            return Err(ended.cloned().map_or(WrongToken::Unknown, WrongToken::Ended));
+        };
         let (actor, credential) =
             (Actor::Token(token.name.clone()), Credential::Token(token.id.clone()));
         self.note_use(&credential, &table);
-        Some(Principal { actor, scope: token.scope(), credential })
+        Ok(Principal { actor, scope: token.scope(), credential })
     }
 
     async fn check(&self, given: Option<Given>, client: IpAddr) -> Result<Principal, LoginFailure> {
@@ -116,7 +123,7 @@ impl Authenticator {
                 Ok(Principal { actor, scope: Scope::of(user.role), credential })
             }
             Some(given) => self.limiter.attempt(client, || self.by_token(given.secret())),
-            None => self.limiter.attempt(client, || None),
+            None => self.limiter.attempt(client, || Err(WrongToken::Unknown)),
         }
     }
 

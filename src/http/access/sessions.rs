@@ -15,7 +15,7 @@ use super::session_cookie::CookiePlace;
 use crate::access::{AccessCommand, NewSession, NoRandomness, SecretHash, Session, SessionOwner};
 use crate::engine::{AccessError, Engine, StoreError};
 use crate::http::layers::base_path::Address;
-use crate::http::layers::login_limiter::LoginFailure;
+use crate::http::layers::login_limiter::{LoginFailure, WrongToken};
 use crate::http::server::client_address::client_of;
 use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::Secret;
@@ -139,18 +139,19 @@ impl Authenticator {
         Ok(cookie.unwrap_or_default())
     }
 
-    fn owner_of_token(&self, token: &Secret) -> Option<(SessionOwner, SecretHash)> {
+    fn owner_of_token(&self, token: &Secret) -> Result<(SessionOwner, SecretHash), WrongToken> {
         let hash = SecretHash::of(token.expose());
         match self.by_token(token)?.credential {
             Credential::Token(id) => {
-                let name = self.table().token(&id)?.name.clone();
-                Some((SessionOwner::Token { id, name }, hash))
+                let name = self.table().token(&id).map(|token| token.name.clone());
+                let name = name.ok_or_else(|| WrongToken::Ended(id.clone()))?;
+                Ok((SessionOwner::Token { id, name }, hash))
             }
-            Credential::Environment => Some((SessionOwner::Environment, hash)),
+            Credential::Environment => Ok((SessionOwner::Environment, hash)),
             Credential::Session(_)
             | Credential::Password { .. }
             | Credential::Proxy(_)
-            | Credential::Link(_) => None,
+            | Credential::Link(_) => Err(WrongToken::Unknown),
         }
     }
 }

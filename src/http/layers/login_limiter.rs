@@ -19,6 +19,7 @@ use crate::engine::TooBusy;
 use crate::http::server::client_address::counted_as;
 use crate::http::server::throttled_warning::ThrottledWarning;
 use crate::http::{HttpLimits, Problem};
+use crate::job::TokenId;
 
 /// The failures of clients, and how many logins were rejected.
 #[derive(Debug)]
@@ -38,6 +39,16 @@ pub struct LoginLimiter {
     rejected_external: AtomicU64,
     refused: AtomicU64,
     refused_warnings: ThrottledWarning,
+    ended_warnings: ThrottledWarning,
+}
+
+/// Why a token is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WrongToken {
+    /// No token has this text, so it may be a guess.
+    Unknown,
+    /// The token with this id has expired or was revoked. Programs go on sending such a token, and it is no guess.
+    Ended(TokenId),
 }
 
 /// Why a login failed.
@@ -131,24 +142,29 @@ impl LoginLimiter {
             rejected_external: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             refused_warnings: ThrottledWarning::default(),
+            ended_warnings: ThrottledWarning::default(),
         }
     }
 
-    /// Checks the token of a client with `look_up`, unless it has failed too often. A failure is logged and counted.
+    /// Checks the token of a client with `look_up`, unless it has failed too often. A failure is logged and counted. A token
+    /// that has ended slows nobody down: those who send it share their address with others, and guess at nothing.
     ///
     /// # Errors
     /// The token is wrong, or was not checked.
     pub fn attempt<T>(
         &self,
         client: IpAddr,
-        look_up: impl FnOnce() -> Option<T>,
+        look_up: impl FnOnce() -> Result<T, WrongToken>,
     ) -> Result<T, LoginFailure> {
         let now = Instant::now();
         self.check(client, None, now).map_err(LoginFailure::TooMany)?;
         match look_up() {
-            Some(found) => Ok(found),
-            None => {
-                self.reject(client, now);
+            Ok(found) => Ok(found),
+            Err(wrong) => {
+                match wrong {
+                    WrongToken::Unknown => self.reject(client, now),
+                    WrongToken::Ended(token) => self.reject_ended(client, &token, now),
+                }
                 Err(LoginFailure::Wrong)
             }
         }
@@ -255,6 +271,17 @@ impl LoginLimiter {
         tracing::warn!(%client, "login rejected: wrong token");
         let mut failures = self.lock();
         self.add_failure(&mut failures, client, None, now);
+    }
+
+    /// Counts and logs a token that has expired or was revoked.
+    fn reject_ended(&self, client: IpAddr, token: &TokenId, now: Instant) {
+        self.rejected_tokens.fetch_add(1, Ordering::Relaxed);
+        if let Some(more) = self.ended_warnings.due(now) {
+            tracing::warn!(
+                %client, %token, not_logged = more,
+                "login rejected: the token has expired or was revoked"
+            );
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, LoginFailures> {

@@ -62,6 +62,10 @@ pub(crate) fn one_of_each() -> Vec<AccessRecord> {
         let rig: Rig<crate::store::memory::tests::MemoryHarness> =
             Rig { harness: Harness::new(super::clock()), store };
         rig.add_some().await;
+        let (revoked, _) = new_token("revoked", Role::Viewer);
+        let id = revoked.id.clone();
+        rig.access(AccessCommand::AddToken(revoked)).await.unwrap();
+        rig.access(AccessCommand::RevokeToken(id)).await.unwrap();
         let token = rig.table().tokens()[0].clone();
         let who = SessionOwner::Token { id: token.id.clone(), name: token.name.clone() };
         let external =
@@ -92,6 +96,7 @@ pub(crate) async fn users_tokens_sessions_and_links_survive_a_restart(harness: i
 pub(crate) async fn what_was_revoked_stays_revoked_after_a_crash(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     let (token, link) = rig.add_some().await;
+    let secret = rig.table().token(&token).unwrap().secret;
     rig.access(AccessCommand::RevokeToken(token.clone())).await.unwrap();
     rig.access(AccessCommand::RevokeLink(link.clone())).await.unwrap();
     let disabled = AccessCommand::DisableUser(user("bob"));
@@ -101,6 +106,7 @@ pub(crate) async fn what_was_revoked_stays_revoked_after_a_crash(harness: impl H
     let table = rig.table();
     assert_eq!(table, before);
     assert!(table.token(&token).is_none() && table.link(&link).is_none());
+    assert_eq!(table.ended_token(&secret, rig.now()), Some(&token), "it is no guess");
     assert!(table.user(&user("bob")).unwrap().disabled && table.sessions().is_empty());
     let rig = rig.reopen().await;
     assert_eq!(rig.table(), before);

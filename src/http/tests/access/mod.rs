@@ -1,6 +1,7 @@
 //! Users, tokens and sessions as clients see them.
 
 mod api;
+mod ended;
 mod events;
 mod link_streams;
 mod links;

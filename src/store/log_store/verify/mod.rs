@@ -132,7 +132,7 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<CheckedRows, StoreEr
                 }
                 continue;
             }
-            (Some(b'u' | b'o' | b'x' | b'l' | b'i'), _) => {
+            (Some(b'u' | b'o' | b'x' | b'l' | b'v' | b'i'), _) => {
                 report.access_rows += 1;
                 match access_rows::decode(&key, &value) {
                     Ok(record) => rows.access.put(record),

@@ -117,7 +117,7 @@ async fn a_sound_directory_is_counted_and_not_changed() {
 async fn the_fixture_has_everything_that_can_be_written() {
     let dir = full().await;
     let log = open(dir.path());
-    for letter in ["meta", "j", "a", "r", "t", "k", "s", "q", "u", "o", "x", "l", "i"] {
+    for letter in ["meta", "j", "a", "r", "t", "k", "s", "q", "u", "o", "x", "l", "v", "i"] {
         assert!(!rows(&log, letter).is_empty(), "{letter}");
     }
     let mut types = std::collections::BTreeSet::new();
