@@ -14,8 +14,8 @@ use crate::engine::{
     StoreError, SubmitError,
 };
 use crate::job::{
-    Backoff, Concurrency, Invalid, JobId, Json, Kind, Labels, NewJob, Origin, Overlap, QueueName,
-    RetryPolicy, ScheduleName, ScheduleSpec, Spec, Start, State, Tag, Time,
+    Backoff, Concurrency, Invalid, JobId, Json, Kind, Labels, NewJob, OmittedOptions, Origin,
+    Overlap, QueueName, RetryPolicy, ScheduleName, ScheduleSpec, Spec, Start, State, Tag, Time,
 };
 use crate::supervise::{Part, pass};
 
@@ -268,6 +268,7 @@ impl Recipe {
             spec: Arc::new(spec),
             start,
             by: None,
+            omitted: OmittedOptions::default(),
         })
     }
 }

@@ -66,7 +66,7 @@ pub use search::query::{JobQuery, PageCursor};
 pub use search::reading::{Interrupted, Reading};
 pub use search::term::{Needle, Term, Value};
 pub use secret::{Secret, UrlText};
-pub use spec::{NewJob, Spec, Start};
+pub use spec::{NewJob, OmittedOptions, Spec, Start};
 pub use state::{Refused, State, Status, Step};
 pub use text::causes::causes;
 pub use text::comma_list::{FilterValue, MAX_NAMES, add_names, has_empty_name, names_of};

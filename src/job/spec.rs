@@ -47,6 +47,24 @@ pub struct NewJob {
     pub start: Start,
     /// Who submits it, or the schedule that creates it.
     pub by: Option<Actor>,
+    /// What its submission left to the defaults of its kind. It is not stored.
+    pub omitted: OmittedOptions,
+}
+
+/// The options that a submission leaves to the defaults of its kind. Those may change before it is repeated, so a
+/// repetition is not compared by them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OmittedOptions {
+    /// The queue.
+    pub queue: bool,
+    /// The most attempts.
+    pub max_attempts: bool,
+    /// The bounds of the backoff.
+    pub backoff_base: bool,
+    /// As above.
+    pub backoff_cap: bool,
+    /// The timeout of an attempt.
+    pub timeout: bool,
 }
 
 impl NewJob {

@@ -273,7 +273,8 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
         };
         let id = JobId::generate();
         let start = Start::After(Duration::from_secs(3_600));
-        jobs.push((NewJob { id, labels: labels.into(), spec: spec.into(), start, by: None }, size));
+        let (labels, spec, omitted) = (labels.into(), spec.into(), Default::default());
+        jobs.push((NewJob { id, labels, spec, start, by: None, omitted }, size));
     }
     // One job also has such a result.
     let (mut done, size) = jobs[0].clone();

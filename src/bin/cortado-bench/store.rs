@@ -43,7 +43,8 @@ pub fn job_of(labels: &Arc<Labels>, bytes: usize) -> NewJob {
         idempotency_key: None,
     };
     let id = cortado::job::JobId::generate();
-    NewJob { id, labels: labels.clone(), spec: Arc::new(spec), start: Start::Now, by: None }
+    let (labels, omitted) = (labels.clone(), Default::default());
+    NewJob { id, labels, spec: Arc::new(spec), start: Start::Now, by: None, omitted }
 }
 
 pub fn labels(kind: &str) -> anyhow::Result<Arc<Labels>> {

@@ -17,8 +17,8 @@ pub use crate::job::limits::{
     TIMEOUT_MS,
 };
 use crate::job::{
-    Backoff, FieldErrors, Fields, IdempotencyKey, JobId, Json, Kind, Labels, NewJob, QueueName,
-    RetryPolicy, Spec, Start, Tag, Time,
+    Backoff, FieldErrors, Fields, IdempotencyKey, JobId, Json, Kind, Labels, NewJob,
+    OmittedOptions, QueueName, RetryPolicy, Spec, Start, Tag, Time,
 };
 
 /// A job as submitted. Only `kind` is required.
@@ -118,6 +118,13 @@ impl Submission {
         let start = start(self.delay_ms, self.run_at.as_deref(), &mut errors);
         let usual = defaults.retry(&self.kind);
         let backoff = self.backoff.unwrap_or_default();
+        let omitted = OmittedOptions {
+            queue: self.queue.is_none(),
+            max_attempts: self.max_attempts.is_none(),
+            backoff_base: backoff.base_ms.is_none(),
+            backoff_cap: backoff.cap_ms.is_none(),
+            timeout: self.timeout_ms.is_none(),
+        };
         let retry = retry(usual, self.max_attempts, backoff, &mut errors);
         if let Some(ms) = self.timeout_ms {
             errors.take("timeout_ms", TIMEOUT_MS.check(ms));
@@ -133,7 +140,8 @@ impl Submission {
         let timeout_ms = self.timeout_ms.or(defaults.timeout_ms);
         let spec = Spec { payload, priority, retry, timeout_ms, idempotency_key: key };
         let id = JobId::generate();
-        errors.finish(NewJob { id, labels: labels.into(), spec: spec.into(), start, by: None })
+        let (labels, spec) = (labels.into(), spec.into());
+        errors.finish(NewJob { id, labels, spec, start, by: None, omitted })
     }
 }
 

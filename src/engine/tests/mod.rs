@@ -118,6 +118,7 @@ fn job(kind: &str, queue: &str) -> NewJob {
         }),
         start: Start::Now,
         by: None,
+        omitted: Default::default(),
     }
 }
 

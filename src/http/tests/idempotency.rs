@@ -81,3 +81,44 @@ async fn a_key_stands_for_one_submission_whether_it_is_in_the_header_or_in_the_b
         answer.is_problem(400, "invalid_idempotency_key");
     }
 }
+
+#[tokio::test]
+async fn a_repetition_stays_the_same_when_the_defaults_of_its_kind_change() {
+    let server = Server::start().await;
+    let declare = async |body: &str| {
+        let answer = server.send("PUT", "/api/v1/kinds/resize", &JSON, body).await;
+        assert!(answer.status < 300, "{answer:?}");
+    };
+    let submit = async |more: &str| {
+        let body = format!(r#"{{"kind":"resize","idempotency_key":"k"{more}}}"#);
+        server.post("/api/v1/jobs", &body).await
+    };
+    declare(r#"{"queue":"media","max_attempts":5,"backoff":{"base_ms":50},"timeout_ms":700}"#)
+        .await;
+    let first = submit("").await;
+    assert_eq!(first.status, 202, "{first:?}");
+    for defaults in
+        ["{}", r#"{"queue":"other","max_attempts":9,"backoff":{"base_ms":70,"cap_ms":90}}"#]
+    {
+        declare(defaults).await;
+        for more in [
+            "",
+            r#","queue":"media""#,
+            r#","max_attempts":5,"backoff":{"base_ms":50}"#,
+            r#","timeout_ms":700"#,
+        ] {
+            let again = submit(more).await;
+            assert_eq!(again.status, 200, "{defaults} {more}: {again:?}");
+            assert_eq!(again.json()["id"], first.json()["id"]);
+        }
+        for (more, field) in [
+            (r#","queue":"other""#, "queue"),
+            (r#","max_attempts":9"#, "max_attempts"),
+            (r#","backoff":{"base_ms":70}"#, "backoff"),
+            (r#","timeout_ms":9"#, "timeout_ms"),
+        ] {
+            let problem = submit(more).await.is_problem(422, "idempotency_key_reused");
+            assert!(errors(&problem)[0].contains(field), "{problem}");
+        }
+    }
+}

@@ -411,6 +411,7 @@ async fn a_queue_that_an_older_version_named_like_a_path_can_be_managed_and_no_n
         .into(),
         start: Start::After(std::time::Duration::from_secs(3_600)),
         by: None,
+        omitted: Default::default(),
     };
     store.enqueue(vec![old(".."), old(".hidden")]).await.unwrap();
     let server = Server::with(Setup { store, ..Setup::default() }).await;

@@ -39,10 +39,6 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The default of older versions, which stored jobs may have.
-    pub const FORMER_DEFAULT: RetryPolicy =
-        RetryPolicy { max_attempts: 10, backoff: Backoff { base_ms: 1_000, cap_ms: 3_600_000 } };
-
     /// For built-in kinds that depend on nothing outside the server: what fails there fails again in a week.
     const QUICK: RetryPolicy =
         RetryPolicy { max_attempts: 5, backoff: Backoff { base_ms: 1_000, cap_ms: 60_000 } };

@@ -1,6 +1,6 @@
 //! Whether two submissions ask for the same, although the job of the first one may have changed since.
 
-use crate::job::{Change, Job, Labels, NewJob, QueueName, RetryPolicy, Spec, Tag, same_meaning};
+use crate::job::{Change, Job, Labels, NewJob, QueueName, Spec, Tag, same_meaning};
 
 /// The submission of a job, as far as it is known.
 struct FirstSubmission<'a> {
@@ -12,37 +12,34 @@ struct FirstSubmission<'a> {
 
 impl FirstSubmission<'_> {
     fn differences(&self, new: &NewJob) -> Vec<&'static str> {
-        let (first, spec) = (self.spec, &new.spec);
-        let (former, usual) = (RetryPolicy::FORMER_DEFAULT, new.labels.kind.default_retry());
+        let (first, spec, omitted) = (self.spec, &new.spec, new.omitted);
+        let (backoff, new_backoff) = (first.retry.backoff, spec.retry.backoff);
         let payloads = (first.payload.as_str(), spec.payload.as_str());
         let fields = [
             ("kind", self.labels.kind == new.labels.kind),
             ("payload", payloads.0 == payloads.1 || same_meaning(payloads.0, payloads.1)),
-            ("queue", self.queue.is_none_or(|queue| *queue == new.labels.queue)),
+            ("queue", omitted.queue || self.queue.is_none_or(|queue| *queue == new.labels.queue)),
             ("tags", have_same(&self.labels.tags, &new.labels.tags)),
             ("priority", self.priority.is_none_or(|priority| priority == spec.priority)),
-            // What both submissions left out may have got the default of an older version in the first one.
             (
                 "max_attempts",
-                first.retry.max_attempts == spec.retry.max_attempts
-                    || (first.retry.max_attempts == former.max_attempts
-                        && spec.retry.max_attempts == usual.max_attempts),
+                omitted.max_attempts || first.retry.max_attempts == spec.retry.max_attempts,
             ),
             (
                 "backoff",
-                first.retry.backoff == spec.retry.backoff
-                    || (first.retry.backoff == former.backoff
-                        && spec.retry.backoff == usual.backoff),
+                (omitted.backoff_base || backoff.base_ms == new_backoff.base_ms)
+                    && (omitted.backoff_cap || backoff.cap_ms == new_backoff.cap_ms),
             ),
-            ("timeout_ms", first.timeout_ms == spec.timeout_ms),
+            ("timeout_ms", omitted.timeout || first.timeout_ms == spec.timeout_ms),
         ];
         fields.into_iter().filter(|(_, equal)| !equal).map(|(name, _)| name).collect()
     }
 }
 
 impl NewJob {
-    /// The fields in which a later submission differs from this one; empty when both ask for the same. Payloads are
-    /// compared by their meaning, and tags in any order. The start does not count, because a repeated delay leads to
+    /// The fields in which a later submission differs from this one; empty when both ask for the same. What the later one
+    /// leaves to the defaults of its kind is not compared, because they may have changed. Payloads are compared by their
+    /// meaning, and tags in any order. The start does not count, because a repeated delay leads to
     /// another time.
     pub fn differences(&self, new: &NewJob) -> Vec<&'static str> {
         let (labels, spec) = (&*self.labels, &*self.spec);
@@ -80,7 +77,9 @@ fn have_same(tags: &[Tag], others: &[Tag]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{IdempotencyKey, JobId, Json, Kind, Start};
+    use crate::job::{
+        Backoff, IdempotencyKey, JobId, Json, Kind, OmittedOptions, RetryPolicy, Start,
+    };
 
     fn new(payload: &str, tags: &[&str]) -> NewJob {
         let labels = Labels {
@@ -96,7 +95,14 @@ mod tests {
             idempotency_key: Some(IdempotencyKey::parse("k").unwrap()),
         };
         let id = JobId::generate();
-        NewJob { id, labels: labels.into(), spec: spec.into(), start: Start::Now, by: None }
+        NewJob {
+            id,
+            labels: labels.into(),
+            spec: spec.into(),
+            start: Start::Now,
+            by: None,
+            omitted: OmittedOptions::default(),
+        }
     }
 
     #[test]
@@ -109,14 +115,31 @@ mod tests {
             ["payload", "tags"]
         );
         assert_eq!(first.differences(&new(r#"{"a":[1,"ä"]}"#, &["x", "z"])), ["payload", "tags"]);
-        let mut old = first.clone();
-        let retry = |job: &NewJob, retry| Spec { retry, ..(*job.spec).clone() };
-        old.spec = retry(&first, RetryPolicy::FORMER_DEFAULT).into();
-        let mut again = first.clone();
-        again.spec = retry(&first, first.labels.kind.default_retry()).into();
-        assert_eq!(old.differences(&again), [""; 0], "the default has changed since");
-        assert_eq!(again.differences(&old), ["max_attempts", "backoff"]);
         let twice = new(r#"{"a":1,"a":1}"#, &[]);
         assert_eq!(twice.differences(&twice.clone()), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_repetition_leaves_to_the_defaults_of_its_kind_is_not_compared() {
+        let first = new("1", &[]);
+        let mut again = first.clone();
+        again.labels =
+            Labels { queue: QueueName::parse("media").unwrap(), ..(*first.labels).clone() }.into();
+        let retry = RetryPolicy { max_attempts: 3, backoff: Backoff { base_ms: 20, cap_ms: 30 } };
+        again.spec = Spec { retry, timeout_ms: Some(50), ..(*first.spec).clone() }.into();
+        let all = ["queue", "max_attempts", "backoff", "timeout_ms"];
+        assert_eq!(first.differences(&again), all);
+        type Omit = fn(&mut OmittedOptions);
+        let steps: [(Omit, &[&str]); 5] = [
+            (|omitted| omitted.queue = true, &all[1..]),
+            (|omitted| omitted.max_attempts = true, &all[2..]),
+            (|omitted| omitted.backoff_base = true, &all[2..]),
+            (|omitted| omitted.backoff_cap = true, &all[3..]),
+            (|omitted| omitted.timeout = true, &[]),
+        ];
+        for (omit, left) in steps {
+            omit(&mut again.omitted);
+            assert_eq!(first.differences(&again), left);
+        }
     }
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    Actor, Cron, JobId, Labels, NewJob, ScheduleName, Skip, Spec, StableHasher, Start, Tag, Time,
+    Actor, Cron, JobId, Labels, NewJob, OmittedOptions, ScheduleName, Skip, Spec, StableHasher,
+    Start, Tag, Time,
 };
 
 /// The largest step back of the clock after which a schedule does not run again for the same times, as in Vixie cron.
@@ -244,6 +245,7 @@ impl Schedule {
             spec: self.spec.spec.clone(),
             start: Start::Now,
             by: Some(Actor::Schedule(self.name.clone())),
+            omitted: OmittedOptions::default(),
         }
     }
 

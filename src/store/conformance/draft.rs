@@ -27,6 +27,7 @@ pub(crate) fn draft() -> Draft {
         spec: spec.into(),
         start: Start::Now,
         by: None,
+        omitted: Default::default(),
     })
 }
 

@@ -148,5 +148,6 @@ fn job(timeout: Option<Duration>) -> NewJob {
         }),
         start: Start::Now,
         by: None,
+        omitted: Default::default(),
     }
 }
