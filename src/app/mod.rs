@@ -2,6 +2,7 @@
 //! uses every layer. [`Cortado`] is the entry point for programs with their own handlers.
 
 mod access;
+mod declared;
 mod files;
 mod listening;
 mod reaper;
@@ -11,24 +12,21 @@ mod service_manager;
 mod signals;
 mod survivors;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::SystemClock;
 use crate::config::{Config, FileConfig, ServeArgs};
-use crate::engine::{
-    ConfiguredKinds, Engine, Handler, KindInfo, Kinds, Registry, ScheduleSubmission,
-};
+use crate::engine::{Engine, Handler, KindInfo, Kinds, Registry, ScheduleSubmission};
 use crate::handlers::command::register;
 use crate::http;
 pub use crate::http::server::inherited::InheritedSockets;
 use crate::http::server::listener::Listener;
-use crate::job::{Kind, KindSpec, Origin, ScheduleName, Schema};
+use crate::job::{Kind, ScheduleName, Schema, Secret};
 use crate::shutdown::{Shutdown, StopReport};
 use crate::store::Store;
 use crate::store::data_dir;
@@ -38,6 +36,7 @@ use crate::{demo, handlers, ui};
 
 pub use access::FirstAdmin;
 use access::{MissingToken, TokenChoice};
+use declared::{UnknownKind, check_kinds, check_schedules, specs_of};
 use reaper::Reaper;
 pub use server::{Served, Server};
 use service_manager::ServiceManager;
@@ -311,17 +310,12 @@ impl Builder {
         check_kinds(&config.engine.kinds, &registry)?;
         let kinds = Kinds::of_program(registry.clone(), config.engine.kinds.clone());
 
+        let mut declared = config.schedules.expose().clone();
         for (name, schedule) in self.schedules {
-            let spec = schedule.into_spec(Origin::Config, &kinds, SystemClock.now());
-            let spec = spec.map_err(|wrong| {
-                let wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message));
-                anyhow::anyhow!("schedule {name}: {}", wrong.collect::<Vec<_>>().join("; "))
-            });
-            config.engine.schedules.push((ScheduleName::parse(&name)?, spec?));
+            declared.push((ScheduleName::parse(&name)?, schedule));
         }
-        if config.demo {
-            config.engine.schedules.extend(demo::schedules(SystemClock.now()));
-        }
+        config.schedules = Secret::new(declared);
+        config.engine.schedules = specs_of(&config, &kinds)?;
         check_schedules(&config, &kinds, UnknownKind::Later)?;
         let (store, inherited, orphans) = (self.store, self.inherited, self.orphans);
         Ok(PreparedServer { config, registry, kinds, store, inherited, orphans, missing })
@@ -332,7 +326,7 @@ impl Builder {
     /// # Errors
     /// The address or the store cannot be opened, the name of a kind is invalid, or a token or a password is not acceptable.
     pub async fn start(self) -> anyhow::Result<Server> {
-        let PreparedServer { config, registry, kinds, store, inherited, orphans, missing } =
+        let PreparedServer { mut config, registry, kinds, store, inherited, orphans, missing } =
             self.prepare()?;
 
         // Bind first, so that a port in use is reported before anything else is opened.
@@ -342,9 +336,15 @@ impl Builder {
         let addresses = listeners.iter().map(Listener::address).collect();
         let tls = listeners.iter().find_map(Listener::tls).cloned();
         let store = open_store(store, &config).await?;
-        check_schedules(&config, &kinds.with_declared(store.kinds()), UnknownKind::Refused)?;
+        let kinds = kinds.with_declared(store.kinds());
+        config.engine.schedules = specs_of(&config, &kinds)?;
+        check_schedules(&config, &kinds, UnknownKind::Refused)?;
         let command = &config.handlers.command;
         survivors::end_lost(&store, command.register.as_deref(), command.kill_grace).await;
+        let reaper = match orphans {
+            Orphans::Reap => Some(Reaper::install().context("cannot reap orphaned processes")?),
+            Orphans::Leave => None,
+        };
         let access = access::conditions(&config, missing);
         let first_admin = access::first_admin(&*store, config.engine.access, &access).await?;
 
@@ -360,7 +360,9 @@ impl Builder {
         let routes = http::router(engine.clone(), limits.clone())
             .merge(ui::router(engine.clone(), config.settings.clone()));
         let routes = http::wrap(routes, engine.clone(), &limits, access, ui::error_page)
-            .map_err(anyhow::Error::msg)?;
+            .map_err(anyhow::Error::msg);
+        let routes = server::or_stop(routes, &engine, &config).await?;
+        engine.declared_schedules_tried().await;
         let routes = http::mount(routes, &config.base_path);
         let own_routes = routes.clone();
         let serving = http::serve(listeners, routes, limits, config.log.access, shutdown.clone());
@@ -370,8 +372,7 @@ impl Builder {
             let feeding = demo::feed(engine.clone());
             shutdown.tasks.spawn(failures.supervise(Part::Demo, draining, feeding));
         }
-        if let Orphans::Reap = orphans {
-            let reaper = Reaper::install().context("cannot reap orphaned processes")?;
+        if let Some(reaper) = reaper {
             shutdown.tasks.spawn(failures.supervise(Part::Reaper, draining, reaper.run()));
         }
         Ok(Server {
@@ -385,49 +386,6 @@ impl Builder {
             routes: own_routes,
         })
     }
-}
-
-/// Checks that the configuration only sets the defaults of kinds that have a handler, which decides everything else.
-fn check_kinds(configured: &ConfiguredKinds, registry: &Registry) -> anyhow::Result<()> {
-    for (kind, KindSpec { about, example, schema, defaults: _ }) in configured {
-        if registry.knows(kind) && (about.is_some() || example.is_some() || schema.is_some()) {
-            bail!(
-                "kinds.{kind}: this program has a handler for the kind, so only queue, max_attempts, \
-                 backoff and timeout can be set"
-            );
-        }
-    }
-    Ok(())
-}
-
-/// What happens to a schedule of an unknown kind. Before the store is open, those are unknown that it declares.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum UnknownKind {
-    Later,
-    Refused,
-}
-
-/// Checks the declared schedules, because the engine does not check them again.
-fn check_schedules(config: &Config, kinds: &Kinds, unknown: UnknownKind) -> anyhow::Result<()> {
-    let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
-    if declared.len() > most {
-        bail!("{} schedules are declared, but store.max_schedules is {most}", declared.len());
-    }
-    let mut names = BTreeSet::new();
-    for (name, schedule) in declared {
-        if !names.insert(name) {
-            bail!("schedule {name} is declared twice");
-        }
-        let (kind, payload) = (&schedule.labels.kind, &schedule.spec.payload);
-        if unknown == UnknownKind::Later && !kinds.knows(kind) {
-            continue;
-        }
-        let checked = config.engine.check_payload(payload);
-        checked
-            .and_then(|()| kinds.check(kind, payload))
-            .with_context(|| format!("schedule {name} cannot be declared"))?;
-    }
-    Ok(())
 }
 
 async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {

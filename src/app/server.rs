@@ -218,6 +218,18 @@ enum ServeEnd {
     Failure(PartFailure),
 }
 
+/// What was set up when the engine ran already. If that has failed, the engine is stopped: nobody else could do so.
+pub(super) async fn or_stop<T>(
+    set_up: anyhow::Result<T>,
+    engine: &Engine,
+    config: &Config,
+) -> anyhow::Result<T> {
+    if set_up.is_err() {
+        engine.stop(&stop_bounds(config), async {}).await;
+    }
+    set_up
+}
+
 async fn stop(engine: &Engine, config: &Config, serving: JoinHandle<()>) -> StopReport {
     engine.shutdown().draining.cancel();
     let answered = async {
@@ -240,7 +252,12 @@ fn stop_bounds(config: &Config) -> StopBounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
     use crate::config::{FileConfig, ServeArgs};
+    use crate::engine::Registry;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Store as _, StoreLimits};
+    use std::sync::Arc;
 
     #[test]
     fn peers_that_are_gone_without_a_word_hold_the_stop_for_two_and_a_half_seconds_at_most() {
@@ -249,5 +266,24 @@ mod tests {
         assert!(limits.close < bounds.connections, "{bounds:?}");
         assert!(bounds.connections <= Duration::from_millis(2_500), "{bounds:?}");
         assert_eq!(bounds.connections, StopBounds::default().connections);
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_stops_the_engine() {
+        let config = Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
+        let store = MemoryStore::new(StoreLimits::default(), Arc::new(SystemClock));
+        let shutdown = Shutdown::default();
+        let engine = Engine::start(
+            store.clone(),
+            Registry::default(),
+            config.engine.clone(),
+            shutdown.clone(),
+        );
+        assert_eq!(or_stop(Ok(7), &engine, &config).await.unwrap(), 7);
+        assert!(!shutdown.draining.is_cancelled() && store.health().is_ok());
+        let failed: anyhow::Result<()> = Err(anyhow::anyhow!("no certificates"));
+        let error = or_stop(failed, &engine, &config).await.unwrap_err();
+        assert_eq!(error.to_string(), "no certificates");
+        assert!(shutdown.draining.is_cancelled() && store.health().is_err(), "it is closed");
     }
 }

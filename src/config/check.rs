@@ -16,6 +16,7 @@ use super::file::{
     AccessSection, CommandSection, EngineSection, HandlersSection, KeepSection, QueueSection,
     RetentionSection, StoreSection, TlsSection,
 };
+use super::schedules::ParsedSchedule;
 use super::{AuthSettings, Config, FileConfig, InvalidSetting, LogConfig, StopSettings};
 use super::{kinds, ranges, schedules, settings};
 use crate::access::AccessLimits;
@@ -27,7 +28,7 @@ use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::{CertificateFiles, TlsSettings};
 use crate::http::{BasePath, HttpLimits};
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{Concurrency, JsonLimits, LogCaps, QueueName, UrlText, WorkerName};
+use crate::job::{Concurrency, JsonLimits, LogCaps, QueueName, Secret, UrlText, WorkerName};
 use crate::store::{self};
 
 /// The smallest queue of the log, in bytes; a smaller one could not hold one long line.
@@ -70,6 +71,7 @@ pub(super) fn split(
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
     }
     let kinds = Kinds::of_program(Arc::default(), engine.kinds.clone());
+    let mut submissions = Vec::new();
     match schedules::parse(&file.schedules, engine.json, &kinds, SystemClock.now()) {
         Ok(declared) if declared.len() > store.max_schedules => problems.add(
             "schedules",
@@ -79,7 +81,12 @@ pub(super) fn split(
                 declared.len()
             ),
         ),
-        Ok(declared) => engine.schedules = declared,
+        Ok(declared) => {
+            for ParsedSchedule { name, submission, spec } in declared {
+                engine.schedules.push((name.clone(), spec));
+                submissions.push((name, submission));
+            }
+        }
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
     }
     engine.paused = file.paused;
@@ -117,6 +124,7 @@ pub(super) fn split(
             access: AccessLog { level: file.log.access, format: file.log.access_format },
         },
         engine,
+        schedules: Secret::new(submissions),
         limits,
         http: file.http,
         stop: StopSettings { grace: file.stop.grace, close: file.stop.close },

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::args::LogFormat;
 use super::settings::Setting;
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, ScheduleSubmission};
 use crate::handlers::HandlerSettings;
 use crate::http::external::ExternalLogins;
 use crate::http::server::access_log::AccessLog;
@@ -15,7 +15,7 @@ use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::TlsSettings;
 use crate::http::server::unix_socket::SocketMode;
 use crate::http::{BasePath, HttpLimits};
-use crate::job::Secret;
+use crate::job::{ScheduleName, Secret};
 use crate::store;
 
 /// All settings, in the parts that the layers take.
@@ -37,6 +37,9 @@ pub struct Config {
     pub log: LogConfig,
     /// The settings of the engine.
     pub engine: EngineConfig,
+    /// The schedules that the file declares, as they are submitted: the store may know defaults of their kinds. Payloads may
+    /// hold secrets.
+    pub schedules: Secret<Vec<(ScheduleName, ScheduleSubmission)>>,
     /// The limits of the store.
     pub limits: store::StoreLimits,
     /// The limits of the HTTP side.

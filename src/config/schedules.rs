@@ -41,19 +41,33 @@ pub(super) fn maybe_duration<'de, D: Deserializer<'de>>(
 /// A key, and why its value is invalid.
 pub(super) type Wrong = (String, String);
 
+/// A schedule that the configuration declares.
+#[derive(Debug)]
+pub(super) struct ParsedSchedule {
+    pub name: ScheduleName,
+    pub submission: ScheduleSubmission,
+    /// The schedule with the defaults of the kinds that the configuration knows.
+    pub spec: ScheduleSpec,
+}
+
 /// The declared schedules, or what is wrong with each key.
 pub(super) fn parse(
     sections: &BTreeMap<String, ScheduleSection>,
     limits: JsonLimits,
     kinds: &Kinds,
     now: Time,
-) -> Result<Vec<(ScheduleName, ScheduleSpec)>, Vec<Wrong>> {
+) -> Result<Vec<ParsedSchedule>, Vec<Wrong>> {
     let (mut schedules, mut wrong) = (Vec::new(), Vec::new());
     for (name, section) in sections {
         let key = format!("schedules.{name}");
         let parsed =
             ScheduleName::parse(name).map_err(|error| vec![(key.clone(), error.to_string())]);
-        let parsed = parsed.and_then(|name| Ok((name, one(section, &key, limits, kinds, now)?)));
+        let parsed = parsed.and_then(|name| {
+            let submission = submission(section, &key, limits)?;
+            let spec = submission.clone().into_spec(Origin::Config, kinds, now);
+            let spec = spec.map_err(|errors| of_section(&key, errors))?;
+            Ok(ParsedSchedule { name, submission, spec })
+        });
         match parsed {
             Ok(schedule) => schedules.push(schedule),
             Err(more) => wrong.extend(more),
@@ -62,17 +76,15 @@ pub(super) fn parse(
     if wrong.is_empty() { Ok(schedules) } else { Err(wrong) }
 }
 
-fn one(
+fn submission(
     section: &ScheduleSection,
     key: &str,
     limits: JsonLimits,
-    kinds: &Kinds,
-    now: Time,
-) -> Result<ScheduleSpec, Vec<Wrong>> {
+) -> Result<ScheduleSubmission, Vec<Wrong>> {
     let payload = section.payload.as_ref().map(|value| to_json(value.expose(), limits));
     let payload = payload.transpose().map_err(|why| vec![(format!("{key}.payload"), why)])?;
     let section = section.clone();
-    let submission = ScheduleSubmission {
+    Ok(ScheduleSubmission {
         cron: section.cron,
         zone: section.zone,
         kind: section.kind,
@@ -85,9 +97,7 @@ fn one(
         tags: section.tags,
         overlap: section.overlap,
         max_late_ms: section.max_late.map(milliseconds),
-    };
-    let spec = submission.into_spec(Origin::Config, kinds, now);
-    spec.map_err(|errors| of_section(key, errors))
+    })
 }
 
 /// The keys of invalid fields. Durations have a unit in the file, where a submission has the suffix `_ms`.
@@ -127,7 +137,7 @@ mod tests {
         let found =
             parse(&sections(text), JsonLimits::default(), &Kinds::default(), Time::default())
                 .unwrap();
-        let (name, spec) = &found[0];
+        let ParsedSchedule { name, spec, .. } = &found[0];
         assert_eq!((name.as_str(), spec.cron.zone()), ("nightly", "Europe/Berlin"));
         let payload: serde_json::Value = serde_json::from_str(spec.spec.payload.as_str()).unwrap();
         assert_eq!(payload["deep"]["list"], serde_json::json!([1, 2.5, true]));

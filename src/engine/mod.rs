@@ -190,6 +190,19 @@ impl Engine {
         self.set_queue(queue, QueueChange::Paused).await
     }
 
+    /// Resolves when the schedules of the configuration are stored, so that requests see those of this start. It does not
+    /// wait for a store that fails, which must not keep the server from answering, nor for the end of a pause, because they
+    /// are not stored before that.
+    pub async fn declared_schedules_tried(&self) {
+        let parts = &self.parts;
+        tokio::select! {
+            () = parts.stages.schedules_tried.cancelled() => {}
+            () = parts.shutdown.draining.cancelled() => {}
+            _ = self.failed() => {}
+            () = std::future::ready(()), if self.is_paused() => {}
+        }
+    }
+
     /// Whether the engine began paused and was not resumed.
     pub fn is_paused(&self) -> bool {
         !self.parts.resumed.is_cancelled()

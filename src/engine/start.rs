@@ -230,6 +230,7 @@ impl Parts {
             declared: DeclaredSchedules {
                 store: self.store.clone(),
                 config: self.config.clone(),
+                tried: stages.schedules_tried.clone(),
                 end: stages.end_loops.clone(),
             },
             dispatchers: self.dispatchers.clone(),

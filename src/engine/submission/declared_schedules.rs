@@ -15,6 +15,8 @@ use crate::store::{ScheduleCommand, ScheduleError, Store, StoreError};
 pub struct DeclaredSchedules {
     pub store: Arc<dyn Store>,
     pub config: Arc<EngineConfig>,
+    /// Cancelled after the first try.
+    pub tried: CancellationToken,
     /// Ends the retries.
     pub end: CancellationToken,
 }
@@ -26,7 +28,9 @@ impl DeclaredSchedules {
         let pause = self.config.poll_interval;
         let mut retry = RetryLog::new("storing the configured schedules", pause, pause);
         loop {
-            let wait = match self.try_to_store().await {
+            let stored = self.try_to_store().await;
+            self.tried.cancel();
+            let wait = match stored {
                 Ok(()) => return retry.worked(),
                 Err(StoreError::Closed) => return,
                 Err(error) => retry.failed(&error),

@@ -12,7 +12,7 @@ use crate::job::{
 use crate::store::{ScheduleCommand, ScheduleError};
 
 /// A schedule as submitted; `cron` and `kind` are required.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct ScheduleSubmission {
     /// When it is due: a cron pattern, or an interval such as `every 15m`; see [`Cron`].
     pub cron: String,

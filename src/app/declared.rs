@@ -1,0 +1,148 @@
+//! What the configuration and the program declare: kinds and schedules.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, bail};
+
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::Config;
+use crate::demo;
+use crate::engine::{ConfiguredKinds, Kinds, Registry};
+use crate::job::{KindSpec, Origin, ScheduleName, ScheduleSpec};
+
+/// The declared schedules with the defaults of their kinds. Once the store is open, those of the kinds that were declared at
+/// run time are among them, as for every other schedule.
+pub(super) fn specs_of(
+    config: &Config,
+    kinds: &Kinds,
+) -> anyhow::Result<Vec<(ScheduleName, ScheduleSpec)>> {
+    let now = SystemClock.now();
+    let mut specs = Vec::new();
+    for (name, schedule) in config.schedules.expose() {
+        let spec = schedule.clone().into_spec(Origin::Config, kinds, now);
+        let spec = spec.map_err(|wrong| {
+            let wrong = wrong.iter().map(|one| format!("{}: {}", one.field, one.message));
+            anyhow::anyhow!("schedule {name}: {}", wrong.collect::<Vec<_>>().join("; "))
+        });
+        specs.push((name.clone(), spec?));
+    }
+    if config.demo {
+        specs.extend(demo::schedules(now));
+    }
+    Ok(specs)
+}
+
+/// Checks that the configuration only sets the defaults of kinds that have a handler, which decides everything else.
+pub(super) fn check_kinds(configured: &ConfiguredKinds, registry: &Registry) -> anyhow::Result<()> {
+    for (kind, KindSpec { about, example, schema, defaults: _ }) in configured {
+        if registry.knows(kind) && (about.is_some() || example.is_some() || schema.is_some()) {
+            bail!(
+                "kinds.{kind}: this program has a handler for the kind, so only queue, max_attempts, \
+                 backoff and timeout can be set"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What happens to a schedule of an unknown kind. Before the store is open, those are unknown that it declares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnknownKind {
+    Later,
+    Refused,
+}
+
+/// Checks the declared schedules, because the engine does not check them again.
+pub(super) fn check_schedules(
+    config: &Config,
+    kinds: &Kinds,
+    unknown: UnknownKind,
+) -> anyhow::Result<()> {
+    let (declared, most) = (&config.engine.schedules, config.limits.max_schedules);
+    if declared.len() > most {
+        bail!("{} schedules are declared, but store.max_schedules is {most}", declared.len());
+    }
+    let mut names = BTreeSet::new();
+    for (name, schedule) in declared {
+        if !names.insert(name) {
+            bail!("schedule {name} is declared twice");
+        }
+        let (kind, payload) = (&schedule.labels.kind, &schedule.spec.payload);
+        if unknown == UnknownKind::Later && !kinds.knows(kind) {
+            continue;
+        }
+        let checked = config.engine.check_payload(payload);
+        checked
+            .and_then(|()| kinds.check(kind, payload))
+            .with_context(|| format!("schedule {name} cannot be declared"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::app::{Cortado, Server};
+    use crate::config::{Config, FileConfig, ServeArgs};
+    use crate::engine::{KindSubmission, ScheduleSubmission};
+    use crate::job::Kind;
+
+    const FILE: &str = "[schedules.filed]\ncron = '@yearly'\nkind = 'resize'\n";
+
+    async fn start(dir: &Path, file: &str) -> Server {
+        let file: FileConfig = toml::from_str(file).unwrap();
+        let config = Config::build(file, &ServeArgs::default()).unwrap();
+        let server = Cortado::builder().config(config).listen(([127, 0, 0, 1], 0).into());
+        let server = server.data_dir(dir);
+        let server = if dir.join("db").exists() {
+            let schedule = ScheduleSubmission {
+                cron: "@yearly".into(),
+                kind: "resize".into(),
+                max_attempts: Some(3),
+                ..ScheduleSubmission::default()
+            };
+            server.schedule("built", schedule)
+        } else {
+            server
+        };
+        server.start().await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn declared_schedules_have_the_defaults_of_kinds_that_were_declared_at_run_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = start(dir.path(), "").await;
+        let kind = Kind::parse("resize").unwrap();
+        let text = r#"{"queue": "media", "max_attempts": 7, "timeout_ms": 900}"#;
+        let spec = KindSubmission::parse(&kind, text, Default::default()).unwrap();
+        server.engine().set_kind(kind, spec).await.unwrap();
+        server.stop().await;
+        let server = start(dir.path(), FILE).await;
+        let (stored, _) = server.engine().schedules().await.unwrap();
+        let found: Vec<_> = stored
+            .iter()
+            .map(|schedule| {
+                let (labels, spec) = (&schedule.spec.labels, &schedule.spec.spec);
+                let attempts = spec.retry.max_attempts;
+                (schedule.name.as_str(), labels.queue.as_str(), attempts, spec.timeout_ms)
+            })
+            .collect();
+        let expected = [("built", "media", 3, Some(900)), ("filed", "media", 7, Some(900))];
+        assert_eq!(found, expected);
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn the_first_request_of_a_start_sees_the_declared_schedules() {
+        let schedule = ScheduleSubmission {
+            cron: "@yearly".into(),
+            kind: "echo".into(),
+            ..ScheduleSubmission::default()
+        };
+        let server = Cortado::builder().listen(([127, 0, 0, 1], 0).into()).in_memory();
+        let server = server.schedule("yearly", schedule).start().await.unwrap();
+        assert_eq!(server.engine().schedules().await.unwrap().0.len(), 1);
+        server.stop().await;
+    }
+}
