@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use super::submit::SubmitOutcome;
 use super::{CliError, submit, watch};
 use crate::config::{Cli, CliCommand};
-use crate::http::tests::support::{Server, Setup, within};
+use crate::http::tests::support::{Server, Setup, store_with, within};
+use crate::store::StoreLimits;
 
 /// An output that passes each line to the test; writing fails once the test has dropped the receiver.
 struct Lines {
@@ -70,9 +71,8 @@ fn seq(line: &str) -> u64 {
 
 #[tokio::test]
 async fn watch_survives_a_restart_of_the_server_without_loss_or_doubles() {
-    let first = Setup::default();
-    let store = first.store.clone();
-    let server = Server::with(first).await;
+    let store = store_with(StoreLimits::default());
+    let server = Server::with(Setup { store: store.clone(), ..Setup::default() }).await;
     let (address, url) = (server.address, server.url(""));
     let begin = server.engine.head().to_string();
     let args = ["watch", "--json", "--server", &url, "--after", &begin, "--queue", "a"];

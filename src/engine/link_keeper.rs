@@ -50,7 +50,9 @@ impl LinkKeeper {
                 }
             };
             match self.revoke_dead(links).await {
-                Ok(()) => retry.worked(),
+                // Without a write, nothing shows that the store works again.
+                Ok(0) => {}
+                Ok(_) => retry.worked(),
                 Err(StoreError::Closed) => return,
                 Err(error) => sweep_at = Instant::now() + retry.failed(&error),
             }
@@ -82,7 +84,9 @@ impl LinkKeeper {
         next
     }
 
-    async fn revoke_dead(&self, links: Vec<Arc<ShareLink>>) -> Result<(), StoreError> {
+    /// Revokes those of the links whose jobs are gone. Returns how many.
+    async fn revoke_dead(&self, links: Vec<Arc<ShareLink>>) -> Result<usize, StoreError> {
+        let mut count = 0;
         for link in links {
             let Some(id) = job_of(&link) else { continue };
             if self.store.get(id).await?.0.is_some() {
@@ -90,12 +94,13 @@ impl LinkKeeper {
             }
             let revoked = self.store.access(AccessCommand::RevokeLink(link.id.clone()), None).await;
             match revoked {
+                Ok(_) => count += 1,
                 // Somebody else has revoked it meanwhile.
-                Ok(_) | Err(AccessError::Refused(_)) => {}
+                Err(AccessError::Refused(_)) => {}
                 Err(AccessError::Store(error)) => return Err(error),
             }
         }
-        Ok(())
+        Ok(count)
     }
 }
 

@@ -51,7 +51,7 @@ mod stop;
 mod timer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use crate::store::{
     AccessError, ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter,
@@ -84,7 +84,9 @@ pub use submission::kind::KindSubmission;
 pub use submission::schedule::ScheduleSubmission;
 pub use submission::{BackoffFields, FieldError, Submission};
 pub use workers::callbacks::OpenCallback;
-pub use workers::claims::{ClaimRequest, ClaimResponse, Grant, Granted, WorkerError};
+pub use workers::claims::{
+    ClaimRequest, ClaimResponse, ClaimUnderWay, Grant, Granted, UnsentGrants, WorkerError,
+};
 pub use workers::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
 pub use workers::mailbox::Push;
 pub use workers::report::{RemoteAttempt, WorkerReport, WorkerState};

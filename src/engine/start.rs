@@ -94,6 +94,7 @@ impl Engine {
             resumed: resumed.clone(),
             draining: shutdown.draining.clone(),
             attempts_over: stages.attempts_over.clone(),
+            connections: shutdown.connections.clone(),
         }));
         let executor = Executor {
             registry: registry.clone(),

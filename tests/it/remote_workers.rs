@@ -76,3 +76,25 @@ async fn a_service_that_accepts_a_job_settles_it_through_its_callback() {
     assert_eq!(server.client.job(&id).await["result"], json!({"bytes": 5120}));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn the_leases_of_workers_are_kept_while_the_server_stops() {
+    let (dir, address) = (Dir::new(), lasting_address());
+    let server = Server::start_on(address, &dir.data(), &[]).await;
+    claim(&server, json!({"wait_ms": 0})).await;
+    let slow = server.client.submit(&json!({"kind": "sleep", "payload": {"ms": 8_000}})).await;
+    server.client.job_in(&slow, "running").await;
+    let id = server.client.submit(&json!({"kind": "resize", "payload": {"width": 640}})).await;
+    // The lease is shorter than the stop, which waits for the other job.
+    let claimed = claim(&server, json!({"lease_ms": 3000})).await;
+    let lease = claimed["leases"][0]["lease"].as_str().unwrap().to_owned();
+    server.stop().await;
+    let server = Server::start_on(address, &dir.data(), &[]).await;
+    assert_eq!(server.client.job(&slow).await["state"], "completed");
+    let end = json!({"settle": [{"lease": lease, "outcome": "done"}]});
+    let settled = server.client.post("/api/v1/leases", Some(&end)).await;
+    assert_eq!(settled["settle"][0]["state"], "completed", "{settled}");
+    let job = server.client.job(&id).await;
+    assert_eq!(job["attempts"].as_array().unwrap().len(), 1, "{job}");
+    server.stop().await;
+}

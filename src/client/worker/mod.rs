@@ -228,6 +228,7 @@ impl Worker {
                 client: "cortado-rust",
                 version: env!("CARGO_PKG_VERSION"),
                 concurrency: self.concurrency,
+                instance: None,
             },
             reconnect: self.reconnect.clone(),
         })

@@ -14,29 +14,34 @@ use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
     AccessError, Claim, Claimed, ControlError, DeclaredKinds, EnqueueError, Extension,
     JobControlError, KindCommand, KindError, LeaseRef, Note, ScheduleCommand, SettleError,
-    Settlement, Snapshot, Storage, Ticked, WorkerNotice,
+    Settlement, Snapshot, Storage, Ticked, WorkerNotice, WorkerPlace,
 };
 use crate::supervise::Part;
 
 /// The memory store with faults that tests switch on.
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     store: Arc<MemoryStore>,
     /// The number of calls of `settle`, `claim` and `tick` that will still fail with `Unavailable`.
-    settles: AtomicUsize,
+    pub(crate) settles: AtomicUsize,
     claims: AtomicUsize,
     ticks: AtomicUsize,
     /// Whether every extension returns `Lost`.
     lost: AtomicUsize,
     follow: AtomicUsize,
+    /// The same for `schedule` and `access`.
+    pub(crate) schedules: AtomicUsize,
+    pub(crate) accesses: AtomicUsize,
+    /// Each answer to a claim of a remote worker takes a permit.
+    pub(crate) claim_answers: Semaphore,
     /// Each control takes a permit, so that a test can hold back a bulk run.
-    pub(super) controls: Semaphore,
-    pub(super) bad_controls: AtomicUsize,
+    pub(crate) controls: Semaphore,
+    pub(crate) bad_controls: AtomicUsize,
     /// The calls of `settle`, `annotate` and `control`, in order.
-    pub(super) calls: Mutex<Vec<&'static str>>,
+    pub(crate) calls: Mutex<Vec<&'static str>>,
 }
 
 impl Faulty {
-    pub(super) fn new(store: Arc<MemoryStore>) -> Arc<Faulty> {
+    pub(crate) fn new(store: Arc<MemoryStore>) -> Arc<Faulty> {
         Arc::new(Faulty {
             store,
             settles: AtomicUsize::new(0),
@@ -44,13 +49,16 @@ impl Faulty {
             ticks: AtomicUsize::new(0),
             lost: AtomicUsize::new(0),
             follow: AtomicUsize::new(usize::MAX),
+            schedules: AtomicUsize::new(0),
+            accesses: AtomicUsize::new(0),
+            claim_answers: Semaphore::new(1_000),
             controls: Semaphore::new(1_000),
             bad_controls: AtomicUsize::new(0),
             calls: Mutex::default(),
         })
     }
 
-    pub(super) fn follow_at_most(&self, batches: usize) {
+    pub(crate) fn follow_at_most(&self, batches: usize) {
         self.follow.store(batches, Ordering::SeqCst);
     }
 }
@@ -71,7 +79,12 @@ impl Store for Faulty {
     }
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         fault(&self.claims)?;
-        self.store.claim(claim).await
+        let place = claim.place;
+        let claimed = self.store.claim(claim).await;
+        if place == WorkerPlace::Remote {
+            self.claim_answers.acquire().await.unwrap().forget();
+        }
+        claimed
     }
     async fn extend(
         &self,
@@ -110,6 +123,9 @@ impl Store for Faulty {
         command: ScheduleCommand,
         by: Option<Actor>,
     ) -> Result<Schedule, ScheduleError> {
+        if let Err(error) = fault(&self.schedules) {
+            return Err(ScheduleError::Store(error));
+        }
         self.store.schedule(command, by).await
     }
     async fn access(
@@ -117,6 +133,9 @@ impl Store for Faulty {
         command: AccessCommand,
         by: Option<Actor>,
     ) -> Result<AccessApplied, AccessError> {
+        if let Err(error) = fault(&self.accesses) {
+            return Err(AccessError::Store(error));
+        }
         self.store.access(command, by).await
     }
     async fn kind(&self, command: KindCommand, by: Option<Actor>) -> Result<(), KindError> {

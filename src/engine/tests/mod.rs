@@ -23,13 +23,14 @@ mod attempts;
 mod bulk;
 mod clock;
 mod complexity;
-mod faults;
+pub(crate) mod faults;
 mod insight;
 mod kinds;
 mod limits;
 mod schedules;
 mod stopping;
 mod stream;
+mod workers;
 
 /// Far longer than any step takes; only a failing test waits that long.
 const BOUND: Duration = Duration::from_secs(20);

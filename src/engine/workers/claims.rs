@@ -1,8 +1,15 @@
 //! Claims of remote workers: now, and over HTTP with a wait.
 
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
 use super::hello::{WorkerCommand, WorkerHello};
@@ -36,10 +43,10 @@ pub struct ClaimRequest {
 }
 
 /// The answer to a claim over HTTP.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ClaimResponse {
     /// The jobs.
-    pub grants: Vec<Grant>,
+    pub grants: UnsentGrants,
     /// What the worker is to do.
     pub command: Option<WorkerCommand>,
 }
@@ -84,8 +91,21 @@ impl Granted {
 }
 
 impl RemoteWorkers {
+    /// Begins to claim jobs for a worker.
+    pub fn begin_claim(
+        self: &Arc<Self>,
+        name: &WorkerName,
+        interest: &Arc<Interest>,
+        max: usize,
+        ttl: Duration,
+    ) -> ClaimUnderWay {
+        let (remote, name, interest) = (self.clone(), name.clone(), interest.clone());
+        let claim = async move { remote.claim_now(&name, &interest, max, ttl).await }.boxed();
+        ClaimUnderWay { remote: self.clone(), claim: Some(claim) }
+    }
+
     /// Claims jobs for a worker.
-    pub async fn claim_now(
+    async fn claim_now(
         &self,
         name: &WorkerName,
         interest: &Interest,
@@ -152,17 +172,24 @@ impl RemoteWorkers {
                 if wait.is_zero() || self.table().is_command_new(name) {
                     return Ok(self.answer(name, Vec::new()));
                 }
-            } else {
+            } else if let Some(room) = poll.reserve(max) {
                 if !wait.is_zero() {
                     place.line_up();
                 }
-                let granted = self.claim_now(name, &interest, max, ttl).await?;
-                place.claimed(granted.size(max));
+                let granted = self.begin_claim(name, &interest, room.jobs, ttl).await?;
+                place.claimed(granted.size(room.jobs));
+                drop(room);
                 if let Some(retry_in) = granted.retry_in {
                     place.retry_at(Instant::now() + retry_in);
                 }
                 if wait.is_zero() || !granted.grants.is_empty() {
                     return Ok(self.answer(name, granted.grants));
+                }
+            } else {
+                // It runs as many jobs as it can. An end of one of them wakes this claim.
+                place.step_out();
+                if wait.is_zero() {
+                    return Ok(self.answer(name, Vec::new()));
                 }
             }
             tokio::select! {
@@ -186,8 +213,93 @@ impl RemoteWorkers {
         WorkerError::TooMany { limit: self.max_workers }
     }
 
-    fn answer(&self, name: &WorkerName, grants: Vec<Grant>) -> ClaimResponse {
+    fn answer(self: &Arc<Self>, name: &WorkerName, grants: Vec<Grant>) -> ClaimResponse {
+        let grants = UnsentGrants { remote: self.clone(), grants };
         ClaimResponse { grants, command: self.table().answer_command(name) }
+    }
+
+    /// Gives jobs back that were claimed for a worker that is gone, once the claim is done. A stop waits for that as for
+    /// the connection of the worker.
+    fn give_back_later(
+        self: &Arc<Self>,
+        claim: impl Future<Output = Result<Granted, StoreError>> + Send + 'static,
+    ) {
+        // Without a runtime, the process ends. The leases expire then.
+        if Handle::try_current().is_err() {
+            return;
+        }
+        let remote = self.clone();
+        self.connections.spawn(async move {
+            let given_back = match claim.await {
+                Ok(granted) => remote.give_back_grants(granted.grants).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = given_back {
+                tracing::debug!(%error, "jobs whose worker is gone could not be given back");
+            }
+        });
+    }
+}
+
+/// A claim under way. When its caller no longer waits for it, the jobs that it brings are given back at once.
+pub struct ClaimUnderWay {
+    remote: Arc<RemoteWorkers>,
+    /// Exists until it is done.
+    claim: Option<BoxFuture<'static, Result<Granted, StoreError>>>,
+}
+
+impl Future for ClaimUnderWay {
+    type Output = Result<Granted, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(claim) = &mut self.claim else { return Poll::Pending };
+        let done = std::task::ready!(claim.as_mut().poll(context));
+        self.claim = None;
+        Poll::Ready(done)
+    }
+}
+
+impl Drop for ClaimUnderWay {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.remote.give_back_later(claim);
+        }
+    }
+}
+
+/// Jobs that a worker was given and has not been sent. When they are dropped, they are given back at once.
+pub struct UnsentGrants {
+    remote: Arc<RemoteWorkers>,
+    grants: Vec<Grant>,
+}
+
+impl UnsentGrants {
+    /// The jobs, which the worker is sent now.
+    pub fn send(mut self) -> Vec<Grant> {
+        std::mem::take(&mut self.grants)
+    }
+}
+
+impl Deref for UnsentGrants {
+    type Target = [Grant];
+
+    fn deref(&self) -> &[Grant] {
+        &self.grants
+    }
+}
+
+impl std::fmt::Debug for UnsentGrants {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.grants.fmt(f)
+    }
+}
+
+impl Drop for UnsentGrants {
+    fn drop(&mut self) {
+        if !self.grants.is_empty() {
+            let grants = std::mem::take(&mut self.grants);
+            self.remote.give_back_later(std::future::ready(Ok(Granted { grants, retry_in: None })));
+        }
     }
 }
 
@@ -203,6 +315,29 @@ impl<'a> OpenPoll<'a> {
         let signal = Arc::new(Signal::default());
         remote.table().begin_poll(name, signal.clone());
         OpenPoll { remote, name, signal }
+    }
+
+    /// Reserves room for a claim of at most `max` jobs. `None` while the worker runs as many as it has said that it can;
+    /// the signal then tells when there may be room.
+    fn reserve(&self, max: usize) -> Option<ReservedRoom<'a>> {
+        let jobs = self.remote.table().reserve(self.name, max, &self.signal);
+        if jobs == 0 {
+            return None;
+        }
+        Some(ReservedRoom { remote: self.remote, name: self.name, jobs })
+    }
+}
+
+/// How many jobs a claim under way may bring. Other claims of the same worker have only what is left.
+struct ReservedRoom<'a> {
+    remote: &'a RemoteWorkers,
+    name: &'a WorkerName,
+    jobs: usize,
+}
+
+impl Drop for ReservedRoom<'_> {
+    fn drop(&mut self) {
+        self.remote.table().release(self.name, self.jobs);
     }
 }
 

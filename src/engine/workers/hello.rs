@@ -20,6 +20,8 @@ pub struct WorkerAbout {
     pub version: Option<Box<str>>,
     /// How many jobs it runs at once.
     pub concurrency: Option<u32>,
+    /// What only this process says, whatever its name and its number are: in containers, every process has number 1.
+    pub instance: Option<Box<str>>,
 }
 
 /// How a worker talks to the server.

@@ -65,8 +65,9 @@ impl WorkerKeeper {
                 wake_at = now + self.poll_interval;
                 remote.waiting.wake_all();
             }
-            if not_before <= now {
-                let overdue = remote.table().leases.overdue(now);
+            let overdue =
+                if not_before <= now { remote.table().leases.overdue(now) } else { Vec::new() };
+            if !overdue.is_empty() {
                 match self.end_overdue(overdue).await {
                     Ok(()) => retry.worked(),
                     Err(StoreError::Closed) => return,
@@ -116,9 +117,6 @@ impl WorkerKeeper {
 
     /// Ends attempts that have run for too long.
     async fn end_overdue(&self, overdue: Vec<RemoteLease>) -> Result<(), StoreError> {
-        if overdue.is_empty() {
-            return Ok(());
-        }
         let settlement = |held: &RemoteLease| Settlement {
             lease: held.lease,
             verdict: verdict_on_timeout(held),

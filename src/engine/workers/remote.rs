@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use super::callbacks::Callbacks;
@@ -44,6 +45,8 @@ pub struct RemoteWorkers {
     pub draining: CancellationToken,
     /// Cancelled when no attempt of this process runs any more: connections of workers end now.
     pub attempts_over: CancellationToken,
+    /// Tracks connections, and what their ends leave to be done.
+    pub connections: TaskTracker,
 }
 
 /// The parts from which [`RemoteWorkers`] are made.
@@ -58,6 +61,7 @@ pub struct RemoteParts {
     pub resumed: CancellationToken,
     pub draining: CancellationToken,
     pub attempts_over: CancellationToken,
+    pub connections: TaskTracker,
 }
 
 impl RemoteWorkers {
@@ -78,6 +82,7 @@ impl RemoteWorkers {
             resumed: parts.resumed,
             draining: parts.draining,
             attempts_over: parts.attempts_over,
+            connections: parts.connections,
         }
     }
 

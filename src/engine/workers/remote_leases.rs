@@ -21,6 +21,8 @@ pub struct Moments {
 pub struct RemoteLease {
     pub lease: LeaseRef,
     pub worker: WorkerName,
+    /// The number of the worker's process among those with its name.
+    pub process: u32,
     pub labels: Arc<Labels>,
     /// The number of the attempt, and how long the next one waits if it fails.
     pub attempt: u16,
@@ -58,6 +60,7 @@ impl RemoteLease {
         Some(RemoteLease {
             lease,
             worker: worker.clone(),
+            process: 0,
             labels: job.labels.clone(),
             attempt: job.status.attempt,
             backoff: job.spec.retry.backoff,
@@ -106,6 +109,14 @@ impl RemoteLeases {
     /// The lease of a job.
     pub fn of_job(&self, job: JobId) -> Option<&RemoteLease> {
         self.by_job.get(&job)
+    }
+
+    /// Notes that the end of a lease was not stored. Its deadline counts again, which may have passed meanwhile.
+    pub fn settling_failed(&mut self, lease: LeaseRef) {
+        let Some(held) = self.get_mut(lease) else { return };
+        held.is_settling = false;
+        let deadline = (held.deadline, lease.job);
+        self.deadlines.insert(deadline);
     }
 
     /// Removes a lease, if it is held.

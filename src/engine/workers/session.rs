@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::claims::{Grant, Granted, WorkerError};
+use super::claims::{ClaimUnderWay, Grant, Granted, WorkerError};
 use super::hello::{WorkerCommand, WorkerHello};
 use super::mailbox::{Mailbox, Push};
 use super::remote::RemoteWorkers;
@@ -119,15 +119,13 @@ impl WorkerSession {
 
     /// A claim of at most `max` jobs; `None` when the worker gets none now. The worker waits in its line before the claim
     /// begins.
-    pub fn claim(&mut self, max: usize) -> Option<BoxFuture<'static, Result<Granted, StoreError>>> {
+    pub fn claim(&mut self, max: usize) -> Option<ClaimUnderWay> {
         if max == 0 || self.is_quiet {
             self.place.step_out();
             return None;
         }
         self.place.line_up();
-        let (remote, name) = (self.remote.clone(), self.name.clone());
-        let (interest, lease) = (self.interest.clone(), self.lease);
-        Some(async move { remote.claim_now(&name, &interest, max, lease).await }.boxed())
+        Some(self.remote.begin_claim(&self.name, &self.interest, max, self.lease))
     }
 
     /// Leaves its line for now.

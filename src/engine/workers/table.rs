@@ -41,12 +41,40 @@ pub struct WorkerEntry {
     pub is_silent: bool,
     /// The number of leases that it holds.
     pub held: usize,
+    /// The number of this process among those with its name, and how many of the leases it has got itself.
+    process: u32,
+    own: usize,
+    /// How many jobs its claims under way may bring.
+    reserved: usize,
+    /// The signals of its claims that wait for room.
+    blocked: Vec<Arc<Signal>>,
 }
 
 impl WorkerEntry {
     /// Whether it holds a connection now.
     pub fn is_connected(&self) -> bool {
         self.session.is_some() || !self.polls.is_empty()
+    }
+
+    /// Whether somebody who comes with the name of this worker is another process, which nobody has told anything. One that
+    /// says its instance is the same process for as long as it says the same; otherwise, a worker that was silent for as long
+    /// as its leases last counts as gone.
+    fn is_new_process(&self, about: Option<&WorkerAbout>) -> bool {
+        match about {
+            Some(about) if about.instance.is_some() && self.about.instance.is_some() => {
+                about.instance != self.about.instance
+            }
+            Some(about) => {
+                let same = (about.pid, &about.host) == (self.about.pid, &self.about.host);
+                self.is_silent || !same
+            }
+            None => self.is_silent && self.about.instance.is_none(),
+        }
+    }
+
+    /// Wakes the claims that wait for room.
+    fn has_room(&mut self) {
+        self.blocked.drain(..).for_each(|signal| signal.notify());
     }
 
     fn see(&mut self, when: Moments) {
@@ -85,10 +113,10 @@ impl WorkerTable {
         when: Moments,
     ) -> Result<(), TooManyWorkers> {
         if let Some(worker) = self.workers.get_mut(name) {
-            let is_new_process =
-                hello.about.as_ref().is_some_and(|about| about.pid != worker.about.pid);
+            let is_new_process = worker.is_new_process(hello.about.as_ref());
             if is_new_process {
                 (worker.command, worker.is_command_answered) = (None, false);
+                (worker.process, worker.own) = (worker.process + 1, 0);
             }
             if let Some(about) = hello.about {
                 worker.about = about;
@@ -109,6 +137,7 @@ impl WorkerTable {
             return Err(TooManyWorkers);
         }
         self.news.push(notice(name, WorkerChange::Connected, hello.by.clone()));
+        let held = self.leases.of_worker(name).count();
         let worker = WorkerEntry {
             about: hello.about.unwrap_or_default(),
             interest: hello.interest,
@@ -123,7 +152,11 @@ impl WorkerTable {
             command: None,
             is_command_answered: false,
             is_silent: false,
-            held: self.leases.of_worker(name).count(),
+            held,
+            process: 0,
+            own: held,
+            reserved: 0,
+            blocked: Vec::new(),
         };
         self.workers.insert(name.clone(), worker);
         Ok(())
@@ -150,7 +183,31 @@ impl WorkerTable {
     pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: Moments) {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.polls.retain(|poll| !Arc::ptr_eq(poll, signal));
+            worker.blocked.retain(|poll| !Arc::ptr_eq(poll, signal));
             worker.see(when);
+        }
+    }
+
+    /// Reserves room for a claim of at most `max` jobs: a worker that says how many it runs at once gets no more than that.
+    /// Jobs that an earlier process with its name has got do not count. Returns the room; when there is none, the signal is
+    /// notified once there may be some.
+    pub fn reserve(&mut self, name: &WorkerName, max: usize, signal: &Arc<Signal>) -> usize {
+        let Some(worker) = self.workers.get_mut(name) else { return max };
+        let most = worker.about.concurrency.map(|most| most as usize);
+        let taken = worker.own + worker.reserved;
+        let room = most.map_or(max, |most| most.saturating_sub(taken).min(max));
+        if room == 0 && !worker.blocked.iter().any(|blocked| Arc::ptr_eq(blocked, signal)) {
+            worker.blocked.push(signal.clone());
+        }
+        worker.reserved += room;
+        room
+    }
+
+    /// Ends a reservation. Its jobs count among the leases now.
+    pub fn release(&mut self, name: &WorkerName, room: usize) {
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.reserved = worker.reserved.saturating_sub(room);
+            worker.has_room();
         }
     }
 
@@ -206,10 +263,14 @@ impl WorkerTable {
         true
     }
 
-    /// Adds a lease to those of its worker.
-    pub fn take(&mut self, lease: RemoteLease) {
+    /// Adds a lease to those of its worker, unless it is among them.
+    pub fn take(&mut self, mut lease: RemoteLease) {
+        if self.leases.get(lease.lease).is_some() {
+            return;
+        }
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
-            worker.held += 1;
+            (worker.held, worker.own) = (worker.held + 1, worker.own + 1);
+            lease.process = worker.process;
         }
         if let Some(older) = self.leases.insert(lease) {
             self.count_end(&older);
@@ -351,6 +412,10 @@ impl WorkerTable {
     fn count_end(&mut self, ended: &RemoteLease) {
         if let Some(worker) = self.workers.get_mut(&ended.worker) {
             worker.held = worker.held.saturating_sub(1);
+            if worker.process == ended.process {
+                worker.own = worker.own.saturating_sub(1);
+            }
+            worker.has_room();
         }
     }
 

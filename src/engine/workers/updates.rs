@@ -288,11 +288,7 @@ impl RemoteWorkers {
             let stored = match stored {
                 Ok(stored) => stored,
                 Err(error) => {
-                    for (_, lease) in places {
-                        if let Some(held) = table.leases.get_mut(lease) {
-                            held.is_settling = false;
-                        }
-                    }
+                    places.iter().for_each(|(_, lease)| table.leases.settling_failed(*lease));
                     return Err(error);
                 }
             };
@@ -405,8 +401,15 @@ impl RemoteWorkers {
         if batch.is_empty() {
             return Ok(0);
         }
-        let answers = self.store.settle(batch).await?;
+        let stored = self.store.settle(batch).await;
         let mut table = self.table();
+        let answers = match stored {
+            Ok(answers) => answers,
+            Err(error) => {
+                leases.iter().for_each(|held| table.leases.settling_failed(held.lease));
+                return Err(error);
+            }
+        };
         leases.iter().for_each(|held| drop(table.end(held.lease)));
         Ok(answers.into_iter().filter(Result::is_ok).count())
     }

@@ -30,7 +30,7 @@ use crate::store::{self, Store};
 pub struct Setup {
     pub limits: HttpLimits,
     pub access: Access,
-    pub store: Arc<MemoryStore>,
+    pub store: Arc<dyn Store>,
     pub stream_capacity: usize,
     /// The address to listen on; a free port unless a test restarts a server.
     pub address: SocketAddr,
@@ -126,7 +126,7 @@ impl Server {
         let info = KindInfo { kind, about, example: example(r#"{"to":"a"}"#), schema };
         registry.add(info, |_: Context, value: Value| async move { Ok::<_, String>(value) });
         let shutdown = Shutdown::default();
-        let store: Arc<dyn Store> = setup.store;
+        let store = setup.store;
         let config =
             EngineConfig { stream_capacity: setup.stream_capacity, ..EngineConfig::default() };
         let engine = Engine::start(store, registry, config, shutdown.clone());

@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 
+use super::claim_body::bringing;
 use super::worker_path::PathWorker;
 use super::{read, write};
 use crate::http::access::Acting;
@@ -29,5 +30,5 @@ pub async fn claim(
         answer = api.engine.claim_for(&worker, request) => answer?,
         () = watch.ended() => return Err(watch.problem()),
     };
-    Ok(json_of(write::claim_answer(&answer)))
+    Ok(bringing(json_of(write::claim_answer(&answer)), answer.grants))
 }

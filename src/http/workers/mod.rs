@@ -3,6 +3,7 @@
 
 pub mod callback;
 pub mod claim;
+mod claim_body;
 pub mod commands;
 pub mod leases;
 mod problems;

@@ -55,17 +55,19 @@ pub struct ReportLimits {
 
 /// Reads a claim over HTTP.
 pub fn claim(fields: &mut Fields<'_>, errors: &mut FieldErrors) -> Option<ClaimRequest> {
-    let hello = hello(fields, errors, WorkerTransport::Http);
+    let hello = hello(fields, errors, WorkerTransport::Http, DEFAULT_LEASE);
     let max = fields.integer("max", MAX, errors).unwrap_or(1);
     let wait = fields.integer("wait_ms", WAIT_MS, errors).unwrap_or(0);
     Some(ClaimRequest { hello: hello?, max: usize::try_from(max).ok()?, wait: millis(wait) })
 }
 
-/// Reads what a worker says about itself and about the jobs that it can run.
+/// Reads what a worker says about itself and about the jobs that it can run. `usual` is how long its leases last when it
+/// does not say.
 pub fn hello(
     fields: &mut Fields<'_>,
     errors: &mut FieldErrors,
     transport: WorkerTransport,
+    usual: Duration,
 ) -> Option<WorkerHello> {
     let queues = names("queues", QueueName::parse, fields, errors);
     let kinds = fields.present("kinds", errors).is_some();
@@ -75,7 +77,7 @@ pub fn hello(
     let queues = queues.unwrap_or_else(|| vec![QueueName::default()]);
     let kinds = Arc::new(kinds?.into_iter().collect());
     let interest = Arc::new(Interest { queues: queues.into_iter().collect(), kinds });
-    let lease = lease.map_or(DEFAULT_LEASE, millis);
+    let lease = lease.map_or(usual, millis);
     Some(WorkerHello { interest, lease, about, transport, by: None })
 }
 
@@ -123,6 +125,7 @@ fn about(mut fields: Fields<'_>, errors: &mut FieldErrors) -> WorkerAbout {
         client: text("client", &mut fields, errors),
         version: text("version", &mut fields, errors),
         concurrency: number(fields.integer("concurrency", CONCURRENCY, errors)),
+        instance: text("instance", &mut fields, errors),
     };
     fields.finish(errors);
     about

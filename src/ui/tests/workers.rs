@@ -21,6 +21,7 @@ fn hello(kinds: &[&str], queues: &[&str]) -> WorkerHello {
             client: Some("cortado-python".into()),
             version: Some("1.2.3".into()),
             concurrency: Some(20),
+            instance: Some("0123456789abcdef".into()),
         }),
         transport: WorkerTransport::WebSocket,
         by: None,
@@ -87,7 +88,7 @@ async fn what_a_worker_runs_is_shown_with_its_job_and_its_start() {
         let submission = Submission { kind: "resize".into(), queue: queue.clone(), ..echo("1") };
         jobs.push(desk.submit(submission).await.id);
     }
-    let granted = desk.engine.claim_for(&worker, claim(10)).await.unwrap().grants;
+    let granted = desk.engine.claim_for(&worker, claim(10)).await.unwrap().grants.send();
     assert_eq!(granted.len(), 5);
     let page = desk.get("/workers").await;
     page.assert_sound();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::support::{Answer, Server, Setup, Socket, store_with, within};
+use crate::engine::tests::faults::Faulty;
 use crate::http::HttpLimits;
 use crate::job::{
     Backoff, Event, Fact, Job, JobId, Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec,
@@ -18,8 +19,12 @@ use crate::store::{Store, StoreLimits};
 mod access;
 mod callbacks;
 mod claims;
+mod concurrency;
+mod failures;
+mod instances;
 mod leases;
 mod sockets;
+mod unsent;
 mod vectors;
 
 /// A server, and its store, into which jobs go that no handler of the server runs.
@@ -35,7 +40,18 @@ impl Shop {
 
     async fn with(limits: HttpLimits) -> Shop {
         let store = store_with(StoreLimits::default());
-        let server = Server::with(Setup { limits, store: store.clone(), ..Setup::default() }).await;
+        Shop::on(store.clone(), store, limits).await
+    }
+
+    /// A server whose store has faults that the test switches on.
+    async fn faulty(limits: HttpLimits) -> (Shop, Arc<Faulty>) {
+        let store = store_with(StoreLimits::default());
+        let faulty = Faulty::new(store.clone());
+        (Shop::on(faulty.clone(), store, limits).await, faulty)
+    }
+
+    async fn on(used: Arc<dyn Store>, store: Arc<MemoryStore>, limits: HttpLimits) -> Shop {
+        let server = Server::with(Setup { limits, store: used, ..Setup::default() }).await;
         server.job("").await; // the server knows the queue from now on
         Shop { server, store }
     }

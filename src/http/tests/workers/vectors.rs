@@ -86,6 +86,9 @@ async fn the_messages_of_the_server_have_the_form_of_the_vectors() {
     messages.push(socket.next().await);
     say(&mut socket, json!({"type": "hurry"})).await;
     messages.push(socket.next().await);
+    let settle = json!([{"lease": lease, "outcome": "failed"}]);
+    say(&mut socket, json!({"type": "update", "id": 7, "settle": settle})).await;
+    messages.push(socket.next().await);
     say(&mut socket, json!({"type": "ping"})).await;
     messages.push(socket.next().await);
     shop.server.send("POST", "/api/v1/workers/web-1/quiet", &[], "").await;
@@ -93,7 +96,10 @@ async fn the_messages_of_the_server_have_the_form_of_the_vectors() {
     let vectors = vectors("worker-messages.json");
     for message in messages {
         let of_type = |vector: &&Value| {
-            vector["from"] == "server" && vector["message"]["type"] == message["type"]
+            let expected = &vector["message"];
+            let is_of_type = expected["type"] == message["type"];
+            let is_about_it = message["type"] != "error" || expected["id"] == message["id"];
+            vector["from"] == "server" && is_of_type && is_about_it
         };
         let vector = vectors.iter().find(of_type).unwrap_or_else(|| panic!("{message}"));
         has_form_of(&message, &vector["message"], &message["type"].to_string());

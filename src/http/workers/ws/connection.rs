@@ -9,10 +9,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::leaving::{Leaving, ThenWait};
-use super::protocol::{self, NumberedUpdate, Ready, WorkerMessage};
+use super::protocol::{self, NumberedUpdate, Ready, RefusedMessage, WorkerMessage};
 use super::socket::{Inbound, ReadMode, WorkerSocket};
 use crate::engine::{
-    AboutLease, ExtendAnswer, Granted, Push, StoreError, UpdateAnswer, WorkerError, WorkerSession,
+    AboutLease, ClaimUnderWay, ExtendAnswer, Granted, Push, StoreError, UpdateAnswer, WorkerError,
+    WorkerSession,
 };
 use crate::http::access::access_watch::AccessWatch;
 use crate::http::access::job_scope::JobScope;
@@ -64,7 +65,7 @@ pub struct WorkerConnection {
     /// Whether there may be jobs for the worker.
     should_claim: bool,
     /// The claim under way, and how many jobs it asks for.
-    claim: Option<(usize, BoxFuture<'static, Result<Granted, StoreError>>)>,
+    claim: Option<(usize, ClaimUnderWay)>,
     /// What was asked and is not answered; exists only while there is some.
     asked: Option<FuturesUnordered<BoxFuture<'static, EngineAnswer>>>,
     /// When the next ping is due, and by when the last one has to be answered.
@@ -101,24 +102,9 @@ impl WorkerConnection {
     pub async fn run(mut self) {
         let leaving = self.serve().await;
         tracing::debug!(worker = %self.name, ?leaving, "a worker's connection ends");
-        self.end_claim().await;
+        self.claim = None; // what it brings is given back
         self.session = None;
         self.close(leaving).await;
-    }
-
-    /// Ends the claim under way. The store takes back the jobs of one that it has not answered; those of one that it has
-    /// just answered are given back here.
-    async fn end_claim(&mut self) {
-        let granted = self.claim.take().and_then(|(_, claim)| claim.now_or_never());
-        let Some((Ok(Granted { grants, .. }), session)) = granted.zip(self.session.as_ref()) else {
-            return;
-        };
-        if !grants.is_empty() {
-            let given_back = session.give_back(grants);
-            if !matches!(timeout(self.api.limits.close, given_back).await, Ok(Ok(_))) {
-                tracing::debug!(worker = %self.name, "jobs could not be given back");
-            }
-        }
     }
 
     async fn serve(&mut self) -> Leaving {
@@ -230,13 +216,14 @@ impl WorkerConnection {
     fn on_text(&mut self, text: &str) {
         let lease = self.session.as_ref().map_or(DEFAULT_LEASE, |session| session.lease());
         let limits = report_limits(&self.api, lease);
-        let message = WorkerMessage::parse(text, &limits);
-        let watch = &self.credentials.watch;
-        let message = message
-            .and_then(|message| watch.check_worker_message(message.access()).map(|()| message));
-        let handled = message.and_then(|message| self.on_message(message));
-        if let Err(problem) = handled {
-            self.socket.push(protocol::refusal(&problem));
+        let handled = WorkerMessage::parse(text, &limits).and_then(|message| {
+            let (id, watch) = (message.id(), &self.credentials.watch);
+            let checked = watch.check_worker_message(message.access());
+            let handled = checked.and_then(|()| self.on_message(message));
+            handled.map_err(|problem| RefusedMessage { problem, id })
+        });
+        if let Err(refusal) = handled {
+            self.socket.push(protocol::refused(&refusal));
         }
     }
 
@@ -300,7 +287,6 @@ impl WorkerConnection {
         if self.asked.as_ref().is_some_and(FuturesUnordered::is_empty) {
             self.asked = None;
         }
-        let failed = |error: StoreError| Problem::from(error);
         match done {
             EngineAnswer::Kept(Ok(held)) => {
                 let Some(session) = &self.session else { return Ok(()) };
@@ -315,20 +301,25 @@ impl WorkerConnection {
                 self.socket.push(protocol::updated(id, &answer))
             }
             // The worker sends it again when it has connected again, and then gets the answer.
-            EngineAnswer::Updated(_, Err(error)) => {
-                self.socket.push(protocol::refusal(&failed(error)));
+            EngineAnswer::Updated(id, Err(error)) => {
+                let refusal = RefusedMessage { problem: error.into(), id: Some(id) };
+                self.socket.push(protocol::refused(&refusal));
                 return Err(Leaving::Other(CloseReason::StoreFailed));
             }
             EngineAnswer::GivenBack(Ok(_)) => {}
             EngineAnswer::GivenBack(Err(error)) => {
                 tracing::debug!(worker = %self.name, %error, "jobs could not be given back");
             }
-            EngineAnswer::SignedOff(signed_off) => {
-                if let Err(error) = signed_off {
-                    // Its leases expire, if they are not given back.
-                    tracing::debug!(worker = %self.name, %error, "a worker was not signed off");
-                }
+            // Nobody has this name any more, so there is nothing to give back.
+            EngineAnswer::SignedOff(Ok(_) | Err(WorkerError::NotFound(_))) => {
                 return Err(Leaving::SignedOff);
+            }
+            // The worker still holds its leases. It can connect and sign off again, or let them expire.
+            EngineAnswer::SignedOff(Err(error)) => {
+                tracing::debug!(worker = %self.name, %error, "a worker was not signed off");
+                self.socket
+                    .push(protocol::refused(&RefusedMessage { problem: error.into(), id: None }));
+                return Err(Leaving::Other(CloseReason::StoreFailed));
             }
         }
         Ok(())

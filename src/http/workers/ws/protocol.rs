@@ -62,7 +62,24 @@ pub struct NumberedUpdate {
     pub update: WorkerUpdate,
 }
 
+/// A message was refused.
+#[derive(Debug)]
+pub struct RefusedMessage {
+    /// Why.
+    pub problem: Problem,
+    /// The number of the report that it was, if it was one with a number.
+    pub id: Option<i64>,
+}
+
 impl WorkerMessage {
+    /// The number of a report.
+    pub fn id(&self) -> Option<i64> {
+        match self {
+            WorkerMessage::Update(update) => Some(update.id),
+            WorkerMessage::Ready(_) | WorkerMessage::Ping | WorkerMessage::Bye => None,
+        }
+    }
+
     /// The message as the table of access has it.
     pub fn access(&self) -> WorkerMessageName {
         match self {
@@ -77,29 +94,34 @@ impl WorkerMessage {
     ///
     /// # Errors
     /// It is not JSON, or fields of it are wrong.
-    pub fn parse(text: &str, limits: &ReportLimits) -> Result<WorkerMessage, Problem> {
-        let text = json_text(text.as_bytes())?;
-        let mut errors = FieldErrors::default();
+    pub fn parse(text: &str, limits: &ReportLimits) -> Result<WorkerMessage, RefusedMessage> {
+        let text = json_text(text.as_bytes());
+        let text = text.map_err(|problem| RefusedMessage { problem, id: None })?;
+        let (mut errors, mut id) = (FieldErrors::default(), None);
         let message = Fields::read("", text, &mut errors)
-            .and_then(|fields| message(fields, &mut errors, limits));
+            .and_then(|fields| message(fields, &mut errors, limits, &mut id));
         match message {
             Some(message) if errors.is_empty() => Ok(message),
-            Some(_) | None => Err(Problem::invalid_fields(errors.into_errors())),
+            Some(_) | None => {
+                Err(RefusedMessage { problem: Problem::invalid_fields(errors.into_errors()), id })
+            }
         }
     }
 }
 
+/// Reads a message. The number of a report is also there when other fields of it are wrong.
 fn message(
     mut fields: Fields<'_>,
     errors: &mut FieldErrors,
     limits: &ReportLimits,
+    number: &mut Option<i64>,
 ) -> Option<WorkerMessage> {
     let name = fields.required_text("type", errors)?;
     let message = match name.as_ref() {
         "ready" => {
             let free = fields.present("free", errors).is_some();
             let free = if free { fields.integer("free", CREDIT, errors) } else { None };
-            let hello = read::hello(&mut fields, errors, WorkerTransport::WebSocket);
+            let hello = read::hello(&mut fields, errors, WorkerTransport::WebSocket, limits.lease);
             let held = fields.texts("held", errors).unwrap_or_default();
             if held.len() > MAX_HELD {
                 let found = held.len();
@@ -114,6 +136,7 @@ fn message(
         "update" => {
             let id = fields.present("id", errors).is_some();
             let id = if id { fields.integer("id", ID, errors) } else { None };
+            *number = id;
             if errors.is_empty() && id.is_none() {
                 errors.add("id", REQUIRED);
             }
@@ -148,6 +171,8 @@ enum PushMessage<'a> {
         command: &'static str,
     },
     Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<i64>,
         code: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         field: Option<&'a str>,
@@ -209,9 +234,10 @@ pub fn command(command: WorkerCommand) -> Bytes {
 }
 
 /// A message was refused.
-pub fn refusal(problem: &Problem) -> Bytes {
+pub fn refused(refusal: &RefusedMessage) -> Bytes {
+    let RefusedMessage { problem, id } = refusal;
     let (code, field, message) = (problem.code(), problem.first_field(), problem.detail());
-    frame(&PushMessage::Error { code, field, message })
+    frame(&PushMessage::Error { id: *id, code, field, message })
 }
 
 /// The answer to `ping`.
