@@ -1,4 +1,4 @@
-"""The programs in the documents run against the real server as they stand there; only the server's address is replaced."""
+"""The programs in the documents run against the real server as they stand there, except for its address."""
 
 from __future__ import annotations
 
