@@ -17,7 +17,7 @@ export class Log {
  */
 export function startWorker(t, server, handlers, options = {}) {
   const log = new Log();
-  const worker = new Worker(server.url, { name: "test", signals: false, logger: log, reconnect: { baseMs: 1, capMs: 5 }, ...options });
+  const worker = new Worker(server.url, { name: "test", signals: false, logger: log, reconnect: { baseMs: 1, capMs: 5, refusedBaseMs: 1, refusedCapMs: 5 }, ...options });
   for (const [kind, handler] of Object.entries(handlers)) worker.handle(kind, handler);
   const run = worker.run();
   run.catch(() => {}); // the tests that expect a failure wait for it themselves
