@@ -105,7 +105,8 @@ class Documents(ServerTest):
             self.assertEqual(process.returncode, 0)
             self.assertRegex(output.decode(), r"^completed \{'bytes': [1-9][0-9]*\}$")
             for _ in range(4):
-                self.assertEqual((await self.event("job.completed")).queue, "images")
+                completed = await self.event("job.completed")
+                self.assertEqual(completed.job and completed.job.queue, "images")
 
     @unittest.skipUnless(shutil.which("curl") and shutil.which("jq"), "curl or jq is missing")
     async def test_the_page_about_workers_has_one_for_a_shell(self) -> None:
