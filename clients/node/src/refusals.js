@@ -28,7 +28,7 @@ export function isContentRefused(code) {
 
 /**
  * The delays between attempts to reach the server: short ones while it is away, long ones while it refuses the token, as
- * after it was revoked. Each such attempt is a failed login, and many of them slow down other workers at the same address.
+ * after it was revoked. Each such attempt is a failed login, which the server counts and logs.
  */
 export class RetryDelays {
   #away;

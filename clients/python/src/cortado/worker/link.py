@@ -16,8 +16,8 @@ from .outbox import Outbox
 
 log = logging.getLogger("cortado.worker")
 
-#: The first and the longest delay while the server refuses the token, in seconds. Each try is a failed login, and many
-#: of them slow down other workers at the same address.
+#: The first and the longest delay while the server refuses the token, in seconds. Each try is a failed login,
+#: which the server counts and logs.
 REFUSED_FIRST, REFUSED_LONGEST = 10.0, 300.0
 #: Notes are sent together, this many seconds after the first of them.
 NOTE_DELAY = 0.2
