@@ -189,7 +189,7 @@ class OfMessages(WorkerTest):
                 socket.send({"type": "jobs", "leases": [entry("L")]})
                 await socket.receive_update()
                 with self.assertRaises((EOFError, ConnectionError)):  # although the server is there: it answers pings
-                    await socket.receive_update()
+                    await within(socket.receive_update())
                 _, ready = await self.server.worker()
                 self.assertEqual(ready["held"], ["L"])
 
