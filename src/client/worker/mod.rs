@@ -2,6 +2,7 @@
 
 mod attempts;
 mod context;
+mod delays;
 mod drive;
 mod handler;
 mod http_link;
@@ -95,6 +96,7 @@ pub struct Worker {
     grace: Duration,
     protocol: WorkerProtocol,
     reconnect: RandomBackoff,
+    reconnect_refused: RandomBackoff,
     handlers: Vec<(String, Box<dyn RunAttempt>)>,
 }
 
@@ -110,6 +112,10 @@ impl Worker {
             grace: Duration::from_secs(25),
             protocol: WorkerProtocol::default(),
             reconnect: RandomBackoff::new(Duration::from_millis(250), Duration::from_secs(30)),
+            reconnect_refused: RandomBackoff::new(
+                Duration::from_secs(10),
+                Duration::from_secs(300),
+            ),
             handlers: Vec::new(),
         }
     }
@@ -155,6 +161,13 @@ impl Worker {
     /// Sets the longest delays before the first and before any further attempt to reconnect.
     pub fn reconnect(mut self, first: Duration, longest: Duration) -> Worker {
         self.reconnect = RandomBackoff::new(first, longest);
+        self
+    }
+
+    /// Sets the same delays for a server that no longer accepts the token: each attempt is a failed login, which the
+    /// server counts and logs. The defaults are 10 seconds and 5 minutes.
+    pub fn reconnect_refused(mut self, first: Duration, longest: Duration) -> Worker {
+        self.reconnect_refused = RandomBackoff::new(first, longest);
         self
     }
 
@@ -230,6 +243,7 @@ impl Worker {
                 concurrency: self.concurrency,
             },
             reconnect: self.reconnect.clone(),
+            reconnect_refused: self.reconnect_refused.clone(),
         })
     }
 }
