@@ -166,6 +166,8 @@ function defaultName() {
   return `${host}:${process.pid}:${randomBytes(3).toString("hex")}`;
 }
 
+/** What a worker says about itself. `instance` tells its process from others with the same name and number, as in containers. */
 function about(concurrency) {
-  return { host: hostname().slice(0, 64), pid: process.pid, ...CLIENT, concurrency };
+  const instance = randomBytes(8).toString("hex");
+  return { host: hostname().slice(0, 64), pid: process.pid, ...CLIENT, concurrency, instance };
 }

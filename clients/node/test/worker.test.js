@@ -18,6 +18,7 @@ describe("jobs", () => {
     const { about, ...ready } = connection.ready;
     assert.deepEqual(ready, { type: "ready", free: 20, queues: ["a", "b"], kinds: ["double", "now"], lease_ms: 30_000, held: [] });
     assert.deepEqual([about.pid, about.client, about.version, about.concurrency], [process.pid, "cortado-node", "0.1.0", 20]);
+    assert.match(about.instance, /^[0-9a-f]{16}$/);
     const leases = connection.sendJobs("double", 1, 2, 3);
     const update = await connection.next("update");
     const settles = leases.map((lease, at) => ({ lease, outcome: "done", result: (at + 1) * 2 }));
@@ -243,6 +244,7 @@ describe("a lost connection", () => {
     await first.next("update");
     first.drop();
     const second = await server.greet();
+    assert.deepEqual(second.ready.about, first.ready.about);
     assert.deepEqual(second.ready.held, [held, unconfirmed]);
     assert.ok(!second.ready.held.includes(confirmed));
     assert.equal(second.ready.free, 4);

@@ -28,6 +28,7 @@ class Running(WorkerTest):
             expected = {"type": "ready", "free": 3, "queues": ["mail", "default"], "kinds": ["resize", "send-receipt"]}
             self.assertEqual(ready, {**expected, "lease_ms": 12000, "held": []})
             self.assertEqual((about["client"], about["concurrency"]), ("cortado-python", 3))
+            self.assertRegex(about["instance"], "^[0-9a-f]{16}$")
 
     async def test_all_jobs_that_end_in_one_turn_are_settled_by_one_update(self) -> None:
         worker = self.worker(concurrency=50)

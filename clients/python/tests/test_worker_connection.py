@@ -14,6 +14,30 @@ import cortado
 
 
 class Reconnecting(WorkerTest):
+    async def test_a_worker_says_the_same_about_itself_as_long_as_it_runs(self) -> None:
+        def introduction(about: dict[str, Any]) -> tuple[Any, ...]:
+            return (about["host"], about["pid"], about["instance"])
+
+        instances = set()
+        for _ in range(2):
+            worker = self.worker()
+            worker.add("resize", lambda payload, context: None)
+            async with serving(worker):
+                socket, ready = await self.server.worker()
+                socket.drop()
+                _, again = await self.server.worker()
+                self.assertEqual(introduction(again["about"]), introduction(ready["about"]))
+                instances.add(ready["about"]["instance"])
+            worker = self.worker(transport="http")
+            worker.add("resize", lambda payload, context: None)
+            async with serving(worker):
+                first = await self.server.request("/claim")
+                first.drop()
+                second = await self.server.request("/claim")
+                self.assertEqual(introduction(second.body["about"]), introduction(first.body["about"]))
+                instances.add(first.body["about"]["instance"])
+        self.assertEqual(len(instances), 4, "each worker is another one")
+
     async def test_a_reconnect_names_the_leases_that_are_held_and_sends_unconfirmed_settles_again(self) -> None:
         worker = self.worker(concurrency=4)
         ended = asyncio.Event()

@@ -26,6 +26,9 @@ pub struct AboutWorker {
     pub client: &'static str,
     pub version: &'static str,
     pub concurrency: usize,
+    /// Tells this process from others with the same name and number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
 }
 
 /// The message that says what the worker can run, and sets its credit.

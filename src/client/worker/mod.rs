@@ -34,6 +34,7 @@ use super::Client;
 use super::backoff::RandomBackoff;
 use super::error::ClientError;
 use super::http::ServerApi;
+use super::submit::random_key;
 use attempts::Attempts;
 use drive::drive;
 use handler::{RunAttempt, TypedHandler};
@@ -241,6 +242,7 @@ impl Worker {
                 client: "cortado-rust",
                 version: env!("CARGO_PKG_VERSION"),
                 concurrency: self.concurrency,
+                instance: Some(random_key()),
             },
             reconnect: self.reconnect.clone(),
             reconnect_refused: self.reconnect_refused.clone(),

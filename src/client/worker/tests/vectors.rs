@@ -34,6 +34,7 @@ fn about(value: &Value) -> Option<AboutWorker> {
         client: "cortado-python",
         version: "0.1.0",
         concurrency: value["concurrency"].as_u64().unwrap().try_into().unwrap(),
+        instance: value["instance"].as_str().map(str::to_owned),
     })
 }
 
