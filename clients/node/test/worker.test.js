@@ -292,6 +292,19 @@ describe("a lost connection", () => {
     assert.ok(log.lines.some((line) => line.includes("the server has been silent")));
   });
 
+  it("is made again when the server answers no updates, although it is not silent", async (t) => {
+    const server = await FakeServer.start(t);
+    const { log } = startWorker(t, server, { echo: (payload) => payload });
+    const first = await server.greet({ heartbeat_ms: 30_000, lease_ms: 60 });
+    const [lease] = first.sendJobs("echo", 1);
+    await first.next("update");
+    const now = performance.now.bind(performance);
+    t.mock.method(performance, "now", () => now() + 40_000);
+    await first.closed;
+    assert.deepEqual((await server.greet()).ready.held, [lease]);
+    assert.ok(log.lines.some((line) => line.includes("the server does not answer updates")));
+  });
+
   it("is made again when a later handshake is refused", async (t) => {
     const server = await FakeServer.start(t);
     const { log } = startWorker(t, server, { echo: (payload) => payload });
