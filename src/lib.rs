@@ -14,8 +14,8 @@
 //! - `config`, `cli`, `admin`: settings, the client commands, and commands on data directories
 //! - `app`: puts all of this together
 //!
-//! `client` (with the feature `client`) is for programs that submit and run jobs of a server over the network. It uses
-//! none of the other parts and builds without them.
+//! `client` is for programs that submit and run jobs of a server over the network. It uses none of the other parts and
+//! builds without them, with only the feature `client`. The default feature `server` includes it for `cli`.
 
 #![cfg_attr(not(feature = "server"), allow(rustdoc::broken_intra_doc_links))]
 

@@ -219,8 +219,11 @@ export interface WorkerOptions extends ConnectionSettings {
   /** Stop on SIGTERM and SIGINT, and end the process even if a handler does not end. Default: true. */
   signals?: boolean;
   logger?: Logger;
-  /** Delays between attempts to connect. Default: from 250 to 30,000. */
-  reconnect?: { baseMs?: number; capMs?: number };
+  /**
+   * Delays between attempts to reach the server. Default: from 250 to 30,000; while it no longer accepts the token, from
+   * 10,000 to 300,000. Each is random between a half and the whole.
+   */
+  reconnect?: { baseMs?: number; capMs?: number; refusedBaseMs?: number; refusedCapMs?: number };
 }
 
 /** Takes jobs from a server and runs their handlers. */

@@ -5,13 +5,13 @@ use std::future::{Future, pending};
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::CliError;
 use super::api::ApiClient;
 use super::output::say;
 use super::stream::{EventSubscription, StreamItem};
+use crate::client::{JobFailure, JobInfo, SubmissionBody, Submitted};
 use crate::config::SubmitArgs;
 use crate::job::hidden::{printable, printable_json};
 use crate::job::{Cursor, causes, parse_value};
@@ -37,54 +37,6 @@ impl SubmitOutcome {
     }
 }
 
-#[derive(Serialize)]
-struct SubmitBody<'a> {
-    kind: &'a str,
-    payload: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<i16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delay_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_attempts: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    idempotency_key: Option<&'a str>,
-    tags: Vec<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct SubmittedJob {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct JobAnswer {
-    state: String,
-    cursor: String,
-    result: Option<Box<RawValue>>,
-    error: Option<SubmitFailure>,
-    /// Why it does not run yet.
-    why: Option<WaitingBecause>,
-}
-
-#[derive(Deserialize)]
-struct WaitingBecause {
-    code: String,
-    text: String,
-}
-
-#[derive(Deserialize)]
-struct SubmitFailure {
-    class: String,
-    message: String,
-}
-
 /// The reasons to wait that only end when somebody does something.
 const NEEDS_SOMEBODY: [&str; 3] = ["server_paused", "queue_paused", "no_worker"];
 
@@ -100,20 +52,22 @@ pub async fn run(
 ) -> Result<SubmitOutcome, CliError> {
     let api = ApiClient::new(&args.client)?;
     let payload = payload(args.payload.as_deref())?;
-    let submission = SubmitBody {
-        kind: args.kind.as_str(),
-        payload: payload.as_deref(),
-        queue: args.queue.as_ref().map(|queue| queue.as_str()),
+    // Without a key of its own, because the request is sent once.
+    let submission = SubmissionBody {
+        kind: args.kind.as_str().to_owned(),
+        payload,
+        queue: args.queue.map(|queue| queue.as_str().to_owned()),
         priority: args.priority,
         delay_ms: args.delay.map(crate::http::view::millis),
         run_at: args.run_at.map(|at| at.to_string()),
         max_attempts: args.max_attempts,
+        backoff: None,
         timeout_ms: args.timeout.map(crate::http::view::millis),
-        idempotency_key: args.key.as_ref().map(|key| key.as_str()),
-        tags: args.tag.iter().map(|tag| tag.as_str()).collect(),
+        idempotency_key: args.key.map(|key| key.as_str().to_owned()),
+        tags: args.tag.iter().map(|tag| tag.as_str().to_owned()).collect(),
     };
     let row = api.post("/api/v1/jobs", &submission).await?;
-    let row: SubmittedJob = row.json().await.map_err(|error| causes(&error))?;
+    let row: Submitted = row.json().await.map_err(|error| causes(&error))?;
     let Some(limit) = args.wait else {
         write(out, &printable(&row.id))?;
         return Ok(SubmitOutcome::Accepted);
@@ -150,18 +104,18 @@ fn payload(given: Option<&str>) -> Result<Option<Box<RawValue>>, CliError> {
 
 /// Returns the job once it is final; `None` when it was deleted. It reads the job first and follows the stream from the
 /// cursor of that read, so that no change is missed.
-async fn wait(api: &ApiClient, id: &str) -> Result<Option<JobAnswer>, CliError> {
+async fn wait(api: &ApiClient, id: &str) -> Result<Option<JobInfo>, CliError> {
     let path = format!("/api/v1/jobs/{id}");
     loop {
-        let job: JobAnswer = api.read(&path).await?;
-        if matches!(job.state.as_str(), "completed" | "discarded" | "cancelled") {
+        let job: JobInfo = api.read(&path).await?;
+        if job.is_final() {
             return Ok(Some(job));
         }
         // Somebody has to do something before such a job runs, so the wait could last forever without a word.
         if let Some(why) = job.why.filter(|why| NEEDS_SOMEBODY.contains(&why.code.as_str())) {
             say(&format!("cortado: the job waits: {}", printable(&why.text)));
         }
-        let after: Cursor = job.cursor.parse()?;
+        let after: Cursor = job.cursor.unwrap_or_default().parse()?;
         let final_types = "job.completed,job.discarded,job.cancelled,job.deleted";
         let filter = vec![("job", id.to_owned()), ("type", final_types.to_owned())];
         let mut stream = EventSubscription::new(api.clone(), filter, Some(after));
@@ -180,18 +134,18 @@ async fn wait(api: &ApiClient, id: &str) -> Result<Option<JobAnswer>, CliError> 
 }
 
 /// Prints the outcome of a job.
-fn report(job: Option<JobAnswer>, out: &mut impl Write) -> Result<SubmitOutcome, CliError> {
+fn report(job: Option<JobInfo>, out: &mut impl Write) -> Result<SubmitOutcome, CliError> {
     let Some(job) = job else {
         say("cortado: the job was deleted");
         return Ok(SubmitOutcome::NotCompleted);
     };
-    if job.state == "completed" {
+    if job.is_completed() {
         let result = job.result.as_deref().unwrap_or(RawValue::NULL);
         write(out, &printable_json(result.get()))?;
         return Ok(SubmitOutcome::Completed);
     }
     match job.error {
-        Some(SubmitFailure { class, message }) => {
+        Some(JobFailure { class, message }) => {
             say(&format!("cortado: the job was {}: {class}: {}", job.state, printable(&message)));
         }
         None => say(&format!("cortado: the job was {}", job.state)),

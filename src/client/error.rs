@@ -100,6 +100,23 @@ impl ClientError {
         self.problem().and_then(|problem| problem.retry_after).unwrap_or_default()
     }
 
+    /// Whether the server refused who asked, and not what was asked.
+    pub(super) fn is_access_refused(&self) -> bool {
+        self.problem().is_some_and(|problem| {
+            matches!(problem.status, 401 | 403)
+                || matches!(&*problem.code, "unauthorized" | "forbidden")
+        })
+    }
+
+    /// Whether something in the message itself is wrong. After any other refusal, such as `store_unavailable`, the same
+    /// message may succeed later.
+    pub(super) fn is_content_refused(&self) -> bool {
+        self.problem().is_some_and(|problem| match problem.status {
+            0 => REFUSED_CONTENT.contains(&&*problem.code),
+            status => matches!(status, 413 | 422),
+        })
+    }
+
     /// Whether the refusal will not go away by itself, so that a worker that has never been connected gives up.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
@@ -155,6 +172,16 @@ impl fmt::Display for ServerProblem {
 }
 
 impl Error for ServerProblem {}
+
+/// The codes of errors on a WebSocket that are about the content of a message.
+const REFUSED_CONTENT: [&str; 6] = [
+    "body_too_large",
+    "invalid_fields",
+    "json_too_deep",
+    "json_too_many_values",
+    "malformed_message",
+    "payload_too_large",
+];
 
 /// The longest beginning of an unknown answer that an error quotes.
 const MAX_QUOTE: usize = 200;

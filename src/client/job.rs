@@ -49,6 +49,13 @@ pub struct JobInfo {
     /// The result, if it has one that is not null.
     #[serde(default)]
     pub result: Option<Box<RawValue>>,
+    /// Why it does not run yet.
+    #[serde(default)]
+    pub why: Option<NotYetRunning>,
+    /// The position of the log after which nothing is known about the job: [`EventTail::after`](super::EventTail::after)
+    /// follows it from there.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 impl JobInfo {
@@ -69,6 +76,16 @@ impl JobInfo {
     pub fn result_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.result.as_deref().unwrap_or(RawValue::NULL).get())
     }
+}
+
+/// Why a job does not run yet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct NotYetRunning {
+    /// The stable name of the reason, such as `queue_paused`.
+    pub code: String,
+    /// The reason, for people.
+    pub text: String,
 }
 
 /// How far a job is.

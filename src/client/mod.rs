@@ -37,7 +37,9 @@ use tokio::time::Instant;
 
 pub use error::{ClientError, ProblemField, ServerProblem};
 pub use events::{EventFilter, EventTail, StreamedEvent, TailItem};
-pub use job::{Cancellation, JobFailure, JobInfo, JobProgress};
+pub use job::{Cancellation, JobFailure, JobInfo, JobProgress, NotYetRunning};
+#[cfg(feature = "server")]
+pub(crate) use submit::SubmissionBody;
 pub use submit::{DraftSender, JobDraft, Submitted};
 pub use worker::{
     CancelCause, HandlerError, JobContext, LogStream, StopCause, Worker, WorkerEnd, WorkerProtocol,

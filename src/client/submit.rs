@@ -18,41 +18,43 @@ use super::http::{ApiRequest, RepeatRule, ServerApi};
 #[derive(Debug)]
 #[must_use = "a job is submitted by `send` or `submit_many`"]
 pub struct JobDraft<Sender = ()> {
-    body: DraftBody,
+    body: SubmissionBody,
     /// An error of the payload is reported when the job is submitted.
     payload: Result<Box<RawValue>, serde_json::Error>,
     sender: Sender,
 }
 
+/// The body of a submission, as the API takes it.
 #[derive(Debug, Default, Serialize)]
-struct DraftBody {
-    kind: String,
+pub struct SubmissionBody {
+    pub kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Box<RawValue>>,
+    pub payload: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    queue: Option<String>,
+    pub queue: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<i16>,
+    pub priority: Option<i16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    delay_ms: Option<u64>,
+    pub delay_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    run_at: Option<String>,
+    pub run_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_attempts: Option<u16>,
+    pub max_attempts: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    backoff: Option<DraftBackoff>,
+    pub backoff: Option<DraftBackoff>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    timeout_ms: Option<u64>,
+    pub timeout_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    idempotency_key: Option<String>,
+    pub idempotency_key: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<String>,
+    pub tags: Vec<String>,
 }
 
+/// The delay before the first retry, and the longest one.
 #[derive(Debug, Serialize)]
-struct DraftBackoff {
-    base_ms: u64,
-    cap_ms: u64,
+pub struct DraftBackoff {
+    pub base_ms: u64,
+    pub cap_ms: u64,
 }
 
 /// A job that the server has stored.
@@ -80,7 +82,7 @@ impl<Sender> JobDraft<Sender> {
         payload: &(impl Serialize + ?Sized),
         sender: Sender,
     ) -> JobDraft<Sender> {
-        let body = DraftBody { kind, ..DraftBody::default() };
+        let body = SubmissionBody { kind, ..SubmissionBody::default() };
         JobDraft { body, payload: to_raw_value(payload), sender }
     }
 
@@ -140,7 +142,7 @@ impl<Sender> JobDraft<Sender> {
     }
 
     /// The body of the request.
-    fn into_body(self) -> Result<DraftBody, ClientError> {
+    fn into_body(self) -> Result<SubmissionBody, ClientError> {
         let mut body = self.body;
         body.payload = Some(self.payload.map_err(ClientError::InvalidPayload)?);
         body.idempotency_key.get_or_insert_with(random_key);
@@ -174,7 +176,7 @@ pub(super) async fn submit_many(
     struct SubmittedList {
         jobs: Vec<Submitted>,
     }
-    let bodies: Vec<DraftBody> =
+    let bodies: Vec<SubmissionBody> =
         jobs.into_iter().map(JobDraft::into_body).collect::<Result<_, _>>()?;
     if bodies.is_empty() {
         return Ok(Vec::new());

@@ -28,6 +28,7 @@ impl RunningWorker {
             .lease(Duration::from_secs(20))
             .grace(Duration::from_millis(50))
             .reconnect(Duration::from_millis(20), Duration::from_millis(100))
+            .reconnect_refused(Duration::from_millis(100), Duration::from_millis(400))
             .handle("double", |context: JobContext, number: u64| async move {
                 context.log(format!("doubling {number}"));
                 Ok::<_, HandlerError>(json!({"doubled": number * 2}))
@@ -137,6 +138,33 @@ async fn a_worker_of_the_client_library_runs_jobs_over_a_web_socket() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_of_the_client_library_runs_jobs_over_http() {
     runs_jobs(WorkerProtocol::Http).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_token_is_refused_goes_on_when_it_is_accepted_again() {
+    let tokens = ["the-token-of-workers", "another-token-of-workers"];
+    for protocol in [WorkerProtocol::WebSocket, WorkerProtocol::Http] {
+        let (dir, address) = (Dir::new(), lasting_address());
+        let start = |token| {
+            let data = dir.data();
+            async move { Server::start_on(address, &data, &["--auth-token", token]).await }
+        };
+        let server = start(tokens[0]).await;
+        let client = client(&server).token(tokens[0]).unwrap();
+        let worker = RunningWorker::start(&client, protocol);
+        let job = submit(&client, "double", &json!(1)).await;
+        assert!(client.wait(&job.id, BOUND).await.unwrap().is_completed());
+        server.kill().await;
+        let server = start(tokens[1]).await;
+        let line = server.process.err.line_with("login rejected: wrong token");
+        assert!(within("a refused worker", line).await.is_some());
+        server.kill().await;
+        let server = start(tokens[0]).await;
+        let job = submit(&client, "double", &json!(2)).await;
+        assert!(client.wait(&job.id, BOUND).await.unwrap().is_completed(), "{protocol:?}");
+        worker.stop().await;
+        server.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

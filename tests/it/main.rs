@@ -37,6 +37,7 @@ mod proxied;
 mod rates;
 mod remote_workers;
 mod routes;
+mod rust_workers;
 mod schemas;
 mod searches;
 mod secrets;

@@ -1,9 +1,9 @@
 // A worker over plain requests: a long poll claims jobs, and another request extends, notes and settles.
 
-import { Backoff, sleep } from "./backoff.js";
+import { sleep } from "./backoff.js";
 import { CortadoError } from "./errors.js";
 import { MAX_CLAIM, MAX_ENTRIES, claimBody, updateMembers, workerPaths } from "./protocol.js";
-import { isFatal } from "./refusals.js";
+import { RetryDelays, isFatal } from "./refusals.js";
 
 /** How long a claim waits for a job. */
 const WAIT_MS = 20_000;
@@ -24,8 +24,8 @@ export class HttpTransport {
   #attempts;
   /** @type {import("./outbox.js").Outbox} */
   #outbox;
-  #claimBackoff;
-  #updateBackoff;
+  #claimDelays;
+  #updateDelays;
   #logger;
   #onStopCommand;
   #paths;
@@ -44,8 +44,8 @@ export class HttpTransport {
     this.#worker = worker;
     this.#attempts = attempts;
     this.#outbox = outbox;
-    this.#claimBackoff = new Backoff(reconnect);
-    this.#updateBackoff = new Backoff(reconnect);
+    this.#claimDelays = new RetryDelays(reconnect, logger);
+    this.#updateDelays = new RetryDelays(reconnect, logger);
     this.#logger = logger;
     this.#onStopCommand = onStopCommand;
     this.#paths = workerPaths(worker.name);
@@ -84,7 +84,7 @@ export class HttpTransport {
         const askedAt = performance.now();
         const answer = await this.#claim(signal);
         hasClaimed = true;
-        this.#claimBackoff.reset();
+        this.#claimDelays.succeeded();
         this.#attempts.start(answer.leases);
         if (answer.command === "stop") this.#onStopCommand();
         const isEarly = performance.now() - askedAt < EARLY_MS;
@@ -92,7 +92,7 @@ export class HttpTransport {
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof CortadoError) || (!hasClaimed && isFatal(error))) throw error;
-        await this.#pause(error, this.#claimBackoff, signal);
+        await sleep(this.#claimDelays.after(error), signal).catch(() => {});
       }
     }
   }
@@ -101,12 +101,6 @@ export class HttpTransport {
     const max = Math.min(this.#attempts.free, MAX_CLAIM);
     const body = claimBody({ ...this.#worker, max, waitMs: WAIT_MS });
     return this.#http.json("POST", this.#paths.claim, { body, signal, timeoutMs: WAIT_MS + MARGIN_MS, repeat: "never" });
-  }
-
-  async #pause(error, backoff, signal) {
-    const delayMs = Math.max(backoff.next(), error.retryAfterMs ?? 0);
-    this.#logger.warn(`cortado: ${error.message}; trying again in ${Math.round(delayMs)} ms`);
-    await sleep(delayMs, signal).catch(() => {});
   }
 
   #settled() {
@@ -146,7 +140,7 @@ export class HttpTransport {
     const members = batch === undefined ? updateMembers(extensions) : batch.members(extensions);
     try {
       const answer = await this.#http.json("POST", this.#paths.leases, { body: `{${members}}`, signal, repeat: "never" });
-      this.#updateBackoff.reset();
+      this.#updateDelays.succeeded();
       this.#attempts.obey(answer.extend);
       this.#outbox.confirm(answer.settle);
       this.#wakeClaim();
@@ -157,15 +151,15 @@ export class HttpTransport {
       }
       if (extend.length > 0) this.#isExtendDue = true;
       this.#notSent(batch, error);
-      await this.#pause(error, this.#updateBackoff, signal);
+      await sleep(this.#updateDelays.after(error), signal).catch(() => {});
     }
   }
 
   #notSent(batch, error) {
     if (batch === undefined) return;
+    if (error.status === 422) return this.#outbox.refuseBatch(batch, error.detail);
     this.#outbox.putBack(batch);
     if (error.status === 413) this.#outbox.refuseLongest(error.detail);
-    if (error.status === 422) this.#outbox.refuse(batch.settles, error.detail);
   }
 
   /** Ends the claim that waits. If the server has just given it jobs, they are given back at the end. */

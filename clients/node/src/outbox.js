@@ -9,6 +9,8 @@ const FULL_CHARS = 256 * 1024;
 class Settle {
   /** Whether it reports that the server has refused the actual outcome. */
   isReplacement = false;
+  /** Whether the server has refused a message that contained it. It then travels alone, to find the wrong one. */
+  isSuspect = false;
 
   constructor(attempt, text) {
     this.attempt = attempt;
@@ -101,14 +103,15 @@ export class Outbox {
     while (count < this.#unsent.length && count < MAX_ENTRIES) {
       const settle = this.#unsent[count];
       chars += settle.text.length + settle.attempt.notesChars;
-      if (count > 0 && chars > FULL_CHARS) break;
+      if (count > 0 && (chars > FULL_CHARS || settle.isSuspect || this.#unsent[0].isSuspect)) break;
       count++;
       batch.settles.push(settle);
       // The server applies notes before settles, so the last lines of an attempt go into the same message.
       if (this.#noted.delete(settle.attempt)) takeNotes(settle.attempt, batch);
     }
     this.#unsent = count === this.#unsent.length ? [] : this.#unsent.slice(count);
-    for (const attempt of this.#noted) {
+    const isProbe = batch.settles[0]?.isSuspect === true;
+    for (const attempt of isProbe ? [] : this.#noted) {
       if (this.#unconfirmed.has(attempt.lease)) continue; // they go with its settle
       chars += attempt.notesChars;
       const isEmpty = batch.settles.length === 0 && batch.notes.length === 0;
@@ -152,6 +155,18 @@ export class Outbox {
       this.#replace(settle, detail);
     }
     this.#checkEmpty();
+  }
+
+  /**
+   * Handles a batch that the server has refused because of something in it. A settle that was alone in it is replaced;
+   * several are sent one by one, and notes are dropped.
+   * @param {Batch} batch @param {string} detail
+   */
+  refuseBatch(batch, detail) {
+    if (this.#givesCredit) this.#freed += batch.free;
+    if (batch.settles.length === 1 && batch.notes.length === 0) return this.refuse(batch.settles, detail);
+    for (const settle of batch.settles) settle.isSuspect = true;
+    this.putBack({ settles: batch.settles, notes: [] });
   }
 
   /** Replaces the longest settle, because a message was too big for the server. @param {string} detail */

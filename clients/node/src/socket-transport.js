@@ -1,9 +1,9 @@
 // A worker's connection over WebSocket: jobs are pushed against credit, and updates are answered in the background.
 
-import { Backoff, sleep } from "./backoff.js";
+import { sleep } from "./backoff.js";
 import { CortadoError } from "./errors.js";
 import { BYE_MESSAGE, MAX_ENTRIES, PING_MESSAGE, SUBPROTOCOL, readyMessage, updateMembers, updateMessage, workerPaths } from "./protocol.js";
-import { isFatal } from "./refusals.js";
+import { RetryDelays, isContentRefused, isFatal } from "./refusals.js";
 import { connect } from "./websocket.js";
 
 /** How long the connection and the greeting may take. */
@@ -37,7 +37,7 @@ export class SocketTransport {
   #attempts;
   /** @type {Outbox} */
   #outbox;
-  #backoff;
+  #delays;
   #logger;
   #onStopCommand;
   #path;
@@ -62,7 +62,7 @@ export class SocketTransport {
     this.#worker = worker;
     this.#attempts = attempts;
     this.#outbox = outbox;
-    this.#backoff = new Backoff(reconnect);
+    this.#delays = new RetryDelays(reconnect, logger);
     this.#logger = logger;
     this.#onStopCommand = onStopCommand;
     this.#path = workerPaths(worker.name).socket;
@@ -81,8 +81,7 @@ export class SocketTransport {
       } catch (error) {
         if (this.#end.signal.aborted) return;
         if (this.#givesUp(error)) throw error;
-        delayMs = Math.max(this.#backoff.next(), error.retryAfterMs ?? 0);
-        this.#logger.warn(`cortado: ${error.message}; trying again in ${Math.round(delayMs)} ms`);
+        delayMs = this.#delays.after(error);
       }
       await sleep(delayMs, this.#end.signal).catch(() => {});
     }
@@ -99,8 +98,8 @@ export class SocketTransport {
       throw new CortadoError({ code: REPLACED, detail: `another worker has connected under the name ${this.#worker.name}` });
     }
     if (code === CLOSE_TOO_BIG) this.#outbox.refuseLongest("it is longer than the server accepts");
-    if (livedMs > STABLE_MS) this.#backoff.reset();
-    const delayMs = retryMs === undefined ? this.#backoff.next() : Math.random() * retryMs;
+    if (livedMs > STABLE_MS) this.#delays.succeeded();
+    const delayMs = retryMs === undefined ? this.#delays.afterEnd() : Math.random() * retryMs;
     this.#logger.warn(`cortado: the connection has ended (${code} ${reason}); connecting again in ${Math.round(delayMs)} ms`);
     return delayMs;
   }
@@ -155,6 +154,7 @@ export class SocketTransport {
   #greeted(socket, hello) {
     this.#socket = socket;
     this.#hasConnected = true;
+    this.#delays.accepted();
     this.#heartbeatMs = hello.heartbeat_ms ?? this.#heartbeatMs;
     this.#worker.leaseMs = hello.lease_ms ?? this.#worker.leaseMs;
     this.#logger.info(`cortado: worker ${this.#worker.name} is connected`);
@@ -189,8 +189,9 @@ export class SocketTransport {
       case "error": {
         const field = message.field === undefined ? "" : `${message.field}: `;
         const error = new CortadoError({ code: message.code, detail: `${field}${message.message}` });
-        if (this.#socket === socket) return this.#logger.error(`cortado: the server refused a message: ${error.message}`);
-        return onRefused(error);
+        if (this.#socket !== socket) return onRefused(error);
+        this.#logger.error(`cortado: the server refused a message: ${error.message}`);
+        return this.#refused(message.id, error);
       }
       default: // pong, bye, and what a newer server may send
     }
@@ -205,6 +206,15 @@ export class SocketTransport {
     this.#unanswered.delete(id);
     this.#attempts.obey(extend);
     this.#outbox.confirm(settle);
+    this.#planFlush();
+  }
+
+  /** Handles an error about the update with this number. What is not wrong with its content stays unanswered, and is sent again. */
+  #refused(id, { code, detail }) {
+    const sent = this.#unanswered.get(id);
+    if (sent === undefined || !isContentRefused(code)) return;
+    this.#unanswered.delete(id);
+    if (sent.batch !== undefined) this.#outbox.refuseBatch(sent.batch, detail);
     this.#planFlush();
   }
 

@@ -11,7 +11,7 @@ import { Outbox } from "./outbox.js";
 import { CLIENT } from "./protocol.js";
 import { SocketTransport } from "./socket-transport.js";
 
-const RECONNECT = { baseMs: 250, capMs: 30_000 };
+const RECONNECT = { baseMs: 250, capMs: 30_000, refusedBaseMs: 10_000, refusedCapMs: 300_000 };
 /** How long a stopping worker waits until the server has confirmed its last settles. */
 const LAST_SETTLES_MS = 5_000;
 /** How long a handler that ignores its signal may keep the process alive after a stop by signal. */
@@ -166,6 +166,8 @@ function defaultName() {
   return `${host}:${process.pid}:${randomBytes(3).toString("hex")}`;
 }
 
+/** What a worker says about itself. `instance` tells its process from others with the same name and number, as in containers. */
 function about(concurrency) {
-  return { host: hostname().slice(0, 64), pid: process.pid, ...CLIENT, concurrency };
+  const instance = randomBytes(8).toString("hex");
+  return { host: hostname().slice(0, 64), pid: process.pid, ...CLIENT, concurrency, instance };
 }

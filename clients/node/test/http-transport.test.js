@@ -55,11 +55,14 @@ describe("a worker over HTTP", () => {
     const { about, ...body } = claim.body;
     assert.deepEqual(body, { queues: ["default"], kinds: ["echo"], max: 3, lease_ms: 30_000, wait_ms: 20_000 });
     assert.equal(about.client, "cortado-node");
+    assert.match(about.instance, /^[0-9a-f]{16}$/);
     const leases = [leaseOf("echo", 1), leaseOf("echo", 2)];
     claim.respond(200, { leases });
     const update = await requests.update();
     assert.deepEqual(update.body, { settle: leases.map(({ lease, job }) => ({ lease, outcome: "done", result: job.payload })) });
-    assert.equal((await requests.claim()).body.max <= 3, true);
+    const { body: second } = await requests.claim();
+    assert.equal(second.max <= 3, true);
+    assert.deepEqual(second.about, about);
     confirm(update);
   });
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 
 import { Client, Discard, Retry, Snooze, Worker } from "../src/index.js";
 import { binary, RealServer } from "../testing/real-server.js";
+import { Queue } from "../testing/queue.js";
 import { aborted, heldHandler, Log } from "../testing/workers.js";
 
 const skip = binary === undefined && "set CORTADO_BIN to the server's binary";
@@ -15,12 +16,13 @@ const TRANSPORTS = ["websocket", "http"];
 
 /** The position of the log now, so that a subscription misses nothing that happens while it is made. */
 async function cursorOf(server) {
-  return (await (await fetch(`${server.url}/api/v1/jobs?limit=1`)).json()).cursor;
+  const headers = server.token === undefined ? {} : { authorization: `Bearer ${server.token}` };
+  return (await (await fetch(`${server.url}/api/v1/jobs?limit=1`, { headers })).json()).cursor;
 }
 
 /** A worker whose kinds the server knows. */
 async function started(t, server, handlers, options = {}) {
-  const client = new Client(server.url);
+  const client = new Client(server.url, { token: server.token });
   const events = client.subscribe({ after: await cursorOf(server), type: "worker.connected" });
   const worker = new Worker(server.url, { signals: false, logger: new Log(), reconnect: { baseMs: 10, capMs: 100 }, ...options });
   for (const [kind, handler] of Object.entries(handlers)) worker.handle(kind, handler);
@@ -166,6 +168,28 @@ for (const transport of TRANSPORTS) {
       resolve("survived");
       const job = await client.wait(id);
       assert.deepEqual([job.state, job.result, context.signal.aborted], ["completed", "survived", false]);
+    });
+
+    it("goes on when its token is accepted again", async (t) => {
+      const token = "the-token-of-workers";
+      const server = await RealServer.start(t, { token });
+      const log = new Log();
+      const refusals = () => log.lines.filter((line) => line.includes("no longer accepts the token")).length;
+      const reconnect = { baseMs: 10, capMs: 100, refusedBaseMs: 100, refusedCapMs: 400 };
+      const { client } = await started(t, server, { echoed: (payload) => payload }, { transport, token, logger: log, reconnect });
+      assert.equal((await client.submit("echoed", 1, { waitMs: 20_000 })).result, 1);
+      const refused = new Queue("refusal");
+      const { error } = log;
+      log.error = (line) => void (error(line), refused.push(line));
+      await server.kill();
+      server.token = "another-token-of-workers";
+      await server.again();
+      await refused.next();
+      await server.kill();
+      server.token = token;
+      await server.again();
+      assert.equal((await client.submit("echoed", 2, { waitMs: 20_000 })).result, 2);
+      assert.equal(refusals(), 1, log.lines.join("\n"));
     });
 
     it("runs thousands of jobs, each of them once", async (t) => {

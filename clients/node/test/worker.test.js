@@ -18,6 +18,7 @@ describe("jobs", () => {
     const { about, ...ready } = connection.ready;
     assert.deepEqual(ready, { type: "ready", free: 20, queues: ["a", "b"], kinds: ["double", "now"], lease_ms: 30_000, held: [] });
     assert.deepEqual([about.pid, about.client, about.version, about.concurrency], [process.pid, "cortado-node", "0.1.0", 20]);
+    assert.match(about.instance, /^[0-9a-f]{16}$/);
     const leases = connection.sendJobs("double", 1, 2, 3);
     const update = await connection.next("update");
     const settles = leases.map((lease, at) => ({ lease, outcome: "done", result: (at + 1) * 2 }));
@@ -243,6 +244,7 @@ describe("a lost connection", () => {
     await first.next("update");
     first.drop();
     const second = await server.greet();
+    assert.deepEqual(second.ready.about, first.ready.about);
     assert.deepEqual(second.ready.held, [held, unconfirmed]);
     assert.ok(!second.ready.held.includes(confirmed));
     assert.equal(second.ready.free, 4);
@@ -288,6 +290,19 @@ describe("a lost connection", () => {
     await first.closed;
     await server.greet();
     assert.ok(log.lines.some((line) => line.includes("the server has been silent")));
+  });
+
+  it("is made again when the server answers no updates, although it is not silent", async (t) => {
+    const server = await FakeServer.start(t);
+    const { log } = startWorker(t, server, { echo: (payload) => payload });
+    const first = await server.greet({ heartbeat_ms: 30_000, lease_ms: 60 });
+    const [lease] = first.sendJobs("echo", 1);
+    await first.next("update");
+    const now = performance.now.bind(performance);
+    t.mock.method(performance, "now", () => now() + 40_000);
+    await first.closed;
+    assert.deepEqual((await server.greet()).ready.held, [lease]);
+    assert.ok(log.lines.some((line) => line.includes("the server does not answer updates")));
   });
 
   it("is made again when a later handshake is refused", async (t) => {

@@ -20,14 +20,17 @@ async function freePort() {
 }
 
 export class RealServer {
+  /** The token that the next process requires. @type {string | undefined} */
+  token;
   #data;
   #port;
   #child;
   #exited;
 
   /** @param {{after: (f: () => unknown) => void}} t the test, at whose end the server is stopped and its data removed */
-  static async start(t) {
+  static async start(t, { token } = {}) {
     const server = new RealServer();
+    server.token = token;
     server.#port = await freePort();
     server.#data = await mkdtemp(path.join(tmpdir(), "cortado-node-"));
     server.url = `http://127.0.0.1:${server.#port}`;
@@ -39,7 +42,8 @@ export class RealServer {
   /** Starts it, or starts it again with the same port and data. */
   async again() {
     const flags = ["serve", "--listen", `127.0.0.1:${this.#port}`, "--data-dir", this.#data, "--grace", "2s"];
-    this.#child = spawn(binary, flags, { stdio: ["ignore", "pipe", "pipe"] });
+    const env = this.token === undefined ? process.env : { ...process.env, CORTADO_AUTH_TOKEN: this.token };
+    this.#child = spawn(binary, flags, { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#exited = once(this.#child, "exit");
     const lines = [];
     const listening = new Promise((resolve) => {

@@ -17,7 +17,7 @@ export class Log {
  */
 export function startWorker(t, server, handlers, options = {}) {
   const log = new Log();
-  const worker = new Worker(server.url, { name: "test", signals: false, logger: log, reconnect: { baseMs: 1, capMs: 5 }, ...options });
+  const worker = new Worker(server.url, { name: "test", signals: false, logger: log, reconnect: { baseMs: 1, capMs: 5, refusedBaseMs: 1, refusedCapMs: 5 }, ...options });
   for (const [kind, handler] of Object.entries(handlers)) worker.handle(kind, handler);
   const run = worker.run();
   run.catch(() => {}); // the tests that expect a failure wait for it themselves
@@ -25,7 +25,18 @@ export function startWorker(t, server, handlers, options = {}) {
     server.close();
     void worker.stop({ graceMs: 0 }); // it has nobody left to tell, and takes its time to notice
   });
-  return { worker, run, log };
+  return { worker, run: bounded(run), log };
+}
+
+/** The end of a worker, for which a test does not wait for ever. */
+function bounded(run) {
+  const late = new Promise((_, reject) => {
+    const timer = setTimeout(() => reject(new Error("the worker does not end")), 20_000).unref();
+    run.then(() => clearTimeout(timer), () => clearTimeout(timer));
+  });
+  const end = Promise.race([run, late]);
+  end.catch(() => {}); // as above
+  return end;
 }
 
 /** A handler that tells the test that it has begun, and ends when the test says so. */

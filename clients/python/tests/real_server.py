@@ -20,6 +20,8 @@ class RealServer:
 
     def __init__(self) -> None:
         self.url = ""
+        #: The token that the next process requires.
+        self.token: Optional[str] = None
         self._data = tempfile.mkdtemp(prefix="cortado-python-")
         self._listen = "127.0.0.1:0"
         self._process: Optional[asyncio.subprocess.Process] = None
@@ -36,8 +38,11 @@ class RealServer:
     async def start(self) -> None:
         assert PROGRAM is not None
         arguments = ["serve", "--listen", self._listen, "--data-dir", self._data]
+        environment = {**os.environ, **({} if self.token is None else {"CORTADO_AUTH_TOKEN": self.token})}
         pipe, same = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
-        self._process = await asyncio.create_subprocess_exec(PROGRAM, *arguments, stdout=pipe, stderr=same)
+        self._process = await asyncio.create_subprocess_exec(
+            PROGRAM, *arguments, stdout=pipe, stderr=same, env=environment
+        )
         self.url = await within(self._find_url(self._process.stdout))
         self._listen = self.url[len("http://") :]
         self._output = asyncio.ensure_future(self._discard(self._process.stdout))

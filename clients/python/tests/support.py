@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import threading
 from collections.abc import Awaitable
@@ -115,3 +116,9 @@ def job(**members: Any) -> dict[str, Any]:
         "seq": 41,
         **members,
     }
+
+
+def refused_delays(lines: list[str]) -> list[float]:
+    """The seconds until the next attempt that the lines about a refused token name."""
+    found = (re.search(r"no longer accepts the token.*trying again in ([0-9.]+) s", line) for line in lines)
+    return [float(match[1]) for match in found if match]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import unittest
 from datetime import datetime, timedelta, timezone
@@ -164,10 +165,8 @@ class ClientTests:
 
     async def test_a_server_that_does_not_answer_is_given_up(self) -> None:
         self.make(retry_for=0, timeout=0.05)
-        call = self.start("get", "j")
-        await self.server.request("/j")
         with self.assertRaises(cortado.ConnectionFailed):
-            await within(call)
+            await within(self.start("get", "j"))
 
     async def test_a_connection_is_used_again_and_replaced_when_the_server_has_closed_it(self) -> None:
         self.make(retry_for=0)
@@ -251,6 +250,22 @@ class ForAsyncio(ClientTests, unittest.IsolatedAsyncioTestCase):
         call = self.start("get", "k")
         (await self.server.request("/k")).answer(200, job(id="k"))
         self.assertEqual((await within(call)).id, "k")
+
+
+class Signatures(unittest.TestCase):
+    def test_both_clients_have_the_same_methods_with_the_same_parameters_and_documentation(self) -> None:
+        for name in ("submit", "submit_many", "get", "wait", "cancel", "subscribe"):
+            blocking, asynchronous = getattr(cortado.Client, name), getattr(cortado.AsyncClient, name)
+            self.assertEqual(inspect.signature(blocking), inspect.signature(asynchronous), name)
+            self.assertEqual(inspect.getdoc(blocking), inspect.getdoc(asynchronous), name)
+            self.assertTrue(inspect.getdoc(blocking), name)
+            self.assertEqual(blocking.__name__, name)
+        self.assertEqual(str(inspect.signature(cortado.Client.get)), "(self, job_id: 'str') -> 'Job'")
+        self.assertEqual(str(inspect.signature(cortado.Client.submit_many)).partition("-> ")[2], "'list[Job]'")
+        with cortado.Client("http://127.0.0.1:1") as client:
+            self.assertEqual(str(inspect.signature(client.get)), "(job_id: 'str') -> 'Job'")
+            with self.assertRaisesRegex(TypeError, "unknown"):
+                client.submit("echo", unknown=1)
 
 
 class Tokens(unittest.TestCase):

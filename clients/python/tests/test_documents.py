@@ -1,4 +1,4 @@
-"""The programs in the documents run against the real server as they stand there; only the server's address is replaced."""
+"""The programs in the documents run against the real server as they stand there, except for its address."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from test_integration import ServerTest
 ROOT = HERE.parents[2]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "workers.md"
+PACKAGE = HERE.parent / "README.md"
 ADDRESS = "http://127.0.0.1:8080"
 
 
@@ -90,6 +91,23 @@ class Documents(ServerTest):
             refused = await within(self.client.submit("resize", {"width": 0, "height": 480}, wait=20))
             self.assertEqual((refused.state, refused.attempt), ("discarded", 1))
 
+    async def test_the_readme_of_the_package_has_a_worker_and_a_program_that_submits_to_it(self) -> None:
+        image = "https://example.com/1.png"
+        submit = only(blocks(PACKAGE, "python", "cortado.Client("))
+        self.assertEqual((submit.count(image), submit.count(ADDRESS)), (1, 1))
+        submit = submit.replace(image, f"{self.server.url}/healthz").replace(ADDRESS, self.server.url)
+        async with self.running(sys.executable, only(blocks(PACKAGE, "python", "cortado.Worker("))):
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", submit, env={**os.environ, "PYTHONPATH": str(SOURCE)}, stdout=pipe
+            )
+            output, _ = await within(process.communicate())
+            self.assertEqual(process.returncode, 0)
+            self.assertRegex(output.decode(), r"^completed \{'bytes': [1-9][0-9]*\}$")
+            for _ in range(4):
+                completed = await self.event("job.completed")
+                self.assertEqual(completed.job and completed.job.queue, "images")
+
     @unittest.skipUnless(shutil.which("curl") and shutil.which("jq"), "curl or jq is missing")
     async def test_the_page_about_workers_has_one_for_a_shell(self) -> None:
         async with self.running("/bin/sh", only(blocks(PAGE, "sh", "#!/bin/sh"))):
@@ -99,7 +117,7 @@ class Documents(ServerTest):
             self.assertEqual((failed.state, failed.error and failed.error.message), ("discarded", "resize failed"))
 
 
-class Copies(unittest.TestCase):
-    def test_the_worker_in_rust_is_the_example(self) -> None:
-        example = (ROOT / "examples" / "worker.rs").read_text(encoding="utf-8")
-        self.assertEqual(only(blocks(PAGE, "rust", "fn main")), example)
+class Programs(unittest.TestCase):
+    def test_the_programs_in_the_readme_of_the_package_can_be_parsed(self) -> None:
+        for program in blocks(PACKAGE, "python", ""):
+            compile(program, str(PACKAGE), "exec")

@@ -7,9 +7,11 @@ import signal
 import sys
 import unittest
 from typing import Any, Optional
+from unittest.mock import patch
 
 from real_server import PROGRAM, RealServer
-from support import HERE, in_thread, within
+from support import HERE, in_thread, refused_delays, until, within
+from worker_test import serving
 
 import cortado
 
@@ -160,8 +162,8 @@ class Workers(ServerTest):
             await ended.wait()
             return context.attempt
 
-        serving = asyncio.ensure_future(worker.serve())
-        self.addCleanup(serving.cancel)
+        run = asyncio.ensure_future(worker.serve())
+        self.addCleanup(run.cancel)
         job = await self.submit("py-slow")
         await self.event("job.logged", job_id=job.id)
         await self.server.end(signal.SIGKILL)
@@ -170,7 +172,36 @@ class Workers(ServerTest):
         found = await within(self.client.wait(job.id, timeout=20))
         self.assertEqual((found.state, found.result, found.attempt), ("completed", 1, 1))
         worker.stop()
-        await within(serving)
+        await within(run)
+
+    async def test_a_worker_whose_token_is_refused_goes_on_when_it_is_accepted_again(self) -> None:
+        token = "the-token-of-workers"
+        for transport in ("websocket", "http"):
+            await self.server.end(signal.SIGKILL)
+            self.server.token = token
+            await self.server.start()
+            client = cortado.AsyncClient(self.server.url, token)
+            self.addAsyncCleanup(client.close)
+            first = await within(client.submit("echo", wait=20))
+            news = client.subscribe(after=first.raw["cursor"], type="worker.connected")
+            self.addAsyncCleanup(news.close)
+            worker = cortado.Worker(self.server.url, token, transport=transport)
+            worker.add("py-token", lambda payload, context: payload)
+            with patch("cortado.worker.link.REFUSED_FIRST", 0.1), self.assertLogs("cortado.worker") as logs:
+                async with serving(worker):
+                    await within(news.__anext__())
+                    done = await within(client.submit("py-token", 1, wait=20))
+                    self.assertEqual((done.state, done.result), ("completed", 1))
+                    await self.server.end(signal.SIGKILL)
+                    self.server.token = "another-token-of-workers"
+                    await self.server.start()
+                    await until(lambda: len(refused_delays(logs.output)) == 1)
+                    await self.server.end(signal.SIGKILL)
+                    self.server.token = token
+                    await self.server.start()
+                    done = await within(client.submit("py-token", 2, wait=20))
+                    self.assertEqual((done.state, done.result), ("completed", 2))
+            self.assertEqual(len(refused_delays(logs.output)), 1, logs.output)
 
 
 if __name__ == "__main__":

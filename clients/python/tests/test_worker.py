@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import unittest
-from typing import Any
+from typing import Any, Callable
 
 from support import entry, within
 from worker_test import WorkerTest, serving
@@ -28,6 +28,7 @@ class Running(WorkerTest):
             expected = {"type": "ready", "free": 3, "queues": ["mail", "default"], "kinds": ["resize", "send-receipt"]}
             self.assertEqual(ready, {**expected, "lease_ms": 12000, "held": []})
             self.assertEqual((about["client"], about["concurrency"]), ("cortado-python", 3))
+            self.assertRegex(about["instance"], "^[0-9a-f]{16}$")
 
     async def test_all_jobs_that_end_in_one_turn_are_settled_by_one_update(self) -> None:
         worker = self.worker(concurrency=50)
@@ -300,6 +301,33 @@ class Stopping(WorkerTest):
             update = await socket.receive()
             self.assertNotIn("settle", update)
             self.assertEqual(update["free"], 1)
+
+    async def test_nothing_is_reported_about_a_lost_lease_however_its_handler_ends(self) -> None:
+        def fails() -> Any:
+            raise ValueError("the clean-up failed")
+
+        async def outlives(end: Callable[[], Any]) -> None:
+            worker = self.worker()
+            begun = asyncio.Event()
+
+            @worker.handler("resize")
+            async def resize(payload: Any, context: cortado.Context) -> Any:
+                begun.set()
+                try:
+                    return await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    return end()
+
+            async with serving(worker):
+                socket = await self.start(worker)
+                await within(begun.wait())
+                socket.send({"type": "lost", "lease": "L"})
+                update = await socket.receive()
+                self.assertNotIn("settle", update)
+                self.assertEqual(update["free"], 1)
+
+        await outlives(fails)
+        await outlives(lambda: "done all the same")
 
     async def test_the_answer_to_an_extension_can_cancel_too(self) -> None:
         worker = self.worker()

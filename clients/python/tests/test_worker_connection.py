@@ -1,4 +1,4 @@
-"""How a worker reconnects, is refused, and stops, over WebSocket, against a fake server."""
+"""How a worker reconnects and stops, over WebSocket, against a fake server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ import cortado
 
 
 class Reconnecting(WorkerTest):
+    async def test_a_worker_says_the_same_about_itself_as_long_as_it_runs(self) -> None:
+        def introduction(about: dict[str, Any]) -> tuple[Any, ...]:
+            return (about["host"], about["pid"], about["instance"])
+
+        instances = set()
+        for _ in range(2):
+            worker = self.worker()
+            worker.add("resize", lambda payload, context: None)
+            async with serving(worker):
+                socket, ready = await self.server.worker()
+                socket.drop()
+                _, again = await self.server.worker()
+                self.assertEqual(introduction(again["about"]), introduction(ready["about"]))
+                instances.add(ready["about"]["instance"])
+            worker = self.worker(transport="http")
+            worker.add("resize", lambda payload, context: None)
+            async with serving(worker):
+                first = await self.server.request("/claim")
+                first.drop()
+                second = await self.server.request("/claim")
+                self.assertEqual(introduction(second.body["about"]), introduction(first.body["about"]))
+                instances.add(first.body["about"]["instance"])
+        self.assertEqual(len(instances), 4, "each worker is another one")
+
     async def test_a_reconnect_names_the_leases_that_are_held_and_sends_unconfirmed_settles_again(self) -> None:
         worker = self.worker(concurrency=4)
         ended = asyncio.Event()
@@ -91,27 +115,6 @@ class Reconnecting(WorkerTest):
             await self.server.worker(heartbeat_ms=20)
             await self.server.worker()
 
-    async def test_a_wrong_token_ends_the_worker(self) -> None:
-        worker = self.worker()
-        worker.add("resize", lambda payload, context: None)
-        self.server.refuses_sockets = True
-        async with serving(worker) as task:
-            (await self.server.request("/ws")).refuse(401, "unauthorized", "the token is wrong")
-            with self.assertRaises(cortado.ApiError) as raised:
-                await within(task)
-            self.assertEqual((raised.exception.code, raised.exception.status), ("unauthorized", 401))
-
-    async def test_a_refused_first_message_ends_the_worker(self) -> None:
-        worker = self.worker(queues=["a/b"])
-        worker.add("resize", lambda payload, context: None)
-        async with serving(worker) as task:
-            socket = await self.server.socket()
-            await socket.receive()
-            socket.send({"type": "error", "code": "invalid_fields", "field": "queues[0]", "message": "no such name"})
-            with self.assertRaises(cortado.ApiError) as raised:
-                await within(task)
-            self.assertEqual(raised.exception.code, "invalid_fields")
-
     async def test_a_server_that_is_overloaded_is_asked_again(self) -> None:
         worker = self.worker()
         worker.add("resize", lambda payload, context: None)
@@ -122,17 +125,19 @@ class Reconnecting(WorkerTest):
             exchange.refuse(503, "sockets_full", Retry_After="0")
             await self.server.worker()
 
-    async def test_a_token_that_is_revoked_later_does_not_end_the_worker(self) -> None:
+    async def test_the_delay_that_a_stopping_server_names_counts_once(self) -> None:
         worker = self.worker()
         worker.add("resize", lambda payload, context: None)
-        async with serving(worker):
-            socket, _ = await self.server.worker()
-            self.server.refuses_sockets = True
-            socket.close(1008, "revoked")
-            exchange = await self.server.request("/ws")
-            self.server.refuses_sockets = False
-            exchange.refuse(401, "unauthorized")
-            await self.server.worker()
+        with self.assertLogs("cortado.worker") as logs:
+            async with serving(worker):
+                socket, _ = await self.server.worker()
+                self.server.refuses_sockets = True
+                socket.send({"type": "bye", "why": "stopping", "retry_ms": 1})
+                socket.close(1001)
+                for _ in range(3):
+                    (await self.server.request("/ws")).drop()
+                await self.server.request("/ws")
+        self.assertEqual(sum("could not connect" in line for line in logs.output), 3, logs.output)
 
     async def test_a_worker_that_is_replaced_ends(self) -> None:
         worker = self.worker()
@@ -161,74 +166,6 @@ class Reconnecting(WorkerTest):
                 socket, _ = await self.server.worker()
                 socket.send_frame(0x81, broken)
             await self.server.worker()
-
-
-class Refusals(WorkerTest):
-    async def test_a_result_that_the_server_refuses_becomes_a_failure(self) -> None:
-        worker = self.worker()
-
-        @worker.handler("resize")
-        async def resize(payload: Any, context: cortado.Context) -> Any:
-            return payload
-
-        async with serving(worker):
-            socket, _ = await self.server.worker()
-            socket.send({"type": "jobs", "leases": [entry("L1", 1), entry("L2", 2)]})
-            update = await socket.receive()
-            settles = [{"lease": "L1", "status": "settled", "state": "completed"}]
-            settles.append({"lease": "L2", "status": "invalid", "detail": "the result is too deep"})
-            socket.send({"type": "updated", "id": update["id"], "extend": [], "settle": settles})
-            second = await socket.receive()
-            (settle,) = second["settle"]
-            self.assertEqual((settle["lease"], settle["outcome"]), ("L2", "retry"))
-            self.assertIn("the result is too deep", settle["error"])
-            self.assertNotIn("free", second, "the slot was free already")
-
-    async def test_one_wrong_settle_does_not_keep_others_from_being_settled(self) -> None:
-        worker = self.worker()
-
-        @worker.handler("resize")
-        async def resize(payload: Any, context: cortado.Context) -> Any:
-            return payload
-
-        refusal = {"type": "error", "code": "invalid_fields", "field": "settle", "message": "no"}
-        async with serving(worker):
-            socket, _ = await self.server.worker()
-            socket.send({"type": "jobs", "leases": [entry(f"L{n}", n) for n in range(3)]})
-            await socket.receive()
-            socket.send(refusal)
-            settled: dict[str, str] = {}
-            credits = []
-            while len(settled) < 3:
-                message = await socket.receive()
-                if message["type"] == "ready":
-                    credits.append(message["free"])
-                    continue
-                (settle,) = message["settle"]
-                if settle["lease"] == "L1" and settle["outcome"] == "done":
-                    socket.send(refusal)
-                else:
-                    settled[settle["lease"]] = settle["outcome"]
-                    socket.confirm(message)
-            self.assertEqual(settled, {"L0": "done", "L1": "retry", "L2": "done"})
-            self.assertEqual(credits, [10, 10], "the credit of the refused messages is not lost")
-
-    async def test_a_message_that_is_too_big_is_not_sent_for_ever(self) -> None:
-        worker = self.worker()
-
-        @worker.handler("resize")
-        async def resize(payload: Any, context: cortado.Context) -> Any:
-            return "x" * payload
-
-        async with serving(worker):
-            socket, _ = await self.server.worker()
-            socket.send({"type": "jobs", "leases": [entry("L1", 1), entry("L2", 200_000)]})
-            await socket.receive()
-            socket.close(1009, "too big")
-            socket, _ = await self.server.worker()
-            update = await socket.receive()
-            outcomes = {it["lease"]: it["outcome"] for it in update["settle"]}
-            self.assertEqual(outcomes, {"L1": "done", "L2": "retry"})
 
 
 class GracefulStop(WorkerTest):

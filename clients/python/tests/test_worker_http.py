@@ -7,7 +7,7 @@ import unittest
 from typing import Any
 from unittest.mock import patch
 
-from support import entry, until, within
+from support import entry, refused_delays, until, within
 from worker_test import WorkerTest, serving
 
 import cortado
@@ -115,6 +115,42 @@ class OverHttp(WorkerTest):
             (await self.server.request("/claim")).refuse(403, "forbidden")
             with self.assertRaises(cortado.ApiError):
                 await within(task)
+
+    async def test_a_token_that_is_revoked_later_is_tried_again_and_logged_once_by_claims_and_reports(self) -> None:
+        worker = self.worker()
+        worker.add("resize", lambda payload, context: "r")
+        with patch("cortado.worker.link.REFUSED_FIRST", 0.001), self.assertLogs("cortado.worker") as logs:
+            async with serving(worker):
+                (await self.server.request("/claim")).answer(200, {"leases": [entry("L")]})
+                for _ in range(3):
+                    (await self.server.request("/leases")).refuse(401, "unauthorized")
+                    (await self.server.request("/claim")).refuse(403, "forbidden")
+                report = await self.server.request("/leases")
+                self.assertEqual(report.body["settle"], [{"lease": "L", "outcome": "done", "result": "r"}])
+                report.answer(200, {"settle": [{"lease": "L", "status": "settled"}]})
+                (await self.server.request("/claim")).answer(200, {"leases": []})
+        said = [line for line in logs.output if "no longer accepts the token" in line]
+        self.assertEqual(sorted("could not claim" in line for line in said), [False, True], logs.output)
+
+    async def test_a_refused_token_is_tried_again_after_a_long_time(self) -> None:
+        worker = self.worker()
+        worker.add("resize", lambda payload, context: "r")
+        with self.assertLogs("cortado.worker") as logs:
+            async with serving(worker):
+                (await self.server.request("/claim")).answer(200, {"leases": [entry("L")]})
+                (await self.server.request("/leases")).refuse(401, "unauthorized")
+                (await self.server.request("/claim")).refuse(401, "unauthorized")
+                await until(lambda: len(refused_delays(logs.output)) == 2)
+        self.assertGreaterEqual(min(refused_delays(logs.output)), 5.0)
+
+    async def test_a_report_that_a_proxy_refuses_is_sent_again_unchanged(self) -> None:
+        worker = self.worker()
+        worker.add("resize", lambda payload, context: "r")
+        async with serving(worker):
+            (await self.server.request("/claim")).answer(200, {"leases": [entry("L")]})
+            first = await self.server.request("/leases")
+            first.refuse(404, "not_found")
+            self.assertEqual((await self.server.request("/leases")).body, first.body)
 
     async def test_a_stop_settles_what_ends_and_signs_off(self) -> None:
         worker = self.worker()

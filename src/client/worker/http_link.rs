@@ -10,12 +10,13 @@ use reqwest::Method;
 use tokio::time::Instant;
 
 use super::attempts::Attempts;
+use super::delays::RetryDelays;
 use super::link::{LinkNews, WorkerLink};
 use super::messages::{ClaimBody, ClaimedLeases, MAX_ENTRIES, UpdateResponse, json};
 use super::outbox::UpdateBatch;
 use super::settings::WorkerSettings;
 use super::socket_link::NOTE_DELAY;
-use crate::client::backoff::{RandomBackoff, jittered};
+use crate::client::backoff::jittered;
 use crate::client::error::ClientError;
 use crate::client::http::{ApiRequest, RepeatRule, ServerApi};
 use crate::client::submit::millis;
@@ -42,8 +43,8 @@ pub struct HttpLink {
     claim: Option<RunningClaim>,
     update: Option<RunningUpdate>,
     sign_off: Option<PendingText>,
-    claim_backoff: RandomBackoff,
-    update_backoff: RandomBackoff,
+    claim_delays: RetryDelays,
+    update_delays: RetryDelays,
     /// No claim is sent before this time.
     next_claim: Instant,
     /// No update is sent before this time.
@@ -94,8 +95,8 @@ impl HttpLink {
             claim: None,
             update: None,
             sign_off: None,
-            claim_backoff: settings.reconnect.clone(),
-            update_backoff: settings.reconnect.clone(),
+            claim_delays: RetryDelays::new(&settings),
+            update_delays: RetryDelays::new(&settings),
             next_claim: now,
             next_update: now,
             next_beat: now + settings.lease / 3,
@@ -173,7 +174,7 @@ impl HttpLink {
         match read {
             Ok((jobs, news)) => {
                 self.has_claimed = true;
-                self.claim_backoff.reset();
+                self.claim_delays.succeeded();
                 let is_early = asked_at.elapsed() < EARLY;
                 if jobs == 0 && is_early {
                     self.next_claim = Instant::now() + jittered(EARLY);
@@ -182,9 +183,8 @@ impl HttpLink {
             }
             Err(error) if !self.has_claimed && error.is_permanent() => Err(error),
             Err(error) => {
-                let delay = self.claim_backoff.next_delay().max(error.retry_after());
+                let delay = self.claim_delays.after(&error, &self.settings.name, "claiming");
                 self.next_claim = Instant::now() + delay;
-                tracing::warn!(worker = %self.settings.name, "{error}; claiming again in {delay:?}");
                 Ok(LinkNews::Nothing)
             }
         }
@@ -201,7 +201,7 @@ impl HttpLink {
         let answer = text.map(serde_json::from_str::<UpdateResponse<'_>>);
         let error = match answer {
             Ok(Ok(answer)) => {
-                self.update_backoff.reset();
+                self.update_delays.succeeded();
                 attempts.obey(&answer.extend);
                 return attempts.outbox.confirm(batch, &answer.settle);
             }
@@ -209,15 +209,14 @@ impl HttpLink {
             Err(error) => error,
         };
         match error.problem() {
-            Some(problem) if matches!(problem.status, 413 | 422) => {
+            Some(problem) if error.is_content_refused() => {
                 attempts.outbox.refuse(batch, &problem.detail);
             }
             Some(_) | None => attempts.outbox.put_back(batch),
         }
         self.extend.extend(extend);
-        let delay = self.update_backoff.next_delay().max(error.retry_after());
+        let delay = self.update_delays.after(error, &self.settings.name, "reporting");
         self.next_update = Instant::now() + delay;
-        tracing::warn!(worker = %self.settings.name, "{error}; reporting again in {delay:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod context;
+mod delays;
 mod drive;
 mod handler;
 mod http_link;
@@ -33,6 +34,7 @@ use super::Client;
 use super::backoff::RandomBackoff;
 use super::error::ClientError;
 use super::http::ServerApi;
+use super::submit::random_key;
 use attempts::Attempts;
 use drive::drive;
 use handler::{RunAttempt, TypedHandler};
@@ -95,6 +97,7 @@ pub struct Worker {
     grace: Duration,
     protocol: WorkerProtocol,
     reconnect: RandomBackoff,
+    reconnect_refused: RandomBackoff,
     handlers: Vec<(String, Box<dyn RunAttempt>)>,
 }
 
@@ -110,6 +113,10 @@ impl Worker {
             grace: Duration::from_secs(25),
             protocol: WorkerProtocol::default(),
             reconnect: RandomBackoff::new(Duration::from_millis(250), Duration::from_secs(30)),
+            reconnect_refused: RandomBackoff::new(
+                Duration::from_secs(10),
+                Duration::from_secs(300),
+            ),
             handlers: Vec::new(),
         }
     }
@@ -155,6 +162,13 @@ impl Worker {
     /// Sets the longest delays before the first and before any further attempt to reconnect.
     pub fn reconnect(mut self, first: Duration, longest: Duration) -> Worker {
         self.reconnect = RandomBackoff::new(first, longest);
+        self
+    }
+
+    /// Sets the same delays for a server that no longer accepts the token: each attempt is a failed login, which the
+    /// server counts and logs. The defaults are 10 seconds and 5 minutes.
+    pub fn reconnect_refused(mut self, first: Duration, longest: Duration) -> Worker {
+        self.reconnect_refused = RandomBackoff::new(first, longest);
         self
     }
 
@@ -228,9 +242,10 @@ impl Worker {
                 client: "cortado-rust",
                 version: env!("CARGO_PKG_VERSION"),
                 concurrency: self.concurrency,
-                instance: None,
+                instance: Some(random_key()),
             },
             reconnect: self.reconnect.clone(),
+            reconnect_refused: self.reconnect_refused.clone(),
         })
     }
 }

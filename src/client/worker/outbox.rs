@@ -16,6 +16,8 @@ struct PendingSettle {
     job: Box<str>,
     text: String,
     stage: SettleStage,
+    /// Whether the server has refused an update that contained it. It then travels alone, to find the wrong one.
+    is_suspect: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,6 +97,7 @@ impl Outbox {
             job: job.into(),
             text: settle_text(lease, end),
             stage: SettleStage::Outcome,
+            is_suspect: false,
         });
     }
 
@@ -134,6 +137,10 @@ impl Outbox {
         }
         let mut batch =
             UpdateBatch { free: std::mem::take(&mut self.freed), ..UpdateBatch::default() };
+        if self.unsent.front().is_some_and(|settle| settle.is_suspect) {
+            batch.settles.extend(self.unsent.pop_front());
+            return Some(batch);
+        }
         let mut bytes = 0;
         // The server applies notes before settles. The last lines of an attempt must not follow its settle.
         while batch.notes.len() < MAX_ENTRIES && bytes < FULL_BYTES {
@@ -149,6 +156,9 @@ impl Outbox {
         let most = if self.noted.is_empty() { MAX_ENTRIES } else { 0 };
         batch.settles.reserve(self.unsent.len().min(most));
         while batch.settles.len() < most && bytes < FULL_BYTES {
+            if self.unsent.front().is_none_or(|settle| settle.is_suspect) {
+                break;
+            }
             let Some(settle) = self.unsent.pop_front() else { break };
             bytes += settle.text.len();
             batch.settles.push(settle);
@@ -172,7 +182,9 @@ impl Outbox {
             let answer = answers.get(n).filter(same).or_else(|| answers.iter().find(same));
             let status = answer.map_or("not in the answer", |answer| &answer.status);
             match status {
-                "settled" => {}
+                "settled" => {
+                    tracing::debug!(job.id = %settle.job, "the server has stored the end of the job");
+                }
                 "invalid" => {
                     let detail = answer.and_then(|answer| answer.detail.as_deref());
                     let detail = detail.unwrap_or("invalid").to_owned();
@@ -189,10 +201,20 @@ impl Outbox {
         }
     }
 
-    /// Replaces the settles of a batch that the server refuses as a whole.
+    /// Handles a batch that the server refuses because of something in it. A settle that was alone is replaced; several
+    /// are sent one by one, and notes are dropped. The server has not counted the credit of the batch.
     pub fn refuse(&mut self, batch: UpdateBatch, detail: &str) {
-        for settle in batch.settles {
-            self.replace(settle, detail);
+        match self.credit {
+            CreditMode::Given => self.freed += batch.free,
+            CreditMode::Withheld => {}
+        }
+        let is_probe = batch.settles.len() == 1 && batch.notes.is_empty();
+        for settle in batch.settles.into_iter().rev() {
+            if is_probe {
+                self.replace(settle, detail);
+            } else {
+                self.unsent.push_front(PendingSettle { is_suspect: true, ..settle });
+            }
         }
     }
 

@@ -16,6 +16,8 @@ pub struct WorkerSettings {
     pub about: AboutWorker,
     /// The delays before the next connection.
     pub reconnect: RandomBackoff,
+    /// The same while the server refuses the token.
+    pub reconnect_refused: RandomBackoff,
 }
 
 impl WorkerSettings {

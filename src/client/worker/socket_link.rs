@@ -14,13 +14,13 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
 
 use super::attempts::Attempts;
+use super::delays::RetryDelays;
 use super::link::{LinkNews, WorkerLink};
 use super::messages::{
     BYE, MAX_ENTRIES, PING, ReadyMessage, SUBPROTOCOL, ServerFrame, UpdateParts, json,
 };
 use super::outbox::UpdateBatch;
 use super::settings::WorkerSettings;
-use crate::client::backoff::RandomBackoff;
 use crate::client::error::{ClientError, ServerProblem};
 use crate::client::http::ServerApi;
 
@@ -51,7 +51,7 @@ pub struct SocketLink {
     api: ServerApi,
     settings: Arc<WorkerSettings>,
     state: LinkState,
-    backoff: RandomBackoff,
+    delays: RetryDelays,
     /// How long the leases last, as the server has said.
     lease: Duration,
     heartbeat: Duration,
@@ -112,7 +112,7 @@ impl SocketLink {
         SocketLink {
             api,
             state: LinkState::Waiting(Instant::now()),
-            backoff: settings.reconnect.clone(),
+            delays: RetryDelays::new(&settings),
             lease: settings.lease,
             heartbeat: settings.lease / 3,
             settings,
@@ -136,11 +136,13 @@ impl SocketLink {
             return Err(error);
         }
         let delay = match retry {
-            Some(most) => most.mul_f64(fastrand::f64()),
-            None => self.backoff.next_delay(),
+            Some(most) => {
+                let delay = most.mul_f64(fastrand::f64());
+                tracing::warn!(worker = %self.settings.name, "{error}; connecting again in {delay:?}");
+                delay
+            }
+            None => self.delays.after(&error, &self.settings.name, "connecting"),
         };
-        let delay = delay.max(error.retry_after());
-        tracing::warn!(worker = %self.settings.name, "{error}; connecting again in {delay:?}");
         self.state = LinkState::Waiting(Instant::now() + delay);
         Ok(())
     }
@@ -158,7 +160,7 @@ impl SocketLink {
             _ => {}
         }
         if open.opened_at.elapsed() > STABLE {
-            self.backoff.reset();
+            self.delays.succeeded();
         }
         self.reconnect_after(ClientError::broken(why), open.retry)
     }
@@ -207,10 +209,8 @@ impl SocketLink {
             "jobs" => attempts.start(&frame.leases),
             "updated" => {
                 attempts.obey(&frame.extend);
-                if let Some(n) = open.unanswered.iter().position(|sent| Some(sent.id) == frame.id)
-                    && let Some(sent) = open.unanswered.remove(n)
-                {
-                    attempts.outbox.confirm(sent.batch, &frame.settle);
+                if let Some(batch) = open.take_unanswered(frame.id) {
+                    attempts.outbox.confirm(batch, &frame.settle);
                 }
             }
             "cancel" => attempts.cancel(frame.lease.as_deref().unwrap_or_default()),
@@ -218,6 +218,7 @@ impl SocketLink {
             "hello" => {
                 open.is_greeted = true;
                 self.has_connected = true;
+                self.delays.accepted();
                 self.lease = frame.lease_ms.map_or(self.lease, Duration::from_millis);
                 self.heartbeat = frame.heartbeat_ms.map_or(self.lease / 3, Duration::from_millis);
                 open.next_beat = Instant::now() + self.heartbeat.min(self.lease / 3);
@@ -233,6 +234,12 @@ impl SocketLink {
                 let error = ClientError::Refused(Box::new(problem));
                 if open.is_greeted {
                     tracing::error!(worker = %self.settings.name, "{error}");
+                    // Anything else stays unanswered, and is sent again by the next connection.
+                    if error.is_content_refused()
+                        && let Some(batch) = open.take_unanswered(frame.id)
+                    {
+                        attempts.outbox.refuse(batch, frame.message.as_deref().unwrap_or(code));
+                    }
                 } else {
                     self.state = LinkState::Ended;
                     self.reconnect_after(error, None)?;
@@ -415,6 +422,12 @@ impl OpenConnection {
         self.last_id += 1;
         self.unanswered.push_back(SentUpdate { id: self.last_id, batch, sent_at: now });
         self.write(message);
+    }
+
+    /// Takes the update with this number, which the server has answered.
+    fn take_unanswered(&mut self, id: Option<u64>) -> Option<UpdateBatch> {
+        let n = self.unanswered.iter().position(|sent| Some(sent.id) == id)?;
+        self.unanswered.remove(n).map(|sent| sent.batch)
     }
 
     /// Extends all leases.

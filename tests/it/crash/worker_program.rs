@@ -1,6 +1,7 @@
 //! The worker in Rust that [`super::workers`] kills: this test binary, which runs the one test below alone.
 
-use std::fs::OpenOptions;
+use std::fmt::Debug;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,10 @@ use cortado::client::{Client, HandlerError, JobContext, Worker};
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::support::Command;
 
@@ -32,6 +37,36 @@ struct Work {
     fails: u32,
 }
 
+/// Writes down which ends of jobs the server has confirmed, as the client logs them.
+struct RecordConfirmations(Arc<Mutex<File>>);
+
+impl<S: Subscriber> Layer<S> for RecordConfirmations {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = LoggedEnd::default();
+        event.record(&mut line);
+        if line.message == "the server has stored the end of the job" {
+            let line = format!("confirmed {}\n", line.job);
+            self.0.lock().unwrap().write_all(line.as_bytes()).unwrap();
+        }
+    }
+}
+
+#[derive(Default)]
+struct LoggedEnd {
+    message: String,
+    job: String,
+}
+
+impl Visit for LoggedEnd {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            "job.id" => self.job = format!("{value:?}"),
+            _ => {}
+        }
+    }
+}
+
 #[tokio::test]
 #[ignore = "it is a program, which another test starts"]
 async fn a_worker_process_ends_when_it_is_told_to() {
@@ -39,6 +74,7 @@ async fn a_worker_process_ends_when_it_is_told_to() {
     let mut terminated = signal(SignalKind::terminate()).unwrap();
     let file = OpenOptions::new().create(true).append(true).open(file).unwrap();
     let (file, count) = (Arc::new(Mutex::new(file)), Arc::new(AtomicU32::new(0)));
+    tracing_subscriber::registry().with(RecordConfirmations(file.clone())).init();
     let worker = Worker::new(&Client::new(server).unwrap())
         .name(name.clone())
         .concurrency(4)

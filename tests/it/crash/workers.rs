@@ -283,6 +283,7 @@ impl Life {
             effects.confirmed.values().sum::<usize>()
         );
         assert_eq!(by_language.len(), LANGUAGES.len(), "a worker did nothing: {by_language:?}");
+        assert_eq!(effects.told.len(), LANGUAGES.len(), "only {:?} were told", effects.told);
         self.server.stop().await;
     }
 }
@@ -331,16 +332,19 @@ impl Attempts {
 struct Effects {
     /// The job and attempt of each call of a handler, by the mark that is also the result.
     begun: BTreeMap<String, (String, u16)>,
-    /// How often the server has confirmed to a worker that it has ended the attempt of a job. The client in Rust does not
-    /// show this to programs.
+    /// How often the server has confirmed to a worker that it has ended the attempt of a job.
     confirmed: BTreeMap<String, usize>,
+    /// The languages whose workers were told so.
+    told: BTreeSet<String>,
 }
 
 impl Effects {
     fn read(files: &Path) -> Effects {
         let mut effects = Effects::default();
         for file in std::fs::read_dir(files).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let file = file.unwrap();
+            let name = file.file_name().into_string().unwrap();
+            let text = std::fs::read_to_string(file.path()).unwrap();
             for line in text.lines() {
                 match line.split(' ').collect::<Vec<_>>()[..] {
                     ["began", id, attempt, mark] => {
@@ -348,7 +352,10 @@ impl Effects {
                         let double = effects.begun.insert(mark.to_owned(), begun);
                         assert_eq!(double, None, "{line}");
                     }
-                    ["confirmed", id] => *effects.confirmed.entry(id.to_owned()).or_default() += 1,
+                    ["confirmed", id] => {
+                        *effects.confirmed.entry(id.to_owned()).or_default() += 1;
+                        effects.told.insert(name.split('-').next().unwrap().to_owned());
+                    }
                     _ => panic!("a strange line: {line}"),
                 }
             }

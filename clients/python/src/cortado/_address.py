@@ -1,7 +1,8 @@
-"""The address of a server, parsed once from its URL."""
+"""The address of a server, parsed once from its URL, and how it is reached."""
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import Optional
 from urllib.parse import urlsplit
@@ -37,3 +38,14 @@ class Address:
         """The value of the `Host` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.uses_tls else 80) else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Access:
+    """What every connection to a server needs."""
+
+    address: Address
+    token: Optional[str]
+    tls: Optional[ssl.SSLContext]
+    #: The seconds that one answer may take, without the time for which the server is asked to wait.
+    timeout: float

@@ -2,6 +2,7 @@
 
 mod handlers;
 mod over_http;
+mod refusals;
 mod sockets;
 mod stops;
 mod support;

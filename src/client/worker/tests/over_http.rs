@@ -39,8 +39,10 @@ async fn jobs_are_claimed_and_their_ends_reported_together() {
     assert_eq!(report["settle"].as_array().unwrap().len(), 3);
     assert_eq!((&report["free"], &report["type"]), (&Value::Null, &Value::Null));
     // Only free slots are claimed for.
-    let claim = grant(&mut server, &[lease("W", "wait", Value::Null)]).await;
-    assert_eq!(claim["max"], 10);
+    let second = grant(&mut server, &[lease("W", "wait", Value::Null)]).await;
+    assert_eq!(second["max"], 10);
+    assert!(claim["about"]["instance"].is_string());
+    assert_eq!(second["about"], claim["about"], "it is the same process");
     assert_eq!(server.request_to("/claim").await.body["max"], 9);
 }
 

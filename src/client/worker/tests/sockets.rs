@@ -31,6 +31,7 @@ async fn a_worker_says_what_it_runs_and_jobs_that_end_together_share_an_update()
     assert_eq!(ready["held"], json!([]));
     let about = &ready["about"];
     assert_eq!((&about["client"], &about["concurrency"]), (&json!("cortado-rust"), &json!(10)));
+    assert_eq!(about["instance"].as_str().unwrap().len(), 32);
     socket.send(hello()).await;
     let jobs: Vec<Value> = (0..3).map(|n| lease(&format!("L{n}"), "echo", json!(n))).collect();
     socket.jobs(&jobs).await;
@@ -49,6 +50,7 @@ async fn what_was_not_confirmed_is_sent_again_after_a_reconnect_and_leases_are_n
     drop(socket); // without an answer
 
     let (mut socket, ready) = server.worker().await;
+    let about = ready["about"].clone();
     assert_eq!((sorted(&ready["held"]), &ready["free"]), (vec!["E", "W"], &json!(9)));
     socket.send(hello()).await;
     let again = socket.confirm_update().await;
@@ -57,6 +59,7 @@ async fn what_was_not_confirmed_is_sent_again_after_a_reconnect_and_leases_are_n
 
     let (mut socket, ready) = server.worker().await;
     assert_eq!(sorted(&ready["held"]), ["W"]);
+    assert_eq!(ready["about"], about, "it is the same process");
     socket.send(hello()).await;
     // A job that is repeated by mistake does not run twice.
     socket.jobs(&[lease("W", "wait", Value::Null), lease("F", "echo", json!(1))]).await;

@@ -1,10 +1,16 @@
 //! A worker whose end and connection the test controls.
 
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::client::tests::fake_server::{FakeServer, within};
 use crate::client::{
@@ -49,6 +55,7 @@ pub fn worker(client: &Client) -> Worker {
     Worker::new(client)
         .name("w")
         .reconnect(short, short)
+        .reconnect_refused(short, short)
         .concurrency(10)
         .handle("echo", |_, payload: Value| async move { Ok::<_, HandlerError>(payload) })
         .handle("wait", |context: JobContext, _: Value| async move {
@@ -74,4 +81,45 @@ pub async fn running_over_http() -> (FakeServer, RunningWorker) {
     let server = FakeServer::start().await;
     let worker = worker(&server.client()).protocol(WorkerProtocol::Http);
     (server, RunningWorker::start(worker))
+}
+
+/// The errors that were logged on this thread.
+#[derive(Clone, Default)]
+pub struct ErrorLog(Arc<Mutex<Vec<String>>>);
+
+impl ErrorLog {
+    /// Records until the guard is dropped.
+    pub fn record(&self) -> DefaultGuard {
+        tracing::subscriber::set_default(self.clone())
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Subscriber for ErrorLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR && metadata.target().starts_with("cortado::client")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        struct Message<'a>(&'a mut Vec<String>);
+        impl Visit for Message<'_> {
+            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+                if field.name() == "message" {
+                    self.0.push(format!("{value:?}"));
+                }
+            }
+        }
+        event.record(&mut Message(&mut self.0.lock().unwrap()));
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
 }

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from typing import Optional
 
-from .._address import Address
+from .._address import Access, Address
 from .._timeout import run_within
 from ..errors import ConnectionFailed
 from .message import Request, Response, parse_head, request_headers
@@ -30,11 +30,12 @@ async def open_stream(address: Address, tls: Optional[ssl.SSLContext]) -> _Conne
 class AsyncPool:
     """Sends requests from the tasks of one event loop, each on a connection of its own."""
 
-    def __init__(self, address: Address, token: Optional[str], timeout: float, tls: Optional[ssl.SSLContext]) -> None:
-        self._address = address
-        self._headers = "".join(f"{k}: {v}\r\n" for k, v in request_headers(address, token).items())
-        self._timeout = timeout
-        self._tls = tls
+    def __init__(self, access: Access) -> None:
+        self._address = access.address
+        headers = request_headers(access.address, access.token)
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._timeout = access.timeout
+        self._tls = access.tls
         self._idle: list[_Connection] = []
         self._is_closed = False
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import http.client
 import os
 import socket
-import ssl
 import threading
 from typing import Optional
 
-from .._address import Address
+from .._address import Access
 from ..errors import ConnectionFailed
 from .message import Request, Response, request_headers
 
@@ -31,11 +30,11 @@ class _UnixConnection(http.client.HTTPConnection):
 class Pool:
     """Sends requests from any thread, each on a connection of its own."""
 
-    def __init__(self, address: Address, token: Optional[str], timeout: float, tls: Optional[ssl.SSLContext]) -> None:
-        self._address = address
-        self._headers = request_headers(address, token)
-        self._timeout = timeout
-        self._tls = tls
+    def __init__(self, access: Access) -> None:
+        self._address = access.address
+        self._headers = request_headers(access.address, access.token)
+        self._timeout = access.timeout
+        self._tls = access.tls
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
         self._is_closed = False

@@ -6,13 +6,14 @@ import asyncio
 import logging
 from typing import Any, Optional
 
+from .._address import Access
 from .._backoff import Backoff
 from .._http.async_pool import AsyncPool
 from .._http.message import Request
 from .._timeout import run_within
 from ..errors import ApiError, ConnectionFailed
 from . import messages
-from .link import NOTE_DELAY, Parts, apply, is_permanent
+from .link import NOTE_DELAY, Delays, Parts, apply, is_permanent
 
 log = logging.getLogger("cortado.worker")
 
@@ -22,6 +23,8 @@ CLAIM_WAIT = 20.0
 MAX_CLAIM = 1_000
 #: The pause after a claim that was answered early with nothing, as when the worker was quieted.
 MAX_PAUSE = 5.0
+#: The statuses that mean that something in the report itself is wrong, so that it must not be sent again.
+REFUSED_CONTENT = (413, 422)
 #: How long one request may take at least, beyond the time that it waits.
 MIN_TIMEOUT = 5.0
 
@@ -36,7 +39,8 @@ class HttpLink:
         self._heartbeat = settings.lease_ms / 3000
         # A request that is stuck must not keep the next heartbeat from being sent.
         timeout = max(MIN_TIMEOUT, self._heartbeat)
-        self._pool = AsyncPool(settings.address, settings.token, timeout, settings.tls)
+        self._pool = AsyncPool(Access(settings.address, settings.token, settings.tls, timeout))
+        self._report_delays = Delays("report", MAX_PAUSE)
         self._was_accepted = False
         self._has_slot = asyncio.Event()
         self._has_work = asyncio.Event()
@@ -91,7 +95,7 @@ class HttpLink:
         self._loop.create_task(self._pool.close())
 
     async def _claim_again_and_again(self) -> None:
-        backoff = Backoff(0.1, MAX_PAUSE)
+        delays, early = Delays("claim", MAX_PAUSE), Backoff(0.1, MAX_PAUSE)
         while not self._parts.attempts.is_stopping:
             free = min(MAX_CLAIM, self._parts.attempts.free_slots)
             if free == 0:
@@ -104,20 +108,18 @@ class HttpLink:
             except (ApiError, ConnectionFailed) as error:
                 if is_permanent(error) and not self._was_accepted:
                     raise
-                retry_after = error.retry_after if isinstance(error, ApiError) else None
-                delay = max(backoff.next_delay(), retry_after or 0.0)
-                log.warning("could not claim, trying again in %.1f s: %s", delay, error)
-                await asyncio.sleep(delay)
+                await asyncio.sleep(delays.after(error))
                 continue
             self._was_accepted = True
+            delays.reset()
             if answer.get("command"):
                 self._parts.on_command(answer["command"])
             self._parts.attempts.start(answer["leases"])
             await asyncio.sleep(0)  # handlers that do not wait end now, and their slots are in the next claim
             if answer["leases"] or self._loop.time() - asked_at > CLAIM_WAIT / 2:
-                backoff.reset()
+                early.reset()
             else:
-                await asyncio.sleep(backoff.next_delay())
+                await asyncio.sleep(early.next_delay())
 
     async def _claim(self, free: int) -> dict[str, Any]:
         settings = self._parts.settings
@@ -159,20 +161,17 @@ class HttpLink:
         if report is None:
             return False
         body = messages.leases(report.members(), settings.lease_ms)
-        backoff = Backoff(0.1, MAX_PAUSE)
         while True:
             try:
                 response = await self._pool.send(Request("POST", "/api/v1/leases", body))
                 apply(self._parts, response.json(), report.number)
+                self._report_delays.reset()
                 return True
             except (ApiError, ConnectionFailed) as error:
-                if is_permanent(error) and isinstance(error, ApiError) and error.status not in (401, 403):
+                if isinstance(error, ApiError) and error.status in REFUSED_CONTENT:
                     outbox.refuse(report.number, error.detail)
                     return True
-                retry_after = error.retry_after if isinstance(error, ApiError) else None
-                delay = max(backoff.next_delay(), retry_after or 0.0)
-                log.warning("could not report, trying again in %.1f s: %s", delay, error)
-                await asyncio.sleep(delay)
+                await asyncio.sleep(self._report_delays.after(error))
 
     def _notes_are_due(self) -> None:
         self._note_timer = None

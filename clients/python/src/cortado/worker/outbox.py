@@ -32,6 +32,9 @@ class Report:
     settles: dict[str, bytes]
     notes: list[Note]
     extend: list[str]
+    #: The credit that the message adds, and when it was sent over a WebSocket.
+    free: int = 0
+    sent_at: float = 0.0
 
     def members(self) -> list[bytes]:
         """Returns the members of the message."""
@@ -73,6 +76,11 @@ class Outbox:
     def in_flight(self) -> int:
         """The number of reports that were sent and not answered."""
         return len(self._sent)
+
+    @property
+    def oldest_sent_at(self) -> Optional[float]:
+        """When the oldest report without an answer was sent over a WebSocket."""
+        return next((report.sent_at for report in self._sent.values()), None)
 
     @property
     def unconfirmed(self) -> list[str]:
@@ -118,20 +126,22 @@ class Outbox:
             if answer["status"] != "settled":
                 self._not_settled(answer, report)
 
-    def refuse(self, number: int, detail: str) -> None:
-        """Handles a report that the server refused as a whole, because of something in it."""
+    def refuse(self, number: int, detail: str) -> Optional[Report]:
+        """Handles a report that the server refused as a whole, because of something in it. Returns it, if it was
+        waiting for its answer."""
         report = self._sent.pop(number, None)
         was_suspect = number == self._suspect_number
         if was_suspect:
             self._suspect_number = None
         if report is None:
-            return
+            return None
         log.error("the server refused a report: %s", detail)
         if was_suspect or (len(report.settles) == 1 and not report.notes):
             for lease, settle in report.settles.items():
                 self._replace(lease, settle, detail)
         else:
             self._suspects.extend(report.settles.items())
+        return report
 
     def refuse_all(self, detail: str) -> None:
         """Handles the refusal of a report when it is not known which one it was. The suspect is the likely one."""

@@ -8,13 +8,12 @@ import logging
 import random
 from typing import Any, Optional
 
-from .._backoff import Backoff
 from .._websocket.frames import TOO_BIG
 from .._websocket.handshake import Handshake
 from .._websocket.protocol import AsyncSocket
 from ..errors import ApiError, ConnectionFailed, WorkerReplaced
 from . import messages
-from .link import NOTE_DELAY, Parts, apply, is_permanent
+from .link import NOTE_DELAY, Delays, Parts, apply, is_permanent
 
 log = logging.getLogger("cortado.worker")
 
@@ -25,6 +24,20 @@ CONNECT_TIME = 10.0
 MAX_MESSAGE = 256 * 1024 * 1024
 #: Reports that may wait for their answers at once. Beyond that, what ends meanwhile is collected for the next one.
 MAX_IN_FLIGHT = 4
+#: How long the server may take to answer a report before the connection counts as broken.
+ANSWER_TIME = 30.0
+#: The codes of errors that mean that something in the message itself is wrong. After any other one, such as
+#: `store_unavailable`, the same message may succeed on the next connection.
+REFUSED_CONTENT = frozenset(
+    (
+        "body_too_large",
+        "invalid_fields",
+        "json_too_deep",
+        "json_too_many_values",
+        "malformed_message",
+        "payload_too_large",
+    )
+)
 #: The close code when another worker takes over the name.
 REPLACED = 4409
 
@@ -35,7 +48,7 @@ class SocketLink:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._loop = asyncio.get_running_loop()
-        self._backoff = Backoff(0.1, 10.0)
+        self._delays = Delays("connect", 10.0)
         self._socket: Optional[AsyncSocket] = None
         # What the server refused before it greeted.
         self._refusal: Optional[ApiError] = None
@@ -65,9 +78,7 @@ class SocketLink:
                 raise why
             if isinstance(why, ConnectionFailed) and why.close_code == REPLACED:
                 raise WorkerReplaced(f"another worker has connected as {self._parts.settings.name}") from why
-            delay = self._next_delay(why)
-            log.warning("not connected, trying again in %.1f s: %s", delay, why)
-            await asyncio.sleep(delay)
+            await asyncio.sleep(self._next_delay(why))
 
     def finished(self) -> None:
         self._freed += 1
@@ -110,6 +121,7 @@ class SocketLink:
     async def _serve_connection(self) -> Exception:
         """Opens one connection and uses it while it lasts. Returns why it ended."""
         settings, outbox = self._parts.settings, self._parts.outbox
+        self._retry_within = None
         handshake = Handshake(settings.address, settings.path("/ws"), SUBPROTOCOL, settings.token)
         try:
             socket = await AsyncSocket.connect(
@@ -118,7 +130,7 @@ class SocketLink:
         except (ApiError, ConnectionFailed) as error:
             return error
         self._socket = socket
-        self._refusal, self._retry_within = None, None
+        self._refusal = None
         try:
             await self._use(socket)
         finally:
@@ -151,6 +163,11 @@ class SocketLink:
         silence = self._loop.time() - socket.last_received
         if silence > 2.5 * self._heartbeat:
             log.warning("the server has been silent for %.1f s", silence)
+            socket.abort()
+            return
+        oldest = self._parts.outbox.oldest_sent_at
+        if oldest is not None and self._loop.time() - oldest > ANSWER_TIME:
+            log.warning("the server does not answer reports")
             socket.abort()
             return
         leases = list(self._parts.attempts.running)
@@ -191,7 +208,7 @@ class SocketLink:
         self._was_greeted = True
         if self._greeted is not None and not self._greeted.done():
             self._greeted.set_result(None)
-        self._backoff.reset()
+        self._delays.reset()
         lease_ms = message.get("lease_ms", self._parts.settings.lease_ms)
         self._heartbeat = min(message["heartbeat_ms"], lease_ms / 3) / 1000
         for item in message.get("held") or ():
@@ -221,8 +238,17 @@ class SocketLink:
             if self._socket is not None:
                 self._socket.close()
             return
-        self._parts.outbox.refuse_all(detail)
-        self._send_credit()  # the refused message may have had some
+        if message["code"] not in REFUSED_CONTENT:
+            return  # what was not answered is sent again by the next connection
+        outbox = self._parts.outbox
+        if "id" in message:
+            report = outbox.refuse(message["id"], detail)
+            if report is not None and not self._parts.attempts.is_stopping:
+                self._freed += report.free
+        else:
+            outbox.refuse_all(detail)
+            self._send_credit()  # the refused message may have had some
+        self._flush_soon()
         self._after_answer()
 
     def _on_bye(self, message: dict[str, Any]) -> None:
@@ -269,22 +295,25 @@ class SocketLink:
         report = self._parts.outbox.next_report(extend)
         if report is None:
             return False
-        free = 0 if self._parts.attempts.is_stopping else self._freed
+        report.free = 0 if self._parts.attempts.is_stopping else self._freed
+        report.sent_at = self._loop.time()
         self._freed = 0
-        socket.send(messages.update(report.number, report.members(), free))
+        socket.send(messages.update(report.number, report.members(), report.free))
         return True
 
     def _send_freed(self, socket: AsyncSocket) -> None:
         """Gives credit for slots whose lease was lost, so that there is nothing to settle."""
         report = self._parts.outbox.empty_report()
+        report.free, report.sent_at = self._freed, self._loop.time()
         socket.send(messages.update(report.number, (), self._freed))
         self._freed = 0
 
     def _next_delay(self, why: Exception) -> float:
-        if self._retry_within is not None:
-            return random.uniform(0.0, self._retry_within)
-        retry_after = why.retry_after if isinstance(why, ApiError) else None
-        return max(self._backoff.next_delay(), retry_after or 0.0)
+        if self._retry_within is None:
+            return self._delays.after(why)
+        delay = random.uniform(0.0, self._retry_within)
+        log.warning("the server has closed the connection, connecting again in %.1f s: %s", delay, why)
+        return delay
 
 
 async def _any_of(*futures: asyncio.Future[Any], timeout: Optional[float] = None) -> None:

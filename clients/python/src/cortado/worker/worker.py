@@ -184,6 +184,8 @@ class Worker:
             "client": "cortado-python",
             "version": VERSION,
             "concurrency": self._concurrency,
+            # tells this process from others with the same name and number, as in containers
+            "instance": secrets.token_hex(8),
         }
         kinds = tuple(self._handlers)
         connection = (self._address, self._token, self._tls, self.name)
