@@ -19,6 +19,8 @@ mod access;
 mod callbacks;
 mod claims;
 mod leases;
+mod list;
+mod metrics;
 mod sockets;
 mod vectors;
 
