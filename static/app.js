@@ -16,8 +16,6 @@ const page = body.dataset.page;
 const LIFECYCLE = ["enqueued", "available", "started", "completed", "retry_scheduled", "snoozed", "discarded", "cancel_asked", "cancelled", "interrupted", "rescued", "retried", "deleted", "moved", "reprioritised"].map((name) => ["type", `job.${name}`]);
 /** With more changes than this in one frame, changed rows are not highlighted. */
 const MAX_HIGHLIGHTED = 10;
-/** How often the heartbeats on the page of workers are fetched again while nothing else changes. */
-const HEARTBEATS_MS = 10_000;
 const QUEUES = [["type", "queue.*"]];
 const SCHEDULES = [["type", "schedule.*"]];
 const WORKERS = [["type", "worker.*"]];
@@ -120,13 +118,14 @@ function startOver() {
   if (startsOver) return;
   startsOver = true;
   showConnection({ name: "connecting" });
-  reloadWhenReady();
+  reloadWhenReady("This page has missed events and is not up to date.");
 }
 
 /** Reloads the page when the session has ended or its role has changed: it leads to the login, or has other buttons. */
 async function askAgain(reason) {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
-  if (answer?.status === 401 || reason.startsWith("access ")) openAgain();
+  if (answer?.status === 401) openAgain("Your login has ended.");
+  else if (reason.startsWith("access ")) openAgain("Your role has changed.");
 }
 
 function payBack() {
@@ -188,7 +187,7 @@ function actionsOnly() {
 }
 
 /** Loads the page that says that a share link has ended, if it has. */
-const leaveIfEnded = atMostEvery(1000, async () => (await fetchPage())?.gone && openAgain());
+const leaveIfEnded = atMostEvery(1000, async () => (await fetchPage())?.gone && openAgain("This link has ended."));
 
 /** The queue of a share link, which has no counters: its sections are fetched again after events. A busy queue is fetched
  * once a second, without its events, and its events are followed again after a while. */
@@ -225,7 +224,5 @@ function sectionsOnly() {
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();
     shown = news;
   };
-  // No event says that a worker was heard of, or that a lease was extended.
-  if (page === "workers") setInterval(() => body.classList.contains("outdated") || sections(), HEARTBEATS_MS);
   open(page === "workers" ? WORKERS : page.startsWith("schedule") ? SCHEDULES : QUEUES, sections, sections, onStats);
 }

@@ -5,7 +5,7 @@ use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc};
 
 use super::limits::AccessLimits;
-use super::secrets::{SecretHash, random};
+use super::secrets::{NoRandomness, SecretHash, random};
 use crate::job::Secret;
 
 /// The hash of a password. Its text is a PHC string such as `$argon2id$v=19$m=19456,t=2,p=1$…`, so that hashes with other
@@ -28,7 +28,13 @@ pub enum PasswordProblem {
         /// The most bytes.
         most: usize,
     },
-    /// There are not enough random bytes or not enough memory.
+    /// There are no random bytes for its salt.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// It was not hashed, because the server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+    /// Something went wrong.
     #[error("the password could not be hashed: {0}")]
     NotHashed(String),
 }
@@ -52,7 +58,7 @@ impl PasswordHash {
         if password.chars().count() < least {
             return Err(PasswordProblem::TooShort { least });
         }
-        let salt = random::<16>().map_err(|error| PasswordProblem::NotHashed(error.to_string()))?;
+        let salt = random::<16>()?;
         let hash: Result<phc::PasswordHash, _> =
             Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
         let hash = hash.map_err(|error| PasswordProblem::NotHashed(error.to_string()))?;

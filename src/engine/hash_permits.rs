@@ -49,7 +49,13 @@ impl HashPermits {
             let _permit = permit;
             hash()
         });
-        hashed.await.ok()
+        match hashed.await {
+            Ok(hashed) => Some(hashed),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => None,
+            },
+        }
     }
 
     /// Checks a password when it is its turn. Without a hash the answer is no, after the same work.

@@ -87,10 +87,13 @@ pub use workers::callbacks::OpenCallback;
 pub use workers::claims::{
     ClaimRequest, ClaimResponse, ClaimUnderWay, Grant, Granted, UnsentGrants, WorkerError,
 };
+pub use workers::counters::{RemoteCounts, RemoteEnd};
 pub use workers::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
+pub use workers::list::{RankedWorkers, WorkerPage, WorkerQuery};
 pub use workers::mailbox::Push;
 pub use workers::report::{RemoteAttempt, WorkerReport, WorkerState};
 pub use workers::session::WorkerSession;
+pub use workers::totals::RemoteTotals;
 pub use workers::updates::{
     AboutLease, AttemptEnding, ExtendAnswer, NoteAnswer, SettleAnswer, UpdateAnswer, WorkerNote,
     WorkerSettle, WorkerUpdate,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::engine::{
     BulkError, ControlError, DeclareKindError, EnqueueError, JobActionError, JobControlError,
-    KindError, PayloadError, ReusedKey, ScheduleError, SetScheduleError, StoreError, SubmitError,
+    KindError, PayloadError, ReusedKey, ScheduleError, SetScheduleError, SubmitError,
     TooManyQueues,
 };
 use crate::job::schema::Violation;
@@ -261,21 +261,6 @@ fn field_of_job(at: Option<usize>, field: &str) -> String {
         Some(at) if field.is_empty() => format!("[{at}]"),
         Some(at) => format!("[{at}].{field}"),
         None => field.to_owned(),
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Closed | StoreError::Unavailable(_) => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Problem::new(status, "store_unavailable", error.to_string()).retry_after(5)
-            }
-            StoreError::Corrupt(_) | StoreError::Newer { .. } => {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                Problem::new(status, "store_corrupt", error.to_string())
-            }
-        }
     }
 }
 

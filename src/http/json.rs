@@ -1,21 +1,18 @@
 //! The JSON response of an endpoint.
 //! A value that cannot be written as JSON becomes an internal error.
 
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::error::Problem;
+use super::server_fault::ServerFault;
 
 /// A response of 200 with a JSON body.
 pub(crate) fn json<T: Serialize>(value: &T) -> Response {
     const JSON: &str = "application/json";
     match serde_json::to_vec(value) {
         Ok(body) => ([(header::CONTENT_TYPE, JSON)], body).into_response(),
-        Err(error) => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
-                .into_response()
-        }
+        Err(error) => ServerFault::Internal.problem(error.to_string()).into_response(),
     }
 }
 

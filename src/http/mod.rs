@@ -15,6 +15,7 @@ mod json;
 pub mod layers;
 pub mod limits;
 pub mod server;
+pub mod server_fault;
 mod state;
 pub(crate) mod stream;
 pub mod view;

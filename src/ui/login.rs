@@ -170,7 +170,7 @@ pub async fn sign_in(
     };
     match authenticator.log_in(&browser, name, Secret::new(secret.to_owned())).await {
         Ok(cookie) => Ok(([(header::SET_COOKIE, cookie)], see_other(next)).into_response()),
-        Err(LogInError::NotStored(error)) => Err(error.into()),
+        Err(LogInError::NoSession(error)) => Err(error.into()),
         Err(LogInError::Failed(failure)) => {
             let (status, wrong) = login_failure(failure, wrong);
             let page = refused(status, wrong);

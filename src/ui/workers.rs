@@ -6,10 +6,10 @@ use axum::extract::{Path, RawQuery, State as Has};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::engine::{Engine, WorkerCommand, WorkerReport, WorkerState, Workers};
+use crate::engine::{Engine, WorkerCommand, WorkerState, Workers};
 use crate::http::access::Acting;
 use crate::http::api::extract::without_escape;
-use crate::job::{Kind, Time, WorkerName};
+use crate::job::{Time, WorkerName};
 
 use super::layout::error::UiError;
 use super::layout::flash::Done;
@@ -19,7 +19,7 @@ use super::layout::visit::Visit;
 use super::parts::filters;
 use super::parts::time_format::length;
 use super::parts::worker_filter::{SHOWN, WorkerFilter};
-use super::parts::worker_row::{AttemptRow, JOBS, WorkerRow, own_kinds};
+use super::parts::worker_row::{AttemptRow, JOBS, WorkerRow};
 
 /// The most workers on one page.
 const WORKERS_PER_PAGE: usize = 100;
@@ -51,11 +51,15 @@ struct WorkerTotals {
     running: usize,
     /// Those of this process.
     running_here: usize,
+    /// Those of workers in other processes.
+    running_elsewhere: usize,
     /// How many this process runs at once.
     max_running: usize,
-    /// The workers in other processes.
+    /// The workers in other processes that are connected.
+    connected: usize,
+    /// All of them, with those that are silent.
     remote: usize,
-    /// How many of them are in each state, without the states in which none is.
+    /// How many of them are in each state: those in which some are, and *active* only if that is not all of the connected.
     states: Vec<(usize, &'static str)>,
 }
 
@@ -123,40 +127,36 @@ impl WorkersPage {
     fn of(engine: &Engine, mut filter: WorkerFilter, layout: Layout) -> WorkersPage {
         let now = engine.now();
         let here = engine.workers(LIST);
-        let remote = engine.remote_workers();
-        let totals = WorkerTotals::of(engine, &here, &remote);
-
-        let kinds = own_kinds(engine);
-        let own = engine.config().worker.as_str();
-        let has_own = filter.passes_own(own, kinds.iter().map(Kind::as_str), here.total);
-        let mut matching: Vec<Option<&WorkerReport>> =
-            remote.iter().filter(|worker| filter.passes(worker)).map(Some).collect();
-        matching.sort_by_key(|worker| worker.map(rank));
-        if has_own {
-            matching.insert(0, None);
-        }
-        filter.page = filter.page.clamp(1, matching.len().div_ceil(WORKERS_PER_PAGE).max(1));
-        let skipped = (filter.page - 1) * WORKERS_PER_PAGE;
-        let shown: Vec<_> = matching.iter().skip(skipped).take(WORKERS_PER_PAGE).collect();
+        let (kinds, own) = (engine.own_kinds(), &engine.config().worker);
+        let query = filter.query();
+        // The worker of this process is the first one of the list.
+        let has_own = query.passes_own(own.as_str(), kinds.iter(), here.total);
+        let before = usize::from(has_own);
+        let remote = engine.ranked_remote_workers(&query, |matching| {
+            let pages = (before + matching).div_ceil(WORKERS_PER_PAGE).max(1);
+            filter.page = filter.page.clamp(1, pages);
+            let end = (filter.page * WORKERS_PER_PAGE).saturating_sub(before);
+            let start = ((filter.page - 1) * WORKERS_PER_PAGE).saturating_sub(before);
+            start..end.min(matching)
+        });
+        let totals = WorkerTotals::of(engine, &here, remote.states);
         let names: Vec<WorkerName> =
-            shown.iter().filter_map(|worker| worker.map(|worker| worker.name.clone())).collect();
+            remote.workers.iter().map(|worker| worker.name.clone()).collect();
         let held = engine.remote_attempts_of(&names, JOBS);
-        let row = |worker: &&Option<&WorkerReport>| match worker {
-            Some(worker) => {
-                let jobs = held.get(&worker.name).map(Vec::as_slice).unwrap_or_default();
-                WorkerRow::of_remote(worker, jobs, now)
-            }
-            None => {
-                let oldest = here.attempts.iter().take(JOBS);
-                let worker = &engine.config().worker;
-                let jobs = oldest.map(|held| AttemptRow::of(held, worker, now)).collect();
-                WorkerRow::of_this_process(engine, here.total, jobs)
-            }
-        };
+        let mut workers = Vec::with_capacity(names.len() + 1);
+        if has_own && filter.page == 1 {
+            let oldest = here.attempts.iter().take(JOBS);
+            let jobs = oldest.map(|held| AttemptRow::of(held, own, now)).collect();
+            workers.push(WorkerRow::of_this_process(engine, here.total, jobs));
+        }
+        workers.extend(remote.workers.iter().map(|worker| {
+            let jobs = held.get(&worker.name).map(Vec::as_slice).unwrap_or_default();
+            WorkerRow::of_remote(worker, jobs, now)
+        }));
         WorkersPage {
-            workers: shown.iter().map(row).collect(),
-            matching: matching.len(),
-            first: skipped + 1,
+            workers,
+            matching: before + remote.matching,
+            first: (filter.page - 1) * WORKERS_PER_PAGE + 1,
             attempts: oldest_attempts(engine, &here, now),
             lingering: here.lingering,
             lease: length(engine.config().lease_ttl),
@@ -192,31 +192,26 @@ impl WorkersPage {
 }
 
 impl WorkerTotals {
-    fn of(engine: &Engine, here: &Workers, remote: &[WorkerReport]) -> WorkerTotals {
+    fn of(
+        engine: &Engine,
+        here: &Workers,
+        states: [usize; WorkerState::ALL.len()],
+    ) -> WorkerTotals {
         let (_, running_elsewhere) = engine.remote_attempts(0);
-        let states =
-            [WorkerState::Active, WorkerState::Quiet, WorkerState::Stopping, WorkerState::Silent];
-        let count = |state| remote.iter().filter(|worker| worker.state == state).count();
-        let counts = states.map(|state| (count(state), state.as_str()));
+        let [active, quiet, stopping, silent] = states;
+        let words = WorkerState::ALL.map(WorkerState::as_str);
+        let connected = active + quiet + stopping;
+        let are_all_active = active == connected;
+        let counted = states.into_iter().zip(words).skip(usize::from(are_all_active));
         WorkerTotals {
             running: here.total + running_elsewhere,
             running_here: here.total,
+            running_elsewhere,
             max_running: engine.config().max_running,
-            remote: remote.len(),
-            states: counts.into_iter().filter(|(count, _)| *count > 0).collect(),
+            connected,
+            remote: connected + silent,
+            states: counted.filter(|(count, _)| *count > 0).collect(),
         }
-    }
-}
-
-/// Where a worker stands in the list: first those with which something is the matter. It does not depend on what they run,
-/// so that rows stay where they are.
-fn rank(worker: &WorkerReport) -> u8 {
-    match worker.state {
-        WorkerState::Silent if worker.running > 0 => 0,
-        WorkerState::Stopping => 1,
-        WorkerState::Quiet => 2,
-        WorkerState::Active => 3,
-        WorkerState::Silent => 4,
     }
 }
 

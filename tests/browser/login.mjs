@@ -187,6 +187,48 @@ test("a page that answers a form is opened again without sending the form again"
     assert.equal((await fetch(`${server.origin}/api/v1/users/adam`, { method: "DELETE", headers: server.headers })).status, 204);
   }));
 
+test("what was typed into a form stays on the page when the role of its reader changes", () =>
+  asUser("anna", async (page) => {
+    await server.post("/api/v1/users", { name: "adam", role: "admin", password: PASSWORD });
+    const headers = { authorization: `Basic ${btoa(`adam:${PASSWORD}`)}`, "content-type": "application/json" };
+    const change = async (role) => assert.equal((await fetch(`${server.origin}/api/v1/users/anna`, { method: "PUT", headers, body: JSON.stringify({ role }) })).status, 200);
+    const notice = page.getByText("Your role has changed. What you have typed stays here until you leave this page.");
+    // A form that is shown again with its errors, and one that was not sent yet.
+    const forms = {
+      "/tokens": async () => {
+        await page.locator("#name").fill("not a name!");
+        await page.locator("#queues").fill("mail");
+        await page.locator("#create-token").click();
+        await page.locator("#name-error", { hasText: /./ }).waitFor();
+        return { "#name": "not a name!", "#queues": "mail" };
+      },
+      "/users": async () => {
+        await page.locator("#name").fill("nina");
+        await page.locator("#password").fill("short");
+        await page.locator("#add-user").click();
+        await page.locator("#password-error", { hasText: /./ }).waitFor();
+        return { "#name": "nina" };
+      },
+      "/users/vera": async () => {
+        await page.locator("#password").fill(PASSWORD);
+        return { "#password": PASSWORD };
+      },
+    };
+    for (const [path, fill] of Object.entries(forms)) {
+      await page.goto(server.origin + path);
+      await live(page);
+      const typed = await fill();
+      await live(page);
+      await change("operator");
+      await notice.waitFor();
+      for (const [field, value] of Object.entries(typed)) assert.equal(await page.locator(field).inputValue(), value, `${path}: ${field}`);
+      await page.locator("#reload").click();
+      await page.locator("h1", { hasText: "This is not allowed" }).waitFor();
+      await change("admin");
+    }
+    assert.equal((await fetch(`${server.origin}/api/v1/users/adam`, { method: "DELETE", headers: server.headers })).status, 204);
+  }));
+
 test("a session that is revoked in one browser ends the page and its connection in the other", () =>
   asUser("oscar", async (left) => {
     await left.goto(`${server.origin}/jobs`);

@@ -109,6 +109,56 @@ test("a worker appears, runs a job, is quieted, goes on and stops, and the open 
     await page.getByText("Jobs of kind py-until-stopped wait until a worker that runs them connects.").waitFor();
   }));
 
+/** Claims jobs as a worker over HTTP that is heard of only when a test says so. */
+const claim = (server, name, fields) => server.post(`/api/v1/workers/${name}/claim`, { kinds: ["resize"], wait_ms: 0, ...fields });
+
+test("a worker that falls silent is shown so by push, with the leases that will expire", () =>
+  withPage(browser, {}, async (page) => {
+    // The first claim makes the kind known.
+    await claim(server, "http-1", { kinds: ["resize-slowly"], lease_ms: 600_000 });
+    const job = await server.submit({ kind: "resize-slowly" });
+    await claim(server, "http-1", { kinds: ["resize-slowly"], lease_ms: 600_000 });
+    await page.goto(`${server.origin}/workers?q=http-1`);
+    await live(page);
+    const row = page.locator("tr[data-worker=http-1]");
+    await row.getByText("in the last 10 min").waitFor();
+    await row.locator(`a[href="jobs/${job.id}"]`).waitFor();
+    assert.equal(await page.getByText("lease expires").count(), 0);
+    await page.evaluate(() => (globalThis.isSame = true));
+    await claim(server, "http-1", { kinds: ["resize-slowly"], lease_ms: 1_000 });
+    await row.locator(".pill", { hasText: "silent" }).waitFor();
+    await row.locator("[data-label='Last seen'] time").waitFor();
+    await page.locator("#attempts tr", { hasText: "http-1" }).getByText(/lease expires in \d+ min/).waitFor();
+    await page.locator("#totals").getByText("1 silent").waitFor();
+    // It is heard of again.
+    await claim(server, "http-1", { kinds: ["resize-slowly"], lease_ms: 600_000 });
+    await row.locator(".pill", { hasText: "active" }).waitFor();
+    assert.equal(await page.getByText("lease expires").count(), 0);
+    assert.equal(await page.evaluate(() => globalThis.isSame), true, "the page was reloaded");
+    await fetch(`${server.origin}/api/v1/workers/http-1`, { method: "DELETE" });
+    await row.waitFor({ state: "detached" });
+  }));
+
+test("an open page asks the server for nothing while nothing changes", async () => {
+  const still = await Server.start();
+  await claim(still, "http-2", { lease_ms: 600_000 });
+  await withPage(browser, {}, async (page) => {
+    await page.clock.install();
+    await page.goto(`${still.origin}/workers`);
+    await live(page);
+    await page.locator("tr[data-worker=http-2]").getByText("active", { exact: true }).waitFor();
+    await page.waitForLoadState("networkidle");
+    const asked = [];
+    page.on("request", (request) => asked.push(request.url()));
+    // Time passes for the scripts of the page, but not so long that it misses the heartbeats of its stream.
+    await page.clock.runFor(12_000);
+    // A request after that shows that earlier ones would have been seen.
+    await page.evaluate(() => fetch("readyz"));
+    assert.deepEqual(asked, [`${still.origin}/readyz`]);
+  });
+  await still.remove();
+});
+
 test("a worker is quieted, resumed and stopped without JavaScript", () =>
   withPage(browser, { javaScriptEnabled: false }, async (page) => {
     const worker = await startWorker("py-2", "http");
@@ -187,8 +237,10 @@ describe("300 workers", () => {
           await page.goto(`${many.origin}/workers`);
           await live(page);
           assert.equal(await tooWide(page), 0, `${width} px`);
-          const words = await page.locator(`tr[data-worker="${name(250)}"] .row-actions .button`).first().boundingBox();
-          assert.ok(words.x >= 0 && words.x + words.width <= width, `the button is at ${JSON.stringify(words)} of ${width}`);
+          const buttons = page.locator(`tr[data-worker="${name(250)}"] .row-actions`).locator("> form button, > details > summary");
+          const [first, second] = await Promise.all([buttons.nth(0).boundingBox(), buttons.nth(1).boundingBox()]);
+          assert.ok(first.x >= 0 && second.x + second.width <= width, `the buttons are at ${JSON.stringify([first, second])} of ${width}`);
+          assert.equal(first.y, second.y, `the buttons are not side by side at ${width} px`);
         }
         await page.goto(`${many.origin}/workers?q=worker-00`);
         for (const width of [390, 1280]) {

@@ -128,6 +128,7 @@ impl RemoteWorkers {
         if leases.is_empty() {
             return Ok(Granted { grants: Vec::new(), retry_in });
         }
+        self.counters.started(leases.len());
         let texts: Vec<String> = leases.iter().map(|lease| self.text(lease.key())).collect();
         let mut table = self.table();
         let before = table.leases.next_deadline();

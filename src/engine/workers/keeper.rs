@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::counters::RemoteEnd;
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::updates::verdict_on_timeout;
@@ -110,6 +111,9 @@ impl WorkerKeeper {
             let held = table.leases.of_job(*id);
             let lost = held.filter(|held| held.lease.token < event.seq && !held.is_settling);
             if let Some(lease) = lost.map(|held| held.lease) {
+                if matches!(change, Change::Rescued { .. }) {
+                    self.remote.counters.ended(RemoteEnd::Expired, 1);
+                }
                 table.lose(lease);
             }
         }
@@ -125,7 +129,9 @@ impl WorkerKeeper {
         let stored = self.remote.store.settle(overdue.iter().map(settlement).collect()).await;
         let mut table = self.remote.table();
         match stored {
-            Ok(_) => {
+            Ok(ended) => {
+                let ended = ended.iter().filter(|answer| answer.is_ok()).count();
+                self.remote.counters.ended(RemoteEnd::TimedOut, ended);
                 leases.into_iter().for_each(|lease| table.lose(lease));
                 Ok(())
             }

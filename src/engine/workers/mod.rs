@@ -3,15 +3,18 @@
 
 pub mod callbacks;
 pub mod claims;
+pub mod counters;
 pub mod hello;
 pub mod keeper;
 pub mod lease_token;
+pub mod list;
 pub mod mailbox;
 pub mod remote;
 mod remote_leases;
 pub mod report;
 pub mod session;
 mod table;
+pub mod totals;
 pub mod updates;
 mod verbs;
 pub mod waiting_claims;

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use super::callbacks::Callbacks;
+use super::counters::WorkerCounters;
 use super::hello::WorkerHello;
 use super::lease_token::LeaseTokens;
 use super::remote_leases::Moments;
@@ -30,6 +31,7 @@ pub struct RemoteWorkers {
     /// The channel of committed events.
     pub live: Arc<Live>,
     pub waiting: Arc<WaitingClaims>,
+    pub counters: WorkerCounters,
     table: Mutex<WorkerTable>,
     /// What has happened to workers and is not stored yet.
     news: Mutex<Vec<WorkerNotice>>,
@@ -74,6 +76,7 @@ impl RemoteWorkers {
             callbacks: parts.callbacks,
             live: parts.live,
             waiting: Arc::default(),
+            counters: WorkerCounters::default(),
             table: Mutex::default(),
             news: Mutex::default(),
             deadline_changed: Notify::new(),
@@ -104,6 +107,9 @@ impl RemoteWorkers {
         let news = table.take_news();
         drop(table);
         self.report(news);
+        if greeted.is_err() {
+            self.counters.refused();
+        }
         greeted
     }
 

@@ -1,6 +1,6 @@
 //! The leases that remote workers hold: whose they are, and when their attempts have run for too long.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +79,10 @@ impl RemoteLease {
 #[derive(Debug, Default)]
 pub struct RemoteLeases {
     by_job: HashMap<JobId, RemoteLease>,
+    /// The jobs in the order in which their attempts started, by the tokens of their leases.
+    by_age: BTreeMap<u64, JobId>,
+    /// The same for each worker that holds a lease.
+    by_worker: HashMap<WorkerName, BTreeMap<u64, JobId>>,
     deadlines: BTreeSet<(Instant, JobId)>,
     /// Jobs that were cancelled before their leases arrived here.
     asked_before_claim: HashSet<JobId>,
@@ -92,6 +96,9 @@ impl RemoteLeases {
         lease.is_cancelled |=
             !self.asked_before_claim.is_empty() && self.asked_before_claim.remove(&job);
         self.deadlines.insert((lease.deadline, job));
+        self.by_age.insert(lease.lease.token, job);
+        let of_worker = self.by_worker.entry(lease.worker.clone()).or_default();
+        of_worker.insert(lease.lease.token, job);
         self.by_job.insert(job, lease);
         older.filter(|older| older.lease != LeaseRef { job, token: self.by_job[&job].lease.token })
     }
@@ -128,6 +135,13 @@ impl RemoteLeases {
     fn remove(&mut self, job: JobId) -> Option<RemoteLease> {
         let held = self.by_job.remove(&job)?;
         self.deadlines.remove(&(held.deadline, job));
+        self.by_age.remove(&held.lease.token);
+        if let Some(of_worker) = self.by_worker.get_mut(&held.worker) {
+            of_worker.remove(&held.lease.token);
+            if of_worker.is_empty() {
+                self.by_worker.remove(&held.worker);
+            }
+        }
         Some(held)
     }
 
@@ -163,12 +177,15 @@ impl RemoteLeases {
         overdue
     }
 
-    /// The leases of a worker.
-    pub fn of_worker<'a>(
-        &'a self,
-        worker: &'a WorkerName,
-    ) -> impl Iterator<Item = &'a RemoteLease> {
-        self.by_job.values().filter(move |held| held.worker == *worker)
+    /// The leases of a worker, the oldest attempts first.
+    pub fn of_worker(&self, worker: &WorkerName) -> impl Iterator<Item = &RemoteLease> {
+        let jobs = self.by_worker.get(worker).into_iter().flat_map(BTreeMap::values);
+        jobs.filter_map(|job| self.by_job.get(job))
+    }
+
+    /// All leases, the oldest attempts first.
+    pub fn by_age(&self) -> impl Iterator<Item = &RemoteLease> {
+        self.by_age.values().filter_map(|job| self.by_job.get(job))
     }
 
     /// All leases.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::hello::{WorkerAbout, WorkerCommand, WorkerTransport};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
-use super::table::WorkerEntry;
+use super::table::{WorkerEntry, WorkerTable};
 use super::waiting_claims::Interest;
 use crate::job::{Actor, JobId, Labels, Time, WorkerName};
 
@@ -25,6 +25,10 @@ pub enum WorkerState {
 }
 
 impl WorkerState {
+    /// All states.
+    pub const ALL: [WorkerState; 4] =
+        [WorkerState::Active, WorkerState::Quiet, WorkerState::Stopping, WorkerState::Silent];
+
     /// The public name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,6 +37,11 @@ impl WorkerState {
             WorkerState::Stopping => "stopping",
             WorkerState::Silent => "silent",
         }
+    }
+
+    /// The state with this public name.
+    pub fn from_name(name: &str) -> Option<WorkerState> {
+        WorkerState::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 
@@ -82,80 +91,63 @@ pub struct RemoteAttempt {
     pub lease_until: Time,
     /// Whether it was asked to end.
     pub is_ending: bool,
+    /// Whether its worker was not heard of for as long as its leases last.
+    pub is_worker_silent: bool,
 }
 
 impl RemoteWorkers {
-    /// All workers, by name.
-    pub fn reports(&self) -> Vec<WorkerReport> {
-        let now = self.clock.now();
-        let table = self.table();
-        let mut reports: Vec<WorkerReport> =
-            table.all().map(|(name, worker)| report(name, worker, now)).collect();
-        drop(table);
-        reports.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        reports
-    }
-
     /// The oldest attempts of remote workers, at most `max`, and the number of all.
     pub fn attempts(&self, max: usize) -> (Vec<RemoteAttempt>, usize) {
         let table = self.table();
-        let total = table.leases.len();
-        let mut oldest: Vec<&RemoteLease> = table.leases.all().collect();
-        if total > max && max > 0 {
-            oldest.select_nth_unstable_by_key(max - 1, |held| held.lease.token);
-        }
-        oldest.truncate(max);
-        oldest.sort_unstable_by_key(|held| held.lease.token);
-        (oldest.into_iter().map(attempt).collect(), total)
+        let oldest = table.leases.by_age().take(max).map(|held| attempt(&table, held));
+        (oldest.collect(), table.leases.len())
     }
-}
 
-impl RemoteWorkers {
     /// The oldest attempts of each of these workers, at most `max` for each.
     pub fn attempts_of(
         &self,
         workers: &[WorkerName],
         max: usize,
     ) -> HashMap<WorkerName, Vec<RemoteAttempt>> {
-        let mut held: HashMap<&WorkerName, Vec<&RemoteLease>> =
-            workers.iter().map(|worker| (worker, Vec::new())).collect();
         let table = self.table();
-        for lease in table.leases.all() {
-            if let Some(of_worker) = held.get_mut(&lease.worker) {
-                of_worker.push(lease);
-            }
-        }
-        let oldest = |mut held: Vec<&RemoteLease>| {
-            held.sort_unstable_by_key(|held| held.lease.token);
-            held.into_iter().take(max).map(attempt).collect()
+        let oldest = |worker: &WorkerName| {
+            let held = table.leases.of_worker(worker).take(max);
+            (worker.clone(), held.map(|held| attempt(&table, held)).collect())
         };
-        held.into_iter().map(|(worker, held)| (worker.clone(), oldest(held))).collect()
+        workers.iter().map(oldest).collect()
     }
 }
 
-fn report(name: &WorkerName, worker: &WorkerEntry, now: Time) -> WorkerReport {
-    let state = match worker.command {
-        _ if worker.is_silent => WorkerState::Silent,
-        Some(WorkerCommand::Quiet) => WorkerState::Quiet,
-        Some(WorkerCommand::Stop) => WorkerState::Stopping,
-        Some(WorkerCommand::Resume) | None => WorkerState::Active,
-    };
-    WorkerReport {
-        name: name.clone(),
-        about: worker.about.clone(),
-        interest: worker.interest.clone(),
-        lease: worker.lease,
-        transport: worker.transport,
-        by: worker.by.clone(),
-        connected_at: worker.connected_at,
-        seen_at: if worker.is_connected() { now } else { worker.seen_at },
-        is_connected: worker.is_connected(),
-        state,
-        running: worker.held,
+impl WorkerEntry {
+    /// What the worker does.
+    pub fn state(&self) -> WorkerState {
+        match self.command {
+            _ if self.is_silent => WorkerState::Silent,
+            Some(WorkerCommand::Quiet) => WorkerState::Quiet,
+            Some(WorkerCommand::Stop) => WorkerState::Stopping,
+            Some(WorkerCommand::Resume) | None => WorkerState::Active,
+        }
+    }
+
+    /// The worker as it is shown.
+    pub fn report(&self, name: &WorkerName, now: Time) -> WorkerReport {
+        WorkerReport {
+            name: name.clone(),
+            about: self.about.clone(),
+            interest: self.interest.clone(),
+            lease: self.lease,
+            transport: self.transport,
+            by: self.by.clone(),
+            connected_at: self.connected_at,
+            seen_at: if self.is_connected() { now } else { self.seen_at },
+            is_connected: self.is_connected(),
+            state: self.state(),
+            running: self.held,
+        }
     }
 }
 
-fn attempt(held: &RemoteLease) -> RemoteAttempt {
+fn attempt(table: &WorkerTable, held: &RemoteLease) -> RemoteAttempt {
     RemoteAttempt {
         job: held.lease.job,
         labels: held.labels.clone(),
@@ -165,5 +157,6 @@ fn attempt(held: &RemoteLease) -> RemoteAttempt {
         heartbeat_at: held.renewed_at,
         lease_until: held.until,
         is_ending: held.is_cancelled,
+        is_worker_silent: table.get(&held.worker).is_some_and(|worker| worker.is_silent),
     }
 }

@@ -1,6 +1,7 @@
 //! The table of remote workers: who is connected, what each of them can run and holds, and what it was told.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,8 +78,13 @@ impl WorkerEntry {
         self.blocked.drain(..).for_each(|signal| signal.notify());
     }
 
-    fn see(&mut self, when: Moments) {
+    /// Notes that the worker was heard of. If it was silent, it has come back.
+    fn see(&mut self, name: &WorkerName, when: Moments, news: &mut Vec<WorkerNotice>) {
         (self.seen_at, self.seen) = (when.at, when.now);
+        if std::mem::take(&mut self.is_silent) {
+            self.connected_at = when.at;
+            news.push(notice(name, WorkerChange::Connected, self.by.clone()));
+        }
     }
 
     fn push(&self, push: Push) {
@@ -95,7 +101,7 @@ pub struct TooManyWorkers;
 /// All remote workers.
 #[derive(Debug, Default)]
 pub struct WorkerTable {
-    workers: HashMap<WorkerName, WorkerEntry>,
+    workers: BTreeMap<WorkerName, WorkerEntry>,
     pub leases: RemoteLeases,
     /// When the last worker of a kind left.
     last_left: HashMap<Kind, Time>,
@@ -123,8 +129,9 @@ impl WorkerTable {
             }
             (worker.interest, worker.lease) = (hello.interest, hello.lease);
             (worker.transport, worker.by) = (hello.transport, hello.by);
-            worker.see(when);
-            if std::mem::take(&mut worker.is_silent) || is_new_process {
+            let was_silent = worker.is_silent;
+            worker.see(name, when, &mut self.news);
+            if is_new_process && !was_silent {
                 worker.connected_at = when.at;
                 self.news.push(notice(name, WorkerChange::Connected, worker.by.clone()));
             }
@@ -167,9 +174,13 @@ impl WorkerTable {
         self.workers.get(name)
     }
 
-    /// All workers.
-    pub fn all(&self) -> impl Iterator<Item = (&WorkerName, &WorkerEntry)> {
-        self.workers.iter()
+    /// The workers whose names come after a name, in the order of their names.
+    pub fn after(
+        &self,
+        name: Option<&WorkerName>,
+    ) -> impl Iterator<Item = (&WorkerName, &WorkerEntry)> {
+        let from = name.map_or(Bound::Unbounded, Bound::Excluded);
+        self.workers.range::<WorkerName, _>((from, Bound::Unbounded))
     }
 
     /// Notes that a claim of a worker waits.
@@ -184,7 +195,7 @@ impl WorkerTable {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.polls.retain(|poll| !Arc::ptr_eq(poll, signal));
             worker.blocked.retain(|poll| !Arc::ptr_eq(poll, signal));
-            worker.see(when);
+            worker.see(name, when, &mut self.news);
         }
     }
 
@@ -228,7 +239,7 @@ impl WorkerTable {
             && worker.session.as_ref().is_some_and(|current| Arc::ptr_eq(current, session))
         {
             worker.session = None;
-            worker.see(when);
+            worker.see(name, when, &mut self.news);
         }
     }
 
@@ -322,7 +333,8 @@ impl WorkerTable {
         let Some(held) = self.leases.get_mut(lease) else { return false };
         (held.renewed_at, held.until) = (when.at, when.at.after(ttl));
         if let Some(worker) = self.workers.get_mut(&held.worker) {
-            worker.see(when);
+            worker.lease = ttl;
+            worker.see(&held.worker, when, &mut self.news);
         }
         true
     }
@@ -330,7 +342,7 @@ impl WorkerTable {
     /// Notes that a worker was heard of.
     pub fn see(&mut self, name: &WorkerName, when: Moments) {
         if let Some(worker) = self.workers.get_mut(name) {
-            worker.see(when);
+            worker.see(name, when, &mut self.news);
         }
     }
 

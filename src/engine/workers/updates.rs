@@ -8,6 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::callbacks::Callback;
 use super::claims::Grant;
+use super::counters::RemoteEnd;
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use crate::engine::attempts::verdict::{Cause, Ending, Retry, verdict};
@@ -257,8 +258,8 @@ impl RemoteWorkers {
                     continue;
                 };
                 held.is_settling = true;
+                places.push((at, lease, reported(&end)));
                 batch.push(Settlement { lease, verdict: verdict_on(end, held) });
-                places.push((at, lease));
                 if last.as_ref() != Some(&held.worker) {
                     let worker = held.worker.clone();
                     table.see(&worker, when);
@@ -273,8 +274,8 @@ impl RemoteWorkers {
                 Some(job) => {
                     match RemoteLease::of(&job, lease, self.default_timeout, self.moments()) {
                         Some(held) => {
+                            places.push((at, lease, reported(&end)));
                             batch.push(Settlement { lease, verdict: verdict_on(end, &held) });
-                            places.push((at, lease));
                         }
                         None => answers[at] = Some(past(&job, lease)),
                     }
@@ -288,14 +289,17 @@ impl RemoteWorkers {
             let stored = match stored {
                 Ok(stored) => stored,
                 Err(error) => {
-                    places.iter().for_each(|(_, lease)| table.leases.settling_failed(*lease));
+                    places.iter().for_each(|(_, lease, _)| table.leases.settling_failed(*lease));
                     return Err(error);
                 }
             };
-            for ((at, lease), answer) in places.into_iter().zip(stored) {
+            for ((at, lease, end), answer) in places.into_iter().zip(stored) {
                 table.end(lease);
                 match answer {
-                    Ok(status) => answers[at] = Some(SettleAnswer::Settled(status.state)),
+                    Ok(status) => {
+                        self.counters.ended(end, 1);
+                        answers[at] = Some(SettleAnswer::Settled(status.state));
+                    }
                     Err(SettleError::Stale) => stale.push((at, lease)),
                 }
             }
@@ -304,9 +308,12 @@ impl RemoteWorkers {
             let job = self.store.get(lease.job).await?.0;
             answers[at] = Some(job.map_or(SettleAnswer::Gone, |job| past(&job, lease)));
         }
-        let about = |(lease, answer): (String, Option<SettleAnswer>)| AboutLease {
-            lease,
-            answer: answer.unwrap_or(SettleAnswer::Stale),
+        let about = |(lease, answer): (String, Option<SettleAnswer>)| {
+            let answer = answer.unwrap_or(SettleAnswer::Stale);
+            if answer == SettleAnswer::Stale {
+                self.counters.stale();
+            }
+            AboutLease { lease, answer }
         };
         Ok(texts.into_iter().zip(answers).map(about).collect())
     }
@@ -411,12 +418,26 @@ impl RemoteWorkers {
             }
         };
         leases.iter().for_each(|held| drop(table.end(held.lease)));
-        Ok(answers.into_iter().filter(Result::is_ok).count())
+        let returned = answers.into_iter().filter(Result::is_ok).count();
+        self.counters.ended(RemoteEnd::Returned, returned);
+        Ok(returned)
     }
 }
 
 /// What a text that is no lease is called.
 const NO_LEASE: &str = "this is not a lease of this server";
+
+/// How a reported end is counted.
+fn reported(end: &AttemptEnding) -> RemoteEnd {
+    match end {
+        AttemptEnding::Returned => RemoteEnd::Returned,
+        AttemptEnding::Reached(Outcome::Done(_)) => RemoteEnd::Done,
+        AttemptEnding::Reached(Outcome::Retry { .. }) => RemoteEnd::Retry,
+        AttemptEnding::Reached(Outcome::Snooze { .. }) => RemoteEnd::Snooze,
+        AttemptEnding::Reached(Outcome::Discard { .. }) => RemoteEnd::Discard,
+        AttemptEnding::Reached(Outcome::Cancel) => RemoteEnd::Cancelled,
+    }
+}
 
 /// The verdict on the end of an attempt.
 fn verdict_on(end: AttemptEnding, held: &RemoteLease) -> Verdict {

@@ -6,7 +6,7 @@ use super::claims::{ClaimRequest, ClaimResponse, WorkerError};
 use super::hello::{WorkerCommand, WorkerHello};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
-use super::report::{RemoteAttempt, WorkerReport};
+use super::report::RemoteAttempt;
 use super::session::WorkerSession;
 use super::updates::{UpdateAnswer, WorkerUpdate};
 use super::waiting_claims::Interest;
@@ -136,11 +136,6 @@ impl Engine {
     /// How many remote workers run each kind now.
     pub fn workers_by_kind(&self) -> HashMap<Kind, usize> {
         self.parts.remote.table().workers_by_kind()
-    }
-
-    /// All remote workers, by name.
-    pub fn remote_workers(&self) -> Vec<WorkerReport> {
-        self.parts.remote.reports()
     }
 
     /// The oldest attempts of remote workers, at most `max`, and the number of all.

@@ -121,6 +121,11 @@ impl WaitingClaims {
         self.lock().by_id.values_mut().for_each(ClaimLine::give_turn);
     }
 
+    /// The number of claims that wait.
+    pub fn count(&self) -> usize {
+        self.lock().by_id.values().map(|line| line.waiting.len()).sum()
+    }
+
     /// When the next line has its turn although no queue wakes it.
     pub fn next_retry(&self) -> Option<Instant> {
         self.lock().retries.first().map(|(at, _)| *at)

@@ -3,8 +3,9 @@
 use axum::http::StatusCode;
 
 use crate::access::{AccessRefusal, NoRandomness, PasswordProblem};
-use crate::engine::{AccessError, TooBusy};
+use crate::engine::AccessError;
 use crate::http::Problem;
+use crate::http::server_fault::ServerFault;
 
 impl From<AccessError> for Problem {
     fn from(error: AccessError) -> Problem {
@@ -44,23 +45,15 @@ impl From<PasswordProblem> for Problem {
             PasswordProblem::TooShort { .. } | PasswordProblem::TooLong { .. } => {
                 Problem::invalid_field("password", problem.to_string())
             }
-            PasswordProblem::NotHashed(_) => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Problem::new(status, "unavailable", problem.to_string()).retry_after(1)
-            }
+            PasswordProblem::NoRandomness(error) => error.into(),
+            PasswordProblem::Stopping => ServerFault::Stopping.problem(problem.to_string()),
+            PasswordProblem::NotHashed(_) => ServerFault::Internal.problem(problem.to_string()),
         }
-    }
-}
-
-impl From<TooBusy> for Problem {
-    fn from(_: TooBusy) -> Problem {
-        let detail = "too many passwords are being checked";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
     }
 }
 
 impl From<NoRandomness> for Problem {
     fn from(error: NoRandomness) -> Problem {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+        ServerFault::NoRandomness.problem(error.to_string())
     }
 }

@@ -13,7 +13,7 @@ use super::credentials::cookie_path;
 use super::principal::{Credential, Principal};
 use super::session_cookie::CookiePlace;
 use crate::access::{AccessCommand, NewSession, NoRandomness, SecretHash, Session, SessionOwner};
-use crate::engine::{AccessError, Engine, StoreError};
+use crate::engine::{AccessError, Engine};
 use crate::http::layers::base_path::Address;
 use crate::http::layers::login_limiter::{LoginFailure, WrongToken};
 use crate::http::server::client_address::client_of;
@@ -62,8 +62,19 @@ impl<S: Sync> FromRequestParts<S> for BrowserVisit {
 pub enum LogInError {
     /// The name, the password or the token is wrong, or was not checked.
     Failed(LoginFailure),
-    /// The session could not be stored.
-    NotStored(AccessError),
+    /// No session was opened.
+    NoSession(SessionError),
+}
+
+/// Why no session was opened for somebody who may log in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// There are no random bytes for its secret.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// It could not be stored.
+    #[error(transparent)]
+    Access(#[from] AccessError),
 }
 
 /// The `Set-Cookie` header that a login or a logout answers with.
@@ -90,7 +101,7 @@ impl Authenticator {
             (SessionOwner::User(user.name.clone()), user.password.fingerprint())
         };
         let opened = self.open_session(visit, owner, Some(credential)).await;
-        opened.map_err(LogInError::NotStored)
+        opened.map_err(LogInError::NoSession)
     }
 
     /// Opens a session for somebody whose identity was checked. `credential` is the fingerprint of the password or token
@@ -103,11 +114,10 @@ impl Authenticator {
         visit: &BrowserVisit,
         owner: SessionOwner,
         credential: Option<SecretHash>,
-    ) -> Result<SetCookie, AccessError> {
+    ) -> Result<SetCookie, SessionError> {
         let actor = owner.actor();
         let client = visit.client.to_canonical().to_string();
-        let new = NewSession::generate(owner, credential, &client, &visit.browser);
-        let (session, secret) = new.map_err(no_session)?;
+        let (session, secret) = NewSession::generate(owner, credential, &client, &visit.browser)?;
         let engine = self.engine.0.by(Some(actor));
         engine.access(AccessCommand::OpenSession(session)).await?;
         let max_age = self.limits().session_lifetime.as_secs();
@@ -170,9 +180,4 @@ pub fn open_sessions(
     };
     let sessions = table.sessions().into_iter();
     sessions.filter(|session| is_wanted(session) && is_open(session)).cloned().collect()
-}
-
-/// Without random bytes, nobody can be logged in.
-fn no_session(error: NoRandomness) -> AccessError {
-    AccessError::Store(StoreError::Unavailable(error.to_string()))
 }

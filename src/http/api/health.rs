@@ -3,9 +3,9 @@
 //! because a load balancer adds a parameter.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 
+use crate::http::server_fault::ServerFault;
 use crate::http::{Api, Problem, json};
 
 #[derive(serde::Serialize)]
@@ -24,8 +24,7 @@ pub async fn alive() -> Response {
 /// Answers 200 when work is accepted, and 503 with the reason while the server is stopping or its store is unavailable.
 pub async fn ready(State(api): State<Api>) -> Result<Response, Problem> {
     if api.engine.shutdown().draining.is_cancelled() {
-        let detail = "the server is stopping";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail));
+        return Err(ServerFault::Stopping.problem("the server is stopping"));
     }
     api.engine.health()?;
     Ok(json(&Health { status: "ready", paused: api.engine.is_paused().then_some(true) }))

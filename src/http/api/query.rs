@@ -6,13 +6,14 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::engine::{WorkerQuery, WorkerState};
 use crate::http::Problem;
 pub use crate::job::fields::EMPTY;
 use crate::job::fields::{REPEATED, describe, text, texts, unknown};
 use crate::job::shorten::{MAX_NAME, shorten};
 use crate::job::{
-    Cursor, EventType, FieldErrors, Filter, FilterValue, Invalid, JobQuery, QueueName, Time,
-    add_names, has_empty_name, moment, parse_duration,
+    Cursor, EventType, FieldErrors, Filter, FilterValue, Invalid, JobQuery, Kind, QueueName, Time,
+    WorkerName, add_names, has_empty_name, moment, parse_duration,
 };
 
 /// The name and the value of a parameter.
@@ -220,6 +221,55 @@ pub fn limit_query(query: Option<&str>, default: usize, max: usize) -> Result<us
         Ok(())
     })?;
     Ok(parsed)
+}
+
+/// The query of `GET /api/v1/workers`.
+#[derive(Debug)]
+pub struct WorkerListQuery {
+    /// Which workers are wanted.
+    pub filter: WorkerQuery,
+    /// The name after which the list begins.
+    pub after: Option<WorkerName>,
+    /// The most workers in other processes, and the most attempts.
+    pub limit: usize,
+}
+
+/// Parses the query of the list of workers: the filter, `after` and `limit`.
+pub fn worker_query(query: Option<&str>) -> Result<WorkerListQuery, Problem> {
+    const ACCEPTED: Parameters = Parameters {
+        once: &["q", "limit"],
+        lists: &["state", "kind", "queue"],
+        without_value: &["after"],
+    };
+    let mut parsed = WorkerListQuery { filter: WorkerQuery::default(), after: None, limit: 100 };
+    let (mut kinds, mut queues) = (Vec::<Kind>::new(), Vec::<QueueName>::new());
+    ACCEPTED.read_each(query, |name, value| {
+        let added = match name {
+            "after" => return optional(value).map(|after| parsed.after = after),
+            "limit" => return limit(value, 1_000).map(|limit| parsed.limit = limit),
+            "q" => {
+                parsed.filter.text = value.trim().to_owned();
+                return Ok(());
+            }
+            "state" => worker_states(&mut parsed.filter.states, value),
+            "kind" => names(&mut kinds, value),
+            _ => names(&mut queues, value),
+        };
+        added.map_err(|errors| joined(&errors))
+    })?;
+    parsed.filter.kinds = kinds.iter().map(ToString::to_string).collect();
+    parsed.filter.queues = queues.iter().map(ToString::to_string).collect();
+    Ok(parsed)
+}
+
+fn worker_states(list: &mut Vec<WorkerState>, text: &str) -> Result<(), Vec<Invalid>> {
+    check_elements(text)?;
+    add_names("state", list, text, |name| {
+        let state = WorkerState::from_name(name);
+        state.map(Some).ok_or_else(|| {
+            Invalid::new("state", name, "expected one of active, quiet, stopping, silent")
+        })
+    })
 }
 
 /// Parses the query of the history: `queue`, or nothing for the whole server.

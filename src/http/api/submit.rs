@@ -12,6 +12,7 @@ use crate::http::access::Acting;
 use crate::http::access::access_watch::AccessWatch;
 use crate::http::access::job_scope::JobScope;
 use crate::http::layers::base_path::Address;
+use crate::http::server_fault::ServerFault;
 use crate::http::view::{JobRow, JobView};
 use crate::http::{Api, Problem, json};
 use crate::job::fields::items;
@@ -72,7 +73,7 @@ async fn submit_one(
     let answers = api.engine.enqueue_within(vec![job], wait.scope.restricted().as_deref()).await?;
     let Some(answer) = answers.first() else {
         let detail = "the store returned no result for the job";
-        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail));
+        return Err(ServerFault::Internal.problem(detail));
     };
     // The job is stored, so an error during the wait is no answer to the submission.
     if !wait.wait.is_zero()

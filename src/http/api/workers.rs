@@ -1,19 +1,21 @@
 //! `GET /api/v1/workers`: the worker of this process, the workers in other processes, and the attempts that they run.
-//! The list is kept in memory, so no read examines jobs.
+//! The list is kept in memory, so no read examines jobs, and an answer has a page of it, however many are connected.
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::query::limit_query;
+use super::query::{WorkerListQuery, worker_query};
 use crate::engine::{HeldAttempt, RemoteAttempt, WorkerReport};
 use crate::http::view::{Displayed, millis};
 use crate::http::{Api, Problem, json};
-use crate::job::{Cursor, JobId, Kind, QueueName, Time};
+use crate::job::{Cursor, JobId, Kind, QueueName, Time, WorkerName};
 
 #[derive(Serialize)]
 struct WorkersView<'a> {
     workers: Vec<WorkerView<'a>>,
+    /// The `after` of the next page; null at the end.
+    next: Option<&'a str>,
     attempts: Vec<HeldAttemptView<'a>>,
     total: usize,
     cursor: Displayed<Cursor>,
@@ -71,13 +73,15 @@ struct HeldAttemptView<'a> {
     ending: bool,
 }
 
-/// Returns the workers and their attempts, the oldest first: `{"workers", "attempts", "total", "cursor"}`.
+/// Returns the worker of this process, then a page of the others by name, and the oldest attempts of all workers:
+/// `{"workers", "next", "attempts", "total", "cursor"}`. `total` is the number of all attempts.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let limit = limit_query(query.as_deref(), 100, 1_000)?;
+    let WorkerListQuery { filter, after, limit } = worker_query(query.as_deref())?;
     let cursor = Displayed(api.engine.head());
     let held = api.engine.workers(limit);
     let (remote_attempts, remote_total) = api.engine.remote_attempts(limit);
-    let (remote, config) = (api.engine.remote_workers(), api.engine.config());
+    let remote = api.engine.remote_worker_page(&filter, after.as_ref(), limit);
+    let config = api.engine.config();
     let in_process = InProcessView {
         name: config.worker.as_str(),
         remote: false,
@@ -93,9 +97,14 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<R
         in_here.chain(remote_attempts.iter().map(HeldAttemptView::of_remote)).collect();
     attempts.sort_by_key(|attempt| attempt.started_at.0);
     attempts.truncate(limit);
-    let mut workers = vec![WorkerView::InProcess(in_process)];
-    workers.extend(remote.iter().map(|one| WorkerView::Remote(Box::new(RemoteView::of(one)))));
-    Ok(json(&WorkersView { workers, attempts, total: held.total + remote_total, cursor }))
+    let kinds = api.engine.own_kinds();
+    let is_listed = after.is_none() && filter.passes_own(name, kinds.iter(), held.total);
+    let in_process = is_listed.then_some(WorkerView::InProcess(in_process));
+    let remote_views =
+        remote.workers.iter().map(|one| WorkerView::Remote(Box::new(RemoteView::of(one))));
+    let workers = in_process.into_iter().chain(remote_views).collect();
+    let (next, total) = (remote.next.as_ref().map(WorkerName::as_str), held.total + remote_total);
+    Ok(json(&WorkersView { workers, next, attempts, total, cursor }))
 }
 
 impl<'a> RemoteView<'a> {

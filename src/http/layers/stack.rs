@@ -41,6 +41,7 @@ use crate::http::server::client_address::client_of;
 use crate::http::server::host_header::ReplacedHost;
 use crate::http::server::logged_path::without_signature;
 use crate::http::server::{date, request_id, request_target};
+use crate::http::server_fault::ServerFault;
 use crate::http::{HttpLimits, Problem};
 use crate::supervise::{Part, panic_text, pass};
 
@@ -311,7 +312,7 @@ fn of_status(response: Response) -> Response {
 async fn answer(within: Duration, request: Request, next: Next) -> Response {
     let may_change = !request.method().is_safe();
     tokio::time::timeout(within, next.run(request)).await.unwrap_or_else(|_| {
-        let timed_out = |detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", detail);
+        let timed_out = |detail| ServerFault::TimedOut.problem(detail);
         let problem = if may_change {
             // A client must not repeat it without looking.
             timed_out(format!(
@@ -336,5 +337,5 @@ fn request_span(request: &axum::http::Request<Body>) -> Span {
 fn after_panic(panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(error = panic_text(&*panic), "an endpoint panicked");
     let detail = "the request failed inside the server; see the server's log";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+    ServerFault::Internal.problem(detail).into_response()
 }

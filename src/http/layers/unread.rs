@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use crate::http::server::address_counts::{AddressCounts, AddressShare};
+use crate::http::server_fault::ServerFault;
 use crate::http::{HttpLimits, Problem};
 
 /// Responses up to this size, in bytes, are not counted: the buffers of a connection hold as much.
@@ -62,7 +62,7 @@ impl Unread {
 
 fn too_much_unread() -> Problem {
     let detail = "too many large responses are waiting for clients that do not read them";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_much_unread", detail).retry_after(1)
+    ServerFault::TooMuchUnread.problem(detail)
 }
 
 /// A layer around every endpoint and page. It counts a large response until the kernel has its bytes. If there is no room
@@ -137,7 +137,7 @@ impl HttpBody for CountedBody {
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::http::Method;
+    use axum::http::{Method, StatusCode};
     use axum::middleware::from_fn;
     use axum::routing::get;
     use tower::ServiceExt;

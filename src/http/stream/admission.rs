@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 
 use crate::engine::{CountedSubscriber, Engine, Transport};
 use crate::http::server::address_counts::{AddressCounts, AddressShare, Reached};
+use crate::http::server_fault::ServerFault;
 use crate::http::{HttpLimits, Problem};
 
 /// The number of subscribers of each address: WebSockets, event streams, followed logs and waiting polls together.
@@ -33,30 +34,25 @@ impl Admission {
         transport: Transport,
     ) -> Result<SubscriberPermit, Problem> {
         if engine.shutdown().draining.is_cancelled() {
-            let detail = "the server is stopping";
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail);
-            return Err(problem.retry_after(2));
+            return Err(ServerFault::Stopping.problem("the server is stopping"));
         }
         let per_address = limits.unless_exempt(address, limits.subscribers_per_address);
-        let (status, code, detail) =
-            match self.0.take(address, 1, per_address, limits.max_subscribers) {
-                Ok(share) => {
-                    let counted = engine.subscriber_counts().register(transport);
-                    return Ok(SubscriberPermit { _share: share, _counted: counted });
-                }
-                Err(Reached::Total(_)) => {
-                    let detail = format!(
-                        "the server has reached its limit of {} streams",
-                        limits.max_subscribers
-                    );
-                    (StatusCode::SERVICE_UNAVAILABLE, "sockets_full", detail)
-                }
-                Err(Reached::OfAddress(held)) => {
-                    let detail =
-                        format!("your address has {held} open streams, which is the limit");
-                    (StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", detail)
-                }
-            };
-        Err(Problem::new(status, code, detail).retry_after(10))
+        match self.0.take(address, 1, per_address, limits.max_subscribers) {
+            Ok(share) => {
+                let counted = engine.subscriber_counts().register(transport);
+                Ok(SubscriberPermit { _share: share, _counted: counted })
+            }
+            Err(Reached::Total(_)) => {
+                let limit = limits.max_subscribers;
+                let detail = format!("the server has reached its limit of {limit} streams");
+                Err(ServerFault::TooManyStreams.problem(detail))
+            }
+            Err(Reached::OfAddress(held)) => {
+                let detail = format!("your address has {held} open streams, which is the limit");
+                let problem =
+                    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", detail);
+                Err(problem.retry_after(10))
+            }
+        }
     }
 }

@@ -311,15 +311,15 @@ async fn wrong_paths_and_methods_are_problems_too() {
 }
 
 #[tokio::test]
-async fn health_tells_of_a_stop_and_of_a_store_that_refuses() {
+async fn health_and_submissions_tell_of_a_store_that_is_closed_by_a_stop() {
     let store = store_with(store::StoreLimits::default());
     let server = Server::with(Setup { store: store.clone(), ..Setup::default() }).await;
     assert_eq!(server.get("/readyz").await.json(), json!({"status":"ready"}));
     store::Store::close(&*store).await.unwrap();
     let answer = server.get("/readyz").await;
-    answer.is_problem(503, "store_unavailable");
+    answer.is_problem(503, "draining");
     assert!(!answer.header("retry-after").is_empty());
-    server.post("/api/v1/jobs", r#"{"kind":"echo"}"#).await.is_problem(503, "store_unavailable");
+    server.post("/api/v1/jobs", r#"{"kind":"echo"}"#).await.is_problem(503, "draining");
     assert_eq!(server.get("/healthz").await.json(), json!({"status":"alive"}));
 }
 

@@ -57,7 +57,11 @@ async fn what_happened_can_be_scraped() {
     ] {
         assert_eq!(samples.get(name), Some(&value), "{name}: {samples:#?}");
     }
-    assert!(samples[r#"cortado_queue_concurrency{queue="odd"}"#] > 0.0);
+    assert!(!samples.keys().any(|name| name.starts_with("cortado_queue_concurrency")), "no limit");
+    server.post("/api/v1/queues/odd/concurrency", r#"{"concurrency":3}"#).await;
+    let limits = scrape(&server).await;
+    assert_eq!(limits[r#"cortado_queue_concurrency{queue="odd"}"#], 3.0);
+    assert!(!limits.contains_key(r#"cortado_queue_concurrency{queue="later"}"#));
     for name in ["cortado_wait_seconds", "cortado_run_seconds"] {
         let start = format!("{name}_bucket{{le=\"");
         let bucket = |(sample, count): (&String, &f64)| {

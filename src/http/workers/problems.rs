@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 
 use crate::engine::WorkerError;
 use crate::http::Problem;
+use crate::http::server_fault::ServerFault;
 
 impl From<WorkerError> for Problem {
     fn from(error: WorkerError) -> Self {
@@ -12,15 +13,9 @@ impl From<WorkerError> for Problem {
             WorkerError::NotFound(_) => {
                 Problem::new(StatusCode::NOT_FOUND, "worker_not_found", detail)
             }
-            WorkerError::TooMany { .. } => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Problem::new(status, "too_many_workers", detail).retry_after(10)
-            }
+            WorkerError::TooMany { .. } => ServerFault::TooManyWorkers.problem(detail),
             WorkerError::OwnName(_) => Problem::invalid_parameter("worker", detail),
-            WorkerError::Stopping => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Problem::new(status, "draining", detail).retry_after(2)
-            }
+            WorkerError::Stopping => ServerFault::Stopping.problem(detail),
             WorkerError::Store(error) => error.into(),
         }
     }

@@ -2,8 +2,9 @@
 
 use axum::http::StatusCode;
 
-use crate::access::{NoRandomness, PasswordHash, PasswordProblem, generate_password};
+use crate::access::{PasswordHash, PasswordProblem, generate_password};
 use crate::engine::Engine;
+use crate::http::server_fault::ServerFault;
 use crate::job::Secret;
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::visit::Visit;
@@ -35,7 +36,7 @@ impl NewPassword {
         visit: &Visit,
     ) -> Result<NewPassword, PasswordError> {
         let generated = typed.is_empty().then(generate_password).transpose();
-        let generated = generated.map_err(|error| PasswordError::NotSet(no_randomness(&error)))?;
+        let generated = generated.map_err(|error| PasswordError::NotSet(error.into()))?;
         let password = generated.clone().unwrap_or_else(|| Secret::new(typed.to_owned()));
         let hash = engine.hash_password(password).await.map_err(refused)?;
         check_access(visit)?;
@@ -76,26 +77,17 @@ fn check_access(visit: &Visit) -> Result<(), PasswordError> {
     }))
 }
 
-/// The error page of a secret that cannot be generated.
-pub fn no_randomness(error: &NoRandomness) -> UiError {
-    UiError::of(
-        error,
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "No random numbers",
-        "Nothing was changed. See the server log, and the state of the machine.",
-    )
-}
-
 fn refused(problem: PasswordProblem) -> PasswordError {
     match &problem {
         PasswordProblem::TooShort { .. } | PasswordProblem::TooLong { .. } => {
             PasswordError::Refused(sentence(&problem.to_string()))
         }
-        PasswordProblem::NotHashed(_) => PasswordError::NotSet(UiError::of(
-            &problem,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The password could not be hashed",
-            "Nothing was changed. Try again in a few seconds.",
-        )),
+        PasswordProblem::NoRandomness(error) => PasswordError::NotSet((*error).into()),
+        PasswordProblem::Stopping => {
+            PasswordError::NotSet(UiError::of_fault(ServerFault::Stopping, &problem.to_string()))
+        }
+        PasswordProblem::NotHashed(_) => {
+            PasswordError::NotSet(UiError::of_fault(ServerFault::Internal, &problem.to_string()))
+        }
     }
 }

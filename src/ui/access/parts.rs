@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::access::{AccessCommand, AccessLimits, AccessRefusal, Session};
 use crate::engine::{AccessError, Engine};
-use crate::http::access::sessions::{BrowserVisit, open_sessions};
+use crate::http::access::sessions::{BrowserVisit, SessionError, open_sessions};
 use crate::job::{Actor, Role, SessionId, Time, UserName};
 use crate::ui::layout::error::UiError;
 use crate::ui::layout::flash::Done;
@@ -168,6 +168,15 @@ pub fn no_such_user() -> UiError {
         message: "No user of this server has this name.".into(),
         advice: "Look for the user in the list of users.",
         ..UiError::not_found("User not found")
+    }
+}
+
+impl From<SessionError> for UiError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::NoRandomness(error) => error.into(),
+            SessionError::Access(error) => error.into(),
+        }
     }
 }
 

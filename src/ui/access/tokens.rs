@@ -7,7 +7,6 @@ use axum::extract::State as Has;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::new_password::no_randomness;
 use super::parts::{NewSecret, OnlyId, RoleChoice, role_choices};
 use crate::access::{AccessCommand, AccessRefusal, NewToken, NoRandomness, Token};
 use crate::engine::{AccessError, Engine};
@@ -154,7 +153,7 @@ pub async fn create(
 ) -> Result<Response, UiError> {
     let mut errors = Errors::new();
     let generated = read(&form, engine.now(), &mut errors);
-    let generated = generated.transpose().map_err(|error| no_randomness(&error))?;
+    let generated = generated.transpose().map_err(UiError::from)?;
     let mut problem = String::new();
     if let Some((token, text)) = generated {
         let name = token.name.clone();

@@ -2,17 +2,19 @@
 
 use crate::job::{
     AccessChange, AccessSubject, Change, Fact, JobId, KindChange, LinkSubject, QueueChange,
-    ScheduleChange, Time, WorkerChange,
+    ScheduleChange, Time, WorkerChange, WorkerLeft, WorkerName,
 };
 use crate::ui::parts::filters::escaped_segment;
 use crate::ui::parts::time_format::TimeText;
 
 /// An event in words, with what it is about.
 pub struct EventText {
-    /// What was done: `Paused queue`.
+    /// The words before the subject: `Paused queue`, or `Worker`.
     pub text: String,
-    /// What it was done to.
+    /// What the event is about.
     pub subject: Option<SubjectLink>,
+    /// The words of the sentence behind the subject: `connected`. Usually there are none.
+    pub after: &'static str,
     /// Details behind the subject.
     pub more: String,
     /// Until when what was created is valid.
@@ -32,27 +34,20 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
     match fact {
         Fact::Job { id, labels, change, .. } => {
             let (text, more) = of_job(change, labels.queue.as_str());
-            let subject = SubjectLink {
-                text: format!("{} {}", labels.kind, id.short()),
-                href: format!("jobs/{id}"),
-            };
-            EventText { text: text.into(), subject: Some(subject), more, until: None }
+            let name = format!("{} {}", labels.kind, id.short());
+            let is_due = matches!(change, Change::BecameAvailable);
+            let after = if is_due { "became due" } else { "" };
+            EventText { after, more, ..EventText::of(text, name, format!("jobs/{id}")) }
         }
         Fact::Queue { queue, change } => {
             let (text, more) = of_queue(*change);
-            let subject = SubjectLink {
-                text: queue.to_string(),
-                href: format!("queues/{}", escaped_segment(queue.as_str())),
-            };
-            EventText { text: text.into(), subject: Some(subject), more, until: None }
+            let href = format!("queues/{}", escaped_segment(queue.as_str()));
+            EventText { more, ..EventText::of(text, queue.to_string(), href) }
         }
         Fact::Schedule { schedule, change } => {
             let (text, more) = of_schedule(*change);
-            let subject = SubjectLink {
-                text: schedule.to_string(),
-                href: format!("schedules/of/{}", escaped_segment(schedule.as_str())),
-            };
-            EventText { text: text.into(), subject: Some(subject), more, until: None }
+            let href = format!("schedules/of/{}", escaped_segment(schedule.as_str()));
+            EventText { more, ..EventText::of(text, schedule.to_string(), href) }
         }
         Fact::Access { subject, change } => of_access(subject, *change, now),
         Fact::Kind { kind, change } => {
@@ -61,32 +56,40 @@ pub fn event_text(fact: &Fact, now: Time) -> EventText {
                 KindChange::Announced => "Announced kind",
                 KindChange::Deleted => "Deleted the declaration of kind",
             };
-            let subject = SubjectLink { text: kind.to_string(), href: String::new() };
-            EventText {
-                text: text.into(),
-                subject: Some(subject),
-                more: String::new(),
-                until: None,
-            }
+            EventText::of(text, kind.to_string(), String::new())
         }
-        Fact::Worker { worker, change } => {
-            let text = match change {
-                WorkerChange::Connected => "Connected as worker",
-                WorkerChange::Left { .. } => "Left: worker",
-                WorkerChange::Quieted => "Quieted worker",
-                WorkerChange::Stopping => "Stopped worker",
-                WorkerChange::Resumed => "Resumed worker",
-            };
-            let href = format!("workers?q={}", escaped_segment(worker.as_str()));
-            let subject = SubjectLink { text: worker.to_string(), href };
-            EventText {
-                text: text.into(),
-                subject: Some(subject),
-                more: String::new(),
-                until: None,
-            }
+        Fact::Worker { worker, change } => of_worker(worker, *change),
+    }
+}
+
+impl EventText {
+    fn of(text: &str, subject: String, href: String) -> EventText {
+        EventText {
+            text: text.to_owned(),
+            subject: Some(SubjectLink { text: subject, href }),
+            after: "",
+            more: String::new(),
+            until: None,
         }
     }
+}
+
+fn of_worker(worker: &WorkerName, change: WorkerChange) -> EventText {
+    let (text, after, more) = match change {
+        WorkerChange::Connected => ("Worker", "connected", ""),
+        WorkerChange::Left { why: WorkerLeft::SignedOff } => ("Worker", "disconnected", ""),
+        WorkerChange::Left { why: WorkerLeft::Silent } => {
+            ("Worker", "disconnected", "without signing off")
+        }
+        WorkerChange::Left { why: WorkerLeft::Replaced } => {
+            ("Worker", "disconnected", "because another one connected with its name")
+        }
+        WorkerChange::Quieted => ("Quieted worker", "", ""),
+        WorkerChange::Stopping => ("Told worker", "to stop", ""),
+        WorkerChange::Resumed => ("Resumed worker", "", ""),
+    };
+    let href = format!("workers?q={}", escaped_segment(worker.as_str()));
+    EventText { after, more: more.to_owned(), ..EventText::of(text, worker.to_string(), href) }
 }
 
 fn of_job(change: &Change, queue: &str) -> (&'static str, String) {
@@ -101,7 +104,7 @@ fn of_job(change: &Change, queue: &str) -> (&'static str, String) {
         Change::Reprioritised { priority } => {
             ("Changed the priority of job", format!("to {priority}"))
         }
-        Change::BecameAvailable => ("Made due: job", nothing),
+        Change::BecameAvailable => ("Job", nothing),
         Change::Started { worker } => ("Started job", format!("on {worker}")),
         Change::Progressed(_) => ("Reported progress of job", nothing),
         Change::Logged(_) => ("Wrote to the log of job", nothing),
@@ -193,5 +196,53 @@ fn of_access(subject: &AccessSubject, change: AccessChange, now: Time) -> EventT
         AccessChange::LinkRevoked => ("Revoked", String::new()),
     };
     let until = until.map(|at| TimeText::new(at, now));
-    EventText { text: format!("{verb} {thing}"), subject: Some(subject), more, until }
+    EventText { text: format!("{verb} {thing}"), subject: Some(subject), after: "", more, until }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Kind, QueueName};
+
+    /// The sentence that a reader of the page sees.
+    fn read_aloud(fact: &Fact) -> String {
+        let EventText { text, subject, after, more, until: _ } = event_text(fact, Time::default());
+        let subject = subject.map_or_else(String::new, |subject| subject.text);
+        let parts = [text, subject, after.to_owned(), more];
+        let words: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn what_workers_did_reads_as_a_sentence() {
+        let left = |why| WorkerChange::Left { why };
+        for (change, sentence) in [
+            (WorkerChange::Connected, "Worker web-1 connected"),
+            (left(WorkerLeft::SignedOff), "Worker web-1 disconnected"),
+            (left(WorkerLeft::Silent), "Worker web-1 disconnected without signing off"),
+            (
+                left(WorkerLeft::Replaced),
+                "Worker web-1 disconnected because another one connected with its name",
+            ),
+            (WorkerChange::Quieted, "Quieted worker web-1"),
+            (WorkerChange::Stopping, "Told worker web-1 to stop"),
+            (WorkerChange::Resumed, "Resumed worker web-1"),
+        ] {
+            let worker = WorkerName::parse("web-1").unwrap();
+            assert_eq!(read_aloud(&Fact::Worker { worker, change }), sentence);
+        }
+    }
+
+    #[test]
+    fn other_events_read_as_sentences_too() {
+        let queue = QueueName::parse("mail").unwrap();
+        let paused = Fact::Queue { queue: queue.clone(), change: QueueChange::Paused };
+        assert_eq!(read_aloud(&paused), "Paused queue mail");
+        let change = QueueChange::ConcurrencySet { concurrency: None };
+        let restored = Fact::Queue { queue, change };
+        assert_eq!(read_aloud(&restored), "Restored the configured concurrency of queue mail");
+        let kind = Kind::parse("resize").unwrap();
+        let deleted = Fact::Kind { kind, change: KindChange::Deleted };
+        assert_eq!(read_aloud(&deleted), "Deleted the declaration of kind resize");
+    }
 }

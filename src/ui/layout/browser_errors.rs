@@ -11,6 +11,7 @@ use crate::http::access::principal::Credential;
 use crate::http::external::oidc::ProviderLabel;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::sender::Sender;
+use crate::http::server_fault::ServerFault;
 use crate::ui::access::parts::meaning;
 use crate::ui::login::{self, LoginChoices};
 
@@ -39,6 +40,11 @@ pub fn error_page(address: &Address, sender: Sender, mut response: Response) -> 
         let reader = response.extensions_mut().remove::<Principal>();
         let need = response.extensions_mut().remove::<Need>();
         let error = explain(status, problem.as_ref().map(Problem::detail));
+        let fault = problem.as_ref().and_then(|problem| {
+            let fault = ServerFault::of_code(problem.code())?;
+            Some(UiError { status, ..UiError::of_fault(fault, problem.detail()) })
+        });
+        let error = fault.unwrap_or(error);
         let error = match problem.as_ref().map(Problem::code) {
             Some("too_many_failed_logins") => slowed_down(error),
             Some("no_such_link") if is_shared(address) => ended(),

@@ -4,11 +4,13 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::access::NoRandomness;
 use crate::engine::{
     BulkError, ControlError, EnqueueError, JobActionError, JobControlError, PayloadError,
     ScheduleError, StoreError, TooManyQueues, WorkerError,
 };
 use crate::http::layers::base_path::Address;
+use crate::http::server_fault::ServerFault;
 use crate::job::Invalid;
 use crate::job::shorten::{MAX_MESSAGE, shorten};
 
@@ -69,6 +71,46 @@ impl UiError {
         )
     }
 
+    /// The error page of a cause in the server, with a description of this occurrence.
+    pub fn of_fault(fault: ServerFault, detail: &str) -> Self {
+        let (title, advice) = match fault {
+            ServerFault::Stopping => {
+                ("The server is stopping", "No data is lost. Try again once the server is back.")
+            }
+            ServerFault::Busy => {
+                ("The server is busy", "Nothing was changed. Try again in a few seconds.")
+            }
+            ServerFault::TimedOut => (
+                "The server did not answer in time",
+                "Something may have been changed. Look before you try again.",
+            ),
+            ServerFault::TooManyStreams | ServerFault::TooMuchUnread => (
+                "The server is busy",
+                "Close other tabs that show this dashboard and try again in a few seconds.",
+            ),
+            ServerFault::TooManyWorkers => (
+                "Worker limit reached",
+                "Stop workers that are not needed, or raise engine.max_workers in the configuration.",
+            ),
+            ServerFault::StoreUnavailable => (
+                "The store is not accepting writes",
+                "Nothing was changed. Check whether the disk is full or failing; the server log has the details.",
+            ),
+            ServerFault::StoreUnreadable => {
+                ("The store cannot be read", "See the server log for the details.")
+            }
+            ServerFault::NoRandomness => (
+                "No random numbers",
+                "Nothing was changed. See the server log, and the state of the machine.",
+            ),
+            ServerFault::Internal => (
+                "Internal server error",
+                "Try again. If the problem persists, see the server log for details.",
+            ),
+        };
+        UiError { status: fault.status(), title: title.into(), message: sentence(detail), advice }
+    }
+
     /// The error page of a verb that failed, with the text of its error as the message.
     pub fn of(
         error: &impl std::error::Error,
@@ -88,11 +130,12 @@ impl From<WorkerError> for UiError {
                 "Worker not found",
                 "It may have left. Look for it in the list of workers.",
             ),
-            WorkerError::TooMany { .. } | WorkerError::Stopping => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The server cannot do this now",
-                "Nothing was changed. Try again later.",
-            ),
+            WorkerError::TooMany { .. } => {
+                return UiError::of_fault(ServerFault::TooManyWorkers, &error.to_string());
+            }
+            WorkerError::Stopping => {
+                return UiError::of_fault(ServerFault::Stopping, &error.to_string());
+            }
             WorkerError::OwnName(_) => (
                 StatusCode::CONFLICT,
                 "This worker is the server itself",
@@ -106,24 +149,13 @@ impl From<WorkerError> for UiError {
 
 impl From<StoreError> for UiError {
     fn from(error: StoreError) -> Self {
-        let (status, title, advice) = match error {
-            StoreError::Closed => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The server is stopping",
-                "No data is lost. Try again once the server is back.",
-            ),
-            StoreError::Unavailable(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The store is not accepting writes",
-                "Nothing was changed. Check whether the disk is full or failing; the server log has the details.",
-            ),
-            StoreError::Corrupt(_) | StoreError::Newer { .. } => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The store cannot be read",
-                "See the server log for the details.",
-            ),
-        };
-        UiError::of(&error, status, title, advice)
+        UiError::of_fault(ServerFault::from(&error), &error.to_string())
+    }
+}
+
+impl From<NoRandomness> for UiError {
+    fn from(error: NoRandomness) -> Self {
+        UiError::of_fault(ServerFault::NoRandomness, &error.to_string())
     }
 }
 

@@ -2,8 +2,7 @@
 
 use url::form_urlencoded::Serializer;
 
-use crate::engine::{WorkerReport, WorkerState};
-use crate::job::{Kind, QueueName};
+use crate::engine::{WorkerQuery, WorkerState};
 use crate::ui::submit::form_value::cut;
 
 use super::unknown_parameters::{ignored, note_unknown};
@@ -67,43 +66,16 @@ impl WorkerFilter {
         ignored(&unknown)
     }
 
-    /// Whether a worker in another process passes.
-    pub fn passes(&self, worker: &WorkerReport) -> bool {
-        let about = &worker.about;
-        let texts = [about.host.as_deref(), about.client.as_deref()];
-        self.has_text([Some(worker.name.as_str())].into_iter().chain(texts).flatten())
-            && self.has_state(worker.state, worker.running)
-            && self.wants(&self.kind, worker.interest.kinds.iter().map(Kind::as_str))
-            && self.wants(&self.queue, worker.interest.queues.iter().map(QueueName::as_str))
-    }
-
-    /// Whether the worker of this process passes, which takes jobs from every queue.
-    pub fn passes_own<'a>(
-        &self,
-        name: &'a str,
-        mut kinds: impl Iterator<Item = &'a str>,
-        running: usize,
-    ) -> bool {
-        self.has_text([name].into_iter())
-            && self.has_state(WorkerState::Active, running)
-            && (self.kind.is_empty() || kinds.any(|kind| kind == self.kind))
-    }
-
-    fn has_text<'a>(&self, mut texts: impl Iterator<Item = &'a str>) -> bool {
-        let wanted = self.q.to_lowercase();
-        wanted.is_empty() || texts.any(|text| text.to_lowercase().contains(&wanted))
-    }
-
-    fn has_state(&self, state: WorkerState, running: usize) -> bool {
-        match self.show.as_str() {
-            "running" => running > 0,
-            "active" | "quiet" | "stopping" | "silent" => state.as_str() == self.show,
-            _ => true,
+    /// The workers that the list has.
+    pub fn query(&self) -> WorkerQuery {
+        let list = |name: &String| Some(name.clone()).filter(|name| !name.is_empty());
+        WorkerQuery {
+            text: self.q.clone(),
+            kinds: list(&self.kind).into_iter().collect(),
+            queues: list(&self.queue).into_iter().collect(),
+            states: WorkerState::from_name(&self.show).into_iter().collect(),
+            is_running: self.show == "running",
         }
-    }
-
-    fn wants<'a>(&self, wanted: &str, mut names: impl Iterator<Item = &'a str>) -> bool {
-        wanted.is_empty() || names.any(|name| name == wanted)
     }
 
     /// The URL of a page of the list, relative to the base.

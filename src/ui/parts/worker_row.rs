@@ -3,7 +3,7 @@
 use crate::engine::{Engine, HeldAttempt, RemoteAttempt, WorkerReport, WorkerState};
 use crate::job::{JobId, Kind, Labels, QueueName, Time, WorkerName};
 
-use super::time_format::TimeText;
+use super::time_format::{TimeText, length};
 
 /// The most kinds and queues that a row names.
 const NAMES: usize = 6;
@@ -38,8 +38,11 @@ pub struct WorkerRow {
     pub queues: Option<ShortList>,
     /// When it connected.
     pub connected: Option<TimeText>,
-    /// When it was heard of last; `None` while it is connected.
+    /// When it was heard of last, if that is longer ago than its leases last. Nothing else needs to be shown: the page
+    /// learns of a worker that has become silent from an event, so it does not have to ask for heartbeats.
     pub seen: Option<TimeText>,
+    /// How long its leases last.
+    pub lease: String,
 }
 
 /// The commands that a worker can be given.
@@ -83,10 +86,8 @@ pub struct AttemptRow {
     pub since: TimeText,
     /// The same, to sort by.
     pub started_at: Time,
-    /// When its lease was taken or last extended.
-    pub heartbeat: TimeText,
-    /// When its lease expires.
-    pub until: TimeText,
+    /// When its lease expires, if its worker is silent and so does not extend it.
+    pub expires: Option<TimeText>,
     /// Whether it was asked to end.
     pub ending: bool,
 }
@@ -105,7 +106,7 @@ impl WorkerRow {
     pub fn of_this_process(engine: &Engine, running: usize, jobs: Vec<AttemptRow>) -> WorkerRow {
         let config = engine.config();
         let now = engine.now();
-        let kinds = own_kinds(engine);
+        let kinds = engine.own_kinds();
         let version = env!("CARGO_PKG_VERSION");
         WorkerRow {
             name: config.worker.to_string(),
@@ -122,6 +123,7 @@ impl WorkerRow {
             queues: None,
             connected: engine.starts().last().map(|at| TimeText::new(*at, now)),
             seen: None,
+            lease: length(config.lease_ttl),
         }
     }
 
@@ -142,7 +144,8 @@ impl WorkerRow {
             kinds: ShortList::of(worker.interest.kinds.iter().map(Kind::as_str)),
             queues: Some(ShortList::of(worker.interest.queues.iter().map(QueueName::as_str))),
             connected: Some(TimeText::new(worker.connected_at, now)),
-            seen: (!worker.is_connected).then(|| TimeText::new(worker.seen_at, now)),
+            seen: (worker.state == WorkerState::Silent).then(|| TimeText::new(worker.seen_at, now)),
+            lease: length(worker.lease),
         }
     }
 
@@ -150,12 +153,6 @@ impl WorkerRow {
     pub fn more_jobs(&self) -> usize {
         self.running.saturating_sub(self.jobs.len())
     }
-}
-
-/// The kinds that this process runs.
-pub fn own_kinds(engine: &Engine) -> Vec<Kind> {
-    let kinds = engine.kinds();
-    kinds.names().into_iter().filter(|kind| kinds.has_handler(kind)).collect()
 }
 
 /// How the state of a worker is shown, what it means, and what the worker can be told.
@@ -177,7 +174,7 @@ fn standing(worker: &WorkerReport) -> (&'static str, &'static str, Offers) {
         WorkerState::Silent if worker.running > 0 => {
             ("lost", "Its jobs start elsewhere when their leases expire.", Offers::default())
         }
-        WorkerState::Silent => ("lost", "It has left without a word.", Offers::default()),
+        WorkerState::Silent => ("lost", "It left without signing off.", Offers::default()),
     }
 }
 
@@ -204,8 +201,6 @@ impl AttemptRow {
         AttemptRow {
             attempt: job.status.attempt,
             max_attempts: Some(job.status.max_attempts),
-            heartbeat: TimeText::new(held.heartbeat_at, now),
-            until: TimeText::new(held.lease_until, now),
             ending: held.is_ending,
             ..AttemptRow::begun(job.id, &job.labels, worker, held.started_at, now)
         }
@@ -215,8 +210,7 @@ impl AttemptRow {
     pub fn of_remote(held: &RemoteAttempt, now: Time) -> AttemptRow {
         AttemptRow {
             attempt: held.attempt,
-            heartbeat: TimeText::new(held.heartbeat_at, now),
-            until: TimeText::new(held.lease_until, now),
+            expires: held.is_worker_silent.then(|| TimeText::new(held.lease_until, now)),
             ending: held.is_ending,
             ..AttemptRow::begun(held.job, &held.labels, &held.worker, held.started_at, now)
         }
@@ -233,8 +227,7 @@ impl AttemptRow {
             max_attempts: None,
             since: TimeText::new(at, now),
             started_at: at,
-            heartbeat: TimeText::new(at, now),
-            until: TimeText::new(at, now),
+            expires: None,
             ending: false,
         }
     }

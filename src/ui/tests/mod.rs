@@ -28,6 +28,7 @@ mod offered;
 mod one_job;
 mod roles;
 mod schedules;
+mod server_faults;
 mod shared;
 mod slow_forms;
 mod submit;

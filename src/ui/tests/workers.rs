@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use super::*;
 use crate::engine::{
     ClaimRequest, Interest, WorkerAbout, WorkerHello, WorkerSession, WorkerState, WorkerTransport,
+    WorkerUpdate,
 };
 
 fn hello(kinds: &[&str], queues: &[&str]) -> WorkerHello {
@@ -65,11 +66,36 @@ async fn a_worker_is_shown_with_what_it_says_about_itself() {
         "<a href=\"jobs?kind=resize\">resize</a>, <a href=\"jobs?kind=thumb\">thumb</a>",
         "from <a href=\"jobs?queue=images\">images</a>, <a href=\"jobs?queue=mail\">mail</a>",
         "<span class=\"of\"> of 20</span>",
-        "data-label=\"Last seen\">now</td>",
-        "<strong class=\"num\">1</strong> worker in other processes (<span class=\"num\">1</span> active) runs <span class=\"num\">0</span>.",
+        "data-label=\"Last seen\">in the last 30 s</td>",
     ] {
         page.assert_has(shown);
     }
+}
+
+/// The sentences above the list, without markup.
+fn totals(page: &Answer) -> String {
+    let (_, rest) = page.text.split_once("<span id=\"totals\" data-live>").unwrap();
+    let (inside, _) = rest.split_once("</span></p>").unwrap();
+    let mut text = String::new();
+    for piece in inside.split('<') {
+        text.push_str(piece.split_once('>').map_or(piece, |(_, after)| after));
+    }
+    text
+}
+
+#[tokio::test]
+async fn the_page_says_how_many_workers_there_are_and_what_they_run() {
+    let desk = Desk::open();
+    let here = "This server runs 0 jobs (limit: 100\u{202f}000).";
+    assert_eq!(totals(&desk.get("/workers").await), here);
+    let _sessions = ["a", "b", "c"].map(|name| desk.connect(name, &["resize"], &["images"]));
+    let remote = "Workers in other processes: 3 connected";
+    let said = totals(&desk.get("/workers").await);
+    assert_eq!(said, format!("{here} {remote}, running 0 jobs."));
+    desk.post("/workers/b/quiet", &[]).await;
+    desk.post("/workers/c/stop", &[]).await;
+    let said = totals(&desk.get("/workers").await);
+    assert_eq!(said, format!("{here} {remote}, 1 active, 1 quiet, 1 stopping, running 0 jobs."));
 }
 
 #[tokio::test]
@@ -101,6 +127,50 @@ async fn what_a_worker_runs_is_shown_with_its_job_and_its_start() {
         assert_eq!(shown, if at < 3 { 2 } else { 1 }, "in its worker's row, and in the list");
     }
     assert_eq!(rows(&desk.get("/workers?show=running").await), ["web-1"]);
+    assert!(totals(&page).ends_with("1 connected, running 5 jobs."), "{}", totals(&page));
+}
+
+#[tokio::test]
+async fn the_leases_of_a_silent_worker_are_shown_with_their_ends() {
+    let desk = Desk::awake();
+    let worker = WorkerName::parse("web-1").unwrap();
+    let claim = |lease| ClaimRequest {
+        hello: WorkerHello {
+            transport: WorkerTransport::Http,
+            lease,
+            ..hello(&["resize"], &["images"])
+        },
+        max: 1,
+        wait: Duration::ZERO,
+    };
+    let queue = Some("images".to_owned());
+    desk.engine.claim_for(&worker, claim(Duration::from_secs(600))).await.unwrap();
+    desk.submit(Submission { kind: "resize".into(), queue, ..echo("1") }).await;
+    let granted = desk.engine.claim_for(&worker, claim(Duration::from_secs(600))).await.unwrap();
+    assert_eq!(granted.grants.len(), 1);
+    desk.get("/workers").await.assert_lacks("lease expires");
+    // It says that it will be heard of within a millisecond, and is not.
+    desk.engine.claim_for(&worker, claim(Duration::from_millis(1))).await.unwrap();
+    while desk.state_of("web-1") != WorkerState::Silent {
+        tokio::task::yield_now().await;
+    }
+    let page = desk.get("/workers").await;
+    page.assert_sound();
+    page.assert_has("Its jobs start elsewhere when their leases expire.");
+    page.assert_has(
+        "<span class=\"pill lost\">silent</span> <span class=\"hint\">lease expires <time",
+    );
+    assert_eq!(rows(&page)[1], "web-1");
+    assert!(totals(&page).ends_with("0 connected, 1 silent, running 1 job."), "{}", totals(&page));
+    // It is heard of again when it extends its lease.
+    let update = WorkerUpdate {
+        extend: vec![granted.grants[0].lease.clone()],
+        lease: Duration::from_secs(30),
+        ..WorkerUpdate::default()
+    };
+    desk.engine.update_leases(update).await.unwrap();
+    assert_eq!(desk.state_of("web-1"), WorkerState::Active);
+    desk.get("/workers").await.assert_lacks("lease expires");
 }
 
 #[tokio::test]
@@ -212,7 +282,7 @@ async fn a_worker_that_was_not_heard_of_is_shown_as_silent() {
     let page = desk.get("/workers?show=silent").await;
     assert_eq!(rows(&page), ["web-1"]);
     page.assert_has("<span class=\"pill lost\">silent</span>");
-    page.assert_has("It has left without a word.");
+    page.assert_has("It left without signing off.");
     page.assert_has("data-label=\"Last seen\"><time");
     page.assert_lacks("workers/web-1/quiet");
 }

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use nix::sys::resource::{Resource, getrlimit};
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -15,6 +14,8 @@ use crate::http::{Client, get, post_to};
 
 /// The first message of a worker.
 const READY: &str = r#"{"type":"ready","free":1,"kinds":["noop"],"lease_ms":3600000}"#;
+/// How often each list of workers is requested.
+const LISTS: usize = 51;
 /// Files of a process that are no connections of workers.
 const OTHER_FILES: u64 = 200;
 
@@ -38,8 +39,36 @@ async fn sockets(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
         format!("{count} idle workers on WebSockets: the server's memory"),
         format!("{:.2} KiB each, {} in all (target 4 KiB)", each(held, count), mib(held)),
     );
+    lists(&server.address, count, table).await?;
     clients.command("drop", &[]).await?;
     server.stop().await
+}
+
+/// What the lists of workers cost while many are connected.
+async fn lists(address: &str, count: usize, table: &mut Table) -> anyhow::Result<()> {
+    let mut control = Client::connect(address).await?;
+    for (path, what) in [
+        ("/api/v1/workers", "the first page of the API"),
+        ("/api/v1/workers?limit=1000", "1,000 workers from the API"),
+        ("/api/v1/workers?q=nowhere", "a search that finds none"),
+        ("/workers", "the page of workers"),
+        ("/metrics", "the metrics"),
+    ] {
+        let request = get(address, path);
+        let (mut times, mut bytes) = (Vec::new(), 0);
+        for _ in 0..LISTS {
+            let begun = Instant::now();
+            bytes = control.ask(&request, 200).await?.len();
+            times.push(begun.elapsed());
+        }
+        times.sort_unstable();
+        let median = times[LISTS / 2].as_secs_f64() * 1e3;
+        table.row(
+            format!("{count} workers: {what}"),
+            format!("{median:.2} ms, {:.1} KiB", bytes as f64 / 1_024.0),
+        );
+    }
+    Ok(())
 }
 
 /// Memory of a server with claims that wait for jobs, beside the same server with as many connections that wait for nothing.
@@ -63,11 +92,12 @@ async fn long_polls(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
         claims.spawn(async move { client.ask(&claim, 200).await });
     }
     let begun = Instant::now();
-    let list = get(&server.address, "/api/v1/workers");
+    let metrics = get(&server.address, "/metrics");
     loop {
-        let workers: Value = serde_json::from_str(&control.ask(&list, 200).await?)?;
-        let remote = |worker: &&Value| worker["remote"] == true;
-        if workers["workers"].as_array().into_iter().flatten().filter(remote).count() >= count {
+        let metrics = control.ask(&metrics, 200).await?;
+        let mut waiting =
+            metrics.lines().filter_map(|line| line.strip_prefix("cortado_worker_claims_waiting "));
+        if waiting.next().and_then(|text| text.parse().ok()).unwrap_or(0.0) >= count as f64 {
             break;
         }
         ensure!(begun.elapsed() < Duration::from_secs(50), "the claims do not arrive");

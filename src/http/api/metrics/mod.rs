@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use exposition::{ExpositionFormat, LabelSet, MetricFamily, MetricSamples};
 
 use super::extract::NoQuery;
-use crate::engine::{Engine, HistogramTotals, QueueStats, Stats, Storage, Transport};
+use crate::engine::{Engine, HistogramTotals, QueueStats, RemoteTotals, Stats, Storage, Transport};
 use crate::http::access::Authenticator;
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
@@ -38,6 +38,7 @@ pub async fn metrics(
     let mut scrape = Scrape::default();
     scrape.jobs(&stats, &api.engine, api.limits.metrics_queues);
     scrape.work(&api.engine);
+    scrape.workers(&api.engine.remote_totals());
     scrape.schedules(&schedules);
     scrape.store(&storage);
     if let Some(Extension(connections)) = connections {
@@ -92,8 +93,9 @@ impl Scrape {
             counts.extend(by_state(name.as_str(), &queue.states));
             oldest.push((vec![label()], waiting_seconds(queue, now)));
             paused.push((vec![label()], f64::from(u8::from(queue.settings.paused))));
-            let view = engine.config().queue_view(name, queue);
-            concurrency.push((vec![label()], view.concurrency as f64));
+            if let Some(limit) = queue.concurrency {
+                concurrency.push((vec![label()], limit.get() as f64));
+            }
         }
         if let Some((states, age)) = others(stats.queues.iter().skip(most), now) {
             counts.extend(by_state(OTHER_QUEUES, &states));
@@ -103,7 +105,7 @@ impl Scrape {
         let help = "Age of the oldest available job, in seconds since it became available; 0 if there is none.";
         self.gauges("cortado_queue_oldest_waiting_seconds", help, oldest);
         self.gauges("cortado_queue_paused", "1 if the queue is paused.", paused);
-        let help = "Maximum number of attempts of the queue that run at once.";
+        let help = "Maximum number of attempts of the queue that run at once, over all workers; absent without a limit.";
         self.gauges("cortado_queue_concurrency", help, concurrency);
     }
 
@@ -141,6 +143,29 @@ impl Scrape {
         self.counter("cortado_log_dropped_lines", help, logging::dropped());
         let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
         self.gauges("cortado_info", "Version of the server.", vec![(version, 1.0)]);
+    }
+
+    /// What workers in other processes do. There are no series per worker, whose number has no useful bound.
+    fn workers(&mut self, totals: &RemoteTotals) {
+        let states = totals.states.iter();
+        let states =
+            states.map(|(state, n)| (vec![("state", state.as_str().to_owned())], *n as f64));
+        let help = "Workers in other processes, by state.";
+        self.gauges("cortado_workers", help, states.collect());
+        let help = "Attempts running in other processes.";
+        self.gauge("cortado_worker_attempts_running", help, totals.running as f64);
+        let help = "Claims of workers in other processes that wait for jobs.";
+        self.gauge("cortado_worker_claims_waiting", help, totals.waiting as f64);
+        let help = "Attempts started in other processes.";
+        self.counter("cortado_worker_attempts_started", help, totals.counts.started);
+        let ended = totals.counts.ended.iter();
+        let ended = ended.map(|(end, n)| (vec![("outcome", end.as_str().to_owned())], *n));
+        let help = "Attempts in other processes that have ended, by how they ended.";
+        self.counters("cortado_worker_attempts_ended", help, ended.collect());
+        let help = "Reports of workers that came after their leases were lost.";
+        self.counter("cortado_worker_reports_stale", help, totals.counts.stale);
+        let help = "Workers refused because engine.max_workers were known.";
+        self.counter("cortado_workers_refused", help, totals.counts.refused);
     }
 
     fn schedules(&mut self, schedules: &[Schedule]) {

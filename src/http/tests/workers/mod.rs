@@ -23,6 +23,8 @@ mod concurrency;
 mod failures;
 mod instances;
 mod leases;
+mod list;
+mod metrics;
 mod sockets;
 mod unsent;
 mod vectors;
