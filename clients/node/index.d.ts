@@ -155,7 +155,7 @@ export declare class Client {
   get<Payload = any, Result = any>(id: string, options?: Cancellable): Promise<Job<Payload, Result>>;
   /** Waits until a job is final; throws `WaitTimeoutError` after `timeoutMs` (default: never). */
   wait<Result = any>(id: string, options?: Cancellable & { timeoutMs?: number }): Promise<Job<any, Result>>;
-  /** Cancels a waiting job at once, and a running one as soon as its handler obeys. */
+  /** Cancels a waiting job at once, and a running one as soon as its handler stops. */
   cancel(id: string, options?: Cancellable): Promise<JobStatus>;
   /** Iterates over the events after a cursor, or from now on. */
   subscribe(options?: SubscribeOptions): Subscription;
@@ -171,6 +171,7 @@ export interface LeasedJob<Payload = any> {
   payload: Payload;
   attempt: number;
   max_attempts: number;
+  /** The job's own timeout; if it is null, `engine.timeout` of the server bounds the attempt. */
   timeout_ms: number | null;
   priority: number;
   tags: string[];
@@ -196,7 +197,7 @@ export interface Context<Payload = any> {
 /** Runs a job. What it returns is the result, as JSON; what it throws is a failure, and the job is tried again. */
 export type Handler<Payload = any, Result = unknown> = (payload: Payload, context: Context<Payload>) => Result | PromiseLike<Result>;
 
-/** Where a worker writes what happens to it; `console` fits. */
+/** Takes the log lines of a worker, as `console` does. */
 export interface Logger {
   info(line: string): void;
   warn(line: string): void;
@@ -208,11 +209,11 @@ export interface WorkerOptions extends ConnectionSettings {
   name?: string;
   /** Default: `["default"]`. */
   queues?: string[];
-  /** How many handlers run at the same time. Default: 10. */
+  /** How many handlers run at the same time: 1 to 10,000. Default: 10. */
   concurrency?: number;
-  /** After how long without a sign of life the server gives a job to another worker. Default: 30,000. */
+  /** How long a lease lasts; the worker extends it while the job runs. From 1,000 to 3,600,000, default: 30,000. */
   leaseMs?: number;
-  /** How long a stopping worker waits for its handlers. Default: 25,000. */
+  /** How long a stopping worker waits for its handlers before it gives their jobs back. Default: 25,000. */
   graceMs?: number;
   /** Default: `websocket`. Over `http`, cancellations arrive with the next heartbeat, every third of `leaseMs`. */
   transport?: "websocket" | "http";

@@ -18,7 +18,7 @@ pub struct JobInfo {
     pub state: String,
     /// The number of attempts that have started.
     pub attempt: u32,
-    /// The most attempts.
+    /// The maximum number of attempts.
     pub max_attempts: u32,
     /// The priority: higher ones run first.
     #[serde(default)]
@@ -34,10 +34,10 @@ pub struct JobInfo {
     /// When it became final.
     #[serde(default)]
     pub finished_at: Option<String>,
-    /// How far it is.
+    /// The progress that its handler reported last.
     #[serde(default)]
     pub progress: Option<JobProgress>,
-    /// The error of the last attempt.
+    /// The error of the last attempt that failed.
     #[serde(default)]
     pub error: Option<JobFailure>,
     /// Whether somebody has asked to cancel it.
@@ -94,7 +94,7 @@ pub struct NotYetRunning {
 pub struct JobProgress {
     /// The units that are done.
     pub done: u64,
-    /// All units, when their number is known.
+    /// The number of all units, when it is known.
     #[serde(default)]
     pub total: Option<u64>,
     /// A short text about the current step.
@@ -116,7 +116,7 @@ pub struct JobFailure {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Cancellation {
-    /// The state: `cancelled`, or `running` while the handler has not obeyed.
+    /// The state: `cancelled`, or `running` while the handler has not stopped.
     pub state: String,
     /// Whether the handler has been asked to stop.
     #[serde(default)]

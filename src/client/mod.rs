@@ -152,7 +152,7 @@ impl Client {
         }
     }
 
-    /// Cancels a job: a waiting one at once, a running one as soon as its handler obeys.
+    /// Cancels a job: a waiting one at once, a running one as soon as its handler stops.
     ///
     /// # Errors
     /// The server cannot be reached or refuses, or the job is final already.

@@ -98,19 +98,19 @@ impl<Sender> JobDraft<Sender> {
         self
     }
 
-    /// The job starts after this time.
+    /// Sets how long after its submission the job may start.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.body.delay_ms = Some(millis(delay));
         self
     }
 
-    /// The job starts at this time, a text of RFC 3339.
+    /// Sets when the job may start, in the format of RFC 3339: `2026-11-23T08:00:00Z`.
     pub fn run_at(mut self, time: impl Into<String>) -> Self {
         self.body.run_at = Some(time.into());
         self
     }
 
-    /// Sets the most attempts.
+    /// Sets the maximum number of attempts.
     pub fn max_attempts(mut self, attempts: u16) -> Self {
         self.body.max_attempts = Some(attempts);
         self
@@ -128,8 +128,8 @@ impl<Sender> JobDraft<Sender> {
         self
     }
 
-    /// Sets the idempotency key: the same job submitted again with it is stored once. Without one, the client chooses a
-    /// random one, so that it can repeat the request safely.
+    /// Sets the idempotency key: a job that is submitted twice with the same key is stored once. Without a key, the
+    /// client chooses a random one, so that it can repeat the request safely.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.body.idempotency_key = Some(key.into());
         self

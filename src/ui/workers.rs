@@ -23,7 +23,7 @@ use super::parts::worker_row::{AttemptRow, JOBS, WorkerRow};
 
 /// The most workers on one page.
 const WORKERS_PER_PAGE: usize = 100;
-/// With more workers than this, the page shows the fields that filter them.
+/// From this many remote workers on, the page shows the fields that filter them.
 const MAX_UNFILTERED: usize = 10;
 /// The most attempts on the page. It shows those that have run longest, because these may be stuck.
 const LIST: usize = 100;
@@ -45,7 +45,7 @@ struct WorkersPage {
     lease: String,
 }
 
-/// The numbers at the top.
+/// The numbers in the first paragraph of the page.
 struct WorkerTotals {
     /// The attempts of all workers.
     running: usize,

@@ -122,7 +122,7 @@ export class Attempts {
     this.#listener.onSettled();
   }
 
-  /** Obeys a request to cancel a job. @param {string} lease */
+  /** Tells a handler that its job is to be cancelled. @param {string} lease */
   cancel(lease) {
     const attempt = this.#held.get(lease);
     if (attempt === undefined || attempt.isCancelled) return;

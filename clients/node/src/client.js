@@ -65,7 +65,7 @@ export class Client {
     }
   }
 
-  /** Cancels a job: a waiting one at once, a running one as soon as its handler obeys. Returns its status. */
+  /** Cancels a job: a waiting one at once, a running one as soon as its handler stops. Returns its status. */
   async cancel(id, { signal } = {}) {
     return this.#http.json("POST", `/api/v1/jobs/${encodeURIComponent(id)}/cancel`, { signal, repeat: "unprocessed" });
   }

@@ -141,7 +141,7 @@ export class Outbox {
       this.#unconfirmed.delete(lease);
       if (status === "settled") continue;
       if (status === "invalid") this.#replace(settle, detail ?? "invalid");
-      else this.#logger.warn(`cortado: the end of job ${settle.attempt.job.id} came too late: its lease is ${status}`);
+      else this.#logger.warn(`cortado: the outcome of job ${settle.attempt.job.id} came too late: its lease is ${status}`);
     }
     this.#checkEmpty();
   }

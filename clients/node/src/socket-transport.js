@@ -6,13 +6,13 @@ import { BYE_MESSAGE, MAX_ENTRIES, PING_MESSAGE, SUBPROTOCOL, readyMessage, upda
 import { RetryDelays, isContentRefused, isFatal } from "./refusals.js";
 import { connect } from "./websocket.js";
 
-/** How long the connection and the greeting may take. */
+/** How long connecting may take, up to the message `hello`. */
 const CONNECT_MS = 10_000;
 /** How long notes wait for others, and for a settle. */
 const NOTE_MS = 100;
 /** The most updates whose answers are outstanding. Further settles wait and share the next update. */
 const MAX_UNANSWERED = 8;
-/** The server has that long for an answer before the connection counts as broken. */
+/** How long the server may take to answer an update before the connection counts as broken. */
 const ANSWER_MS = 30_000;
 /** A connection counts as broken after this many of the longest silences that the server allows itself, within these bounds. */
 const SILENCES = 2.5;
@@ -20,7 +20,7 @@ const MIN_SILENCE_MS = 3_000;
 const MAX_SILENCE_MS = 60_000;
 /** The longest time between two heartbeats: each is answered, so that a broken connection is noticed in time. */
 const MAX_BEAT_MS = 15_000;
-/** A connection that lived longer than this was a success, so that the next attempt comes soon. */
+/** A connection that lasted longer than this resets the backoff. */
 const STABLE_MS = 5_000;
 /** How long the server has to confirm that the worker has signed off. */
 const BYE_MS = 2_000;
@@ -107,7 +107,7 @@ export class SocketTransport {
   /** Makes one connection and waits for its end. @returns {Promise<{code: number, reason: string, retryMs?: number}>} */
   async #connection() {
     const socket = await connect(this.#http, this.#path, { protocol: SUBPROTOCOL, timeoutMs: CONNECT_MS, signal: this.#end.signal });
-    let timer = setTimeout(() => socket.destroy("the server did not greet"), CONNECT_MS);
+    let timer = setTimeout(() => socket.destroy("the server sent no hello in time"), CONNECT_MS);
     let retryMs;
     let isOver = false;
     // A greeted connection is ended by `signOff`.

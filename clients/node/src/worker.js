@@ -142,7 +142,7 @@ export class Worker {
     await this.#run.catch(() => {}); // whoever called run() gets the error
   }
 
-  /** A second signal has its usual effect. */
+  /** Restores the default action of the signals, so that a second one ends the process. */
   #leaveSignals() {
     for (const signal of SIGNALS) process.off(signal, this.#onSignal);
   }

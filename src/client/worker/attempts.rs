@@ -197,7 +197,7 @@ impl Attempts {
         attempt.set_over();
     }
 
-    /// Obeys a request to cancel a job.
+    /// Tells the handler of a job that the job is to be cancelled.
     pub fn cancel(&self, lease: &str) {
         if let Some(attempt) = self.held.get(lease) {
             attempt.stop(CancelCause::Cancelled);
@@ -271,7 +271,7 @@ fn first_step(
     started.unwrap_or_else(|panic| FirstStep::Ended(HandlerReturn::Panicked(panic)))
 }
 
-/// A handler that fails after it was asked to cancel has obeyed.
+/// A handler that fails after it was asked to cancel counts as cancelled.
 fn outcome(attempt: &LeasedAttempt, returned: HandlerReturn) -> SettleOutcome {
     let end = ending(returned);
     let is_cancelled = attempt.cause() == Some(CancelCause::Cancelled);

@@ -19,7 +19,7 @@ const MAX_LINES_BYTES: usize = 512 * 1_024;
 /// Why a handler should stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelCause {
-    /// Somebody has asked to cancel the job.
+    /// The job is to be cancelled.
     Cancelled,
     /// The lease is lost: the job may be running elsewhere, and nothing is reported.
     Lost,
@@ -214,12 +214,12 @@ impl JobContext {
         self.0.number
     }
 
-    /// The most attempts of the job.
+    /// The maximum number of attempts of the job.
     pub fn max_attempts(&self) -> u32 {
         self.0.max_attempts
     }
 
-    /// How long this attempt may take before the server ends it.
+    /// The job's own timeout. Without one, the server ends the attempt after its `engine.timeout`.
     pub fn timeout(&self) -> Option<Duration> {
         self.0.timeout
     }

@@ -20,9 +20,9 @@ const MOST_ARRIVALS: usize = 16;
 /// Why a worker has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopCause {
-    /// Its program asked it to.
+    /// The program asked it to stop.
     Asked,
-    /// Somebody has told it to stop on the server.
+    /// An operator told it to stop, on the server.
     Commanded,
 }
 
@@ -34,16 +34,16 @@ pub struct WorkerEnd {
     pub cause: StopCause,
     /// The number of jobs that it gave back, because they were not done in time.
     pub returned: usize,
-    /// The number of ends of jobs that the server has not confirmed. These jobs may run again.
+    /// The number of outcomes that the server has not confirmed. Their jobs may run again.
     pub unconfirmed: usize,
 }
 
 #[derive(Clone, Copy)]
 enum StopPhase {
     Running,
-    /// Handlers may end.
+    /// Waits for handlers to end.
     Draining(StopCause, Instant),
-    /// The last settles are sent.
+    /// Waits for the server to confirm the last outcomes.
     Settling(StopCause, Instant),
     SigningOff(StopCause, Instant, usize),
     Ended(WorkerEndCounts),

@@ -23,13 +23,13 @@ use crate::client::submit::millis;
 
 /// How long a claim waits for a job.
 const CLAIM_WAIT: Duration = Duration::from_secs(20);
-/// A response may take this much longer.
+/// How much longer than that the response may take.
 const CLAIM_MARGIN: Duration = Duration::from_secs(15);
 /// How soon a worker asks again whose claim was answered without jobs before its time, as when it is quieted.
 const EARLY: Duration = Duration::from_secs(2);
 /// With more settles waiting than this, no further jobs are claimed until the server has confirmed some.
 const MAX_UNSENT: usize = 2_000;
-/// When nothing else is due.
+/// How long the loop sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 
 const LEASES_PATH: &str = "/api/v1/leases";
@@ -53,7 +53,7 @@ pub struct HttpLink {
     /// Leases that are to be extended now.
     extend: Vec<Box<str>>,
     notes_due: Option<Instant>,
-    /// A refusal of the first claim is final.
+    /// Whether a claim has succeeded. Until then, a refusal is final.
     has_claimed: bool,
     phase: ClaimPhase,
 }
@@ -272,7 +272,7 @@ impl WorkerLink for HttpLink {
                 self.updated(batch, extend, response, attempts);
             }
             HttpArrival::SignedOff(Ok(_)) => {}
-            // The server may have forgotten a worker that it had no news of.
+            // The server may have forgotten a worker that it has not heard from.
             HttpArrival::SignedOff(Err(error)) if error.code() == "worker_not_found" => {}
             HttpArrival::SignedOff(Err(error)) => {
                 tracing::warn!(worker = %self.settings.name, "the worker could not sign off: {error}");

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::attempts::Attempts;
 use crate::client::error::ClientError;
 
-/// A command that somebody has given on the server. Workers that are quieted get no jobs, so only a stop needs obedience.
+/// A command that an operator gave on the server. A quiet worker is sent no jobs, so it has to act only on `stop`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkNews {
     Nothing,
@@ -36,7 +36,7 @@ pub trait WorkerLink {
     /// nothing is lost.
     async fn next(&mut self) -> Self::Arrival;
 
-    /// Takes what has arrived.
+    /// Handles what has arrived.
     ///
     /// # Errors
     /// The worker cannot go on: the server refuses it, or another one took its name.
@@ -55,7 +55,7 @@ pub trait WorkerLink {
     /// When `advance` has something to do again, if nothing arrives.
     fn due(&self) -> Instant;
 
-    /// From now on the worker takes no jobs.
+    /// Stops claiming jobs.
     fn end_claims(&mut self, attempts: &mut Attempts);
 
     /// The number of settles that are on their way and not confirmed.
@@ -64,6 +64,6 @@ pub trait WorkerLink {
     /// Signs off.
     fn sign_off(&mut self);
 
-    /// Whether the server has confirmed the end, or never will.
+    /// Whether the sign-off is done: the server has confirmed it, or there was no answer in time.
     fn has_ended(&self) -> bool;
 }

@@ -61,7 +61,7 @@ pub enum WorkerProtocol {
 /// discards the job.
 ///
 /// A handler runs on the worker's own task up to its first wait, so that short ones cost little. If that takes long, the
-/// worker gives the next ones a task from the beginning. Work that blocks belongs into `tokio::task::spawn_blocking`.
+/// worker gives the next ones a task from the beginning. Work that blocks belongs in `tokio::task::spawn_blocking`.
 ///
 /// ```no_run
 /// use cortado::client::{Client, HandlerError, JobContext, Worker};
@@ -122,13 +122,13 @@ impl Worker {
     }
 
     /// Sets the name under which the server knows the worker: 1 to 100 of the characters `A-Z a-z 0-9 . _ : @ -`. Two
-    /// workers must not have the same name at once. By default it has the names of machine and process, and a random part.
+    /// workers must not have the same name at once. The default is the host name, the process id and a random part.
     pub fn name(mut self, name: impl Into<String>) -> Worker {
         self.name = name.into();
         self
     }
 
-    /// Sets the queues.
+    /// Sets the queues from which it takes jobs.
     pub fn queues(mut self, queues: impl IntoIterator<Item = impl Into<String>>) -> Worker {
         self.queues = queues.into_iter().map(Into::into).collect();
         self
@@ -140,8 +140,8 @@ impl Worker {
         self
     }
 
-    /// Sets how long a job is kept for this worker after its last sign of life: 1 second to 1 hour. A job whose worker
-    /// vanishes waits that long before it runs again. The default is 30 seconds.
+    /// Sets how long leases last: 1 second to 1 hour, by default 30 seconds. The worker extends them while its jobs
+    /// run. If it vanishes, its jobs run again when their leases have expired.
     pub fn lease(mut self, lease: Duration) -> Worker {
         self.lease = lease;
         self
@@ -212,7 +212,10 @@ impl Worker {
     fn settings(&self) -> Result<WorkerSettings, ClientError> {
         let invalid = |why: String| Err(ClientError::InvalidWorker(why));
         if !is_name(&self.name) {
-            return invalid(format!("{:?} is not the name of a worker", self.name));
+            return invalid(format!(
+                "its name must be 1 to 100 of the characters A-Z a-z 0-9 . _ : @ -, not {:?}",
+                self.name
+            ));
         }
         if self.handlers.is_empty() {
             return invalid("it has no handler".to_owned());

@@ -194,7 +194,7 @@ impl Outbox {
                     let job = &settle.job;
                     tracing::warn!(
                         job.id = %job,
-                        "the end of the job was not stored: its lease is {status}"
+                        "the outcome of the job was not stored: its lease is {status}"
                     );
                 }
             }

@@ -48,7 +48,7 @@ pub fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && name.chars().all(is_allowed)
 }
 
-/// The machine's name.
+/// Reads the host name.
 pub fn host() -> String {
     let read = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = read.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
@@ -56,7 +56,7 @@ pub fn host() -> String {
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
 
-/// A name that no other worker has: the machine, the process and a random part.
+/// A name that no other worker has: the host name, the process id and a random part.
 pub fn default_name() -> String {
     let host = host().replace(|c: char| !is_name(c.encode_utf8(&mut [0; 4])), "-");
     let random: String = random_key().chars().take(6).collect();

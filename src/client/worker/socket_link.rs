@@ -24,17 +24,17 @@ use super::settings::WorkerSettings;
 use crate::client::error::{ClientError, ServerProblem};
 use crate::client::http::ServerApi;
 
-/// How long the connection and the greeting may take.
+/// How long connecting may take, up to the message `hello`.
 const GREETING: Duration = Duration::from_secs(10);
 /// How long notes wait for others, and for a settle.
 pub const NOTE_DELAY: Duration = Duration::from_millis(100);
 /// The most updates whose answers are outstanding. Further settles wait and share the next update.
 const MAX_UNANSWERED: usize = 8;
-/// The server has that long for an answer before the connection counts as broken.
+/// How long the server may take to answer an update before the connection counts as broken.
 const ANSWER: Duration = Duration::from_secs(30);
-/// A connection counts as broken after this many signs of life without anything from the server.
+/// A connection counts as broken after this many heartbeats without anything from the server.
 const MAX_UNHEARD: u32 = 3;
-/// A connection that lived longer than this was a success, so that the next attempt comes soon.
+/// A connection that lasted longer than this resets the backoff.
 const STABLE: Duration = Duration::from_secs(5);
 
 /// The most leases that the server reads in the first message.
@@ -55,7 +55,7 @@ pub struct SocketLink {
     /// How long the leases last, as the server has said.
     lease: Duration,
     heartbeat: Duration,
-    /// A refusal of the first connection is final.
+    /// Whether a connection has succeeded. Until then, a refusal is final.
     has_connected: bool,
     is_stopping: bool,
     is_signing_off: bool,
@@ -75,7 +75,7 @@ struct OpenConnection {
     is_unflushed: bool,
     opened_at: Instant,
     is_greeted: bool,
-    /// The number of signs of life since something was received; the server answers each.
+    /// The number of heartbeats since something was received; the server answers each.
     unheard: u32,
     next_beat: Instant,
     /// When the notes that wait are sent.
@@ -300,7 +300,7 @@ impl WorkerLink for SocketLink {
             }
             LinkState::Waiting(_) | LinkState::Opening(_) | LinkState::Ended => return Ok(()),
             LinkState::Open(open) if !open.is_greeted => {
-                (now >= open.opened_at + GREETING).then_some("the server did not greet")
+                (now >= open.opened_at + GREETING).then_some("the server sent no hello in time")
             }
             LinkState::Open(open) => {
                 if self.is_stopping && !open.has_ended_credit {

@@ -18,7 +18,7 @@ use crate::supervise::Part;
 pub struct Dispatchers {
     /// The template of all dispatchers.
     pub dispatcher: Dispatcher,
-    /// The claims of remote workers, which have their turn when their queue is woken.
+    /// The claims of remote workers, one of which for each interest is woken with its queue.
     pub waiting: Arc<WaitingClaims>,
     pub queues: Arc<KnownQueues>,
     pub shutdown: Shutdown,

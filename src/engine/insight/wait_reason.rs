@@ -18,7 +18,7 @@ pub enum WaitReason {
     ServerPaused,
     /// The store is not accepting writes, so nothing can be claimed.
     StoreUnavailable {
-        /// The store's error; `None` for a reader who is not told.
+        /// The store's error; `None` for the holder of a share link.
         error: Option<String>,
     },
     /// No worker that runs its kind is connected, and this process does not run it either.
@@ -71,7 +71,7 @@ pub enum WaitReason {
         /// Jobs ahead of it in the queue, counted up to [`COUNTED_AHEAD`].
         ahead: u64,
     },
-    /// Other jobs are ahead of it, or it is about to start.
+    /// Other jobs are ahead of it, or it is next and no worker has taken it yet.
     Waits {
         /// The queue.
         queue: QueueName,
@@ -89,7 +89,7 @@ struct WaitContext<'a> {
     server_paused: bool,
     /// The store's error, when it is not accepting writes.
     refusal: Option<String>,
-    /// Whether anybody runs jobs of its kind now.
+    /// Whether this process or a connected worker runs jobs of its kind.
     has_worker: bool,
     /// When the last worker of its kind left.
     last_left: Option<Time>,
@@ -302,7 +302,7 @@ impl fmt::Display for WaitReason {
                 write_ahead(f, *ahead)
             }
             WaitReason::Waits { ahead: 0, .. } => {
-                f.write_str("It is next in its queue and about to start.")
+                f.write_str("It is next in its queue and starts when a worker takes it.")
             }
             WaitReason::Waits { queue, ahead } => {
                 write!(f, "It is waiting for its turn in queue {queue}. ")?;
@@ -406,7 +406,7 @@ mod tests {
         let per_minute = RateLimit { starts: 100, within: std::time::Duration::from_secs(60) };
         let next = Time::from_millis(NOW + 30_000);
         let table: Vec<(WaitContext<'_>, &str, &str)> = vec![
-            (on(&ready), "waits", "It is next in its queue and about to start."),
+            (on(&ready), "waits", "It is next in its queue and starts when a worker takes it."),
             (
                 WaitContext { ahead: 1, ..on(&ready) },
                 "waits",

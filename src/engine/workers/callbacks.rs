@@ -12,7 +12,7 @@ use crate::engine::attempts::notes::Notes;
 use crate::job::Outcome;
 use crate::store::LeaseRef;
 
-/// The attempts that accept reports of a callback.
+/// The attempts that accept reports of a callback, by lease.
 #[derive(Default)]
 pub struct Callbacks(Mutex<HashMap<LeaseRef, Arc<Callback>>>);
 
@@ -27,7 +27,7 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// Ends the attempt with an outcome. The first one counts.
+    /// Ends the attempt with an outcome. Only the first outcome counts.
     pub fn report(&self, outcome: Outcome) {
         self.lock().get_or_insert(outcome);
         self.reported.notify_one();
@@ -68,7 +68,7 @@ pub struct OpenCallback {
 }
 
 impl OpenCallback {
-    /// Accepts reports from now on.
+    /// Begins to accept reports.
     pub fn open(
         place: Arc<CallbackPlace>,
         lease: LeaseRef,
@@ -86,7 +86,7 @@ impl OpenCallback {
         self.place.tokens.text(self.lease)
     }
 
-    /// The outcome that the callback reports, perhaps before this is called.
+    /// Waits for the outcome that the callback reports. It may have been reported before this is called.
     pub async fn outcome(&self) -> Outcome {
         loop {
             if let Some(outcome) = self.callback.lock().take() {

@@ -1,4 +1,4 @@
-//! Claims of remote workers: now, and over HTTP with a wait.
+//! Claims of remote workers: a claim that returns at once, and one over HTTP that waits for jobs.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -36,7 +36,7 @@ pub struct Grant {
 pub struct ClaimRequest {
     /// What the worker says about itself.
     pub hello: WorkerHello,
-    /// The most jobs.
+    /// The most jobs to return.
     pub max: usize,
     /// How long to wait for the first of them.
     pub wait: Duration,
@@ -51,14 +51,14 @@ pub struct ClaimResponse {
     pub command: Option<WorkerCommand>,
 }
 
-/// Why a worker got no answer.
+/// Why a request of a worker, or one about a worker, failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerError {
     /// No worker with this name is known.
     #[error("no such worker: {0}")]
     NotFound(WorkerName),
-    /// There are as many workers as there may be.
-    #[error("the limit of {limit} workers is reached")]
+    /// The table of workers is full.
+    #[error("the limit of {limit} workers (engine.max_workers) is reached")]
     TooMany {
         /// The limit.
         limit: usize,
@@ -74,12 +74,12 @@ pub enum WorkerError {
     Store(#[from] StoreError),
 }
 
-/// What one claim has brought.
+/// The result of one claim.
 #[derive(Debug)]
 pub struct Granted {
     /// The jobs.
     pub grants: Vec<Grant>,
-    /// When it makes sense to ask again although nothing wakes the worker.
+    /// After how long to claim again even if nothing wakes the worker, for example because of a rate limit.
     pub retry_in: Option<Duration>,
 }
 
@@ -151,8 +151,8 @@ impl RemoteWorkers {
         Ok(Granted { grants: grants.collect(), retry_in })
     }
 
-    /// Claims jobs for a worker over HTTP, and waits for the first of them. A worker that was told something is answered
-    /// at once, and gets no jobs until it is told to resume.
+    /// Claims jobs for a worker over HTTP, and waits for the first of them. A worker that was told to be quiet or to
+    /// stop is answered at once the first time, and gets no jobs until it is told to resume.
     pub async fn claim(
         self: &Arc<Self>,
         name: &WorkerName,
@@ -204,12 +204,12 @@ impl RemoteWorkers {
         }
     }
 
-    /// What a worker was told last, if it was not told to resume.
+    /// The command that is in force for a worker: `quiet`, `stop`, or none.
     pub fn command_of(&self, name: &WorkerName) -> Option<WorkerCommand> {
         self.table().get(name).and_then(|worker| worker.command)
     }
 
-    /// The error about a worker that finds no place in the table.
+    /// The error for a worker for which the table has no room.
     pub fn too_many(&self, _: TooManyWorkers) -> WorkerError {
         WorkerError::TooMany { limit: self.max_workers }
     }

@@ -24,12 +24,12 @@ pub struct WorkerAbout {
     pub instance: Option<Box<str>>,
 }
 
-/// How a worker talks to the server.
+/// The transport over which a worker is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerTransport {
-    /// It sends requests.
+    /// Requests, of which one waits for jobs.
     Http,
-    /// It holds a WebSocket.
+    /// A WebSocket.
     WebSocket,
 }
 
@@ -42,7 +42,7 @@ impl WorkerTransport {
         }
     }
 
-    /// The usual spelling, for people.
+    /// The name that pages show.
     pub fn in_words(self) -> &'static str {
         match self {
             WorkerTransport::Http => "HTTP",
@@ -56,17 +56,17 @@ impl WorkerTransport {
 pub struct WorkerHello {
     /// The jobs that it can run.
     pub interest: Arc<Interest>,
-    /// How long its leases last. A worker that is not heard of for as long has left.
+    /// How long its leases last. A worker that is not heard of for that long counts as silent.
     pub lease: Duration,
     /// What it says about itself; `None` when it has said so before.
     pub about: Option<WorkerAbout>,
-    /// How it talks to the server.
+    /// How it is connected.
     pub transport: WorkerTransport,
-    /// Whose credentials it has.
+    /// The user or the token that it is authenticated as.
     pub by: Option<Actor>,
 }
 
-/// What somebody tells a worker to do.
+/// A command that an operator gives to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerCommand {
     /// Finish what it runs, and claim no more.

@@ -22,13 +22,13 @@ use crate::supervise::{Part, pass};
 
 /// How often the table is swept.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long after its end a lease is forgotten about which nothing was heard.
+/// How long an expired lease is remembered if nothing is reported about it.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// The loop.
 pub struct WorkerKeeper {
     pub remote: Arc<RemoteWorkers>,
-    /// How often every line of waiting claims has a turn, whatever wakes it.
+    /// How often one waiting claim of each interest is woken, in case a wake-up was lost.
     pub poll_interval: Duration,
     /// Ends the loop.
     pub end: CancellationToken,
@@ -82,7 +82,7 @@ impl WorkerKeeper {
         }
     }
 
-    /// Stores the events of what has happened to workers. They are lost while the store fails.
+    /// Stores the events about workers. Those that the store refuses are lost.
     async fn store_news(&self) {
         let news = self.remote.take_news();
         if news.is_empty() {
@@ -93,7 +93,7 @@ impl WorkerKeeper {
         }
     }
 
-    /// Finds the leases that were lost: somebody else than their workers has ended their attempts.
+    /// Finds the leases that were lost because something other than their worker has ended the attempt.
     fn on_events(&self, events: &[Event]) {
         let mut table = self.remote.table();
         if table.leases.is_empty() {

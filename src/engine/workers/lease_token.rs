@@ -1,5 +1,5 @@
-//! The text by which a worker names its lease: the job, the fencing token, and a code that only this store can make. A text
-//! gives its holder one attempt and nothing else, so it is the only credential of a callback.
+//! The text by which a worker names its lease: the job, the fencing token, and a message authentication code that only
+//! this store can compute. A text gives access to one attempt and nothing else, so callbacks need no other credential.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +15,7 @@ const TOKEN: usize = 8;
 const CODE: usize = 16;
 /// The length of a text.
 const TEXT: usize = (JOB + TOKEN + CODE) * 4 / 3 + 1;
-/// What is signed begins with this, so that no other signature of the key can be a code.
+/// The prefix of every signed message, so that a signature for another purpose is never a valid code.
 const PURPOSE: &[u8] = b"cortado lease ";
 
 /// Makes and reads the texts of leases.

@@ -1,5 +1,5 @@
-//! What the server has to tell a worker on a WebSocket: the engine puts it here, and the task of the socket takes it out.
-//! Its size is bounded by the leases of the worker, because each of them is cancelled and lost at most once.
+//! The queue of messages for a worker on a WebSocket: the engine adds them, and the task of the socket sends them.
+//! Those about leases are bounded by the leases of the worker, because each of them is cancelled and lost at most once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +16,7 @@ pub enum Push {
     Lost(LeaseRef),
     /// Somebody tells the worker what to do.
     Command(WorkerCommand),
-    /// Another connection has come with its name.
+    /// Another connection was opened under its name.
     Replaced,
 }
 
@@ -24,18 +24,18 @@ pub enum Push {
 #[derive(Debug, Default)]
 pub struct Mailbox {
     pushes: Mutex<Vec<Push>>,
-    /// Also wakes the task when it is its turn to claim.
+    /// Also wakes the task when it should claim.
     pub signal: std::sync::Arc<Signal>,
 }
 
 impl Mailbox {
-    /// Puts a message in.
+    /// Adds a message and wakes the task of the socket.
     pub fn put(&self, push: Push) {
         self.lock().push(push);
         self.signal.notify();
     }
 
-    /// Takes all messages out, in their order.
+    /// Takes all messages, in order.
     pub fn take(&self) -> Vec<Push> {
         std::mem::take(&mut *self.lock())
     }

@@ -1,5 +1,5 @@
 //! Workers in processes of their own. This folder has their verbs, whatever the transport: claim, update, sign off, and
-//! the commands to a worker. `http` translates them.
+//! the commands to a worker. `http` maps them to requests and messages.
 
 pub mod callbacks;
 pub mod claims;

@@ -33,9 +33,9 @@ pub struct RemoteWorkers {
     pub waiting: Arc<WaitingClaims>,
     pub counters: WorkerCounters,
     table: Mutex<WorkerTable>,
-    /// What has happened to workers and is not stored yet.
+    /// Events about workers that are not stored yet.
     news: Mutex<Vec<WorkerNotice>>,
-    /// Wakes the keeper when the next deadline may be earlier than before, or when there are news.
+    /// Wakes the keeper when the next deadline may be earlier than before, or when there are events to store.
     pub deadline_changed: Notify,
     /// How long an attempt may run when its job does not say.
     pub default_timeout: Duration,
@@ -45,7 +45,7 @@ pub struct RemoteWorkers {
     pub resumed: CancellationToken,
     /// Cancelled when the stop begins: nothing is claimed any more.
     pub draining: CancellationToken,
-    /// Cancelled when no attempt of this process runs any more: connections of workers end now.
+    /// Cancelled when no attempt of this process runs any more: then the connections of workers are closed.
     pub attempts_over: CancellationToken,
     /// Tracks connections, and what their ends leave to be done.
     pub connections: TaskTracker,
@@ -67,7 +67,7 @@ pub struct RemoteParts {
 }
 
 impl RemoteWorkers {
-    /// Without workers.
+    /// Creates the table without workers.
     pub fn new(parts: RemoteParts) -> RemoteWorkers {
         RemoteWorkers {
             store: parts.store,
@@ -99,7 +99,7 @@ impl RemoteWorkers {
         self.table().ask_cancel(job);
     }
 
-    /// Notes what a worker says about itself.
+    /// Registers a worker, or updates what it says about itself.
     pub fn hello(&self, name: &WorkerName, hello: WorkerHello) -> Result<(), TooManyWorkers> {
         let when = self.moments();
         let mut table = self.table();
@@ -113,20 +113,20 @@ impl RemoteWorkers {
         greeted
     }
 
-    /// Reports what has happened to workers. The keeper stores it; nobody waits for that.
+    /// Queues events about workers for the keeper, which stores them. Nobody waits for that.
     pub fn report(&self, news: Vec<WorkerNotice>) {
         if news.is_empty() {
             return;
         }
         for WorkerNotice { worker, change, .. } in &news {
             let event = change.event_type();
-            info!(%worker, %event, "something happened to a worker");
+            info!(%worker, %event, "the state of a worker changed");
         }
         self.news.lock().unwrap_or_else(PoisonError::into_inner).extend(news);
         self.deadline_changed.notify_one();
     }
 
-    /// Takes what was reported since the last call.
+    /// Takes the events that were queued since the last call.
     pub fn take_news(&self) -> Vec<WorkerNotice> {
         std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -136,7 +136,7 @@ impl RemoteWorkers {
         self.table().last_left(kind)
     }
 
-    /// The current time and the current moment.
+    /// Reads the store's clock and the monotonic clock.
     pub fn moments(&self) -> Moments {
         Moments { at: self.clock.now(), now: Instant::now() }
     }

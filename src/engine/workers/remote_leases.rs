@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::job::{Backoff, Job, JobId, Labels, LeaseHolder, Time, WorkerName};
 use crate::store::LeaseRef;
 
-/// The time by the clock of the store, and the moment by which deadlines are measured.
+/// One reading of the two clocks: `at` of the store's clock, and `now` of the monotonic clock that measures deadlines.
 #[derive(Debug, Clone, Copy)]
 pub struct Moments {
     pub at: Time,
@@ -37,12 +37,12 @@ pub struct RemoteLease {
     pub deadline: Instant,
     /// Whether the job is to be cancelled.
     pub is_cancelled: bool,
-    /// Whether its end is being stored, so that it is not lost when the job leaves the running state.
+    /// Whether its outcome is being stored, so that it is not reported as lost when the job leaves the running state.
     pub is_settling: bool,
 }
 
 impl RemoteLease {
-    /// The lease of a running job that a remote worker has got at `from`; `None` when no such worker has this lease.
+    /// The lease of a running job, as seen at `from`; `None` if no remote worker holds the job under this lease.
     pub fn of(
         job: &Job,
         lease: LeaseRef,
@@ -108,7 +108,7 @@ impl RemoteLeases {
         self.by_job.get(&lease.job).filter(|held| held.lease == lease)
     }
 
-    /// The lease, if it is held, to be changed.
+    /// Mutable access to the lease, if it is held.
     pub fn get_mut(&mut self, lease: LeaseRef) -> Option<&mut RemoteLease> {
         self.by_job.get_mut(&lease.job).filter(|held| held.lease == lease)
     }

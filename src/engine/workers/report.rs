@@ -1,4 +1,4 @@
-//! What is shown about remote workers.
+//! Remote workers and their attempts as the API and the pages show them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::table::{WorkerEntry, WorkerTable};
 use super::waiting_claims::Interest;
 use crate::job::{Actor, JobId, Labels, Time, WorkerName};
 
-/// What a remote worker does.
+/// The state of a remote worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerState {
     /// It is connected and gets jobs.
@@ -56,17 +56,17 @@ pub struct WorkerReport {
     pub interest: Arc<Interest>,
     /// How long its leases last.
     pub lease: Duration,
-    /// How it talks to the server.
+    /// How it is connected.
     pub transport: WorkerTransport,
-    /// Whose credentials it has.
+    /// The user or the token that it is authenticated as.
     pub by: Option<Actor>,
-    /// When it has connected.
+    /// When it connected.
     pub connected_at: Time,
     /// When it was heard of last.
     pub seen_at: Time,
-    /// Whether it holds a connection, or a claim of it waits.
+    /// Whether it has an open WebSocket, or a claim of it waits.
     pub is_connected: bool,
-    /// What it does.
+    /// Its state.
     pub state: WorkerState,
     /// The number of jobs that it holds.
     pub running: usize,

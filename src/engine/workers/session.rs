@@ -1,5 +1,5 @@
-//! A worker on a WebSocket, as far as it does not depend on the protocol: its name, the jobs that it can run, and what it
-//! is told.
+//! The session of a worker on a WebSocket, without the protocol: its name, the jobs that it can run, and the messages
+//! for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,17 +84,17 @@ impl WorkerSession {
         self.lease
     }
 
-    /// What it was told last, if it was not told to resume.
+    /// The command that is in force: `quiet`, `stop`, or none.
     pub fn command(&self) -> Option<WorkerCommand> {
         self.remote.command_of(&self.name)
     }
 
-    /// Resolves when there is a push, or when it is its turn to claim.
+    /// Resolves when there is a push, or when the worker should claim.
     pub async fn woken(&self) {
         self.mailbox.signal.notified().await;
     }
 
-    /// Takes what the server has to tell the worker.
+    /// Takes the messages that wait for the worker.
     pub fn take_pushes(&mut self) -> Vec<Push> {
         let pushes = self.mailbox.take();
         for push in &pushes {
@@ -107,7 +107,7 @@ impl WorkerSession {
         pushes
     }
 
-    /// Whether it is its turn to claim.
+    /// Whether the worker was woken to claim.
     pub fn take_turn(&mut self) -> bool {
         self.place.take_turn()
     }
@@ -128,12 +128,12 @@ impl WorkerSession {
         Some(self.remote.begin_claim(&self.name, &self.interest, max, self.lease))
     }
 
-    /// Leaves its line for now.
+    /// Stops waiting for jobs, for now.
     pub fn step_out(&mut self) {
         self.place.step_out();
     }
 
-    /// Notes what a claim of at most `max` jobs has brought.
+    /// Notes the result of a claim of at most `max` jobs.
     pub fn claimed(&mut self, max: usize, claimed: &Result<Granted, StoreError>) {
         let (size, retry_in) = match claimed {
             Ok(granted) => (granted.size(max), granted.retry_in),

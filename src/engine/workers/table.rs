@@ -1,4 +1,4 @@
-//! The table of remote workers: who is connected, what each of them can run and holds, and what it was told.
+//! The table of remote workers: who is connected, which jobs each of them can run and holds, and its command.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -34,11 +34,11 @@ pub struct WorkerEntry {
     polls: Vec<Arc<Signal>>,
     /// Its WebSocket.
     pub session: Option<Arc<Mailbox>>,
-    /// What it was told last, if it was not told to resume.
+    /// The command that is in force: `quiet`, `stop`, or none.
     pub command: Option<WorkerCommand>,
     /// Whether a claim over HTTP has been answered with the command.
     is_command_answered: bool,
-    /// Whether it has left.
+    /// Whether it was not heard of for as long as its leases last.
     pub is_silent: bool,
     /// The number of leases that it holds.
     pub held: usize,
@@ -94,7 +94,7 @@ impl WorkerEntry {
     }
 }
 
-/// There are as many workers as there may be.
+/// The table of workers is full (`engine.max_workers`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyWorkers;
 
@@ -105,12 +105,12 @@ pub struct WorkerTable {
     pub leases: RemoteLeases,
     /// When the last worker of a kind left.
     last_left: HashMap<Kind, Time>,
-    /// What has happened and was not reported yet.
+    /// Events about workers that were not taken yet.
     news: Vec<WorkerNotice>,
 }
 
 impl WorkerTable {
-    /// Notes what a worker says about itself; the worker is connected from now on.
+    /// Registers a worker, or updates what it says about itself. The worker is connected from then on.
     pub fn hello(
         &mut self,
         name: &WorkerName,
@@ -190,7 +190,7 @@ impl WorkerTable {
         }
     }
 
-    /// Notes that a claim of a worker waits no more.
+    /// Notes that a claim of a worker no longer waits.
     pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: Moments) {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.polls.retain(|poll| !Arc::ptr_eq(poll, signal));
@@ -243,7 +243,7 @@ impl WorkerTable {
         }
     }
 
-    /// Whether a claim over HTTP should be answered with the command of the worker at once, because it has not been.
+    /// Whether the worker has a command with which no claim over HTTP has been answered yet.
     pub fn is_command_new(&self, name: &WorkerName) -> bool {
         self.workers
             .get(name)
@@ -257,7 +257,7 @@ impl WorkerTable {
         worker.command
     }
 
-    /// Tells a worker something. Returns whether there is such a worker.
+    /// Gives a worker a command. Returns whether there is such a worker.
     pub fn tell(&mut self, name: &WorkerName, command: WorkerCommand, by: Option<Actor>) -> bool {
         let Some(worker) = self.workers.get_mut(name) else { return false };
         let kept = match command {
@@ -363,7 +363,7 @@ impl WorkerTable {
         true
     }
 
-    /// Notes which workers have become silent, and forgets those that have been for long.
+    /// Marks the workers that have become silent, and forgets those that have been silent for `LISTED`.
     pub fn sweep(&mut self, when: Moments) {
         let mut silent = Vec::new();
         self.workers.retain(|name, worker| {
@@ -379,7 +379,7 @@ impl WorkerTable {
         }
     }
 
-    /// What has happened since the last call.
+    /// Takes the events since the last call.
     pub fn take_news(&mut self) -> Vec<WorkerNotice> {
         std::mem::take(&mut self.news)
     }

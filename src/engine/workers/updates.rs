@@ -1,5 +1,5 @@
-//! What workers report about their attempts: notes, ends and heartbeats, many at a time. Notes come first and heartbeats
-//! last, so that one message can hold everything about an attempt.
+//! What workers report about their attempts: notes, outcomes and lease extensions, many at a time. Notes come first and
+//! extensions last, so that one message can hold everything about an attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct WorkerUpdate {
     pub lease: Duration,
     /// New log lines and progress.
     pub notes: Vec<WorkerNote>,
-    /// The ends of attempts.
+    /// How attempts ended.
     pub settles: Vec<WorkerSettle>,
 }
 
@@ -56,7 +56,7 @@ pub struct WorkerSettle {
 pub enum AttemptEnding {
     /// The handler returned this.
     Reached(Outcome),
-    /// The worker gives the job back, and the attempt is not charged.
+    /// The worker gives the job back, and the attempt does not count.
     Returned,
 }
 
@@ -106,7 +106,7 @@ impl NoteAnswer {
 pub enum SettleAnswer {
     /// It is stored, now or by an earlier report, and led to this state.
     Settled(State),
-    /// The lease was lost before: the attempt ended in another way.
+    /// The lease was lost before, and the attempt ended in another way.
     Stale,
     /// The job is not stored any more.
     Gone,
@@ -135,7 +135,7 @@ pub struct UpdateAnswer {
 }
 
 impl RemoteWorkers {
-    /// Carries out a report. The ends of attempts are durable when it is answered.
+    /// Applies a report. The outcomes are durable when this returns.
     pub async fn update(&self, update: WorkerUpdate) -> Result<UpdateAnswer, StoreError> {
         let WorkerUpdate { extend, lease, notes, settles } = update;
         let notes = if notes.is_empty() { Vec::new() } else { self.note(notes).await? };
@@ -357,7 +357,7 @@ impl RemoteWorkers {
         }
     }
 
-    /// The lease, if it is held. One that this process does not know is looked up in the store.
+    /// The lease, if it is held. A lease that this process does not know is looked up in the store.
     async fn find(&self, lease: LeaseRef) -> Result<Option<RemoteLease>, StoreError> {
         if let Some(held) = self.table().leases.get(lease) {
             return Ok(Some(held.clone()));
@@ -387,7 +387,7 @@ impl RemoteWorkers {
         Ok(())
     }
 
-    /// Gives back jobs that no worker was sent.
+    /// Gives back jobs that were claimed and not sent to a worker.
     pub async fn give_back_grants(&self, grants: Vec<Grant>) -> Result<usize, StoreError> {
         let leases = grants.iter().filter_map(|grant| self.tokens.read(&grant.lease));
         let held = {
@@ -397,7 +397,7 @@ impl RemoteWorkers {
         self.give_back(held).await
     }
 
-    /// Gives back the jobs that a worker holds, without charging their attempts. Returns their number.
+    /// Gives back the jobs that a worker holds; their attempts do not count. Returns the number of jobs.
     pub async fn give_back(&self, leases: Vec<RemoteLease>) -> Result<usize, StoreError> {
         let why = Interruption::Returned;
         let settlement = |held: &RemoteLease| Settlement {
@@ -424,7 +424,7 @@ impl RemoteWorkers {
     }
 }
 
-/// What a text that is no lease is called.
+/// The error for a text that is not a lease.
 const NO_LEASE: &str = "this is not a lease of this server";
 
 /// How a reported end is counted.

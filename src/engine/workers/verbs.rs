@@ -1,4 +1,4 @@
-//! The verbs of remote workers, in the name of whoever calls them.
+//! The operations of `Engine` on remote workers. Their events name the caller (`by`).
 
 use std::collections::HashMap;
 
@@ -15,8 +15,8 @@ use crate::job::{Actor, Kind, WorkerName};
 use crate::store::{KindError, StoreError};
 
 impl RemoteWorkers {
-    /// Signs a worker off: the jobs that it holds are given back, and their attempts are not charged. Returns their
-    /// number.
+    /// Signs a worker off: the jobs that it holds are given back, and their attempts do not count. Returns how many
+    /// jobs these were.
     pub async fn sign_off(&self, name: &WorkerName) -> Result<usize, WorkerError> {
         let held: Vec<RemoteLease> = {
             let mut table = self.table();
@@ -34,7 +34,7 @@ impl RemoteWorkers {
         Ok(returned)
     }
 
-    /// Tells a worker what to do.
+    /// Gives a worker a command.
     pub fn command(
         &self,
         name: &WorkerName,
@@ -66,7 +66,7 @@ impl Engine {
         self.parts.remote.claim(worker, request).await
     }
 
-    /// Carries out a report of a worker. The ends of attempts are durable when it is answered.
+    /// Applies a report of a worker. The outcomes are durable when this returns.
     ///
     /// # Errors
     /// The store failed.
@@ -74,7 +74,7 @@ impl Engine {
         self.parts.remote.update(update).await
     }
 
-    /// Whether a text names a lease of this server, valid or lost.
+    /// Whether a text names a lease that this server has issued, whether or not it is still held.
     pub fn is_lease(&self, text: &str) -> bool {
         self.parts.remote.tokens.read(text).is_some()
     }
@@ -87,7 +87,7 @@ impl Engine {
         self.parts.remote.sign_off(worker).await
     }
 
-    /// Tells a worker what to do.
+    /// Gives a worker a command: to be quiet, to stop or to resume.
     ///
     /// # Errors
     /// There is no such worker.
@@ -99,7 +99,7 @@ impl Engine {
         self.parts.remote.command(worker, command, self.actor.clone())
     }
 
-    /// Connects a worker that holds a connection.
+    /// Opens the session of a worker on a WebSocket.
     ///
     /// # Errors
     /// There are too many workers.
@@ -115,7 +115,7 @@ impl Engine {
     /// Announces the kinds of a worker, so that jobs of them can be submitted even while no worker is connected.
     ///
     /// # Errors
-    /// The store failed. That there are too many kinds already is no error of the worker.
+    /// The store failed. If there are too many kinds already, this succeeds: the worker can still run the known ones.
     pub async fn announce_interest(&self, interest: &Interest) -> Result<(), StoreError> {
         let kinds: Vec<Kind> = interest.kinds.iter().cloned().collect();
         match self.announce_kinds(&kinds).await {

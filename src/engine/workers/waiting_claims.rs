@@ -1,8 +1,9 @@
-//! Claims that wait for jobs. Those with the same queues and kinds form a line, and a wake-up of a queue gives one turn to
-//! each line that wants its jobs, so that ten thousand idle workers cost no more than one.
+//! Claims that wait for jobs. Those with the same queues and kinds form one first-in, first-out queue of waiters, here
+//! called a line. When a job queue has jobs, one waiter of each line that takes from it is woken (it has its turn), so
+//! that ten thousand idle workers cost no more than one.
 //!
-//! A worker first lines up and then claims, so that it misses no wake-up between the two. A worker that has its turn
-//! claims again. When it gets all that it asked for, there may be more, and the next in the line has its turn.
+//! A worker starts to wait before it claims, so that no wake-up between the two is lost. A worker that is woken claims
+//! again. When it gets as many jobs as it asked for, there may be more, so it wakes the next waiter of its line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,18 +26,18 @@ pub struct Interest {
 /// Wakes one worker.
 #[derive(Debug, Default)]
 pub struct Signal {
-    /// Whether it is the worker's turn to claim.
+    /// Whether the worker was woken to claim.
     has_turn: AtomicBool,
     changed: Notify,
 }
 
 impl Signal {
-    /// Wakes the worker for another reason than its turn.
+    /// Wakes the worker for another reason than to claim.
     pub fn notify(&self) {
         self.changed.notify_one();
     }
 
-    /// Resolves when the worker was woken. A wake-up while nobody waits for it is kept.
+    /// Resolves when the worker is woken. A wake-up that arrives while nobody awaits it is kept.
     pub async fn notified(&self) {
         self.changed.notified().await;
     }
@@ -51,7 +52,7 @@ impl Signal {
     }
 }
 
-/// What a claim got.
+/// Whether a claim got as many jobs as it asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimSize {
     /// All that it asked for, so there may be more.
@@ -72,11 +73,11 @@ pub struct WaitingClaims {
 struct ClaimLines {
     by_id: HashMap<u64, ClaimLine>,
     ids: HashMap<Arc<Interest>, u64>,
-    /// The lines that want jobs of a queue.
+    /// The lines whose workers take jobs from a queue.
     of_queue: HashMap<QueueName, BTreeSet<u64>>,
-    /// When lines have their turn although no queue wakes them.
+    /// When a waiter of each line is woken although its queues have not been.
     retries: BTreeSet<(Instant, u64)>,
-    /// The number of the next line, and of the next worker that lines up.
+    /// The number that was given last, to a line or to a waiter.
     next: u64,
 }
 
@@ -84,7 +85,7 @@ struct ClaimLines {
 #[derive(Debug)]
 struct ClaimLine {
     interest: Arc<Interest>,
-    /// The workers that wait for their turn, in the order in which they lined up.
+    /// The workers that wait, in the order in which they began to wait.
     waiting: BTreeMap<u64, Arc<Signal>>,
     /// The number of places in the line, whether their workers wait or not.
     places: usize,
@@ -92,7 +93,7 @@ struct ClaimLine {
 }
 
 impl WaitingClaims {
-    /// A place in the line of an interest. The worker does not wait yet.
+    /// Adds a worker to the line of those with the same interest. The worker does not wait yet.
     pub fn place(self: &Arc<Self>, interest: &Arc<Interest>, signal: Arc<Signal>) -> LinePlace {
         let mut lines = self.lock();
         let line = match lines.ids.get(interest) {
@@ -105,7 +106,7 @@ impl WaitingClaims {
         LinePlace { claims: self.clone(), line, number: 0, signal, has_turn: false }
     }
 
-    /// Gives one turn to each line that wants jobs of a queue.
+    /// Wakes one waiter of each line that takes jobs from a queue.
     pub fn wake(&self, queue: &QueueName) {
         let mut lines = self.lock();
         let ClaimLines { by_id, of_queue, .. } = &mut *lines;
@@ -116,7 +117,7 @@ impl WaitingClaims {
         }
     }
 
-    /// Gives one turn to every line, in case that a wake-up was lost.
+    /// Wakes one waiter of every line, in case a wake-up was lost.
     pub fn wake_all(&self) {
         self.lock().by_id.values_mut().for_each(ClaimLine::give_turn);
     }
@@ -131,7 +132,7 @@ impl WaitingClaims {
         self.lock().retries.first().map(|(at, _)| *at)
     }
 
-    /// Gives a turn to the lines whose time has come.
+    /// Wakes one waiter of each line whose time to retry has come.
     pub fn wake_due(&self, now: Instant) {
         let mut lines = self.lock();
         while let Some((at, line)) = lines.retries.first().copied().filter(|(at, _)| *at <= now) {
@@ -188,7 +189,7 @@ impl ClaimLines {
 }
 
 impl ClaimLine {
-    /// Gives the turn to the worker that has waited longest.
+    /// Wakes the worker that has waited longest.
     fn give_turn(&mut self) {
         if let Some((_, signal)) = self.waiting.pop_first() {
             signal.give_turn();
@@ -196,7 +197,8 @@ impl ClaimLine {
     }
 }
 
-/// A worker's place in a line. It is left when this is dropped, and a turn that was not used is passed on.
+/// A worker's membership in a line. When this is dropped, the worker leaves the line; if it was woken and has not
+/// claimed since, the next waiter is woken instead.
 #[derive(Debug)]
 pub struct LinePlace {
     claims: Arc<WaitingClaims>,
@@ -204,7 +206,7 @@ pub struct LinePlace {
     /// Its number among those that wait, when it lined up last.
     number: u64,
     signal: Arc<Signal>,
-    /// Whether it claims because it had its turn.
+    /// Whether it claims because it was woken.
     has_turn: bool,
 }
 
@@ -220,14 +222,14 @@ impl LinePlace {
         }
     }
 
-    /// Whether it is its turn to claim. It then no longer waits.
+    /// Whether it was woken to claim. It then no longer waits.
     pub fn take_turn(&mut self) -> bool {
         let turn = self.signal.take_turn();
         self.has_turn |= turn;
         turn
     }
 
-    /// Ends the turn after a claim.
+    /// Notes that a claim is done. A full one that followed a wake-up wakes the next waiter.
     pub fn claimed(&mut self, size: ClaimSize) {
         let had_turn = std::mem::take(&mut self.has_turn);
         match size {
@@ -236,7 +238,7 @@ impl LinePlace {
         }
     }
 
-    /// Waits no more. A turn that has just been given to it is passed on.
+    /// Stops waiting. If it has just been woken, the next waiter is woken instead.
     pub fn step_out(&mut self) {
         if let Some(line) = self.claims.lock().by_id.get_mut(&self.line) {
             line.waiting.remove(&self.number);
@@ -246,7 +248,7 @@ impl LinePlace {
         }
     }
 
-    /// Has the line served again at `at`, whatever wakes it before.
+    /// Wakes one waiter of the line at `at`, even if others are woken before.
     pub fn retry_at(&self, at: Instant) {
         let mut lines = self.claims.lock();
         let Some(line) = lines.by_id.get_mut(&self.line) else { return };

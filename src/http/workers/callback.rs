@@ -13,7 +13,7 @@ use crate::http::api::extract::{NoQuery, UncheckedJson, read_fields};
 use crate::http::json::json_of;
 use crate::http::{Api, Problem};
 
-/// Carries out a report about one attempt: `{"extend","lease_ms","note","settle"}` → one answer for each part.
+/// Applies a report about one attempt: `{"extend","lease_ms","note","settle"}` → one answer for each part.
 pub async fn update(
     State(api): State<Api>,
     _: NoQuery,

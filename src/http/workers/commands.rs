@@ -1,4 +1,4 @@
-//! `/api/v1/workers/{name}`: signs a worker off, and tells it to be quiet, to stop or to resume.
+//! `/api/v1/workers/{name}`: sign-off of a worker, and the commands `quiet`, `stop` and `resume` for it.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,7 +16,7 @@ struct SignedOff {
     returned: usize,
 }
 
-/// Signs a worker off: the jobs that it holds are given back, and their attempts are not charged.
+/// Signs a worker off: the jobs that it holds are given back, and their attempts do not count.
 pub async fn sign_off(
     Acting(api): Acting<Api>,
     _: NoQuery,

@@ -11,8 +11,8 @@ use crate::http::api::extract::{NoQuery, UncheckedJson, read_fields};
 use crate::http::json::json_of;
 use crate::http::{Api, Problem};
 
-/// Carries out a report: `{"extend","lease_ms","note","settle"}` → one answer for each item. The ends of attempts are
-/// durable then.
+/// Applies a report: `{"extend","lease_ms","note","settle"}` → one answer for each item. The outcomes are durable when
+/// it is answered.
 pub async fn update(
     State(api): State<Api>,
     _: NoQuery,
@@ -24,7 +24,7 @@ pub async fn update(
     Ok(json_of(write::update_answer(&answer)))
 }
 
-/// What reports are checked against.
+/// The limits that reports are checked against.
 pub fn report_limits(api: &Api, lease: Duration) -> ReportLimits {
     ReportLimits {
         json: api.limits.json,

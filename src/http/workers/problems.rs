@@ -1,4 +1,4 @@
-//! The problems of requests of workers.
+//! The problem document for each error of a worker's request.
 
 use axum::http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! Reads the messages of workers, whatever the transport. Every field that is wrong is named.
+//! Reads the messages of workers, whatever the transport. Errors name every field that is wrong.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub const ID: IntegerRange = IntegerRange::at_least(0);
 /// How long a lease lasts when the worker does not say.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
-/// What a report is checked against.
+/// The limits that a report is checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct ReportLimits {
     /// How deep results may be nested, and how many values they may have.

@@ -25,7 +25,7 @@ pub fn claim_answer(answer: &ClaimResponse) -> String {
     out
 }
 
-/// The message that brings jobs.
+/// The message `jobs`.
 pub fn jobs(leases: &[Grant]) -> String {
     let mut out = String::with_capacity(32 + grant_bytes(leases));
     out.push_str(r#"{"type":"jobs","leases":"#);

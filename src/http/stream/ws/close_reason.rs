@@ -18,7 +18,7 @@ pub enum CloseReason {
     Delivered,
     /// The event stream ended although the server was not asked to stop.
     StreamEnded,
-    /// The stored log cannot be read.
+    /// The stored log cannot be read, or the store failed while it handled a worker's message.
     StoreFailed,
     /// The client reads too slowly.
     Unwritable,
@@ -47,7 +47,7 @@ impl CloseReason {
             CloseReason::ClientClosed(_) | CloseReason::Gone => None,
             CloseReason::Delivered => Some((1001, "stopping")),
             CloseReason::StreamEnded => Some((1011, "the event stream ended")),
-            CloseReason::StoreFailed => Some((1011, "the event log cannot be read")),
+            CloseReason::StoreFailed => Some((1011, "the store failed")),
             CloseReason::Unwritable => Some((1013, "client too slow")),
             CloseReason::Silent => Some((1013, "no pong received")),
             CloseReason::Flood => Some((1008, "too many messages")),

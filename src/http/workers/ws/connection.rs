@@ -38,13 +38,13 @@ pub struct WorkerCredentials {
 
 /// Something that was asked of the engine and is answered later.
 enum EngineAnswer {
-    /// The leases that the worker has named when it connected.
+    /// The leases that the worker named when it connected were extended.
     Kept(Result<Vec<AboutLease<ExtendAnswer>>, StoreError>),
     /// The kinds of the worker were announced.
     Announced(Result<(), StoreError>),
-    /// A report, by its number.
+    /// The report with this number was applied.
     Updated(i64, Result<UpdateAnswer, StoreError>),
-    /// Jobs were given back that the worker has no credit for.
+    /// Jobs for which the worker has no credit any more were given back.
     GivenBack(Result<usize, StoreError>),
     /// The worker has signed off.
     SignedOff(Result<usize, WorkerError>),
@@ -154,7 +154,7 @@ impl WorkerConnection {
         let may_claim = self.is_greeted && self.claim.is_none() && self.should_claim;
         let Some(session) = self.session.as_mut().filter(|_| may_claim) else { return };
         if self.socket.is_full() {
-            // It claims again when the worker has read what waits; meanwhile, the turn is that of others.
+            // It claims again when the worker has read what waits; until then, other workers are woken instead.
             return session.step_out();
         }
         self.should_claim = false;
@@ -189,7 +189,7 @@ impl WorkerConnection {
                 Push::Cancel(lease) => self.socket.push(protocol::cancel(&session.text(lease))),
                 Push::Lost(lease) => self.socket.push(protocol::lost(&session.text(lease))),
                 Push::Command(command) => {
-                    self.should_claim = true; // or leaves its line
+                    self.should_claim = true; // `begin_claim` stops waiting if the worker is to get no jobs
                     self.socket.push(protocol::command(command));
                 }
                 Push::Replaced => return Err(Leaving::Replaced),
@@ -275,7 +275,7 @@ impl WorkerConnection {
         Ok(())
     }
 
-    /// Waits for an answer of the engine. The question is passed on at once, so that a later claim comes after it.
+    /// Adds an operation of the engine and polls it once, so that it begins before a later claim does.
     fn ask(&mut self, mut question: BoxFuture<'static, EngineAnswer>) {
         match (&mut question).now_or_never() {
             Some(done) => self.asked.get_or_insert_default().push(async move { done }.boxed()),
@@ -410,10 +410,10 @@ enum Next {
 const MAX_CREDIT: usize = 10_000;
 
 fn not_ready() -> Problem {
-    Problem::invalid_field("type", "the first message must be ready")
+    Problem::invalid_field("type", "must be \"ready\" in the first message")
 }
 
-/// Resolves when there is a push for the worker, or when it is its turn to claim.
+/// Resolves when there is a push for the worker, or when it should claim.
 async fn woken(session: Option<&WorkerSession>) {
     match session {
         Some(session) => session.woken().await,

@@ -12,9 +12,9 @@ use crate::http::view::to_json;
 pub enum Leaving {
     /// The worker has signed off.
     SignedOff,
-    /// Another connection has come with its name.
+    /// Another connection was opened under its name.
     Replaced,
-    /// Another reason, which other WebSockets have, too.
+    /// A reason that all WebSockets share.
     Other(CloseReason),
 }
 
@@ -27,7 +27,7 @@ struct Bye<'a> {
 }
 
 impl Leaving {
-    /// The last frames: `bye` and the close frame. `retry_ms` is when a worker should come back at the latest.
+    /// The last frames: `bye` and the close frame. `retry_ms` is the longest delay before the worker reconnects.
     pub fn last_frames(self, retry_ms: u64) -> Vec<Bytes> {
         let (code, why, retry_ms) = match self {
             Leaving::SignedOff => (1000, "signed_off", None),
@@ -44,7 +44,7 @@ impl Leaving {
         vec![frames::text(&bye), frames::close(Some((code, why)))]
     }
 
-    /// What is still to be waited for once the last frames are written.
+    /// What the connection waits for after its last frames.
     pub fn then(self) -> ThenWait {
         match self {
             Leaving::SignedOff | Leaving::Replaced => ThenWait::PeerCloses,

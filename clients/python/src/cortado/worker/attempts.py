@@ -19,7 +19,7 @@ from .threads import Threads
 
 log = logging.getLogger("cortado.worker")
 
-#: How long handlers may take to end when the time for a graceful stop is over.
+#: How many seconds handlers may take to end when the time for a graceful stop is over.
 LAST_MOMENT = 1.0
 
 HandlerFunction = Callable[[Any, Context], Any]

@@ -33,6 +33,7 @@ class WorkerJob:
     payload: Any
     attempt: int
     max_attempts: int
+    #: The job's own timeout; if it is None, `engine.timeout` of the server bounds the attempt.
     timeout_ms: Optional[int]
     priority: int
     tags: tuple[str, ...]

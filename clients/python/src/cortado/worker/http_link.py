@@ -77,7 +77,7 @@ class HttpLink:
             self._claims.cancel()
 
     async def sign_off(self) -> None:
-        """Waits until everything is confirmed, and says goodbye."""
+        """Waits until everything is confirmed, and signs off."""
         if not self._parts.outbox.is_empty:
             self._flushed = self._loop.create_future()
             self._are_notes_due = True

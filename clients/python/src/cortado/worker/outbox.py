@@ -225,7 +225,7 @@ class Outbox:
             settle = report.settles.get(lease, b"") if report is not None else b""
             self._replace(lease, settle, answer.get("detail", ""))
         else:
-            log.warning("the end of an attempt was not counted, because its lease was lost (%s)", status)
+            log.warning("the outcome of an attempt was not stored, because its lease was lost (%s)", status)
 
     def _replace(self, lease: str, settle: bytes, detail: str) -> None:
         """Reports a failure in place of what the server did not accept, so that somebody can see it at the job."""

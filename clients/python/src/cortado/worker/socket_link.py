@@ -94,7 +94,7 @@ class SocketLink:
             self._send_credit()
 
     async def sign_off(self) -> None:
-        """Waits until everything is confirmed, and says goodbye."""
+        """Waits until everything is confirmed, and signs off."""
         if not self._parts.outbox.is_empty:
             self._are_notes_due = True
             self._flushed = self._loop.create_future()

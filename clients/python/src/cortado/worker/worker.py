@@ -30,7 +30,7 @@ log = logging.getLogger("cortado.worker")
 
 F = TypeVar("F", bound=HandlerFunction)
 
-#: How long the last reports and the goodbye may take.
+#: How long the last reports and the sign-off may take, in seconds.
 SIGN_OFF_TIME = 3.0
 MAX_CONCURRENCY = 10_000
 
@@ -42,8 +42,8 @@ class Worker:
     event loop, and any other one in a thread. An exception means that the attempt has failed; `Retry`, `Snooze` and
     `Discard` say what happens next.
 
-    The server takes a job away from a worker that it has not heard of for `lease`. A graceful stop waits for running
-    handlers for `grace`.
+    The worker extends its leases while jobs run; if it vanishes, they run again after `lease` (1 second to 1 hour). A
+    graceful stop waits for running handlers for `grace`.
     """
 
     def __init__(
@@ -170,10 +170,10 @@ class Worker:
         try:
             await run_within(SIGN_OFF_TIME, link.sign_off())
         except asyncio.TimeoutError:
-            log.warning("could not sign off in time: the server takes back what it was not told about")
+            log.warning("could not sign off in time: jobs that were not reported run again when their leases expire")
 
     def _on_command(self, command: str) -> None:
-        log.info("the server says: %s", command)
+        log.info("the server sent the command %s", command)
         if command == "stop" and self._stops == 0:
             self.stop()
 
