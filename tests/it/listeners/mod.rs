@@ -10,6 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use crate::support::{Command, Dir, within};
 
 mod activation;
+mod health;
 mod notify;
 mod restart;
 mod serving;
