@@ -92,10 +92,10 @@ impl Image {
         self.root().join(path.strip_prefix('/').unwrap())
     }
 
-    /// Copies the program, and its libraries unless it is static. That of the image is: `CORTADO_IMAGE_BIN` names such a
+    /// Copies the program, and its libraries unless it is static. That of the image is: `CORTADO_BIN` names such a
     /// build.
     fn add_program(&self, to: &Path) {
-        let named = std::env::var("CORTADO_IMAGE_BIN");
+        let named = std::env::var("CORTADO_BIN");
         let program = named.unwrap_or_else(|_| env!("CARGO_BIN_EXE_cortado").to_owned());
         std::fs::copy(&program, to).unwrap();
         std::fs::set_permissions(to, Permissions::from_mode(0o755)).unwrap();
@@ -149,7 +149,8 @@ impl Image {
             command.envs(self.stage.pairs("ENV")).env("CORTADO_AUTH_TOKEN", TOKEN);
         });
         let code = process.exit().await.code();
-        (code, [process.out.so_far(), process.err.so_far()].concat().join("\n"))
+        let (out, err) = (process.out.so_far(), process.err.so_far());
+        (code, if out.is_empty() { err } else { out }.join("\n"))
     }
 
     /// Runs the program of the image in a running container, and returns what it prints.

@@ -278,9 +278,12 @@ async fn the_worker_of_the_compose_file_runs_jobs() {
     let config = dir.config(&format!("[auth]\ntoken = '{token}'"));
     let server = Server::start(&dir, &["--config", &config]).await;
     let root = env!("CARGO_MANIFEST_DIR");
-    let (url, program) = (format!("http://{}", server.address), "docs/deploy/worker.py");
-    let mut worker = Command::changed("python3", &[&format!("{root}/{program}")], |command| {
-        command.env("PYTHONPATH", format!("{root}/clients/python/src"));
+    let url = format!("http://{}", server.address);
+    // As PYTHONPATH does in the container; here it has the packages of other tests.
+    let script = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys.argv[2])";
+    let paths = ["clients/python/src", "docs/deploy/worker.py"].map(|it| format!("{root}/{it}"));
+    let args = ["-c", script, &paths[0], &paths[1]];
+    let mut worker = Command::changed("python3", &args, |command| {
         command.env("CORTADO_SERVER", &url).env("CORTADO_AUTH_TOKEN", token);
     });
     let submit = ["submit", "resize", r#"{"width":640,"height":480}"#, "--wait"];

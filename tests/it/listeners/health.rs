@@ -43,7 +43,7 @@ async fn it_finds_the_server_as_the_server_finds_its_address() {
     let url = format!("http://{shown}");
     // A base path and a token make no difference.
     let config = dir.config(&format!(
-        "listen = '{all}'\nbase_path = '/jobs'\npaused = true\n[auth]\ntoken = '0123456789abcdef'\n"
+        "listen = '{all}'\nbase_path = '/cortado'\npaused = true\n[auth]\ntoken = '0123456789abcdef'\n"
     ));
     let server = launch(&dir, &config, Vec::new(), &[]);
     listening(&server, 1, 1).await;
@@ -53,7 +53,7 @@ async fn it_finds_the_server_as_the_server_finds_its_address() {
     assert_ready(&[], &[("CORTADO_LISTEN", &all)], &is_ready).await;
     assert_ready(&["--listen", &format!("127.0.0.1:0,{shown}")], &[], &is_ready).await;
     assert_ready(&["--server", &url], &[("CORTADO_LISTEN", "127.0.0.1:9")], &is_ready).await;
-    assert_ready(&["--url", &format!("{url}/jobs")], &[], "/jobs is ready").await;
+    assert_ready(&["--url", &format!("{url}/cortado")], &[], "/cortado is ready").await;
     assert_ready(&[], &[("CORTADO_SERVER", &url)], &is_ready).await;
 
     // A mistake in the file that the server has read is no reason to replace the server.
