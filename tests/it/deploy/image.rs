@@ -37,7 +37,7 @@ root=$1 volume=$2 inside=$3 user=$4; shift 4
 mount --bind "$root" "$root"
 mount --bind "$volume" "$root$inside"
 mount -t proc proc "$root/proc"
-mount --bind /dev/null "$root/dev/null"
+for device in null random urandom; do mount --bind "/dev/$device" "$root/dev/$device"; done
 mount -o remount,bind,ro "$root"
 python3 -c 'import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh14x", b"lo", 1))'
@@ -57,7 +57,9 @@ impl Image {
         for dir in ["", "proc", "dev"] {
             std::fs::create_dir_all(image.root().join(dir)).unwrap();
         }
-        std::fs::write(image.root().join("dev/null"), "").unwrap();
+        for device in ["null", "random", "urandom"] {
+            std::fs::write(image.root().join("dev").join(device), "").unwrap();
+        }
         for copy in image.stage.copies() {
             let to = image.inside(&copy.to);
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
