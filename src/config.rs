@@ -11,6 +11,7 @@ mod environment;
 mod error;
 pub mod external;
 pub mod file;
+pub mod health_args;
 pub mod kinds;
 pub mod link_args;
 mod parts;
@@ -38,6 +39,7 @@ pub use args::{
 pub use client_args::ClientArgs;
 pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
+pub use health_args::HealthArgs;
 pub use link_args::{LinkArgs, LinkCommand};
 pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
 pub use secret_file::read_secret;

@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 
 /// On exit, how long to wait for blocking tasks; those still running are abandoned.
 const LEAVE_BEHIND_AFTER: Duration = Duration::from_secs(1);
-/// The exit code of a command that failed; 1 means that the job of `submit --wait` did not complete.
+/// The exit code of a command that failed; 1 is an answer, such as that the job of `submit --wait` did not complete.
 const FAILED: u8 = admin::Failed::OTHER;
 
 /// Thousands of small buffers per second are allocated by one thread and freed by another, for which glibc's allocator
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         | CliCommand::Submit(_)
         | CliCommand::Resume(_)
         | CliCommand::Stats(_)
+        | CliCommand::Health(_)
         | CliCommand::Access(_)
         | CliCommand::Export(_)
         | CliCommand::Verify(_)
@@ -95,6 +96,9 @@ fn main() -> ExitCode {
         CliCommand::Stats(args) => {
             client(|_| async { cli::stats::run(args, &mut Output::default()).await.map(|()| 0) })
         }
+        CliCommand::Health(args) => client(|_| async {
+            Ok::<u8, cli::CliError>(cli::health::run(args, &mut Output::default()).await)
+        }),
         CliCommand::Access(args) => {
             let printed = cli::route_roles::run(args, &mut Output::default());
             offline(printed.map(|()| 0).map_err(Into::into))

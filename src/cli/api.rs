@@ -33,7 +33,7 @@ pub fn http_client() -> reqwest::Result<Client> {
 
 /// Creates an HTTP client that also trusts these certificate authorities. Where the system has none, it trusts only
 /// these; plain HTTP works in any case.
-fn client_trusting(
+pub(super) fn client_trusting(
     authorities: &[Certificate],
     connecting: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> reqwest::Result<Client> {
@@ -45,7 +45,7 @@ fn client_trusting(
 }
 
 /// The path of the Unix socket that an address such as `unix:/run/cortado.sock` names.
-fn socket_path(server: &Url) -> Option<PathBuf> {
+pub(super) fn socket_path(server: &Url) -> Option<PathBuf> {
     if server.scheme() != "unix" {
         return None;
     }
@@ -267,7 +267,7 @@ fn is_untrusted(error: &reqwest::Error) -> bool {
 }
 
 /// Formats the error of a request, with what to do about a certificate that is not trusted.
-fn failed(error: &reqwest::Error) -> CliError {
+pub(super) fn failed(error: &reqwest::Error) -> CliError {
     let text = causes(error);
     if text.contains("UnknownIssuer") {
         return format!(

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod api;
 pub mod export;
+pub mod health;
 pub mod line;
 pub mod output;
 pub mod resume;

@@ -15,6 +15,7 @@ use clap::{
 
 use super::access_args::{SessionArgs, TokenArgs, UserArgs};
 use super::client_args::ClientArgs;
+use super::health_args::HealthArgs;
 use super::link_args::LinkArgs;
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::http::server::listen_address::ListenAddress;
@@ -124,6 +125,8 @@ pub enum CliCommand {
     Watch(WatchArgs),
     /// Submit one job to a server
     Submit(SubmitArgs),
+    /// Check whether a server accepts work, for the health checks of containers; the exit code is 0 or 1
+    Health(HealthArgs),
     /// Resume a server that was started with --paused
     Resume(ResumeArgs),
     /// Print a server's counters, queues and store size

@@ -44,7 +44,7 @@ impl ClientArgs {
     }
 }
 
-fn parse_server(text: &str) -> Result<Url, String> {
+pub(super) fn parse_server(text: &str) -> Result<Url, String> {
     let shown = without_credentials(text);
     let refused = || {
         format!(

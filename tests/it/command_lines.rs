@@ -123,7 +123,7 @@ fn command_lines_are_found_wherever_they_stand() {
         ),
         ("CORTADO_LOG=info ./target/release/cortado > log", vec![vec!["cortado"]]),
         ("cargo run --release -- --demo", vec![vec!["cortado", "--demo"]]),
-        ("cargo run --bin cortado-bench -- all", vec![]),
+        ("cargo run --features bench --bin cortado-bench -- all", vec![]),
         ("cortado-bench all", vec![]),
     ] {
         assert_eq!(command_lines(line), found, "{line}");

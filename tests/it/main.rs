@@ -13,6 +13,7 @@ mod concurrency;
 mod crash;
 mod data_dir;
 mod dependencies;
+mod deploy;
 mod documents;
 mod embedded;
 mod examples;

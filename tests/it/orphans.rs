@@ -33,7 +33,8 @@ fn table() -> Vec<(i32, i32, char)> {
     pids.filter_map(row).collect()
 }
 
-fn children_of(parent: i32) -> Vec<(i32, i32, char)> {
+/// The children of a process, with their ids, parents and states.
+pub fn children_of(parent: i32) -> Vec<(i32, i32, char)> {
     table().into_iter().filter(|(_, of, _)| *of == parent).collect()
 }
 

@@ -10,10 +10,10 @@ use rcgen::{CertificateParams, KeyPair};
 use crate::support::{Command, Dir, within};
 
 mod activation;
+mod health;
 mod notify;
 mod restart;
 mod serving;
-mod units;
 
 /// Writes a certificate that signs itself, and returns the lines of the configuration that name it, and its path.
 fn certificate(dir: &Dir) -> (String, PathBuf) {
