@@ -97,9 +97,21 @@ pub fn parse_token(text: &str) -> Option<SecretHash> {
     (secret.len() == SECRET_LENGTH && secret.bytes().all(is_base64)).then(|| SecretHash::of(text))
 }
 
-/// The key of a store that signs its share links.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SigningKey(Secret<[u8; 32]>);
+/// The key of a store that signs its share links and leases.
+#[derive(Debug, Clone)]
+pub struct SigningKey {
+    bytes: Secret<[u8; 32]>,
+    /// The key, prepared for signing: that takes as long as two signatures.
+    prepared: hmac::Key,
+}
+
+impl PartialEq for SigningKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for SigningKey {}
 
 impl SigningKey {
     /// Generates a key.
@@ -107,33 +119,30 @@ impl SigningKey {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn generate() -> Result<SigningKey, NoRandomness> {
-        Ok(SigningKey(Secret::new(random()?)))
+        random().map(SigningKey::from_bytes)
     }
 
     /// A key as it was stored.
     pub fn from_bytes(bytes: [u8; 32]) -> SigningKey {
-        SigningKey(Secret::new(bytes))
+        let prepared = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+        SigningKey { bytes: Secret::new(bytes), prepared }
     }
 
     /// The bytes, to be stored.
     pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.expose()
+        self.bytes.expose()
     }
 
     /// The signature (HMAC-SHA-256) of a message.
     pub fn sign(&self, message: &[u8]) -> [u8; 32] {
         let mut signature = [0; 32];
-        signature.copy_from_slice(hmac::sign(&self.hmac(), message).as_ref());
+        signature.copy_from_slice(hmac::sign(&self.prepared, message).as_ref());
         signature
     }
 
     /// Whether a signature of a message is right, in constant time.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        hmac::verify(&self.hmac(), message, signature).is_ok()
-    }
-
-    fn hmac(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, self.0.expose())
+        hmac::verify(&self.prepared, message, signature).is_ok()
     }
 }
 

@@ -95,19 +95,20 @@ struct NamedValue<'j> {
 impl<'j> Fields<'j> {
     /// Reads a valid JSON text as an object; `None` after adding an error. `path` is empty for the document itself.
     pub fn read(path: &str, json: &'j str, errors: &mut FieldErrors) -> Option<Fields<'j>> {
-        let json = json.trim();
-        if !json.starts_with('{') {
-            let message = format!("must be an object, but is {}", describe(json));
-            errors.add(path.to_owned(), message);
-            return None;
-        }
-        let Some(members) = members(json) else {
-            errors.add(path.to_owned(), NAME_IS_NO_TEXT);
-            return None;
-        };
-        let members = members.into_iter().map(|(name, value)| NamedValue { name, value }).collect();
+        let members = named_values(json).map_err(|why| errors.add(path.to_owned(), why)).ok()?;
         let path = if path.is_empty() { String::new() } else { format!("{path}.") };
         Some(Fields { path, members, known: Vec::new() })
+    }
+
+    /// Reads an item of a list as an object; `None` after adding an error. `list` is the path of the list.
+    pub fn read_item(
+        list: &str,
+        at: usize,
+        json: &'j str,
+        errors: &mut FieldErrors,
+    ) -> Option<Fields<'j>> {
+        let members = named_values(json).map_err(|why| errors.add(format!("{list}[{at}]"), why));
+        Some(Fields { path: format!("{list}[{at}]."), members: members.ok()?, known: Vec::new() })
     }
 
     /// Whether the object has no members at all.
@@ -118,6 +119,17 @@ impl<'j> Fields<'j> {
     /// The path of a member, as errors name it.
     pub fn path(&self, name: &str) -> String {
         format!("{}{name}", self.path)
+    }
+
+    /// The value of a member, or `None` after adding its error. The path is only made for an error, because large reports
+    /// have thousands of members.
+    fn take<T>(
+        &self,
+        name: &str,
+        value: Result<T, impl ToString>,
+        errors: &mut FieldErrors,
+    ) -> Option<T> {
+        value.map_err(|error| errors.add(self.path(name), error.to_string())).ok()
     }
 
     /// A member as JSON, also when it is `null`.
@@ -145,7 +157,7 @@ impl<'j> Fields<'j> {
     /// An optional string.
     pub fn text(&mut self, name: &'static str, errors: &mut FieldErrors) -> Option<Cow<'j, str>> {
         let value = self.optional(name)?;
-        errors.take(self.path(name), text(value))
+        self.take(name, text(value), errors)
     }
 
     /// A string that must be there.
@@ -155,7 +167,7 @@ impl<'j> Fields<'j> {
         errors: &mut FieldErrors,
     ) -> Option<Cow<'j, str>> {
         let value = self.present(name, errors)?;
-        errors.take(self.path(name), text(value))
+        self.take(name, text(value), errors)
     }
 
     /// An optional integer.
@@ -166,7 +178,7 @@ impl<'j> Fields<'j> {
         errors: &mut FieldErrors,
     ) -> Option<i64> {
         let value = self.optional(name)?;
-        errors.take(self.path(name), range.from_json(value))
+        self.take(name, range.from_json(value), errors)
     }
 
     /// An optional list of strings.
@@ -193,7 +205,7 @@ impl<'j> Fields<'j> {
             "false" => Ok(false),
             other => Err(format!("must be true or false, but is {}", describe(other))),
         };
-        errors.take(self.path(name), flag)
+        self.take(name, flag, errors)
     }
 
     /// Takes every member in turn, so that none is unknown; for objects whose names the caller checks.
@@ -205,11 +217,11 @@ impl<'j> Fields<'j> {
     pub fn finish(self, errors: &mut FieldErrors) {
         let mut seen: Vec<&str> = Vec::with_capacity(self.members.len().min(MAX_ERRORS));
         for NamedValue { name, .. } in &self.members {
-            let at = format!("{}{}", self.path, shorten(name, MAX_NAME));
+            let at = || format!("{}{}", self.path, shorten(name, MAX_NAME));
             if !self.known.contains(&name.as_ref()) {
-                errors.add(at, unknown(&self.known));
+                errors.add(at(), unknown(&self.known));
             } else if seen.contains(&name.as_ref()) {
-                errors.add(at, REPEATED);
+                errors.add(at(), REPEATED);
             } else {
                 seen.push(name);
             }
@@ -218,6 +230,16 @@ impl<'j> Fields<'j> {
             }
         }
     }
+}
+
+/// The members of a valid JSON text, or why it is not an object with members.
+fn named_values(json: &str) -> Result<Vec<NamedValue<'_>>, String> {
+    let json = json.trim();
+    if !json.starts_with('{') {
+        return Err(format!("must be an object, but is {}", describe(json)));
+    }
+    let members = members(json).ok_or(NAME_IS_NO_TEXT)?;
+    Ok(members.into_iter().map(|(name, value)| NamedValue { name, value }).collect())
 }
 
 /// The words for a name that is not known.

@@ -13,7 +13,7 @@ use super::hello::{WorkerCommand, WorkerHello};
 use super::mailbox::{Mailbox, Push};
 use super::remote::RemoteWorkers;
 use super::updates::{AboutLease, ExtendAnswer, UpdateAnswer, WorkerUpdate};
-use super::waiting_claims::{Interest, LinePlace};
+use super::waiting_claims::LinePlace;
 use crate::job::WorkerName;
 use crate::store::{LeaseRef, StoreError};
 
@@ -24,7 +24,6 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub struct WorkerSession {
     remote: Arc<RemoteWorkers>,
     name: WorkerName,
-    interest: Arc<Interest>,
     lease: Duration,
     mailbox: Arc<Mailbox>,
     place: LinePlace,
@@ -40,40 +39,36 @@ impl WorkerSession {
     pub fn open(
         remote: &Arc<RemoteWorkers>,
         name: WorkerName,
-        hello: WorkerHello,
+        mut hello: WorkerHello,
     ) -> Result<WorkerSession, WorkerError> {
-        let (interest, lease) = (hello.interest.clone(), hello.lease);
-        remote.hello(&name, hello).map_err(|error| remote.too_many(error))?;
         let mailbox = Arc::new(Mailbox::default());
+        let place = remote.waiting.place(&hello.interest, mailbox.signal.clone());
+        hello.interest = place.interest().clone();
+        let lease = hello.lease;
+        remote.hello(&name, hello).map_err(|error| remote.too_many(error))?;
         let news = {
             let mut table = remote.table();
             table.begin_session(&name, mailbox.clone());
             table.take_news()
         };
         remote.report(news);
-        let place = remote.waiting.place(&interest, mailbox.signal.clone());
         let is_quiet = remote.command_of(&name).is_some();
-        Ok(WorkerSession {
-            remote: remote.clone(),
-            name,
-            interest,
-            lease,
-            mailbox,
-            place,
-            is_quiet,
-        })
+        Ok(WorkerSession { remote: remote.clone(), name, lease, mailbox, place, is_quiet })
     }
 
     /// Changes what the worker can run.
     ///
     /// # Errors
     /// There are too many workers, and this one was forgotten.
-    pub fn change(&mut self, hello: WorkerHello) -> Result<(), WorkerError> {
-        let (interest, lease) = (hello.interest.clone(), hello.lease);
+    pub fn change(&mut self, mut hello: WorkerHello) -> Result<(), WorkerError> {
+        let signal = self.mailbox.signal.clone();
+        let is_other = hello.interest != *self.place.interest();
+        let place = is_other.then(|| self.remote.waiting.place(&hello.interest, signal));
+        hello.interest = place.as_ref().unwrap_or(&self.place).interest().clone();
+        let lease = hello.lease;
         self.remote.hello(&self.name, hello).map_err(|error| self.remote.too_many(error))?;
-        if interest != self.interest {
-            self.place = self.remote.waiting.place(&interest, self.mailbox.signal.clone());
-            self.interest = interest;
+        if let Some(place) = place {
+            self.place = place;
         }
         self.lease = lease;
         Ok(())
@@ -125,7 +120,7 @@ impl WorkerSession {
             return None;
         }
         self.place.line_up();
-        Some(self.remote.begin_claim(&self.name, &self.interest, max, self.lease))
+        Some(self.remote.begin_claim(&self.name, self.place.interest(), max, self.lease))
     }
 
     /// Stops waiting for jobs, for now.

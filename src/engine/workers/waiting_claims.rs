@@ -96,14 +96,13 @@ impl WaitingClaims {
     /// Adds a worker to the line of those with the same interest. The worker does not wait yet.
     pub fn place(self: &Arc<Self>, interest: &Arc<Interest>, signal: Arc<Signal>) -> LinePlace {
         let mut lines = self.lock();
-        let line = match lines.ids.get(interest) {
-            Some(line) => *line,
-            None => lines.add(interest.clone()),
-        };
+        let found = lines.ids.get_key_value(interest).map(|(shared, id)| (shared.clone(), *id));
+        let (interest, line) =
+            found.unwrap_or_else(|| (interest.clone(), lines.add(interest.clone())));
         if let Some(line) = lines.by_id.get_mut(&line) {
             line.places += 1;
         }
-        LinePlace { claims: self.clone(), line, number: 0, signal, has_turn: false }
+        LinePlace { claims: self.clone(), line, interest, number: 0, signal, has_turn: false }
     }
 
     /// Wakes one waiter of each line that takes jobs from a queue.
@@ -203,6 +202,7 @@ impl ClaimLine {
 pub struct LinePlace {
     claims: Arc<WaitingClaims>,
     line: u64,
+    interest: Arc<Interest>,
     /// Its number among those that wait, when it lined up last.
     number: u64,
     signal: Arc<Signal>,
@@ -211,6 +211,12 @@ pub struct LinePlace {
 }
 
 impl LinePlace {
+    /// What the claims of the line ask for. All places of a line share it, so that ten thousand workers of a kind do not
+    /// keep ten thousand lists.
+    pub fn interest(&self) -> &Arc<Interest> {
+        &self.interest
+    }
+
     /// Waits for a turn from now on, behind all others, unless it waits already.
     pub fn line_up(&mut self) {
         let mut lines = self.claims.lock();

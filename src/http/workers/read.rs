@@ -200,7 +200,7 @@ fn each<T>(
     }
     let mut all = Vec::with_capacity(items.len());
     for (at, item) in items.into_iter().enumerate() {
-        let item = Fields::read(&format!("{path}[{at}]"), item, errors);
+        let item = Fields::read_item(&path, at, item, errors);
         all.extend(item.and_then(|item| read(item, errors)));
     }
     all

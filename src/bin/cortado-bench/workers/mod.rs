@@ -8,12 +8,14 @@ mod idle;
 mod latency;
 mod process;
 
-use super::Setup;
 use super::figures::Table;
+use super::{Setup, waiters};
 
 /// Every figure that docs/benchmarks.md gives for workers.
 pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     drain::measure(setup, table).await?;
     latency::measure(setup, table).await?;
-    idle::measure(setup, table).await
+    idle::measure(setup, table).await?;
+    // Claims that wait should cost what other requests that wait do.
+    waiters::measure(setup, table).await
 }

@@ -99,7 +99,7 @@ impl WorkerConnection {
     }
 
     /// Serves the worker until the connection ends.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         let leaving = self.serve().await;
         tracing::debug!(worker = %self.name, ?leaving, "a worker's connection ends");
         self.claim = None; // what it brings is given back

@@ -49,8 +49,11 @@ pub async fn upgrade(
         };
         let (stream, first_bytes) = SocketStream::of(upgraded);
         let socket = WorkerSocket::new(stream, &first_bytes, &api.limits);
+        // They would keep the buffer of the HTTP connection, which is larger than everything else of an idle worker.
+        drop(first_bytes);
         let credentials = WorkerCredentials { scope, watch };
-        WorkerConnection::new(api, worker, credentials, socket).run().await;
+        let mut connection = WorkerConnection::new(api, worker, credentials, socket);
+        connection.run().await;
         drop(guard);
     });
     Ok(accepted)
