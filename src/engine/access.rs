@@ -40,7 +40,7 @@ impl Engine {
     pub async fn hash_password(&self, password: Secret) -> Result<PasswordHash, PasswordProblem> {
         let limits = self.parts.config.access;
         let hashed = self.parts.hashing.run(move || PasswordHash::of(&password, &limits)).await;
-        hashed.unwrap_or_else(|| Err(PasswordProblem::Stopping))
+        hashed.unwrap_or(Err(PasswordProblem::Stopping))
     }
 
     /// Checks a password against the hash of a user, when it is its turn. Without a hash, because there is no such user, the

@@ -220,7 +220,7 @@ impl WorkerConnection {
             let (id, watch) = (message.id(), &self.credentials.watch);
             let checked = watch.check_worker_message(message.access());
             let handled = checked.and_then(|()| self.on_message(message));
-            handled.map_err(|problem| RefusedMessage { problem, id })
+            handled.map_err(|problem| RefusedMessage::of(problem, id))
         });
         if let Err(refusal) = handled {
             self.socket.push(protocol::refused(&refusal));
@@ -302,7 +302,7 @@ impl WorkerConnection {
             }
             // The worker sends it again when it has connected again, and then gets the answer.
             EngineAnswer::Updated(id, Err(error)) => {
-                let refusal = RefusedMessage { problem: error.into(), id: Some(id) };
+                let refusal = RefusedMessage::of(error, Some(id));
                 self.socket.push(protocol::refused(&refusal));
                 return Err(Leaving::Other(CloseReason::StoreFailed));
             }
@@ -317,8 +317,7 @@ impl WorkerConnection {
             // The worker still holds its leases. It can connect and sign off again, or let them expire.
             EngineAnswer::SignedOff(Err(error)) => {
                 tracing::debug!(worker = %self.name, %error, "a worker was not signed off");
-                self.socket
-                    .push(protocol::refused(&RefusedMessage { problem: error.into(), id: None }));
+                self.socket.push(protocol::refused(&RefusedMessage::of(error, None)));
                 return Err(Leaving::Other(CloseReason::StoreFailed));
             }
         }

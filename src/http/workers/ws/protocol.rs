@@ -66,9 +66,16 @@ pub struct NumberedUpdate {
 #[derive(Debug)]
 pub struct RefusedMessage {
     /// Why.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
     /// The number of the report that it was, if it was one with a number.
     pub id: Option<i64>,
+}
+
+impl RefusedMessage {
+    /// The refusal of a message, and its number if it was a report that has one.
+    pub fn of(problem: impl Into<Problem>, id: Option<i64>) -> RefusedMessage {
+        RefusedMessage { problem: Box::new(problem.into()), id }
+    }
 }
 
 impl WorkerMessage {
@@ -96,14 +103,14 @@ impl WorkerMessage {
     /// It is not JSON, or fields of it are wrong.
     pub fn parse(text: &str, limits: &ReportLimits) -> Result<WorkerMessage, RefusedMessage> {
         let text = json_text(text.as_bytes());
-        let text = text.map_err(|problem| RefusedMessage { problem, id: None })?;
+        let text = text.map_err(|problem| RefusedMessage::of(problem, None))?;
         let (mut errors, mut id) = (FieldErrors::default(), None);
         let message = Fields::read("", text, &mut errors)
             .and_then(|fields| message(fields, &mut errors, limits, &mut id));
         match message {
             Some(message) if errors.is_empty() => Ok(message),
             Some(_) | None => {
-                Err(RefusedMessage { problem: Problem::invalid_fields(errors.into_errors()), id })
+                Err(RefusedMessage::of(Problem::invalid_fields(errors.into_errors()), id))
             }
         }
     }
