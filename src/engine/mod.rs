@@ -89,6 +89,7 @@ pub use workers::claims::{
 };
 pub use workers::counters::{RemoteCounts, RemoteEnd};
 pub use workers::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
+pub use workers::kind_workers::KindWorkers;
 pub use workers::list::{RankedWorkers, WorkerPage, WorkerQuery};
 pub use workers::mailbox::Push;
 pub use workers::report::{RemoteAttempt, WorkerReport, WorkerState};

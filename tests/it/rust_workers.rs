@@ -71,7 +71,7 @@ impl ExampleBuild {
     }
 
     /// The file of a library. A macro may use another build of it, which has fewer features.
-    fn library(&self, name: &str) -> &Path {
+    fn library<'a>(&'a self, name: &'a str) -> &'a Path {
         let libraries = self.of(name).filter_map(|it| {
             let is_library = |file: &&PathBuf| file.extension().is_some_and(|it| it == "rlib");
             Some((it.features.len(), it.filenames.iter().find(is_library)?))

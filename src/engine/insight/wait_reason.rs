@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::engine::workers::kind_workers::KindWorkers;
 use crate::engine::{Engine, StoreError};
 use crate::job::{Job, Kind, QueueName, RateLimit, State, Time};
 
@@ -21,11 +22,15 @@ pub enum WaitReason {
         /// The store's error; `None` for the holder of a share link.
         error: Option<String>,
     },
-    /// No worker that runs its kind is connected, and this process does not run it either.
+    /// No connected worker takes jobs of its kind and queue, and this process does not run its kind either.
     NoWorker {
         /// The kind.
         kind: Kind,
-        /// How long ago the last one left, if that is known.
+        /// The queue.
+        queue: QueueName,
+        /// The connected workers that run its kind. None of them is able.
+        workers: KindWorkers,
+        /// How long ago the last one left, if that is known and none is connected.
         left: Option<Duration>,
     },
     /// It is scheduled for later.
@@ -89,16 +94,18 @@ struct WaitContext<'a> {
     server_paused: bool,
     /// The store's error, when it is not accepting writes.
     refusal: Option<String>,
-    /// Whether this process or a connected worker runs jobs of its kind.
-    has_worker: bool,
+    /// Whether this process runs jobs of its kind.
+    runs_here: bool,
+    /// The connected workers that run its kind.
+    workers: KindWorkers,
     /// When the last worker of its kind left.
     last_left: Option<Time>,
     paused: bool,
     /// The queue's rate limit, when it has reached one, and when the next attempt may start.
     rate: Option<(RateLimit, Time)>,
-    /// Running attempts of the queue, and its limit.
+    /// Running attempts of the queue, and how many there may be.
     queue: (u64, u64),
-    /// Running attempts of the server, and its limit.
+    /// Running attempts of this process, and how many there may be.
     server: (u64, u64),
     ahead: u64,
 }
@@ -125,27 +132,36 @@ impl Engine {
             Some((limit, now.after(queue.rate_wait?)))
         });
         let in_queue = queue.map_or(0, |queue| running(&queue.states));
+        let (workers, remote) = {
+            let table = self.parts.remote.table();
+            (table.workers_for(&labels.kind, &labels.queue), table.leases.len() as u64)
+        };
+        let runs_here = self.kinds().has_handler(&labels.kind);
+        // The slots of this process do not keep a job from workers elsewhere.
+        let needs_slot = runs_here && workers.able == 0;
         // A limit of the queue holds over all workers. Without one, the queue has slots in this process only.
         let in_queue = match queue.and_then(|queue| queue.concurrency) {
             Some(limit) => (in_queue, limit.get() as u64),
-            None => {
+            None if needs_slot => {
                 let slots = self.parts.queue_limits.queues.slots_of(&labels.queue);
                 (in_queue.min(slots.0), slots.1)
             }
+            None => (in_queue, u64::MAX),
         };
+        let limit = if needs_slot { config.max_running as u64 } else { u64::MAX };
         let facts = WaitContext {
             job,
             now,
             draining: self.shutdown().draining.is_cancelled(),
             server_paused: self.is_paused(),
             refusal: self.health().err().map(|error| error.to_string()),
-            has_worker: self.kinds().has_handler(&labels.kind)
-                || self.workers_of_kind(&labels.kind) > 0,
+            runs_here,
+            workers,
             last_left: self.parts.remote.last_left(&labels.kind),
             paused: queue.is_some_and(|queue| queue.settings.paused),
             rate,
             queue: in_queue,
-            server: (running(&stats.states), config.max_running as u64),
+            server: (running(&stats.states).saturating_sub(remote), limit),
             ahead: self.parts.store.ahead(job.id, COUNTED_AHEAD).await?.unwrap_or_default(),
         };
         Ok(why(&facts))
@@ -175,9 +191,10 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
         WaitReason::ServerPaused
     } else if waits_for_its_time && job.run_at > facts.now {
         WaitReason::NotDue { at: job.run_at }
-    } else if !facts.has_worker {
+    } else if !facts.runs_here && facts.workers.able == 0 {
         let left = facts.last_left.map(|at| facts.now.since(at));
-        WaitReason::NoWorker { kind: job.labels.kind.clone(), left }
+        let (kind, workers) = (job.labels.kind.clone(), facts.workers);
+        WaitReason::NoWorker { kind, queue, workers, left }
     } else if facts.paused {
         WaitReason::Paused { queue }
     } else if waits_for_its_time {
@@ -273,10 +290,13 @@ impl fmt::Display for WaitReason {
             WaitReason::StoreUnavailable { error: None } => {
                 f.write_str("No job can start because the store is not accepting writes.")
             }
-            WaitReason::NoWorker { kind, left: None } => {
+            WaitReason::NoWorker { kind, queue, workers, .. } if workers.any() => {
+                write!(f, "No worker for kind {kind} takes jobs of queue {queue} now: {workers}.")
+            }
+            WaitReason::NoWorker { kind, left: None, .. } => {
                 write!(f, "No worker for kind {kind} is connected.")
             }
-            WaitReason::NoWorker { kind, left: Some(left) } => {
+            WaitReason::NoWorker { kind, left: Some(left), .. } => {
                 let (amount, unit) = in_words(*left);
                 write!(
                     f,
@@ -339,161 +359,4 @@ fn write_ahead(f: &mut fmt::Formatter<'_>, ahead: u64) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::job::{Change, Event, Fact, JobId, Json, Labels, RetryPolicy, Spec, Status};
-
-    fn job(state: State, due_in: i64) -> Job {
-        let spec = Spec {
-            payload: Json::null(),
-            priority: 0,
-            retry: RetryPolicy::default(),
-            timeout_ms: None,
-            idempotency_key: None,
-        };
-        let labels = Labels {
-            queue: QueueName::parse("mail").unwrap(),
-            kind: Kind::parse("send").unwrap(),
-            tags: Box::default(),
-        };
-        let run_at = Time::from_millis(NOW + due_in);
-        let change = Change::Enqueued { spec: Arc::new(spec), run_at };
-        let id = JobId::from_u128(1);
-        let fact = Fact::Job { id, labels: Arc::new(labels), state, attempt: 0, change };
-        let event = Event { seq: 1, at: Time::from_millis(NOW), by: None, fact };
-        let mut job = Job::from_enqueued(&event).unwrap();
-        job.status = Status::new(10, state);
-        job
-    }
-
-    const NOW: i64 = 1_800_000_000_000;
-
-    /// A server where nothing is in the way.
-    fn facts(job: &Job) -> WaitContext<'_> {
-        WaitContext {
-            job,
-            now: Time::from_millis(NOW),
-            draining: false,
-            server_paused: false,
-            refusal: None,
-            has_worker: true,
-            last_left: None,
-            paused: false,
-            rate: None,
-            queue: (0, 4),
-            server: (0, 9),
-            ahead: 0,
-        }
-    }
-
-    #[test]
-    fn the_holder_of_a_link_is_not_told_the_error_of_the_store() {
-        let ready = job(State::Available, 0);
-        let refusal = Some("no space left in /var/lib/cortado".to_owned());
-        let reason = why(&WaitContext { refusal, ..facts(&ready) }).unwrap();
-        assert!(reason.to_string().contains("/var/lib/cortado"), "{reason}");
-        let told = reason.for_link().to_string();
-        assert_eq!(told, "No job can start because the store is not accepting writes.");
-    }
-
-    #[test]
-    fn every_reason_has_a_sentence_and_the_first_that_applies_is_shown() {
-        let (ready, later, due) =
-            (job(State::Available, 0), job(State::Retryable, 1), job(State::Scheduled, 0));
-        let on = facts;
-        let per_minute = RateLimit { starts: 100, within: std::time::Duration::from_secs(60) };
-        let next = Time::from_millis(NOW + 30_000);
-        let table: Vec<(WaitContext<'_>, &str, &str)> = vec![
-            (on(&ready), "waits", "It is next in its queue and starts when a worker takes it."),
-            (
-                WaitContext { ahead: 1, ..on(&ready) },
-                "waits",
-                "It is waiting for its turn in queue mail. One job is ahead of it.",
-            ),
-            (
-                WaitContext { ahead: 36, server: (9, 9), ..on(&ready) },
-                "server_full",
-                "All 9 slots on the server are busy. 36 jobs are ahead of it.",
-            ),
-            (
-                WaitContext { ahead: 0, queue: (4, 4), server: (9, 9), ..on(&ready) },
-                "queue_full",
-                "All 4 slots in queue mail are busy. It is next.",
-            ),
-            (
-                WaitContext { ahead: 1_000, queue: (5, 4), ..on(&ready) },
-                "queue_full",
-                "5 attempts are running in queue mail, above the limit of 4. More than 1,000 jobs are ahead of it.",
-            ),
-            (
-                WaitContext { rate: Some((per_minute, next)), queue: (4, 4), ..on(&ready) },
-                "rate_reached",
-                "Queue mail is limited to 100 starts per minute. Next start: 2027-01-15T08:00:30.000Z. It is next.",
-            ),
-            (
-                WaitContext { rate: Some((per_minute, next)), paused: true, ..on(&ready) },
-                "queue_paused",
-                "Queue mail is paused. No job starts until it is resumed.",
-            ),
-            (
-                WaitContext { paused: true, queue: (4, 4), ..on(&ready) },
-                "queue_paused",
-                "Queue mail is paused. No job starts until it is resumed.",
-            ),
-            (on(&due), "due_now", "It is due and is about to become available."),
-            (
-                WaitContext { paused: true, ..on(&due) },
-                "queue_paused",
-                "Queue mail is paused. No job starts until it is resumed.",
-            ),
-            (
-                WaitContext { paused: true, queue: (4, 4), ..on(&later) },
-                "not_due",
-                "It is not due until 2027-01-15T08:00:00.001Z.",
-            ),
-            (
-                WaitContext { has_worker: false, paused: true, ..on(&ready) },
-                "no_worker",
-                "No worker for kind send is connected.",
-            ),
-            (
-                WaitContext { has_worker: false, ..on(&due) },
-                "no_worker",
-                "No worker for kind send is connected.",
-            ),
-            (
-                WaitContext { has_worker: false, ..on(&later) },
-                "not_due",
-                "It is not due until 2027-01-15T08:00:00.001Z.",
-            ),
-            (
-                WaitContext { refusal: Some("no space".into()), has_worker: false, ..on(&ready) },
-                "store_unavailable",
-                "No job can start because the store is not accepting writes: no space.",
-            ),
-            (
-                WaitContext { server_paused: true, paused: true, has_worker: false, ..on(&later) },
-                "server_paused",
-                "The server is paused. No job starts until it is resumed.",
-            ),
-            (
-                WaitContext { draining: true, refusal: Some("no space".into()), ..on(&later) },
-                "draining",
-                "The server is shutting down. The job can start once the server is running again.",
-            ),
-        ];
-        for (facts, code, sentence) in table {
-            let reason = why(&facts).unwrap();
-            assert_eq!((reason.code(), reason.to_string().as_str()), (code, sentence));
-        }
-    }
-
-    #[test]
-    fn a_job_that_runs_or_has_ended_needs_no_reason() {
-        for state in [State::Running, State::Completed, State::Discarded, State::Cancelled] {
-            assert_eq!(why(&WaitContext { draining: true, ..facts(&job(state, 0)) }), None);
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ pub mod claims;
 pub mod counters;
 pub mod hello;
 pub mod keeper;
+pub mod kind_workers;
 pub mod lease_token;
 pub mod list;
 pub mod mailbox;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
+use super::kind_workers::KindWorkers;
 use super::mailbox::{Mailbox, Push};
 use super::remote_leases::{Moments, RemoteLease, RemoteLeases};
 use super::waiting_claims::{Interest, Signal};
-use crate::job::{Actor, JobId, Kind, Time, WorkerChange, WorkerLeft, WorkerName};
+use crate::job::{Actor, JobId, Kind, QueueName, Time, WorkerChange, WorkerLeft, WorkerName};
 use crate::store::{LeaseRef, WorkerNotice};
 
 /// How long a worker that is silent and holds nothing is still listed.
@@ -384,17 +385,36 @@ impl WorkerTable {
         std::mem::take(&mut self.news)
     }
 
-    /// How many connected workers run a kind.
+    /// How many connected workers take jobs of a kind.
     pub fn workers_of(&self, kind: &Kind) -> usize {
-        let runs =
-            |worker: &&WorkerEntry| !worker.is_silent && worker.interest.kinds.contains(kind);
-        self.workers.values().filter(runs).count()
+        self.active().filter(|worker| worker.interest.kinds.contains(kind)).count()
     }
 
-    /// How many connected workers run each kind.
+    /// The connected workers that run a kind, by whether they take jobs of a queue.
+    pub fn workers_for(&self, kind: &Kind, queue: &QueueName) -> KindWorkers {
+        let mut found = KindWorkers::default();
+        let connected = self.workers.values().filter(|worker| !worker.is_silent);
+        for worker in connected.filter(|worker| worker.interest.kinds.contains(kind)) {
+            if worker.command.is_some() {
+                found.withdrawn += 1;
+            } else if worker.interest.queues.contains(queue) {
+                found.able += 1;
+            } else {
+                found.elsewhere += 1;
+            }
+        }
+        found
+    }
+
+    /// The connected workers that take jobs.
+    fn active(&self) -> impl Iterator<Item = &WorkerEntry> {
+        self.workers.values().filter(|worker| !worker.is_silent && worker.command.is_none())
+    }
+
+    /// How many connected workers take jobs of each kind.
     pub fn workers_by_kind(&self) -> HashMap<Kind, usize> {
         let mut counts = HashMap::new();
-        for worker in self.workers.values().filter(|worker| !worker.is_silent) {
+        for worker in self.active() {
             for kind in worker.interest.kinds.iter() {
                 *counts.entry(kind.clone()).or_default() += 1;
             }

@@ -198,8 +198,14 @@ async fn a_job_that_nobody_runs_says_when_the_last_worker_left() {
         job["why"]["text"].as_str().unwrap_or_default().to_owned()
     };
     assert_eq!(why().await, "No worker for kind resize is connected.");
+    let takes = "No worker for kind resize takes jobs of queue default now";
     shop.claim(json!({"queues": ["other"]})).await;
-    assert!(!why().await.contains("connected"), "one is connected");
+    assert_eq!(why().await, format!("{takes}: 1 takes jobs of other queues."));
+    shop.server.send("POST", "/api/v1/workers/web-1/quiet", &[], "").await;
+    assert_eq!(why().await, format!("{takes}: 1 is quiet or stopping."));
+    shop.server.send("POST", "/api/v1/workers/web-1/resume", &[], "").await;
+    shop.claim_as("web-2", json!({"kinds": ["other"]})).await;
+    assert_eq!(why().await, format!("{takes}: 1 takes jobs of other queues."));
     let kinds = shop.server.get("/api/v1/kinds").await.json();
     let resize = |kind: &&Value| kind["kind"] == "resize";
     let resize = kinds["kinds"].as_array().unwrap().iter().find(resize).unwrap();
