@@ -98,11 +98,17 @@ pub fn parse_token(text: &str) -> Option<SecretHash> {
 }
 
 /// The key of a store that signs its share links and leases.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SigningKey {
     bytes: Secret<[u8; 32]>,
     /// The key, prepared for signing: that takes as long as two signatures.
     prepared: hmac::Key,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SigningKey").field(&self.bytes).finish()
+    }
 }
 
 impl PartialEq for SigningKey {

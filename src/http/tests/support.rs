@@ -214,7 +214,7 @@ impl Server {
 
 /// Limits every wait of a test; long enough for a busy machine.
 pub async fn within<F: IntoFuture>(future: F) -> F::Output {
-    let waited = tokio::time::timeout(Duration::from_secs(20), future.into_future()).await;
+    let waited = tokio::time::timeout(Duration::from_secs(60), future.into_future()).await;
     waited.expect("should have happened by now")
 }
 
