@@ -5,14 +5,23 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{AccessError, Engine, TooBusy};
-use crate::access::{AccessApplied, AccessCommand, AccessTable, PasswordHash, PasswordProblem};
+use crate::access::{
+    AccessApplied, AccessCommand, AccessTable, PasswordHash, PasswordProblem, Scope,
+};
 use crate::job::{Actor, Secret};
 
 impl Engine {
     /// The same engine for operations in the name of an actor, who is in the events that they make. It is cheap.
     #[must_use]
     pub fn by(&self, actor: Option<Actor>) -> Engine {
-        Engine { parts: self.parts.clone(), actor }
+        Engine { parts: self.parts.clone(), actor, restriction: None }
+    }
+
+    /// The same engine for credentials that are restricted to a scope, if they are: they act only as workers of their own.
+    #[must_use]
+    pub fn restricted_to(mut self, restriction: Option<Arc<Scope>>) -> Engine {
+        self.restriction = restriction;
+        self
     }
 
     /// In whose name the operations of this engine are.

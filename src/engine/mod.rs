@@ -20,6 +20,7 @@ use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
 use workers::remote::RemoteWorkers;
 
+use crate::access::Scope;
 use crate::clock::Clock;
 use crate::job::{Actor, Cursor, Json, QueueChange, QueueName, Time};
 use crate::shutdown::Shutdown;
@@ -85,13 +86,14 @@ pub use submission::schedule::ScheduleSubmission;
 pub use submission::{BackoffFields, FieldError, Submission};
 pub use workers::callbacks::OpenCallback;
 pub use workers::claims::{
-    ClaimRequest, ClaimResponse, ClaimUnderWay, Grant, Granted, UnsentGrants, WorkerError,
+    ClaimRequest, ClaimResponse, ClaimUnderWay, Grant, Granted, UnsentGrants,
 };
 pub use workers::counters::{RemoteCounts, RemoteEnd};
-pub use workers::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
+pub use workers::hello::{WorkerAbout, WorkerCaller, WorkerCommand, WorkerHello, WorkerTransport};
 pub use workers::kind_workers::KindWorkers;
 pub use workers::list::{RankedWorkers, WorkerPage, WorkerQuery};
 pub use workers::mailbox::Push;
+pub use workers::owner::LeaseHolderKind;
 pub use workers::report::{RemoteAttempt, WorkerReport, WorkerState};
 pub use workers::session::WorkerSession;
 pub use workers::totals::RemoteTotals;
@@ -100,6 +102,7 @@ pub use workers::updates::{
     WorkerSettle, WorkerUpdate,
 };
 pub use workers::waiting_claims::Interest;
+pub use workers::worker_error::WorkerError;
 
 /// The running engine. Cheap to clone; every clone is the same engine.
 #[derive(Clone)]
@@ -107,6 +110,8 @@ pub struct Engine {
     parts: Arc<Parts>,
     /// In whose name its operations are; see [`Engine::by`].
     actor: Option<Actor>,
+    /// What the credentials behind them are restricted to, if they are.
+    restriction: Option<Arc<Scope>>,
 }
 
 /// Everything that the verbs of the engine use. Each loop has a struct with just the parts that it uses.

@@ -161,7 +161,7 @@ impl Engine {
             shutdown,
         });
         parts.spawn_loops(from, followed, inbox, slots);
-        Engine { parts, actor: None }
+        Engine { parts, actor: None, restriction: None }
     }
 }
 

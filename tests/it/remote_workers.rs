@@ -58,7 +58,8 @@ async fn a_service_that_accepts_a_job_settles_it_through_its_callback() {
     let config = dir.config(&format!(
         "base_url = 'http://{address}'\n[handlers.http]\nallow = ['127.0.0.1/32']\n"
     ));
-    let server = Server::start_on(address, &dir.data(), &["--config", &config]).await;
+    let args = ["--config", &config, "--log", "debug"];
+    let server = Server::start_on(address, &dir.data(), &args).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let id = server.client.submit(&json!({"kind": "http", "payload": {"url": url}})).await;
@@ -74,7 +75,12 @@ async fn a_service_that_accepts_a_job_settles_it_through_its_callback() {
     let settled = server.client.post(path, Some(&end)).await;
     assert_eq!(settled, json!({"settle": {"status": "settled", "state": "completed"}}));
     assert_eq!(server.client.job(&id).await["result"], json!({"bytes": 5120}));
-    server.stop().await;
+    let logs = server.stop().await;
+    let lease = path.strip_prefix("/api/v1/leases/").unwrap();
+    assert!(logs.iter().any(|line| line.contains("/api/v1/leases/(not shown)")), "{logs:#?}");
+    for line in &logs {
+        assert!(!line.contains(lease), "a lease in the log: {line}");
+    }
 }
 
 #[tokio::test]

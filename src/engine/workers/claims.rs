@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep_until};
 use super::hello::{WorkerCommand, WorkerHello};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
-use super::table::TooManyWorkers;
 use super::waiting_claims::{ClaimSize, Interest, Signal};
+use super::worker_error::WorkerError;
 use crate::job::{Job, WorkerName};
 use crate::store::{Claim, Claimed, StoreError, WorkerPlace};
 
@@ -49,29 +49,6 @@ pub struct ClaimResponse {
     pub grants: UnsentGrants,
     /// What the worker is to do.
     pub command: Option<WorkerCommand>,
-}
-
-/// Why a request of a worker, or one about a worker, failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WorkerError {
-    /// No worker with this name is known.
-    #[error("no such worker: {0}")]
-    NotFound(WorkerName),
-    /// The table of workers is full.
-    #[error("the limit of {limit} workers (engine.max_workers) is reached")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
-    /// The name belongs to the worker of the server itself.
-    #[error("{0} is the name of the worker in the server's own process")]
-    OwnName(WorkerName),
-    /// The server is stopping.
-    #[error("the server is stopping")]
-    Stopping,
-    /// The store could not do its work.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// The result of one claim.
@@ -163,7 +140,7 @@ impl RemoteWorkers {
         }
         let ClaimRequest { hello, max, wait } = request;
         let (interest, ttl) = (hello.interest.clone(), hello.lease);
-        self.hello(name, hello).map_err(|error| self.too_many(error))?;
+        self.hello(name, hello)?;
         let poll = OpenPoll::begin(self, name);
         let mut place = self.waiting.place(&interest, poll.signal.clone());
         let deadline = Instant::now() + wait;
@@ -207,11 +184,6 @@ impl RemoteWorkers {
     /// The command that is in force for a worker: `quiet`, `stop`, or none.
     pub fn command_of(&self, name: &WorkerName) -> Option<WorkerCommand> {
         self.table().get(name).and_then(|worker| worker.command)
-    }
-
-    /// The error for a worker for which the table has no room.
-    pub fn too_many(&self, _: TooManyWorkers) -> WorkerError {
-        WorkerError::TooMany { limit: self.max_workers }
     }
 
     fn answer(self: &Arc<Self>, name: &WorkerName, grants: Vec<Grant>) -> ClaimResponse {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::waiting_claims::Interest;
+use crate::access::Scope;
 use crate::job::{Actor, WorkerChange};
 
 /// What a worker says about itself.
@@ -51,6 +52,15 @@ impl WorkerTransport {
     }
 }
 
+/// Who makes the request of a worker, or one about a worker.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerCaller {
+    /// The user or the token; `None` on a server that requires no credentials.
+    pub actor: Option<Actor>,
+    /// What the credentials are restricted to, if they are.
+    pub restriction: Option<Arc<Scope>>,
+}
+
 /// What a worker says when it connects, and with every claim.
 #[derive(Debug, Clone)]
 pub struct WorkerHello {
@@ -62,8 +72,8 @@ pub struct WorkerHello {
     pub about: Option<WorkerAbout>,
     /// How it is connected.
     pub transport: WorkerTransport,
-    /// The user or the token that it is authenticated as.
-    pub by: Option<Actor>,
+    /// Who connects it.
+    pub caller: WorkerCaller,
 }
 
 /// A command that an operator gives to a worker.

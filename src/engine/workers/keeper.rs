@@ -38,6 +38,10 @@ impl WorkerKeeper {
     /// Runs until `end` is cancelled.
     pub async fn run(self, mut live: Receiver<Arc<Batch>>) {
         let remote = &self.remote;
+        tokio::select! {
+            () = remote.restore_leases() => {}
+            () = self.end.cancelled() => {}
+        }
         let mut sweep_at = Instant::now() + SWEEP;
         let mut wake_at = Instant::now() + self.poll_interval;
         let mut retry = RetryLog::new("ending attempts of remote workers", SWEEP, SWEEP);

@@ -3,9 +3,9 @@
 
 use std::ops::{ControlFlow, Range};
 
+use super::entry::WorkerEntry;
 use super::remote::RemoteWorkers;
 use super::report::{WorkerReport, WorkerState};
-use super::table::WorkerEntry;
 use crate::engine::Engine;
 use crate::job::{Kind, WorkerName};
 

@@ -1,21 +1,27 @@
 //! Workers in processes of their own. This folder has their verbs, whatever the transport: claim, update, sign off, and
 //! the commands to a worker. `http` maps them to requests and messages.
 
+mod announcements;
 pub mod callbacks;
 pub mod claims;
 pub mod counters;
+mod entry;
 pub mod hello;
 pub mod keeper;
 pub mod kind_workers;
 pub mod lease_token;
 pub mod list;
 pub mod mailbox;
+pub mod owner;
+mod past_end;
 pub mod remote;
 mod remote_leases;
 pub mod report;
+mod restore;
 pub mod session;
 mod table;
 pub mod totals;
 pub mod updates;
 mod verbs;
 pub mod waiting_claims;
+pub mod worker_error;

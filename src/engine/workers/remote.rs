@@ -14,8 +14,9 @@ use super::counters::WorkerCounters;
 use super::hello::WorkerHello;
 use super::lease_token::LeaseTokens;
 use super::remote_leases::Moments;
-use super::table::{TooManyWorkers, WorkerTable};
+use super::table::{HelloRefused, WorkerTable};
 use super::waiting_claims::WaitingClaims;
+use super::worker_error::WorkerError;
 use crate::clock::Clock;
 use crate::engine::stream::event_pump::Live;
 use crate::job::{JobId, Kind, Time, WorkerName};
@@ -100,17 +101,23 @@ impl RemoteWorkers {
     }
 
     /// Registers a worker, or updates what it says about itself.
-    pub fn hello(&self, name: &WorkerName, hello: WorkerHello) -> Result<(), TooManyWorkers> {
+    ///
+    /// # Errors
+    /// There are too many workers, or the name belongs to somebody else.
+    pub fn hello(&self, name: &WorkerName, hello: WorkerHello) -> Result<(), WorkerError> {
         let when = self.moments();
         let mut table = self.table();
         let greeted = table.hello(name, hello, self.max_workers, when);
         let news = table.take_news();
         drop(table);
         self.report(news);
-        if greeted.is_err() {
-            self.counters.refused();
-        }
-        greeted
+        greeted.map_err(|refused| match refused {
+            HelloRefused::TooMany => {
+                self.counters.refused();
+                WorkerError::TooMany { limit: self.max_workers }
+            }
+            HelloRefused::OfAnother => WorkerError::OfAnother(name.clone()),
+        })
     }
 
     /// Queues events about workers for the keeper, which stores them. Nobody waits for that.

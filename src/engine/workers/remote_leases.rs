@@ -75,7 +75,7 @@ impl RemoteLease {
     }
 }
 
-/// All leases of remote workers that this process knows. After a restart, it knows a lease once its worker has used it.
+/// All leases of remote workers that this process knows. At the start it reads those in the store.
 #[derive(Debug, Default)]
 pub struct RemoteLeases {
     by_job: HashMap<JobId, RemoteLease>,
@@ -86,6 +86,8 @@ pub struct RemoteLeases {
     deadlines: BTreeSet<(Instant, JobId)>,
     /// Jobs that were cancelled before their leases arrived here.
     asked_before_claim: HashSet<JobId>,
+    /// The leases that have ended while those in the store are read, which may be older than that.
+    ended_while_restoring: Option<HashSet<LeaseRef>>,
 }
 
 impl RemoteLeases {
@@ -101,6 +103,21 @@ impl RemoteLeases {
         of_worker.insert(lease.lease.token, job);
         self.by_job.insert(job, lease);
         older.filter(|older| older.lease != LeaseRef { job, token: self.by_job[&job].lease.token })
+    }
+
+    /// Notes that the leases in the store are being read.
+    pub fn begin_restoring(&mut self) {
+        self.ended_while_restoring = Some(HashSet::new());
+    }
+
+    /// Notes that the leases in the store have been read.
+    pub fn end_restoring(&mut self) {
+        self.ended_while_restoring = None;
+    }
+
+    /// Whether a lease that was read from the store has ended since.
+    pub fn has_ended(&self, lease: LeaseRef) -> bool {
+        self.ended_while_restoring.as_ref().is_some_and(|ended| ended.contains(&lease))
     }
 
     /// The lease, if it is held.
@@ -128,6 +145,9 @@ impl RemoteLeases {
 
     /// Removes a lease, if it is held.
     pub fn end(&mut self, lease: LeaseRef) -> Option<RemoteLease> {
+        if let Some(ended) = &mut self.ended_while_restoring {
+            ended.insert(lease);
+        }
         self.get(lease)?;
         self.remove(lease.job)
     }

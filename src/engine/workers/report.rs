@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::WorkerEntry;
 use super::hello::{WorkerAbout, WorkerCommand, WorkerTransport};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
-use super::table::{WorkerEntry, WorkerTable};
+use super::table::WorkerTable;
 use super::waiting_claims::Interest;
 use crate::job::{Actor, JobId, Labels, Time, WorkerName};
 

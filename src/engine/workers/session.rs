@@ -8,12 +8,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::claims::{ClaimUnderWay, Grant, Granted, WorkerError};
-use super::hello::{WorkerCommand, WorkerHello};
+use super::claims::{ClaimUnderWay, Grant, Granted};
+use super::hello::{WorkerCaller, WorkerCommand, WorkerHello};
 use super::mailbox::{Mailbox, Push};
 use super::remote::RemoteWorkers;
 use super::updates::{AboutLease, ExtendAnswer, UpdateAnswer, WorkerUpdate};
 use super::waiting_claims::LinePlace;
+use super::worker_error::WorkerError;
 use crate::job::WorkerName;
 use crate::store::{LeaseRef, StoreError};
 
@@ -24,6 +25,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub struct WorkerSession {
     remote: Arc<RemoteWorkers>,
     name: WorkerName,
+    caller: WorkerCaller,
     lease: Duration,
     mailbox: Arc<Mailbox>,
     place: LinePlace,
@@ -35,7 +37,7 @@ impl WorkerSession {
     /// Connects a worker.
     ///
     /// # Errors
-    /// There are too many workers.
+    /// There are too many workers, or the name belongs to somebody else.
     pub fn open(
         remote: &Arc<RemoteWorkers>,
         name: WorkerName,
@@ -44,29 +46,30 @@ impl WorkerSession {
         let mailbox = Arc::new(Mailbox::default());
         let place = remote.waiting.place(&hello.interest, mailbox.signal.clone());
         hello.interest = place.interest().clone();
-        let lease = hello.lease;
-        remote.hello(&name, hello).map_err(|error| remote.too_many(error))?;
+        let (lease, caller) = (hello.lease, hello.caller.clone());
+        remote.hello(&name, hello)?;
         let news = {
-            let mut table = remote.table();
-            table.begin_session(&name, mailbox.clone());
+            let (mut table, when) = (remote.table(), remote.moments());
+            table.begin_session(&name, mailbox.clone(), when);
             table.take_news()
         };
         remote.report(news);
         let is_quiet = remote.command_of(&name).is_some();
-        Ok(WorkerSession { remote: remote.clone(), name, lease, mailbox, place, is_quiet })
+        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, place, is_quiet })
     }
 
     /// Changes what the worker can run.
     ///
     /// # Errors
-    /// There are too many workers, and this one was forgotten.
+    /// There are too many workers, and this one was forgotten; or the name belongs to somebody else now.
     pub fn change(&mut self, mut hello: WorkerHello) -> Result<(), WorkerError> {
         let signal = self.mailbox.signal.clone();
         let is_other = hello.interest != *self.place.interest();
         let place = is_other.then(|| self.remote.waiting.place(&hello.interest, signal));
         hello.interest = place.as_ref().unwrap_or(&self.place).interest().clone();
+        hello.caller = self.caller.clone();
         let lease = hello.lease;
-        self.remote.hello(&self.name, hello).map_err(|error| self.remote.too_many(error))?;
+        self.remote.hello(&self.name, hello)?;
         if let Some(place) = place {
             self.place = place;
         }
@@ -168,8 +171,8 @@ impl WorkerSession {
     /// Signs the worker off: the jobs that it holds are given back. Returns their number.
     pub fn sign_off(&mut self) -> BoxFuture<'static, Result<usize, WorkerError>> {
         self.place.step_out();
-        let (remote, name) = (self.remote.clone(), self.name.clone());
-        async move { remote.sign_off(&name).await }.boxed()
+        let (remote, name, caller) = (self.remote.clone(), self.name.clone(), self.caller.clone());
+        async move { remote.sign_off(&name, &caller).await }.boxed()
     }
 }
 

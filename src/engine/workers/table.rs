@@ -5,9 +5,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::hello::{WorkerAbout, WorkerCommand, WorkerHello, WorkerTransport};
+use super::announcements::Announcements;
+use super::entry::{WorkerEntry, notice};
+use super::hello::{WorkerCommand, WorkerHello};
 use super::kind_workers::KindWorkers;
 use super::mailbox::{Mailbox, Push};
 use super::remote_leases::{Moments, RemoteLease, RemoteLeases};
@@ -20,84 +20,14 @@ const LISTED: Duration = Duration::from_secs(600);
 /// The most kinds of which the table remembers when their last worker left.
 const MAX_KINDS: usize = 10_000;
 
-/// A worker that is connected, or was not long ago.
-#[derive(Debug)]
-pub struct WorkerEntry {
-    pub about: WorkerAbout,
-    pub interest: Arc<Interest>,
-    pub lease: Duration,
-    pub transport: WorkerTransport,
-    pub by: Option<Actor>,
-    pub connected_at: Time,
-    pub seen_at: Time,
-    seen: Instant,
-    /// The signals of its claims that wait over HTTP.
-    polls: Vec<Arc<Signal>>,
-    /// Its WebSocket.
-    pub session: Option<Arc<Mailbox>>,
-    /// The command that is in force: `quiet`, `stop`, or none.
-    pub command: Option<WorkerCommand>,
-    /// Whether a claim over HTTP has been answered with the command.
-    is_command_answered: bool,
-    /// Whether it was not heard of for as long as its leases last.
-    pub is_silent: bool,
-    /// The number of leases that it holds.
-    pub held: usize,
-    /// The number of this process among those with its name, and how many of the leases it has got itself.
-    process: u32,
-    own: usize,
-    /// How many jobs its claims under way may bring.
-    reserved: usize,
-    /// The signals of its claims that wait for room.
-    blocked: Vec<Arc<Signal>>,
-}
-
-impl WorkerEntry {
-    /// Whether it holds a connection now.
-    pub fn is_connected(&self) -> bool {
-        self.session.is_some() || !self.polls.is_empty()
-    }
-
-    /// Whether somebody who comes with the name of this worker is another process, which nobody has told anything. One that
-    /// says its instance is the same process for as long as it says the same; otherwise, a worker that was silent for as long
-    /// as its leases last counts as gone.
-    fn is_new_process(&self, about: Option<&WorkerAbout>) -> bool {
-        match about {
-            Some(about) if about.instance.is_some() && self.about.instance.is_some() => {
-                about.instance != self.about.instance
-            }
-            Some(about) => {
-                let same = (about.pid, &about.host) == (self.about.pid, &self.about.host);
-                self.is_silent || !same
-            }
-            None => self.is_silent && self.about.instance.is_none(),
-        }
-    }
-
-    /// Wakes the claims that wait for room.
-    fn has_room(&mut self) {
-        self.blocked.drain(..).for_each(|signal| signal.notify());
-    }
-
-    /// Notes that the worker was heard of. If it was silent, it has come back.
-    fn see(&mut self, name: &WorkerName, when: Moments, news: &mut Vec<WorkerNotice>) {
-        (self.seen_at, self.seen) = (when.at, when.now);
-        if std::mem::take(&mut self.is_silent) {
-            self.connected_at = when.at;
-            news.push(notice(name, WorkerChange::Connected, self.by.clone()));
-        }
-    }
-
-    fn push(&self, push: Push) {
-        if let Some(session) = &self.session {
-            session.put(push);
-        }
-    }
-}
-
-/// The table of workers is full (`engine.max_workers`).
+/// Why a worker was not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyWorkers;
+pub enum HelloRefused {
+    /// The table of workers is full (`engine.max_workers`).
+    TooMany,
+    /// The name belongs to somebody else.
+    OfAnother,
+}
 
 /// All remote workers.
 #[derive(Debug, Default)]
@@ -108,6 +38,7 @@ pub struct WorkerTable {
     last_left: HashMap<Kind, Time>,
     /// Events about workers that were not taken yet.
     news: Vec<WorkerNotice>,
+    announcements: Announcements,
 }
 
 impl WorkerTable {
@@ -118,7 +49,10 @@ impl WorkerTable {
         hello: WorkerHello,
         max: usize,
         when: Moments,
-    ) -> Result<(), TooManyWorkers> {
+    ) -> Result<(), HelloRefused> {
+        if !self.may_use(name, &hello.caller) {
+            return Err(HelloRefused::OfAnother);
+        }
         if let Some(worker) = self.workers.get_mut(name) {
             let is_new_process = worker.is_new_process(hello.about.as_ref());
             if is_new_process {
@@ -129,12 +63,14 @@ impl WorkerTable {
                 worker.about = about;
             }
             (worker.interest, worker.lease) = (hello.interest, hello.lease);
-            (worker.transport, worker.by) = (hello.transport, hello.by);
+            (worker.transport, worker.by) = (hello.transport, hello.caller.actor);
+            worker.is_restored = false;
             let was_silent = worker.is_silent;
             worker.see(name, when, &mut self.news);
-            if is_new_process && !was_silent {
+            // A new WebSocket replaces an open one, which makes an event of its own.
+            if is_new_process && !was_silent && worker.session.is_none() {
                 worker.connected_at = when.at;
-                self.news.push(notice(name, WorkerChange::Connected, worker.by.clone()));
+                worker.announce(name, when, &mut self.announcements, &mut self.news);
             }
             return Ok(());
         }
@@ -142,30 +78,11 @@ impl WorkerTable {
             self.workers.retain(|_, worker| !worker.is_silent || worker.held > 0);
         }
         if self.workers.len() >= max {
-            return Err(TooManyWorkers);
+            return Err(HelloRefused::TooMany);
         }
-        self.news.push(notice(name, WorkerChange::Connected, hello.by.clone()));
         let held = self.leases.of_worker(name).count();
-        let worker = WorkerEntry {
-            about: hello.about.unwrap_or_default(),
-            interest: hello.interest,
-            lease: hello.lease,
-            transport: hello.transport,
-            by: hello.by,
-            connected_at: when.at,
-            seen_at: when.at,
-            seen: when.now,
-            polls: Vec::new(),
-            session: None,
-            command: None,
-            is_command_answered: false,
-            is_silent: false,
-            held,
-            process: 0,
-            own: held,
-            reserved: 0,
-            blocked: Vec::new(),
-        };
+        let mut worker = WorkerEntry::new(hello, held, when);
+        worker.announce(name, when, &mut self.announcements, &mut self.news);
         self.workers.insert(name.clone(), worker);
         Ok(())
     }
@@ -224,13 +141,16 @@ impl WorkerTable {
     }
 
     /// Makes a WebSocket the connection of a worker, instead of an earlier one.
-    pub fn begin_session(&mut self, name: &WorkerName, session: Arc<Mailbox>) {
+    pub fn begin_session(&mut self, name: &WorkerName, session: Arc<Mailbox>, when: Moments) {
         let Some(worker) = self.workers.get_mut(name) else { return };
         if let Some(earlier) = worker.session.replace(session) {
             earlier.put(Push::Replaced);
-            let why = WorkerLeft::Replaced;
-            self.news.push(notice(name, WorkerChange::Left { why }, None));
-            self.news.push(notice(name, WorkerChange::Connected, worker.by.clone()));
+            let change = WorkerChange::Left { why: WorkerLeft::Replaced };
+            let left = self.news.len();
+            worker.announce(name, when, &mut self.announcements, &mut self.news);
+            if !worker.is_announcement_due {
+                self.news.insert(left, notice(name, change, worker.by.clone()));
+            }
         }
     }
 
@@ -288,6 +208,19 @@ impl WorkerTable {
             self.count_end(&older);
             self.push_to(&older.worker, Push::Lost(older.lease));
         }
+    }
+
+    /// Adds a lease that was read from the store at the start. Its worker is listed, as silent until it speaks.
+    pub fn restore(&mut self, lease: RemoteLease, ttl: Duration, when: Moments) {
+        if self.leases.has_ended(lease.lease) || self.leases.of_job(lease.lease.job).is_some() {
+            return;
+        }
+        let restored = || WorkerEntry::restored(ttl, when);
+        self.workers
+            .entry(lease.worker.clone())
+            .or_insert_with(restored)
+            .add_interest(&lease.labels);
+        self.take(lease);
     }
 
     /// Removes a lease that has ended.
@@ -355,11 +288,15 @@ impl WorkerTable {
         }
     }
 
-    /// Removes a worker that has signed off. Returns whether there was one.
-    pub fn sign_off(&mut self, name: &WorkerName, at: Time) -> bool {
+    /// Removes a worker that was signed off by somebody. Returns whether there was one.
+    pub fn sign_off(&mut self, name: &WorkerName, at: Time, by: Option<Actor>) -> bool {
         let Some(worker) = self.workers.remove(name) else { return false };
         if !worker.is_silent {
-            self.left(name, &worker.interest, WorkerLeft::SignedOff, at);
+            if worker.is_announced {
+                let change = WorkerChange::Left { why: WorkerLeft::SignedOff };
+                self.news.push(notice(name, change, by));
+            }
+            self.note_left(&worker.interest, at);
         }
         true
     }
@@ -371,13 +308,20 @@ impl WorkerTable {
             let since = when.now.saturating_duration_since(worker.seen);
             if !worker.is_silent && !worker.is_connected() && since > worker.lease {
                 worker.is_silent = true;
-                silent.push((name.clone(), worker.interest.clone()));
+                if worker.is_announced {
+                    let change = WorkerChange::Left { why: WorkerLeft::Silent };
+                    self.news.push(notice(name, change, None));
+                }
+                (worker.is_announced, worker.is_announcement_due) = (false, false);
+                silent.push(worker.interest.clone());
+            }
+            if worker.is_announcement_due {
+                worker.announce(name, when, &mut self.announcements, &mut self.news);
             }
             !worker.is_silent || worker.held > 0 || since < LISTED
         });
-        for (name, interest) in silent {
-            self.left(&name, &interest, WorkerLeft::Silent, when.at);
-        }
+        self.announcements.forget_old(when.now);
+        silent.iter().for_each(|interest| self.note_left(interest, when.at));
     }
 
     /// Takes the events since the last call.
@@ -428,11 +372,10 @@ impl WorkerTable {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.workers.is_empty() && self.leases.is_empty()
+        self.workers.is_empty() && self.leases.is_empty() && self.announcements.is_empty()
     }
 
-    fn left(&mut self, name: &WorkerName, interest: &Interest, why: WorkerLeft, at: Time) {
-        self.news.push(notice(name, WorkerChange::Left { why }, None));
+    fn note_left(&mut self, interest: &Interest, at: Time) {
         let kinds: &BTreeSet<Kind> = &interest.kinds;
         for kind in kinds {
             if self.last_left.len() < MAX_KINDS || self.last_left.contains_key(kind) {
@@ -458,6 +401,51 @@ impl WorkerTable {
     }
 }
 
-fn notice(worker: &WorkerName, change: WorkerChange, by: Option<Actor>) -> WorkerNotice {
-    WorkerNotice { worker: worker.clone(), change, by }
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::engine::workers::hello::{WorkerAbout, WorkerCaller, WorkerTransport};
+    use crate::job::QueueName;
+
+    fn hello(pid: u32) -> WorkerHello {
+        let kinds = Arc::new(BTreeSet::from([Kind::parse("resize").unwrap()]));
+        let interest = Interest { queues: [QueueName::default()].into(), kinds };
+        WorkerHello {
+            interest: Arc::new(interest),
+            lease: Duration::from_secs(30),
+            about: Some(WorkerAbout { pid: Some(pid), ..WorkerAbout::default() }),
+            transport: WorkerTransport::Http,
+            caller: WorkerCaller::default(),
+        }
+    }
+
+    #[test]
+    fn the_events_tell_at_most_once_a_second_that_a_worker_has_connected() {
+        let (mut table, name) = (WorkerTable::default(), WorkerName::parse("web-1").unwrap());
+        let begin = Instant::now();
+        let at = |ms: u64| Moments {
+            at: Time::from_millis(ms as i64),
+            now: begin + Duration::from_millis(ms),
+        };
+        for ms in 0..100 {
+            table.hello(&name, hello(ms as u32), 10, at(ms)).unwrap();
+            if ms % 10 == 9 {
+                table.sign_off(&name, at(ms).at, None);
+            }
+        }
+        let changes = |table: &mut WorkerTable| -> Vec<WorkerChange> {
+            table.take_news().into_iter().map(|notice| notice.change).collect()
+        };
+        let left = WorkerChange::Left { why: WorkerLeft::SignedOff };
+        assert_eq!(changes(&mut table), [WorkerChange::Connected, left]);
+        table.hello(&name, hello(1), 10, at(500)).unwrap();
+        table.sweep(at(999));
+        assert_eq!(changes(&mut table), []);
+        table.sweep(at(1_000));
+        assert_eq!(changes(&mut table), [WorkerChange::Connected], "it is made up for");
+        table.sweep(at(2_000));
+        assert_eq!(changes(&mut table), []);
+    }
 }

@@ -9,13 +9,11 @@ use tokio::sync::broadcast::error::RecvError;
 use super::callbacks::Callback;
 use super::claims::Grant;
 use super::counters::RemoteEnd;
+use super::past_end::can_lead_to;
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use crate::engine::attempts::verdict::{Cause, Ending, Retry, verdict};
-use crate::job::{
-    Change, Event, Fact, FailureClass, Interruption, Job, LogLine, Outcome, Progress, State,
-    Verdict,
-};
+use crate::job::{Event, Fact, Interruption, Job, LogLine, Outcome, Progress, State, Verdict};
 use crate::store::{Extension, LeaseRef, Note, SettleError, Settlement, StoreError};
 
 /// A report of a worker. Leases are named by their texts.
@@ -29,6 +27,15 @@ pub struct WorkerUpdate {
     pub notes: Vec<WorkerNote>,
     /// How attempts ended.
     pub settles: Vec<WorkerSettle>,
+}
+
+impl WorkerUpdate {
+    /// The texts of all leases that it names.
+    pub fn leases(&self) -> impl Iterator<Item = &str> {
+        let notes = self.notes.iter().map(|note| &note.lease);
+        let settles = self.settles.iter().map(|settle| &settle.lease);
+        self.extend.iter().chain(notes).chain(settles).map(String::as_str)
+    }
 }
 
 /// Log lines and progress of an attempt.
@@ -277,7 +284,7 @@ impl RemoteWorkers {
                             places.push((at, lease, reported(&end)));
                             batch.push(Settlement { lease, verdict: verdict_on(end, &held) });
                         }
-                        None => answers[at] = Some(past(&job, lease)),
+                        None => answers[at] = Some(past(&job, lease, reported(&end))),
                     }
                 }
             }
@@ -300,13 +307,13 @@ impl RemoteWorkers {
                         self.counters.ended(end, 1);
                         answers[at] = Some(SettleAnswer::Settled(status.state));
                     }
-                    Err(SettleError::Stale) => stale.push((at, lease)),
+                    Err(SettleError::Stale) => stale.push((at, lease, end)),
                 }
             }
         }
-        for (at, lease) in stale {
+        for (at, lease, end) in stale {
             let job = self.store.get(lease.job).await?.0;
-            answers[at] = Some(job.map_or(SettleAnswer::Gone, |job| past(&job, lease)));
+            answers[at] = Some(job.map_or(SettleAnswer::Gone, |job| past(&job, lease, end)));
         }
         let about = |(lease, answer): (String, Option<SettleAnswer>)| {
             let answer = answer.unwrap_or(SettleAnswer::Stale);
@@ -335,6 +342,7 @@ impl RemoteWorkers {
     ) -> Result<SettleAnswer, StoreError> {
         let Some(lease) = self.tokens.read(text) else { return Ok(SettleAnswer::Stale) };
         let mut live = self.live.subscribe();
+        let end_reported = reported(&end);
         callback.report(match end {
             AttemptEnding::Reached(outcome) => outcome,
             AttemptEnding::Returned => Outcome::Snooze { delay: Duration::ZERO },
@@ -343,7 +351,7 @@ impl RemoteWorkers {
             let job = self.store.get(lease.job).await?.0;
             let Some(job) = job else { return Ok(SettleAnswer::Gone) };
             if job.lease().is_none_or(|(token, _)| token != lease.token) {
-                return Ok(past(&job, lease));
+                return Ok(past(&job, lease, end_reported));
             }
             let is_about_it = |event: &Event| matches!(&event.fact, Fact::Job { id, state, .. } if *id == lease.job && *state != State::Running);
             loop {
@@ -454,14 +462,12 @@ pub fn verdict_on_timeout(held: &RemoteLease) -> Verdict {
     verdict(Ending::Aborted, Cause::Timeout(held.timeout), retry)
 }
 
-/// The answer to a report about an attempt that has ended: the first answer again if the worker itself has ended it.
-fn past(job: &Job, lease: LeaseRef) -> SettleAnswer {
+/// The answer to a report about an attempt that has ended: the first answer again if this report may have ended it.
+fn past(job: &Job, lease: LeaseRef, reported: RemoteEnd) -> SettleAnswer {
     let mut later = job.history.iter().skip_while(|moment| moment.seq != lease.token).skip(1);
     let end = later.find(|moment| moment.state != State::Running).map(|moment| &moment.change);
-    if let Some(Change::RetryScheduled { failure, .. } | Change::Discarded { failure }) = end
-        && failure.class == FailureClass::Timeout
-    {
-        return SettleAnswer::Stale; // the server has ended it
+    if !end.is_some_and(|end| can_lead_to(reported, end)) {
+        return SettleAnswer::Stale; // somebody else has ended it
     }
     job.settled_by(lease.token).map_or(SettleAnswer::Stale, SettleAnswer::Settled)
 }

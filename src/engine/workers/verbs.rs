@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::claims::{ClaimRequest, ClaimResponse, WorkerError};
-use super::hello::{WorkerCommand, WorkerHello};
+use super::claims::{ClaimRequest, ClaimResponse};
+use super::hello::{WorkerCaller, WorkerCommand, WorkerHello};
+use super::owner::LeaseHolderKind;
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::report::RemoteAttempt;
 use super::session::WorkerSession;
 use super::updates::{UpdateAnswer, WorkerUpdate};
 use super::waiting_claims::Interest;
+use super::worker_error::WorkerError;
 use crate::engine::Engine;
 use crate::job::{Actor, Kind, WorkerName};
 use crate::store::{KindError, StoreError};
@@ -17,17 +19,24 @@ use crate::store::{KindError, StoreError};
 impl RemoteWorkers {
     /// Signs a worker off: the jobs that it holds are given back, and their attempts do not count. Returns how many
     /// jobs these were.
-    pub async fn sign_off(&self, name: &WorkerName) -> Result<usize, WorkerError> {
+    pub async fn sign_off(
+        &self,
+        name: &WorkerName,
+        caller: &WorkerCaller,
+    ) -> Result<usize, WorkerError> {
         let held: Vec<RemoteLease> = {
             let mut table = self.table();
             if table.get(name).is_none() {
                 return Err(WorkerError::NotFound(name.clone()));
             }
+            if !table.may_use(name, caller) {
+                return Err(WorkerError::OfAnother(name.clone()));
+            }
             table.begin_settling(name)
         };
         let returned = self.give_back(held).await?;
         let mut table = self.table();
-        table.sign_off(name, self.clock.now());
+        table.sign_off(name, self.clock.now(), caller.actor.clone());
         let news = table.take_news();
         drop(table);
         self.report(news);
@@ -54,14 +63,14 @@ impl Engine {
     /// Claims jobs for a worker, and waits for the first of them.
     ///
     /// # Errors
-    /// There are too many workers, the server stops, or the store failed.
+    /// There are too many workers, the name belongs to somebody else, the server stops, or the store failed.
     pub async fn claim_for(
         &self,
         worker: &WorkerName,
         mut request: ClaimRequest,
     ) -> Result<ClaimResponse, WorkerError> {
         self.check_worker_name(worker)?;
-        request.hello.by = self.actor.clone();
+        request.hello.caller = self.worker_caller();
         self.announce_interest(&request.hello.interest).await?;
         self.parts.remote.claim(worker, request).await
     }
@@ -74,17 +83,35 @@ impl Engine {
         self.parts.remote.update(update).await
     }
 
-    /// Whether a text names a lease that this server has issued, whether or not it is still held.
-    pub fn is_lease(&self, text: &str) -> bool {
-        self.parts.remote.tokens.read(text).is_some()
+    /// Refuses a report about leases of workers that the caller may not act as.
+    ///
+    /// # Errors
+    /// A worker belongs to somebody else, and the credentials of the caller are restricted.
+    pub fn check_leases<'a>(
+        &self,
+        leases: impl Iterator<Item = &'a str>,
+    ) -> Result<(), WorkerError> {
+        self.parts.remote.check_leases(leases, &self.worker_caller())
+    }
+
+    fn worker_caller(&self) -> WorkerCaller {
+        WorkerCaller { actor: self.actor.clone(), restriction: self.restriction.clone() }
+    }
+
+    /// Whose attempt a text names as its lease; `None` if it is not a lease that this server has issued.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn lease_holder(&self, text: &str) -> Result<Option<LeaseHolderKind>, StoreError> {
+        self.parts.remote.holder_of(text).await
     }
 
     /// Signs a worker off. Returns how many jobs it gave back.
     ///
     /// # Errors
-    /// There is no such worker, or the store failed.
+    /// There is no such worker, it belongs to somebody else, or the store failed.
     pub async fn sign_off(&self, worker: &WorkerName) -> Result<usize, WorkerError> {
-        self.parts.remote.sign_off(worker).await
+        self.parts.remote.sign_off(worker, &self.worker_caller()).await
     }
 
     /// Gives a worker a command: to be quiet, to stop or to resume.
@@ -102,13 +129,13 @@ impl Engine {
     /// Opens the session of a worker on a WebSocket.
     ///
     /// # Errors
-    /// There are too many workers.
+    /// There are too many workers, or the name belongs to somebody else.
     pub fn connect_worker(
         &self,
         worker: WorkerName,
         mut hello: WorkerHello,
     ) -> Result<WorkerSession, WorkerError> {
-        hello.by = self.actor.clone();
+        hello.caller = self.worker_caller();
         WorkerSession::open(&self.parts.remote, worker, hello)
     }
 

@@ -83,13 +83,18 @@ impl AccessWatch {
         }
     }
 
-    /// Resolves when the credentials are revoked or changed. It notices nothing when they expire: the caller looks at
-    /// [`AccessWatch::has_ended`] from time to time. So thousands of idle connections cost nothing.
+    /// Resolves when the credentials are revoked or changed, or have expired. Between changes it wakes only when they expire,
+    /// so thousands of idle connections cost nothing. The caller looks at [`AccessWatch::has_ended`] from time to time,
+    /// because the clock may be set.
     pub async fn revoked(&mut self) {
         let Some(watched) = &mut self.0 else { return pending().await };
         while watched.is_valid() {
-            if watched.table.changed().await.is_err() {
-                return pending().await; // the store is closed, so the connection ends for another reason
+            let expires_in = watched.auth.expires_in(watched.principal.as_ref());
+            tokio::select! {
+                changed = watched.table.changed() => if changed.is_err() {
+                    return pending().await; // the store is closed, so the connection ends for another reason
+                },
+                () = after(expires_in) => {}
             }
         }
     }
@@ -97,8 +102,9 @@ impl AccessWatch {
     /// Checks whether a worker may send a message over its WebSocket.
     ///
     /// # Errors
-    /// 403, which the WebSocket reports as an `error` message.
+    /// 401 when the credentials have ended, and 403, which the WebSocket reports as an `error` message.
     pub fn check_worker_message(&self, message: WorkerMessageName) -> Result<(), Problem> {
+        self.check()?;
         let (need, restricted) = message.rule();
         let principal = self.0.as_ref().and_then(|watched| watched.principal.as_ref());
         principal.map_or(Ok(()), |principal| principal.check(need, restricted))
@@ -107,8 +113,9 @@ impl AccessWatch {
     /// Checks whether a message may be sent over the WebSocket.
     ///
     /// # Errors
-    /// 403, which the WebSocket reports as an `error` message.
+    /// 401 when the credentials have ended (404 for a share link), and 403, which the WebSocket reports as an `error` message.
     pub fn check_message(&self, message: SocketMessage) -> Result<(), Problem> {
+        self.check()?;
         let rule = message.rule();
         let principal = self.0.as_ref().and_then(|watched| watched.principal.as_ref());
         principal.map_or(Ok(()), |principal| principal.check(rule.need, rule.restricted))
@@ -131,6 +138,15 @@ impl AccessWatch {
             return no_such_link();
         }
         Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", ENDED)
+    }
+}
+
+/// Resolves after a time; never without one.
+async fn after(time: Option<Duration>) {
+    match time {
+        // The clocks may differ by a little, so it is not asked again at once.
+        Some(time) => sleep(time.max(Duration::from_millis(5))).await,
+        None => pending().await,
     }
 }
 

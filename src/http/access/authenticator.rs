@@ -2,6 +2,7 @@
 //! `credentials.rs`, and sessions are opened and closed in `sessions.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ use crate::http::external::oidc::OidcLogin;
 use crate::http::external::proxy_user::ProxyUsers;
 use crate::http::layers::conditions::{Access, Anonymous};
 use crate::http::layers::login_limiter::LoginLimiter;
-use crate::job::{Actor, Role, TokenName};
+use crate::job::{Actor, Role, TokenId, TokenName};
 
 /// Who may use a server. It is in the extensions of every request that passes the layers.
 #[derive(Debug)]
@@ -122,6 +123,30 @@ impl Authenticator {
         let scope = self.scope_of(&principal.credential, &table);
         self.note_use(&principal.credential, &table);
         scope.is_some_and(|scope| scope == principal.scope)
+    }
+
+    /// After how long the credentials of a request expire by themselves, if they do.
+    pub fn expires_in(&self, principal: Option<&Principal>) -> Option<Duration> {
+        let table = self.table();
+        let of_token = |id: &TokenId| table.token(id).and_then(|token| token.expires_at);
+        let end = match &principal?.credential {
+            Credential::Session(id) => {
+                let session = table.session(id)?;
+                let idle_end = session.last_used_at.after(self.limits().session_idle);
+                let of_owner = match &session.who {
+                    SessionOwner::Token { id, .. } => of_token(id),
+                    SessionOwner::User(_)
+                    | SessionOwner::External { .. }
+                    | SessionOwner::Environment => None,
+                };
+                let ends = [Some(session.expires_at), Some(idle_end), of_owner];
+                ends.into_iter().flatten().min()
+            }
+            Credential::Token(id) => of_token(id),
+            Credential::Link(link) => Some(table.link(&link.id)?.expires_at),
+            Credential::Password { .. } | Credential::Proxy(_) | Credential::Environment => None,
+        };
+        end.map(|end| end.since(self.engine.0.now()))
     }
 
     /// What a credential allows now; `None` if it is no longer valid.

@@ -65,7 +65,7 @@ impl SocketMessage {
 pub enum WorkerMessageName {
     /// `{"type":"ready"}`, whose queues and kinds must be those of restricted credentials.
     Ready,
-    /// `{"type":"update"}`, in which each lease is its own credential.
+    /// `{"type":"update"}`, whose leases must be of workers that restricted credentials may act as.
     Update,
     /// `{"type":"ping"}`
     Ping,

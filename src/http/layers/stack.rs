@@ -39,7 +39,7 @@ use crate::http::server::accept::RefusedRequest;
 use crate::http::server::access_log::Routine;
 use crate::http::server::client_address::client_of;
 use crate::http::server::host_header::ReplacedHost;
-use crate::http::server::logged_path::without_signature;
+use crate::http::server::logged_path::without_credentials;
 use crate::http::server::{date, request_id, request_target};
 use crate::http::server_fault::ServerFault;
 use crate::http::{HttpLimits, Problem};
@@ -330,7 +330,7 @@ fn request_span(request: &axum::http::Request<Body>) -> Span {
         "request",
         id = request_id::of(request.headers()),
         method = %request.method(),
-        path = %without_signature(request.uri().path()),
+        path = %without_credentials(request.uri().path()),
     )
 }
 

@@ -13,7 +13,7 @@ use tracing::Level;
 
 pub use super::access_line::AccessFormat;
 use super::access_line::{AccessLine, RequestLine, TARGET};
-use super::logged_path::without_signature;
+use super::logged_path::without_credentials;
 use super::request_id::X_REQUEST_ID;
 
 /// The level at which requests are logged.
@@ -57,7 +57,9 @@ impl AccessLog {
         let header = |name| request.headers().get(name).cloned();
         let (referer, user_agent) = match self.format {
             AccessFormat::Log | AccessFormat::Common => (None, None),
-            AccessFormat::Combined => (header(header::REFERER), header(header::USER_AGENT)),
+            AccessFormat::Combined => {
+                (header(header::REFERER).map(referer_as_shown), header(header::USER_AGENT))
+            }
         };
         Some(AccessEntry {
             log: self,
@@ -110,6 +112,12 @@ impl AccessLog {
             AccessLevel::Info => Level::INFO,
         }
     }
+}
+
+/// The address of the page that a request came from, without its credentials.
+fn referer_as_shown(referer: HeaderValue) -> HeaderValue {
+    let shown = referer.to_str().ok().map(without_credentials);
+    shown.and_then(|shown| HeaderValue::from_str(&shown).ok()).unwrap_or(referer)
 }
 
 /// The line of an active request. It is logged when this is dropped, so that every request has a line, however it ends.
@@ -167,7 +175,7 @@ impl Drop for AccessEntry {
         let line = AccessLine {
             request: Some(RequestLine {
                 method: &self.method,
-                path: &without_signature(self.uri.path()),
+                path: &without_credentials(self.uri.path()),
                 version: self.version,
                 duration: self.began.elapsed(),
             }),

@@ -1,28 +1,45 @@
-//! The path of a request as logs show it. The signature in the address of a share link is left out, because it opens the
-//! link for everybody who reads it.
+//! The path of a request as logs show it. The signature in the address of a share link and the lease in the address of a
+//! callback are left out, because they are credentials: whoever reads them could use them.
 
 use std::borrow::Cow;
 
 const SHARED: &str = "/shared/";
+const LEASES: &str = "/leases/";
 
-/// Replaces everything but the id in the address of a share link, `/shared/{id}.{signature}`, however it is encoded. Any
-/// other path stays as it is.
-pub fn without_signature(path: &str) -> Cow<'_, str> {
-    if let Some(at) = path.find(SHARED) {
-        let (before, link) = path.split_at(at + SHARED.len());
-        let (link, rest) = link.split_at(link.find('/').unwrap_or(link.len()));
-        let (id, signature) = link.split_at(end_of_id(link));
-        return match signature {
-            "" => Cow::Borrowed(path),
-            _ => Cow::Owned(format!("{before}{id}.(not shown){rest}")),
-        };
+/// Replaces the credentials in a path, however they are encoded: the lease in `/leases/{lease}`, and everything but the id in
+/// the address of a share link, `/shared/{id}.{signature}`. Any other path stays as it is.
+pub fn without_credentials(path: &str) -> Cow<'_, str> {
+    if let Some(shown) = without_lease(path) {
+        let whole = without_signature(&shown).map(Cow::into_owned);
+        return Cow::Owned(whole.unwrap_or(shown));
+    }
+    if let Some(shown) = without_signature(path) {
+        return shown;
     }
     let Some(decoded) = decoded(path) else { return Cow::Borrowed(path) };
-    match decoded.find(SHARED) {
-        // It opens nothing, but a client that sends it knows a link.
-        Some(at) => Cow::Owned(format!("{}(not shown)", &decoded[..at + SHARED.len()])),
+    let ends =
+        [SHARED, LEASES].into_iter().filter_map(|name| Some(decoded.find(name)? + name.len()));
+    match ends.min() {
+        // It opens nothing, but a client that sends it knows a link or a lease.
+        Some(end) => Cow::Owned(format!("{}(not shown)", &decoded[..end])),
         None => Cow::Borrowed(path),
     }
+}
+
+fn without_lease(path: &str) -> Option<String> {
+    let (before, lease) = path.split_at(path.find(LEASES)? + LEASES.len());
+    let rest = lease.find('/').map_or("", |end| &lease[end..]);
+    Some(format!("{before}(not shown){rest}"))
+}
+
+fn without_signature(path: &str) -> Option<Cow<'_, str>> {
+    let (before, link) = path.split_at(path.find(SHARED)? + SHARED.len());
+    let (link, rest) = link.split_at(link.find('/').unwrap_or(link.len()));
+    let (id, signature) = link.split_at(end_of_id(link));
+    Some(match signature {
+        "" => Cow::Borrowed(path),
+        _ => Cow::Owned(format!("{before}{id}.(not shown){rest}")),
+    })
 }
 
 /// Where the id at the beginning of a link ends, which consists of letters and digits.
@@ -55,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_signature_of_a_link_is_left_out() {
+    fn only_credentials_are_left_out() {
         for (path, logged) in [
             ("/jobs/7.x", "/jobs/7.x"),
             ("/jobs/%2e%zz%", "/jobs/%2e%zz%"),
@@ -71,8 +88,15 @@ mod tests {
             ("/shared/2f9c%252eAbC-_9", "/shared/2f9c.(not shown)"),
             ("/%73hared/2f9c.AbC-_9", "/shared/(not shown)"),
             ("/cortado%2fshared%2F2f9c.AbC-_9", "/cortado/shared/(not shown)"),
+            ("/api/v1/leases", "/api/v1/leases"),
+            ("/api/v1/leases/AZqw-_9", "/api/v1/leases/(not shown)"),
+            ("/api/v1/leases/~AZqw-_9/ws", "/api/v1/leases/(not shown)/ws"),
+            ("/cortado/api/v1/leases/%41Zqw", "/cortado/api/v1/leases/(not shown)"),
+            ("/api/v1/%6ceases/AZqw", "/api/v1/leases/(not shown)"),
+            ("/api/v1%2fleases%2FAZqw", "/api/v1/leases/(not shown)"),
+            ("/shared/2f9c.AbC/leases/AZqw", "/shared/2f9c.(not shown)/leases/(not shown)"),
         ] {
-            assert_eq!(without_signature(path), logged);
+            assert_eq!(without_credentials(path), logged);
         }
     }
 }

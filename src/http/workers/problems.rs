@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 
 use crate::engine::WorkerError;
 use crate::http::Problem;
+use crate::http::access::principal::forbidden;
 use crate::http::server_fault::ServerFault;
 
 impl From<WorkerError> for Problem {
@@ -14,6 +15,7 @@ impl From<WorkerError> for Problem {
                 Problem::new(StatusCode::NOT_FOUND, "worker_not_found", detail)
             }
             WorkerError::TooMany { .. } => ServerFault::TooManyWorkers.problem(detail),
+            WorkerError::OfAnother(_) => forbidden(detail),
             WorkerError::OwnName(_) => Problem::invalid_parameter("worker", detail),
             WorkerError::Stopping => ServerFault::Stopping.problem(detail),
             WorkerError::Store(error) => error.into(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{
-    AttemptEnding, ClaimRequest, Interest, WorkerAbout, WorkerHello, WorkerNote, WorkerSettle,
-    WorkerTransport, WorkerUpdate,
+    AttemptEnding, ClaimRequest, Interest, WorkerAbout, WorkerCaller, WorkerHello, WorkerNote,
+    WorkerSettle, WorkerTransport, WorkerUpdate,
 };
 use crate::job::fields::{EMPTY, describe, items};
 use crate::job::shorten::{shorten, truncated};
@@ -78,7 +78,7 @@ pub fn hello(
     let kinds = Arc::new(kinds?.into_iter().collect());
     let interest = Arc::new(Interest { queues: queues.into_iter().collect(), kinds });
     let lease = lease.map_or(usual, millis);
-    Some(WorkerHello { interest, lease, about, transport, by: None })
+    Some(WorkerHello { interest, lease, about, transport, caller: WorkerCaller::default() })
 }
 
 fn names<T>(

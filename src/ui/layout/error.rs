@@ -136,6 +136,11 @@ impl From<WorkerError> for UiError {
             WorkerError::Stopping => {
                 return UiError::of_fault(ServerFault::Stopping, &error.to_string());
             }
+            WorkerError::OfAnother(_) => (
+                StatusCode::FORBIDDEN,
+                "This worker belongs to somebody else",
+                "Use credentials without restrictions.",
+            ),
             WorkerError::OwnName(_) => (
                 StatusCode::CONFLICT,
                 "This worker is the server itself",

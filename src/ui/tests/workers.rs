@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 
 use super::*;
 use crate::engine::{
-    ClaimRequest, Interest, WorkerAbout, WorkerHello, WorkerSession, WorkerState, WorkerTransport,
-    WorkerUpdate,
+    ClaimRequest, Interest, WorkerAbout, WorkerCaller, WorkerHello, WorkerSession, WorkerState,
+    WorkerTransport, WorkerUpdate,
 };
 
 fn hello(kinds: &[&str], queues: &[&str]) -> WorkerHello {
@@ -25,7 +25,7 @@ fn hello(kinds: &[&str], queues: &[&str]) -> WorkerHello {
             instance: Some("0123456789abcdef".into()),
         }),
         transport: WorkerTransport::WebSocket,
-        by: None,
+        caller: WorkerCaller::default(),
     }
 }
 

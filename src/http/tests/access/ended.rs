@@ -1,19 +1,25 @@
 //! Credentials that were valid once. Programs and browsers go on sending them, which is no guess at another one.
 
-use axum::http::Request;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{Extensions, Method, Request};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::links::{Sharing, held};
-use crate::access::AccessCommand;
-use crate::http::access::Authenticator;
+use crate::access::{AccessCommand, NewToken, Scope};
+use crate::http::access::access_watch::AccessWatch;
+use crate::http::access::messages::{SocketMessage, WorkerMessageName};
+use crate::http::access::principal::Credential;
 use crate::http::access::sessions::{BrowserVisit, LogInError};
+use crate::http::access::{Authenticator, Principal};
 use crate::http::layers::auth::Hosts;
 use crate::http::layers::login_limiter::LoginFailure;
-use crate::http::tests::support::{Answer, Server, refused};
+use crate::http::tests::support::{Answer, Server, refused, within};
 use crate::http::tests::team::{PASSWORD, add_token, add_user, basic, bearer, user};
 use crate::http::{Access, Anonymous, HttpLimits};
-use crate::job::{LinkId, Role};
+use crate::job::{Actor, LinkId, Role, TokenName};
 
 /// More than may be wrong in a minute.
 const OFTEN: usize = 12;
@@ -142,4 +148,31 @@ async fn ended_sessions_and_share_links_slow_down_nobody_at_their_address() {
     }
     let answer = it.send(&it.operator, "GET", "/api/v1/jobs", &Value::Null).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_message_whose_credentials_have_ended_is_refused_at_once() {
+    let server = Server::start().await;
+    add_user(&server.engine, "root", Role::Admin).await;
+    let now = server.engine.now();
+    let mut watches = Vec::new();
+    for (name, expires_at) in [("ended", now), ("good", now.after(Duration::from_secs(600)))] {
+        let edit = |new: &mut NewToken| new.expires_at = Some(expires_at);
+        let (id, _) = add_token(&server.engine, name, Role::Admin, edit).await;
+        let mut extensions = Extensions::new();
+        extensions.insert(Arc::new(authenticator(&server)));
+        let actor = Actor::Token(TokenName::parse(name).unwrap());
+        let scope = Scope::of(Role::Admin);
+        extensions.insert(Principal { actor, scope, credential: Credential::Token(id) });
+        watches.push(AccessWatch::of(&Method::GET, &extensions));
+    }
+    let good = watches.pop().unwrap();
+    assert!(good.check_worker_message(WorkerMessageName::Update).is_ok());
+    assert!(good.check_message(SocketMessage::SubscribeEvents).is_ok());
+    let mut ended = watches.pop().unwrap();
+    let refused = ended.check_worker_message(WorkerMessageName::Update).unwrap_err();
+    assert_eq!(refused.code(), "unauthorized");
+    let refused = ended.check_message(SocketMessage::SubscribeEvents).unwrap_err();
+    assert_eq!(refused.code(), "unauthorized");
+    within(ended.revoked()).await;
 }

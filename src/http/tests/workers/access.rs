@@ -1,16 +1,27 @@
 //! Who may be a worker.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::{Shop, say};
 use crate::access::AccessCommand;
+use crate::http::HttpLimits;
 use crate::http::tests::support::{Socket, refused, within};
 use crate::http::tests::team::{add_token, add_user, bearer, restrict};
-use crate::job::Role;
+use crate::job::{Actor, Kind, Role, TokenName};
 
 fn request(shop: &Shop, token: &str) -> tokio_tungstenite::tungstenite::handshake::client::Request {
-    let url = format!("ws://{}/api/v1/workers/w/ws", shop.server.address);
+    request_as("w", shop, token)
+}
+
+fn request_as(
+    worker: &str,
+    shop: &Shop,
+    token: &str,
+) -> tokio_tungstenite::tungstenite::handshake::client::Request {
+    let url = format!("ws://{}/api/v1/workers/{worker}/ws", shop.server.address);
     let mut request = url.into_client_request().unwrap();
     request.headers_mut().insert("authorization", bearer(token).parse().unwrap());
     request
@@ -92,4 +103,129 @@ async fn a_worker_whose_token_is_revoked_is_disconnected() {
     engine.access(AccessCommand::RevokeToken(id)).await.unwrap();
     let (_, code, _) = socket.close_frame().await;
     assert_eq!(u16::from(code), 1008);
+}
+
+#[tokio::test]
+async fn a_worker_whose_token_expires_is_disconnected_without_waiting_for_a_ping() {
+    let hour = Duration::from_secs(3_600);
+    let limits = HttpLimits { socket_ping: hour, socket_pong: hour, ..HttpLimits::default() };
+    let shop = Shop::with(limits).await;
+    let engine = &shop.server.engine;
+    add_user(engine, "root", Role::Admin).await;
+    let expires_at = Some(engine.now().after(Duration::from_millis(1_500)));
+    let edit = |new: &mut crate::access::NewToken| new.expires_at = expires_at;
+    let (_, token) = add_token(engine, "w", Role::Worker, edit).await;
+    let mut socket =
+        Socket(within(tokio_tungstenite::connect_async(request(&shop, &token))).await.unwrap().0);
+    say(&mut socket, json!({"type": "ready", "free": 1, "kinds": ["resize"]})).await;
+    assert_eq!(socket.next().await["type"], "hello");
+    let (_, code, _) = socket.close_frame().await;
+    assert_eq!(u16::from(code), 1008);
+    assert!(engine.now() >= expires_at.unwrap());
+}
+
+/// Restricts a token to the kinds `resize` and `echo`.
+fn restrict_kinds(new: &mut crate::access::NewToken) {
+    new.kinds = Some(vec![Kind::parse("resize").unwrap(), Kind::parse("echo").unwrap()]);
+}
+
+#[tokio::test]
+async fn a_restricted_token_cannot_act_as_a_worker_of_somebody_else() {
+    let shop = Shop::open().await;
+    let engine = &shop.server.engine;
+    add_user(engine, "root", Role::Admin).await;
+    let (_, owner) = add_token(engine, "owner", Role::Worker, restrict_kinds).await;
+    let (_, other) = add_token(engine, "other", Role::Worker, restrict_kinds).await;
+    let (_, free) = add_token(engine, "free", Role::Worker, |_| {}).await;
+    let send = async |token: &str, method: &str, path: &str, body: Value| {
+        let authorization = bearer(token);
+        let headers =
+            [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        shop.server.send(method, &format!("/api/v1/{path}"), &headers, &body).await
+    };
+    shop.add(1).await;
+    let claim = json!({"kinds": ["resize"]});
+    let claimed = send(&owner, "POST", "workers/web-1/claim", claim.clone()).await.json();
+    let lease = claimed["leases"][0]["lease"].as_str().unwrap().to_owned();
+    let end = json!({"lease": lease, "outcome": "done"});
+    for (method, path, body) in [
+        ("DELETE", "workers/web-1".to_owned(), Value::Null),
+        ("POST", "workers/web-1/claim".to_owned(), claim.clone()),
+        ("POST", "leases".to_owned(), json!({"extend": [lease]})),
+        ("POST", "leases".to_owned(), json!({"note": [{"lease": lease, "lines": []}]})),
+        ("POST", "leases".to_owned(), json!({"settle": [end]})),
+        ("POST", format!("leases/{lease}"), json!({"settle": {"outcome": "done"}})),
+    ] {
+        let problem = send(&other, method, &path, body).await.is_problem(403, "forbidden");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("the worker web-1 was connected with other"), "{path}: {detail}");
+    }
+    let connect = async |worker: &str| {
+        let request = request_as(worker, &shop, &other);
+        Socket(within(tokio_tungstenite::connect_async(request)).await.unwrap().0)
+    };
+    let ready = json!({"type": "ready", "free": 1, "kinds": ["resize"]});
+    let mut socket = connect("web-1").await;
+    say(&mut socket, ready.clone()).await;
+    assert_eq!(socket.next().await["code"], "forbidden");
+    let mut socket = connect("web-2").await;
+    let mut holding = ready.clone();
+    holding["held"] = json!([lease]);
+    say(&mut socket, holding).await;
+    assert_eq!(socket.next().await["code"], "forbidden");
+    say(&mut socket, ready).await;
+    assert_eq!(socket.next().await["type"], "hello");
+    say(&mut socket, json!({"type": "update", "id": 7, "settle": [end]})).await;
+    let refused = socket.next().await;
+    assert_eq!((&refused["id"], &refused["code"]), (&json!(7), &json!("forbidden")), "{refused}");
+
+    let kept = send(&owner, "POST", "leases", json!({"extend": [lease]})).await.json();
+    assert_eq!(kept["extend"][0]["status"], "kept");
+    let mut live = engine.live();
+    let returned = send(&free, "DELETE", "workers/web-1", Value::Null).await.json();
+    assert_eq!(returned, json!({"returned": 1}), "it has no restrictions");
+    let left = within(async {
+        loop {
+            let batch = live.recv().await.unwrap();
+            let left =
+                batch.events.iter().find(|event| event.event_type().as_str() == "worker.left");
+            if let Some(event) = left {
+                return event.by.clone();
+            }
+        }
+    });
+    assert_eq!(left.await, Some(Actor::Token(TokenName::parse("free").unwrap())));
+    // Nobody is connected with this name any more.
+    assert_eq!(send(&other, "POST", "workers/web-1/claim", claim).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_lease_of_a_worker_alone_is_no_credential() {
+    let shop = Shop::open().await;
+    let engine = &shop.server.engine;
+    shop.add(1).await;
+    let lease = shop.lease().await;
+    let report = async |authorization: &str, body: Value| {
+        let mut headers = vec![("content-type", "application/json")];
+        if !authorization.is_empty() {
+            headers.push(("authorization", authorization));
+        }
+        let path = format!("/api/v1/leases/{lease}");
+        shop.server.send("POST", &path, &headers, &body.to_string()).await
+    };
+    let extend = json!({"extend": true});
+    assert_eq!(report("", extend.clone()).await.status, 200, "the server requires no credentials");
+    add_user(engine, "root", Role::Admin).await;
+    let (id, worker) = add_token(engine, "worker", Role::Worker, |_| {}).await;
+    let (_, viewer) = add_token(engine, "viewer", Role::Viewer, |_| {}).await;
+    report("", extend.clone()).await.is_problem(401, "unauthorized");
+    report(&bearer(&viewer), extend.clone()).await.is_problem(403, "forbidden");
+    let settle = json!({"settle": {"outcome": "done"}});
+    assert_eq!(report(&bearer(&worker), extend).await.json(), json!({"extend": "kept"}));
+    let settled = report(&bearer(&worker), settle.clone()).await.json();
+    assert_eq!(settled["settle"]["state"], "completed", "{settled}");
+    engine.access(AccessCommand::RevokeToken(id)).await.unwrap();
+    report(&bearer(&worker), settle.clone()).await.is_problem(401, "unauthorized");
+    report("", settle).await.is_problem(401, "unauthorized");
 }

@@ -1,11 +1,15 @@
 //! Reports about attempts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Shop, job, leases};
-use crate::store::Store;
+use crate::http::HttpLimits;
+use crate::http::tests::support::{store_with, within};
+use crate::job::{JobId, Kind, QueueName, WorkerName};
+use crate::store::{Claim, Store, StoreLimits, WorkerPlace};
 
 #[tokio::test]
 async fn every_outcome_has_its_state() {
@@ -46,8 +50,9 @@ async fn a_wrong_lease_a_lost_one_and_one_of_a_deleted_job_have_answers_of_their
     let first = shop.lease().await;
     shop.settle(&first, "returned").await;
     let second = shop.lease().await;
-    // The first lease is over, but the worker itself has ended it.
-    assert_eq!(shop.settle(&first, "done").await["state"], "available");
+    // The first lease is over. The worker itself has ended it, but not like that.
+    assert_eq!(shop.settle(&first, "returned").await["state"], "available");
+    assert_eq!(shop.settle(&first, "done").await["status"], "stale");
     let lost = shop.report(json!({"extend": [first, second, "nonsense"]})).await;
     let statuses: Vec<&str> = lost["extend"]
         .as_array()
@@ -61,6 +66,46 @@ async fn a_wrong_lease_a_lost_one_and_one_of_a_deleted_job_have_answers_of_their
     assert_eq!(shop.settle(&second, "done").await["state"], "completed");
     shop.server.engine.delete(id).await.unwrap();
     assert_eq!(shop.settle(&second, "done").await["status"], "gone");
+}
+
+#[tokio::test]
+async fn an_end_that_somebody_else_has_caused_is_not_reported_as_settled() {
+    let shop = Shop::open().await;
+    let sign_off = async || {
+        let answer = shop.server.send("DELETE", "/api/v1/workers/web-1", &[], "").await;
+        assert_eq!(answer.json(), json!({"returned": 1}));
+    };
+    let statuses = async |lease: &str| {
+        let mut settled = Vec::new();
+        for outcome in ["done", "retry", "snooze", "discard", "cancelled", "returned"] {
+            let item = match outcome {
+                "retry" | "discard" => json!({"lease": lease, "outcome": outcome, "error": "no"}),
+                "snooze" => json!({"lease": lease, "outcome": outcome, "delay_ms": 5}),
+                _ => json!({"lease": lease, "outcome": outcome}),
+            };
+            let answer = shop.report(json!({"settle": [item]})).await;
+            if answer["settle"][0]["status"] == "settled" {
+                settled.push(outcome);
+            }
+        }
+        settled
+    };
+    let id = shop.add(1).await[0];
+    let lease = shop.lease().await;
+    sign_off().await;
+    assert_eq!(statuses(&lease).await, ["returned"]);
+    let lease = shop.lease().await;
+    shop.server.engine.cancel(id).await.unwrap();
+    sign_off().await;
+    assert_eq!(shop.job(id).await.status.state.as_str(), "cancelled");
+    // What is stored does not say who has ended it. Each of these would have cancelled the job, too.
+    assert_eq!(statuses(&lease).await, ["retry", "snooze", "discard", "cancelled", "returned"]);
+    shop.enqueue(vec![job(Some(Duration::from_millis(50)))]).await;
+    let lease = shop.lease().await;
+    let lost =
+        async || shop.report(json!({"extend": [lease]})).await["extend"][0]["status"] == "lost";
+    within(async { while !lost().await {} }).await;
+    assert_eq!(statuses(&lease).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -155,4 +200,53 @@ async fn a_lease_is_known_again_after_its_server_was_replaced() {
     assert_eq!(other.settle(&lease, "done").await["state"], "completed");
     assert_eq!(shop.settle(&lease, "done").await["state"], "completed");
     assert_eq!(shop.store.get(id).await.unwrap().0.unwrap().status.state.as_str(), "completed");
+}
+
+/// A server on a store in which a worker holds a job, and which has not heard of the worker.
+async fn restarted(timeout: Option<Duration>) -> (Shop, JobId) {
+    let store = store_with(StoreLimits::default());
+    let new = job(timeout);
+    let id = new.id;
+    store.enqueue(vec![new]).await.unwrap();
+    let claim = Claim {
+        queues: vec![QueueName::default()],
+        kinds: Arc::new([Kind::parse("resize").unwrap()].into()),
+        max: 1,
+        worker: WorkerName::parse("web-1").unwrap(),
+        place: WorkerPlace::Remote,
+        ttl: Duration::from_secs(60),
+    };
+    assert_eq!(store.claim(claim).await.unwrap().leases.len(), 1);
+    (Shop::on(store.clone(), store, HttpLimits::default()).await, id)
+}
+
+#[tokio::test]
+async fn a_worker_that_has_not_spoken_since_a_restart_is_known_by_its_leases() {
+    let (shop, id) = restarted(None).await;
+    let engine = &shop.server.engine;
+    within(async {
+        while engine.remote_workers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let list = shop.server.get("/api/v1/workers").await.json();
+    let is_it = |worker: &&Value| worker["name"] == "web-1";
+    let worker = list["workers"].as_array().unwrap().iter().find(is_it).unwrap();
+    assert_eq!((&worker["state"], &worker["running"]), (&json!("silent"), &json!(1)), "{worker}");
+    assert_eq!((&worker["kinds"], &worker["lease_ms"]), (&json!(["resize"]), &json!(60_000)));
+    let quiet = shop.server.send("POST", "/api/v1/workers/web-1/quiet", &[], "").await;
+    assert_eq!(quiet.status, 204, "{quiet:?}");
+    let claim = shop.claim(json!({"about": {"pid": 7}})).await.json();
+    assert_eq!(claim["command"], "quiet", "it is the same process: {claim}");
+    let sign_off = shop.server.send("DELETE", "/api/v1/workers/web-1", &[], "").await;
+    assert_eq!(sign_off.json(), json!({"returned": 1}));
+    assert_eq!(shop.job(id).await.status.state.as_str(), "available");
+}
+
+#[tokio::test]
+async fn the_timeout_of_an_attempt_holds_after_a_restart_although_its_worker_is_silent() {
+    let (shop, id) = restarted(Some(Duration::from_millis(50))).await;
+    shop.has_happened(id, "job.retry_scheduled").await;
+    assert_eq!(shop.job(id).await.last_failure().unwrap().class.as_str(), "timeout");
 }

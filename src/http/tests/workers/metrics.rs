@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Shop, job, say};
-use crate::engine::{Interest, WorkerHello, WorkerTransport};
+use crate::engine::{Interest, WorkerCaller, WorkerHello, WorkerTransport};
 use crate::http::tests::support::within;
 use crate::job::{Kind, WorkerName};
 
@@ -110,7 +110,7 @@ async fn claims_that_wait_and_workers_that_are_refused_are_counted() {
         lease: Duration::from_secs(30),
         about: None,
         transport: WorkerTransport::Http,
-        by: None,
+        caller: WorkerCaller::default(),
     };
     let connect = |n: usize| {
         let name = WorkerName::parse(&format!("many-{n}")).unwrap();

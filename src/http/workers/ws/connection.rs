@@ -233,6 +233,7 @@ impl WorkerConnection {
             WorkerMessage::Ready(ready) => self.on_ready(*ready)?,
             WorkerMessage::Update(NumberedUpdate { id, free, update }) => {
                 let session = self.session.as_ref().ok_or_else(not_ready)?;
+                self.api.engine.check_leases(update.leases())?;
                 let updated = session.update(update);
                 self.ask(updated.map(move |answer| EngineAnswer::Updated(id, answer)).boxed());
                 if free > 0 {
@@ -261,6 +262,7 @@ impl WorkerConnection {
                 self.ask(announced.map(EngineAnswer::Announced).boxed());
             }
             None => {
+                self.api.engine.check_leases(held.iter().map(String::as_str))?;
                 let session = self.api.engine.connect_worker(self.name.clone(), hello)?;
                 let kept = session.keep(held);
                 self.session = Some(Box::new(session));
