@@ -151,7 +151,7 @@ impl RemoteWorkers {
     ) -> Result<Vec<AboutLease<NoteAnswer>>, StoreError> {
         let (mut answers, mut batch) = (Vec::with_capacity(notes.len()), Vec::new());
         for WorkerNote { lease, lines, progress } in notes {
-            if let Some(callback) = self.callback_of(&lease) {
+            if let Some(callback) = self.callback_of(&lease).filter(|callback| callback.is_open()) {
                 lines.iter().for_each(|line| callback.notes.line(line.stream, &line.text));
                 progress.into_iter().for_each(|progress| callback.notes.progress(progress));
                 answers.push(AboutLease { lease, answer: NoteAnswer::Noted });
@@ -180,8 +180,11 @@ impl RemoteWorkers {
             && let Some(callback) = self.callback_of(text)
         {
             // The heartbeat of this process extends the lease.
-            let is_cancelled = callback.cancel.is_cancelled();
-            let answer = if is_cancelled { ExtendAnswer::Cancel } else { ExtendAnswer::Kept };
+            let answer = match (callback.is_open(), callback.cancel.is_cancelled()) {
+                (true, false) => ExtendAnswer::Kept,
+                (true, true) => ExtendAnswer::Cancel,
+                (false, _) => ExtendAnswer::Lost,
+            };
             return Ok(vec![AboutLease { lease: text.clone(), answer }]);
         }
         let leases: Vec<Option<LeaseRef>> =
@@ -326,7 +329,7 @@ impl RemoteWorkers {
         self.callbacks.get(self.tokens.read(text)?)
     }
 
-    /// Ends an attempt of this process, and waits until that is stored.
+    /// Ends an attempt of this process, and waits until that is stored. A repetition waits for the same end.
     async fn settle_by_callback(
         &self,
         text: &str,
@@ -340,13 +343,17 @@ impl RemoteWorkers {
             AttemptEnding::Returned => Outcome::Snooze { delay: Duration::ZERO },
         });
         loop {
+            if callback.is_closed() {
+                return Ok(SettleAnswer::Stale); // the attempt ends in another way
+            }
             let job = self.store.get(lease.job).await?.0;
             let Some(job) = job else { return Ok(SettleAnswer::Gone) };
-            if job.lease().is_none_or(|(token, _)| token != lease.token) {
+            let has_ended = job.lease().is_none_or(|(token, _)| token != lease.token);
+            if has_ended && !callback.is_closed() {
                 return Ok(past(&job, lease));
             }
             let is_about_it = |event: &Event| matches!(&event.fact, Fact::Job { id, state, .. } if *id == lease.job && *state != State::Running);
-            loop {
+            while !has_ended {
                 match live.recv().await {
                     Ok(batch) if batch.events.iter().any(is_about_it) => break,
                     Ok(_) => {}
