@@ -47,6 +47,8 @@ pub struct WorkerEntry {
     own: usize,
     /// How many jobs its claims under way may bring.
     reserved: usize,
+    /// The mean length of the jobs that its last claim brought, in bytes.
+    job_bytes: usize,
     /// The signals of its claims that wait for room.
     blocked: Vec<Arc<Signal>>,
 }
@@ -163,6 +165,7 @@ impl WorkerTable {
             process: 0,
             own: held,
             reserved: 0,
+            job_bytes: 0,
             blocked: Vec::new(),
         };
         self.workers.insert(name.clone(), worker);
@@ -219,6 +222,19 @@ impl WorkerTable {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.reserved = worker.reserved.saturating_sub(room);
             worker.has_room();
+        }
+    }
+
+    /// How many jobs a claim of at most `max` asks for, so that they probably have no more than these bytes.
+    pub fn claim_size(&self, name: &WorkerName, max: usize, bytes: usize) -> usize {
+        let fit = self.workers.get(name).and_then(|worker| bytes.checked_div(worker.job_bytes));
+        fit.map_or(max, |fit| max.min(fit.max(1)))
+    }
+
+    /// Notes how many bytes a claim has brought with so many jobs.
+    pub fn note_claimed(&mut self, name: &WorkerName, bytes: usize, jobs: usize) {
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.job_bytes = bytes.checked_div(jobs).unwrap_or(worker.job_bytes);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What workers report about their attempts: notes, outcomes and lease extensions, many at a time. Notes come first and
 //! extensions last, so that one message can hold everything about an attempt.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use crate::engine::attempts::verdict::{Cause, Ending, Retry, verdict};
 use crate::job::{
-    Change, Event, Fact, FailureClass, Interruption, Job, LogLine, Outcome, Progress, State,
+    Change, Event, Fact, FailureClass, Interruption, Job, JobId, LogLine, Outcome, Progress, State,
     Verdict,
 };
 use crate::store::{Extension, LeaseRef, Note, SettleError, Settlement, StoreError};
@@ -138,6 +139,7 @@ impl RemoteWorkers {
     /// Applies a report. The outcomes are durable when this returns.
     pub async fn update(&self, update: WorkerUpdate) -> Result<UpdateAnswer, StoreError> {
         let WorkerUpdate { extend, lease, notes, settles } = update;
+        self.learn_named(&notes, &settles).await?;
         let notes = if notes.is_empty() { Vec::new() } else { self.note(notes).await? };
         let settles = if settles.is_empty() { Vec::new() } else { self.settle(settles).await? };
         let extend =
@@ -219,8 +221,8 @@ impl RemoteWorkers {
                 }
             });
         }
+        self.learn(&unknown).await?;
         for lease in unknown {
-            self.find(lease).await?;
             self.table().extended(lease, ttl, when);
         }
         let about = |(lease, answer)| AboutLease { lease, answer };
@@ -378,6 +380,40 @@ impl RemoteWorkers {
         Ok(held)
     }
 
+    /// Looks up the leases of a report that this process does not know, as after a restart, and are held.
+    async fn learn_named(
+        &self,
+        notes: &[WorkerNote],
+        settles: &[WorkerSettle],
+    ) -> Result<(), StoreError> {
+        let notes = notes.iter().map(|note| &note.lease);
+        let texts = notes.chain(settles.iter().map(|settle| &settle.lease));
+        let named: Vec<LeaseRef> = texts.filter_map(|text| self.tokens.read(text)).collect();
+        let unknown: Vec<LeaseRef> = {
+            let table = self.table();
+            named.into_iter().filter(|lease| table.leases.get(*lease).is_none()).collect()
+        };
+        // A single one is looked up when it is needed.
+        if unknown.len() > 1 { self.learn(&unknown).await } else { Ok(()) }
+    }
+
+    /// Adds those of these leases to the table that are held.
+    async fn learn(&self, leases: &[LeaseRef]) -> Result<(), StoreError> {
+        for some in leases.chunks(LEASES_PER_READ) {
+            let jobs = self.store.running(some.iter().map(|lease| lease.job).collect()).await?;
+            let (by_job, when): (HashMap<JobId, Job>, _) =
+                (jobs.into_iter().map(|job| (job.id, job)).collect(), self.moments());
+            let held = some.iter().filter_map(|lease| {
+                RemoteLease::of(by_job.get(&lease.job)?, *lease, self.default_timeout, when)
+            });
+            let mut table = self.table();
+            held.for_each(|held| table.take(held));
+            drop(table);
+            self.deadline_changed.notify_one();
+        }
+        Ok(())
+    }
+
     /// Extends all leases so that they last through a stop with this grace period: workers may not reach the server
     /// meanwhile. The next process keeps them for their usual time.
     pub async fn keep_through_stop(&self, grace: Duration) -> Result<(), StoreError> {
@@ -430,6 +466,9 @@ impl RemoteWorkers {
         Ok(returned)
     }
 }
+
+/// How many leases are looked up at once, because their records are read with the payloads.
+const LEASES_PER_READ: usize = 256;
 
 /// The error for a text that is not a lease.
 const NO_LEASE: &str = "this is not a lease of this server";

@@ -23,8 +23,8 @@ use crate::engine::{
     SettleAnswer, UpdateAnswer, WorkerNote, WorkerSettle, WorkerUpdate,
 };
 use crate::job::{
-    Backoff, Job, JobId, Json, Kind, Labels, LogLine, NewJob, Outcome, QueueName,
-    RetryPolicy, Spec, Start, State, Stream, Time,
+    Backoff, Job, JobId, Json, Kind, Labels, LogLine, NewJob, Outcome, QueueName, RetryPolicy,
+    Spec, Start, State, Stream, Time,
 };
 use crate::shutdown::{Shutdown, StopBounds};
 use crate::store::memory::MemoryStore;
@@ -73,11 +73,7 @@ impl CalledService {
         let engine = Engine::start(store.clone(), registry, config, Shutdown::default());
         let new = NewJob {
             id: JobId::generate(),
-            labels: Arc::new(Labels {
-                queue: QueueName::default(),
-                kind,
-                tags: Box::default(),
-            }),
+            labels: Arc::new(Labels { queue: QueueName::default(), kind, tags: Box::default() }),
             spec: Arc::new(Spec {
                 payload: Json::of(&json!({"url": url})).unwrap(),
                 priority: 0,
@@ -158,7 +154,9 @@ async fn a_report_before_the_response_counts_and_ends_the_attempt_and_the_reques
 
 #[tokio::test]
 async fn a_report_after_a_response_that_has_ended_the_attempt_is_stale() {
-    for (status, state) in [(200, State::Completed), (302, State::Discarded), (500, State::Discarded)] {
+    for (status, state) in
+        [(200, State::Completed), (302, State::Discarded), (500, State::Discarded)]
+    {
         let mut service = CalledService::call().await;
         let (lease, reply) = service.request().await;
         // The end of the attempt cannot be stored yet.

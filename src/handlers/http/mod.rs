@@ -112,7 +112,9 @@ impl Http {
         }
         let begin = Instant::now();
         match client.execute(request).await {
-            Ok(response) if may_report && response.status() == StatusCode::ACCEPTED => Sent::Accepted,
+            Ok(response) if may_report && response.status() == StatusCode::ACCEPTED => {
+                Sent::Accepted
+            }
             Ok(response) => Sent::Ended(reply::outcome(response, &self.settings, begin, now).await),
             Err(error) => Sent::Ended(failed(error)),
         }

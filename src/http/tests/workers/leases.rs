@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Shop, job, leases};
+use crate::engine::tests::faults::Faulty;
+use crate::http::tests::support::{Server, Setup};
 use crate::store::Store;
 
 #[tokio::test]
@@ -155,4 +157,26 @@ async fn a_lease_is_known_again_after_its_server_was_replaced() {
     assert_eq!(other.settle(&lease, "done").await["state"], "completed");
     assert_eq!(shop.settle(&lease, "done").await["state"], "completed");
     assert_eq!(shop.store.get(id).await.unwrap().0.unwrap().status.state.as_str(), "completed");
+}
+
+#[tokio::test]
+async fn the_leases_of_a_report_are_looked_up_together_after_a_restart() {
+    let shop = Shop::open().await;
+    shop.add(9).await;
+    let all = leases(&shop.claim(json!({"max": 9})).await.json());
+    let done = |lease: &String| json!({"lease": lease, "outcome": "done"});
+    let settle = json!({"settle": all[..5].iter().map(done).collect::<Vec<_>>()});
+    for (report, kept) in [(json!({"extend": all}), 9), (settle, 5)] {
+        let store = Faulty::new(shop.store.clone());
+        let setup = Setup { store: store.clone(), ..Setup::default() };
+        let other = Shop { server: Server::with(setup).await, store: shop.store.clone() };
+        store.reads.lock().unwrap().clear();
+        let answer = other.report(report).await;
+        assert_eq!(*store.reads.lock().unwrap(), ["running"], "{answer}");
+        let answers = [&answer["extend"], &answer["settle"]].map(|part| part.as_array().unwrap());
+        let good = answers.into_iter().flatten();
+        let good =
+            good.filter(|answer| answer["status"] == "kept" || answer["state"] == "completed");
+        assert_eq!(good.count(), kept, "{answer}");
+    }
 }
