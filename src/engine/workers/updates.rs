@@ -355,7 +355,10 @@ impl RemoteWorkers {
                 return Ok(past(&job, lease));
             }
             let is_about_it = |event: &Event| matches!(&event.fact, Fact::Job { id, state, .. } if *id == lease.job && *state != State::Running);
-            while !has_ended {
+            if has_ended {
+                continue; // it was closed meanwhile
+            }
+            loop {
                 match live.recv().await {
                     Ok(batch) if batch.events.iter().any(is_about_it) => break,
                     Ok(_) => {}
