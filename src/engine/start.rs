@@ -101,7 +101,11 @@ impl Engine {
             clock: clock.clone(),
             leases: leases.clone(),
             reports,
-            callbacks: Arc::new(CallbackPlace { callbacks, tokens }),
+            callbacks: Arc::new(CallbackPlace {
+                callbacks,
+                tokens,
+                draining: shutdown.draining.clone(),
+            }),
             attempts: shutdown.attempts.clone(),
             failures: shutdown.failures.clone(),
             default_timeout: config.default_timeout,
@@ -211,6 +215,7 @@ impl Parts {
             store: self.store.clone(),
             leases: self.leases.clone(),
             slots,
+            callbacks: self.remote.callbacks.clone(),
             settled: self.settled.clone(),
             end: stages.end_loops.clone(),
         };

@@ -11,7 +11,7 @@ use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::ClockJump;
 use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, LogLine, NewJob, PageCursor, Progress, QueueChange,
-    QueueName, Schedule, Status, Time, Verdict,
+    QueueName, Schedule, State, Status, Time, Verdict,
 };
 use crate::supervise::PartFailures;
 
@@ -208,6 +208,16 @@ pub trait Store: Send + Sync + 'static {
     /// The cursor of every read is durable, so a reader can continue from it in the log. The answer holds all changes
     /// up to the cursor and perhaps a few later ones, which [`Job::seq`] shows.
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError>;
+
+    /// The records of those of these jobs that are running, read together. Which of several moments they are from is open,
+    /// but each is a whole record.
+    async fn running(&self, ids: Vec<JobId>) -> Result<Vec<Job>, StoreError> {
+        let mut running = Vec::new();
+        for id in ids {
+            running.extend(self.get(id).await?.0.filter(|job| job.status.state == State::Running));
+        }
+        Ok(running)
+    }
 
     /// How many jobs of its queue a claim would take before this one, in the order of [`Store::claim`]. Counting
     /// stops at `most`, which then means "at least that many". `None` when the job is not available. A paused queue

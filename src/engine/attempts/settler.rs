@@ -15,6 +15,7 @@ use super::leases::{Leases, Running};
 use super::report::{AttemptReport, Ended};
 use crate::engine::Context;
 use crate::engine::queues::slots::Slots;
+use crate::engine::workers::callbacks::Callbacks;
 use crate::job::Verdict;
 use crate::logging::RetryLog;
 use crate::store::{Note, Settlement, Store, StoreError};
@@ -41,6 +42,7 @@ pub struct Settler {
     pub store: Arc<dyn Store>,
     pub leases: Arc<Leases>,
     pub slots: Arc<Slots>,
+    pub callbacks: Arc<Callbacks>,
     pub settled: Arc<Settled>,
     /// Ends the loop.
     pub end: CancellationToken,
@@ -197,6 +199,7 @@ impl Settler {
     }
 
     fn release(&self, ended: Vec<Ended>) {
+        self.callbacks.ended(ended.iter().map(|end| end.running.key));
         self.leases.ended(ended.iter().map(|end| &*end.running));
         self.slots.release_all(ended.into_iter().map(|end| end.slot));
     }

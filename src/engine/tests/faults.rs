@@ -38,6 +38,8 @@ pub(crate) struct Faulty {
     pub(crate) bad_controls: AtomicUsize,
     /// The calls of `settle`, `annotate` and `control`, in order.
     pub(crate) calls: Mutex<Vec<&'static str>>,
+    /// The calls of `get` and `running`, in order.
+    pub(crate) reads: Mutex<Vec<&'static str>>,
 }
 
 impl Faulty {
@@ -55,6 +57,7 @@ impl Faulty {
             controls: Semaphore::new(1_000),
             bad_controls: AtomicUsize::new(0),
             calls: Mutex::default(),
+            reads: Mutex::default(),
         })
     }
 
@@ -158,7 +161,12 @@ impl Store for Faulty {
         self.store.tick().await
     }
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
+        self.reads.lock().unwrap().push("get");
         self.store.get(id).await
+    }
+    async fn running(&self, ids: Vec<JobId>) -> Result<Vec<Job>, StoreError> {
+        self.reads.lock().unwrap().push("running");
+        self.store.running(ids).await
     }
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {
         self.store.ahead(id, most).await

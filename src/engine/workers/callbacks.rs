@@ -1,5 +1,5 @@
-//! Attempts of this process that wait for a callback: a service that was called has accepted the work, and reports its end
-//! later, with the lease as its credential.
+//! Attempts of this process that a callback can end: a service that was called reports the end of the work itself, with the
+//! lease as its credential. An attempt is ended either by the first report or by its handler, whichever comes first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::engine::attempts::notes::Notes;
 use crate::job::Outcome;
 use crate::store::LeaseRef;
 
-/// The attempts that accept reports of a callback, by lease.
+/// The attempts that have accepted reports of a callback, by lease, until their ends are stored.
 #[derive(Default)]
 pub struct Callbacks(Mutex<HashMap<LeaseRef, Arc<Callback>>>);
 
@@ -22,31 +22,77 @@ pub struct Callback {
     pub notes: Arc<Notes>,
     /// Cancelled when the attempt is to end.
     pub cancel: CancellationToken,
-    outcome: Mutex<Option<Outcome>>,
+    state: Mutex<CallbackState>,
     reported: Notify,
 }
 
+/// What decides how an attempt with a callback ends.
+enum CallbackState {
+    /// Nothing has been reported.
+    Open,
+    /// The outcome was reported, and the handler has not taken it yet.
+    Reported(Outcome),
+    /// The handler ends the attempt with the outcome that was reported.
+    Taken,
+    /// The handler ends the attempt, or was dropped, and no report counts.
+    Closed,
+}
+
 impl Callback {
-    /// Ends the attempt with an outcome. Only the first outcome counts.
+    /// Ends the attempt with an outcome, unless it is being ended already.
     pub fn report(&self, outcome: Outcome) {
-        self.lock().get_or_insert(outcome);
-        self.reported.notify_one();
+        let mut state = self.state();
+        if matches!(*state, CallbackState::Open) {
+            *state = CallbackState::Reported(outcome);
+            drop(state);
+            self.reported.notify_one();
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Outcome>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether nothing has ended the attempt yet.
+    pub fn is_open(&self) -> bool {
+        matches!(*self.state(), CallbackState::Open)
+    }
+
+    /// Whether something other than a report ends the attempt.
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.state(), CallbackState::Closed)
+    }
+
+    fn state(&self) -> MutexGuard<'_, CallbackState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the outcome if one was reported and not taken.
+    fn take(&self) -> Option<Outcome> {
+        let mut state = self.state();
+        if !matches!(*state, CallbackState::Reported(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut *state, CallbackState::Taken) {
+            CallbackState::Reported(outcome) => Some(outcome),
+            CallbackState::Open | CallbackState::Taken | CallbackState::Closed => None,
+        }
     }
 }
 
 impl Callbacks {
-    /// The attempt with a lease, if it accepts reports.
+    /// The attempt with a lease, if it has accepted reports and its end is not stored.
     pub fn get(&self, lease: LeaseRef) -> Option<Arc<Callback>> {
         self.lock().get(&lease).cloned()
     }
 
-    /// Whether no attempt accepts reports.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
+    }
+
+    /// Forgets attempts whose ends are stored.
+    pub fn ended(&self, leases: impl Iterator<Item = LeaseRef>) {
+        let mut callbacks = self.lock();
+        if !callbacks.is_empty() {
+            leases.for_each(|lease| drop(callbacks.remove(&lease)));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<LeaseRef, Arc<Callback>>> {
@@ -58,6 +104,8 @@ impl Callbacks {
 pub struct CallbackPlace {
     pub callbacks: Arc<Callbacks>,
     pub tokens: Arc<LeaseTokens>,
+    /// Cancelled when the stop begins. The server accepts no connections from then on, so no report arrives.
+    pub draining: CancellationToken,
 }
 
 /// An attempt that accepts reports of a callback until this is dropped.
@@ -75,8 +123,8 @@ impl OpenCallback {
         notes: Arc<Notes>,
         cancel: CancellationToken,
     ) -> OpenCallback {
-        let (outcome, reported) = (Mutex::default(), Notify::new());
-        let callback = Arc::new(Callback { notes, cancel, outcome, reported });
+        let (state, reported) = (Mutex::new(CallbackState::Open), Notify::new());
+        let callback = Arc::new(Callback { notes, cancel, state, reported });
         place.callbacks.lock().insert(lease, callback.clone());
         OpenCallback { place, lease, callback }
     }
@@ -89,16 +137,47 @@ impl OpenCallback {
     /// Waits for the outcome that the callback reports. It may have been reported before this is called.
     pub async fn outcome(&self) -> Outcome {
         loop {
-            if let Some(outcome) = self.callback.lock().take() {
+            if let Some(outcome) = self.callback.take() {
                 return outcome;
             }
             self.callback.reported.notified().await;
+        }
+    }
+
+    /// Waits as [`OpenCallback::outcome`] does, for an attempt that does nothing but wait. When the server stops, it asks
+    /// the attempt to end at once, because no report can arrive any more: the attempt is given back and does not count.
+    pub async fn outcome_or_stop(&self) -> Outcome {
+        tokio::select! {
+            biased;
+            outcome = self.outcome() => outcome,
+            () = self.place.draining.cancelled() => {
+                self.callback.cancel.cancel();
+                self.outcome().await
+            }
+        }
+    }
+
+    /// Accepts no more reports. Returns the outcome that was reported before and that the caller has not got yet; it
+    /// counts, because the callback was or will be told so.
+    pub fn close(&self) -> Option<Outcome> {
+        let mut state = self.callback.state();
+        let next = match *state {
+            CallbackState::Open | CallbackState::Closed => CallbackState::Closed,
+            CallbackState::Reported(_) | CallbackState::Taken => CallbackState::Taken,
+        };
+        match std::mem::replace(&mut *state, next) {
+            CallbackState::Reported(outcome) => Some(outcome),
+            CallbackState::Open | CallbackState::Taken | CallbackState::Closed => None,
         }
     }
 }
 
 impl Drop for OpenCallback {
     fn drop(&mut self) {
-        self.place.callbacks.lock().remove(&self.lease);
+        // An outcome that its handler has not taken does not count.
+        let mut state = self.callback.state();
+        if !matches!(*state, CallbackState::Taken) {
+            *state = CallbackState::Closed;
+        }
     }
 }

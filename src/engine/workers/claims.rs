@@ -31,6 +31,30 @@ pub struct Grant {
     pub expires_in: Duration,
 }
 
+impl Grant {
+    /// About how long the job is in a message, in bytes.
+    pub fn bytes(&self) -> usize {
+        let tags: usize = self.job.labels.tags.iter().map(|tag| tag.as_str().len() + 3).sum();
+        JOB_BYTES + self.job.spec.payload.as_str().len() + tags
+    }
+
+    /// How many of the first of these jobs one message may bring: at least one, and only one that is longer than
+    /// [`MAX_MESSAGE`].
+    pub fn fitting(grants: &[Grant]) -> usize {
+        let mut bytes = 0;
+        let fit = grants.iter().take_while(|grant| {
+            bytes += grant.bytes();
+            bytes <= MAX_MESSAGE
+        });
+        fit.count().max(1).min(grants.len())
+    }
+}
+
+/// Bytes of a job in a message, apart from its payload and its tags.
+const JOB_BYTES: usize = 400;
+/// About the most bytes of jobs in one message. Clients need no more memory for it, however large the payloads are.
+const MAX_MESSAGE: usize = 4 * 1_024 * 1_024;
+
 /// A claim over HTTP.
 #[derive(Debug, Clone)]
 pub struct ClaimRequest {
@@ -58,12 +82,24 @@ pub struct Granted {
     pub grants: Vec<Grant>,
     /// After how long to claim again even if nothing wakes the worker, for example because of a rate limit.
     pub retry_in: Option<Duration>,
+    /// The most jobs that the store was asked for, which may be less than the worker wanted.
+    pub most: usize,
 }
 
 impl Granted {
-    /// Whether a claim of at most `max` jobs got all that it asked for.
-    pub fn size(&self, max: usize) -> ClaimSize {
-        if self.grants.len() < max { ClaimSize::Short } else { ClaimSize::Full }
+    /// No jobs.
+    fn nothing(retry_in: Option<Duration>, most: usize) -> Granted {
+        Granted { grants: Vec::new(), retry_in, most }
+    }
+
+    /// Whether the claim got all that it asked for.
+    pub fn size(&self) -> ClaimSize {
+        if self.is_full() { ClaimSize::Full } else { ClaimSize::Short }
+    }
+
+    /// Whether there may be more jobs.
+    pub fn is_full(&self) -> bool {
+        self.grants.len() >= self.most
     }
 }
 
@@ -90,8 +126,9 @@ impl RemoteWorkers {
         ttl: Duration,
     ) -> Result<Granted, StoreError> {
         if !self.resumed.is_cancelled() || self.draining.is_cancelled() {
-            return Ok(Granted { grants: Vec::new(), retry_in: None });
+            return Ok(Granted::nothing(None, max));
         }
+        let max = self.table().claim_size(name, max, MAX_MESSAGE);
         let claim = Claim {
             queues: interest.queues.iter().cloned().collect(),
             kinds: interest.kinds.clone(),
@@ -103,7 +140,7 @@ impl RemoteWorkers {
         let when = self.moments();
         let Claimed { leases, retry_in } = self.store.claim(claim).await?;
         if leases.is_empty() {
-            return Ok(Granted { grants: Vec::new(), retry_in });
+            return Ok(Granted::nothing(retry_in, max));
         }
         self.counters.started(leases.len());
         let texts: Vec<String> = leases.iter().map(|lease| self.text(lease.key())).collect();
@@ -125,7 +162,16 @@ impl RemoteWorkers {
         let grants = leases.into_iter().zip(texts);
         let grants =
             grants.map(|(lease, text)| Grant { lease: text, job: lease.job, expires_in: ttl });
-        Ok(Granted { grants: grants.collect(), retry_in })
+        let grants: Vec<Grant> = grants.collect();
+        self.table().note_claimed(name, grants.iter().map(Grant::bytes).sum(), grants.len());
+        Ok(Granted { grants, retry_in, most: max })
+    }
+
+    /// The jobs that one answer over HTTP may bring. The others are given back.
+    fn fitting(self: &Arc<Self>, mut grants: Vec<Grant>) -> Vec<Grant> {
+        let surplus = grants.split_off(Grant::fitting(&grants));
+        drop(UnsentGrants { remote: self.clone(), grants: surplus });
+        grants
     }
 
     /// Claims jobs for a worker over HTTP, and waits for the first of them. A worker that was told to be quiet or to
@@ -155,13 +201,13 @@ impl RemoteWorkers {
                     place.line_up();
                 }
                 let granted = self.begin_claim(name, &interest, room.jobs, ttl).await?;
-                place.claimed(granted.size(room.jobs));
+                place.claimed(granted.size());
                 drop(room);
                 if let Some(retry_in) = granted.retry_in {
                     place.retry_at(Instant::now() + retry_in);
                 }
                 if wait.is_zero() || !granted.grants.is_empty() {
-                    return Ok(self.answer(name, granted.grants));
+                    return Ok(self.answer(name, self.fitting(granted.grants)));
                 }
             } else {
                 // It runs as many jobs as it can. An end of one of them wakes this claim.
@@ -271,7 +317,8 @@ impl Drop for UnsentGrants {
     fn drop(&mut self) {
         if !self.grants.is_empty() {
             let grants = std::mem::take(&mut self.grants);
-            self.remote.give_back_later(std::future::ready(Ok(Granted { grants, retry_in: None })));
+            let granted = Granted { grants, ..Granted::nothing(None, 0) };
+            self.remote.give_back_later(std::future::ready(Ok(granted)));
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct WorkerEntry {
     pub own: usize,
     /// How many jobs its claims under way may bring.
     pub reserved: usize,
+    /// The mean length of the jobs that its last claim brought, in bytes.
+    pub job_bytes: usize,
     /// The signals of its claims that wait for room.
     pub blocked: Vec<Arc<Signal>>,
 }
@@ -75,6 +77,7 @@ impl WorkerEntry {
             process: 0,
             own: held,
             reserved: 0,
+            job_bytes: 0,
             blocked: Vec::new(),
         }
     }

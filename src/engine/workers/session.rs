@@ -131,10 +131,10 @@ impl WorkerSession {
         self.place.step_out();
     }
 
-    /// Notes the result of a claim of at most `max` jobs.
-    pub fn claimed(&mut self, max: usize, claimed: &Result<Granted, StoreError>) {
+    /// Notes the result of a claim.
+    pub fn claimed(&mut self, claimed: &Result<Granted, StoreError>) {
         let (size, retry_in) = match claimed {
-            Ok(granted) => (granted.size(max), granted.retry_in),
+            Ok(granted) => (granted.size(), granted.retry_in),
             Err(_) => (super::waiting_claims::ClaimSize::Short, Some(RETRY_DELAY)),
         };
         self.place.claimed(size);

@@ -140,6 +140,19 @@ impl WorkerTable {
         }
     }
 
+    /// How many jobs a claim of at most `max` asks for, so that they probably have no more than these bytes.
+    pub fn claim_size(&self, name: &WorkerName, max: usize, bytes: usize) -> usize {
+        let fit = self.workers.get(name).and_then(|worker| bytes.checked_div(worker.job_bytes));
+        fit.map_or(max, |fit| max.min(fit.max(1)))
+    }
+
+    /// Notes how many bytes a claim has brought with so many jobs.
+    pub fn note_claimed(&mut self, name: &WorkerName, bytes: usize, jobs: usize) {
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.job_bytes = bytes.checked_div(jobs).unwrap_or(worker.job_bytes);
+        }
+    }
+
     /// Makes a WebSocket the connection of a worker, instead of an earlier one.
     pub fn begin_session(&mut self, name: &WorkerName, session: Arc<Mailbox>, when: Moments) {
         let Some(worker) = self.workers.get_mut(name) else { return };

@@ -1,6 +1,7 @@
 //! What workers report about their attempts: notes, outcomes and lease extensions, many at a time. Notes come first and
 //! extensions last, so that one message can hold everything about an attempt.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use super::past_end::can_lead_to;
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use crate::engine::attempts::verdict::{Cause, Ending, Retry, verdict};
-use crate::job::{Event, Fact, Interruption, Job, LogLine, Outcome, Progress, State, Verdict};
+use crate::job::{
+    Event, Fact, Interruption, Job, JobId, LogLine, Outcome, Progress, State, Verdict,
+};
 use crate::store::{Extension, LeaseRef, Note, SettleError, Settlement, StoreError};
 
 /// A report of a worker. Leases are named by their texts.
@@ -145,6 +148,7 @@ impl RemoteWorkers {
     /// Applies a report. The outcomes are durable when this returns.
     pub async fn update(&self, update: WorkerUpdate) -> Result<UpdateAnswer, StoreError> {
         let WorkerUpdate { extend, lease, notes, settles } = update;
+        self.learn_named(&notes, &settles).await?;
         let notes = if notes.is_empty() { Vec::new() } else { self.note(notes).await? };
         let settles = if settles.is_empty() { Vec::new() } else { self.settle(settles).await? };
         let extend =
@@ -158,7 +162,7 @@ impl RemoteWorkers {
     ) -> Result<Vec<AboutLease<NoteAnswer>>, StoreError> {
         let (mut answers, mut batch) = (Vec::with_capacity(notes.len()), Vec::new());
         for WorkerNote { lease, lines, progress } in notes {
-            if let Some(callback) = self.callback_of(&lease) {
+            if let Some(callback) = self.callback_of(&lease).filter(|callback| callback.is_open()) {
                 lines.iter().for_each(|line| callback.notes.line(line.stream, &line.text));
                 progress.into_iter().for_each(|progress| callback.notes.progress(progress));
                 answers.push(AboutLease { lease, answer: NoteAnswer::Noted });
@@ -187,8 +191,11 @@ impl RemoteWorkers {
             && let Some(callback) = self.callback_of(text)
         {
             // The heartbeat of this process extends the lease.
-            let is_cancelled = callback.cancel.is_cancelled();
-            let answer = if is_cancelled { ExtendAnswer::Cancel } else { ExtendAnswer::Kept };
+            let answer = match (callback.is_open(), callback.cancel.is_cancelled()) {
+                (true, false) => ExtendAnswer::Kept,
+                (true, true) => ExtendAnswer::Cancel,
+                (false, _) => ExtendAnswer::Lost,
+            };
             return Ok(vec![AboutLease { lease: text.clone(), answer }]);
         }
         let leases: Vec<Option<LeaseRef>> =
@@ -223,8 +230,8 @@ impl RemoteWorkers {
                 }
             });
         }
+        self.learn(&unknown).await?;
         for lease in unknown {
-            self.find(lease).await?;
             self.table().extended(lease, ttl, when);
         }
         let about = |(lease, answer)| AboutLease { lease, answer };
@@ -333,7 +340,7 @@ impl RemoteWorkers {
         self.callbacks.get(self.tokens.read(text)?)
     }
 
-    /// Ends an attempt of this process, and waits until that is stored.
+    /// Ends an attempt of this process, and waits until that is stored. A repetition waits for the same end.
     async fn settle_by_callback(
         &self,
         text: &str,
@@ -348,12 +355,19 @@ impl RemoteWorkers {
             AttemptEnding::Returned => Outcome::Snooze { delay: Duration::ZERO },
         });
         loop {
+            if callback.is_closed() {
+                return Ok(SettleAnswer::Stale); // the attempt ends in another way
+            }
             let job = self.store.get(lease.job).await?.0;
             let Some(job) = job else { return Ok(SettleAnswer::Gone) };
-            if job.lease().is_none_or(|(token, _)| token != lease.token) {
+            let has_ended = job.lease().is_none_or(|(token, _)| token != lease.token);
+            if has_ended && !callback.is_closed() {
                 return Ok(past(&job, lease, end_reported));
             }
             let is_about_it = |event: &Event| matches!(&event.fact, Fact::Job { id, state, .. } if *id == lease.job && *state != State::Running);
+            if has_ended {
+                continue; // it was closed meanwhile
+            }
             loop {
                 match live.recv().await {
                     Ok(batch) if batch.events.iter().any(is_about_it) => break,
@@ -377,6 +391,40 @@ impl RemoteWorkers {
             self.deadline_changed.notify_one();
         }
         Ok(held)
+    }
+
+    /// Looks up the leases of a report that this process does not know, as after a restart, and are held.
+    async fn learn_named(
+        &self,
+        notes: &[WorkerNote],
+        settles: &[WorkerSettle],
+    ) -> Result<(), StoreError> {
+        let notes = notes.iter().map(|note| &note.lease);
+        let texts = notes.chain(settles.iter().map(|settle| &settle.lease));
+        let named: Vec<LeaseRef> = texts.filter_map(|text| self.tokens.read(text)).collect();
+        let unknown: Vec<LeaseRef> = {
+            let table = self.table();
+            named.into_iter().filter(|lease| table.leases.get(*lease).is_none()).collect()
+        };
+        // A single one is looked up when it is needed.
+        if unknown.len() > 1 { self.learn(&unknown).await } else { Ok(()) }
+    }
+
+    /// Adds those of these leases to the table that are held.
+    async fn learn(&self, leases: &[LeaseRef]) -> Result<(), StoreError> {
+        for some in leases.chunks(LEASES_PER_READ) {
+            let jobs = self.store.running(some.iter().map(|lease| lease.job).collect()).await?;
+            let (by_job, when): (HashMap<JobId, Job>, _) =
+                (jobs.into_iter().map(|job| (job.id, job)).collect(), self.moments());
+            let held = some.iter().filter_map(|lease| {
+                RemoteLease::of(by_job.get(&lease.job)?, *lease, self.default_timeout, when)
+            });
+            let mut table = self.table();
+            held.for_each(|held| table.take(held));
+            drop(table);
+            self.deadline_changed.notify_one();
+        }
+        Ok(())
     }
 
     /// Extends all leases so that they last through a stop with this grace period: workers may not reach the server
@@ -431,6 +479,9 @@ impl RemoteWorkers {
         Ok(returned)
     }
 }
+
+/// How many leases are looked up at once, because their records are read with the payloads.
+const LEASES_PER_READ: usize = 256;
 
 /// The error for a text that is not a lease.
 const NO_LEASE: &str = "this is not a lease of this server";

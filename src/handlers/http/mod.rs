@@ -17,6 +17,8 @@ use crate::job::schema::Violation;
 use crate::job::{Json, Outcome};
 
 mod authorities;
+#[cfg(test)]
+mod callback_tests;
 mod error_text;
 mod reply;
 mod request;
@@ -83,7 +85,13 @@ impl Http {
         Ok(Http { settings: settings.clone(), guard, guarded, allowed })
     }
 
-    async fn send(&self, context: &Context, payload: HttpPayload) -> Sent {
+    /// Sends the request, with the address of the callback if there is one.
+    async fn send(
+        &self,
+        context: &Context,
+        payload: HttpPayload,
+        callback: Option<HeaderValue>,
+    ) -> Sent {
         let (url, checked) = match self.guard.check(&payload.url) {
             Ok(target) => target,
             Err(refused) => return Sent::Ended(discard(refused.to_string())),
@@ -98,22 +106,26 @@ impl Http {
             Ok(request) => request,
             Err(error) => return Sent::Ended(discard(error)),
         };
-        let base_url = self.settings.base_url.as_ref();
-        let callback = base_url.zip(context.open_callback()).and_then(|(base_url, callback)| {
-            let address = callback_address(base_url, &callback.lease())?;
+        let may_report = callback.is_some();
+        if let Some(address) = callback {
             request.headers_mut().insert(CALLBACK, address);
-            Some(callback)
-        });
-        let begin = Instant::now();
-        match (client.execute(request).await, callback) {
-            (Ok(response), Some(callback)) if response.status() == StatusCode::ACCEPTED => {
-                Sent::Accepted(callback)
-            }
-            (Ok(response), _) => {
-                Sent::Ended(reply::outcome(response, &self.settings, begin, now).await)
-            }
-            (Err(error), _) => Sent::Ended(failed(error)),
         }
+        let begin = Instant::now();
+        match client.execute(request).await {
+            Ok(response) if may_report && response.status() == StatusCode::ACCEPTED => {
+                Sent::Accepted
+            }
+            Ok(response) => Sent::Ended(reply::outcome(response, &self.settings, begin, now).await),
+            Err(error) => Sent::Ended(failed(error)),
+        }
+    }
+
+    /// Begins to accept reports about the attempt. `None` if the server does not know its own address.
+    fn open_callback(&self, context: &Context) -> Option<(OpenCallback, HeaderValue)> {
+        let base_url = self.settings.base_url.as_ref()?;
+        let callback = context.open_callback()?;
+        let address = callback_address(base_url, &callback.lease())?;
+        Some((callback, address))
     }
 }
 
@@ -122,7 +134,7 @@ enum Sent {
     /// The attempt has ended.
     Ended(Outcome),
     /// The target has accepted the work, and reports its end through the callback.
-    Accepted(OpenCallback),
+    Accepted,
 }
 
 /// The header with the address to which the target can report.
@@ -134,24 +146,41 @@ fn callback_address(base_url: &Url, lease: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(address).ok()
 }
 
+/// Waits for the outcome that a callback reports; for ever without a callback.
+async fn reported(callback: Option<&OpenCallback>) -> Outcome {
+    match callback {
+        Some(callback) => callback.outcome().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Handler<HttpPayload> for Http {
     async fn run(&self, context: Context, payload: HttpPayload) -> Outcome {
         let timeout = payload.timeout_ms.map_or(self.settings.timeout, Duration::from_millis);
+        let (callback, address) = self.open_callback(&context).unzip();
         let sent = tokio::select! {
-            sent = self.send(&context, payload) => sent,
+            biased;
+            // A report ends the attempt at once, whatever the response would be.
+            outcome = reported(callback.as_ref()) => return outcome,
+            sent = self.send(&context, payload, address) => sent,
             () = tokio::time::sleep(timeout) => {
-                return retry(format!("no complete response within {} ms", timeout.as_millis()));
+                Sent::Ended(retry(format!("no complete response within {} ms", timeout.as_millis())))
             }
-            () = context.cancelled() => return Outcome::Cancel,
+            () = context.cancelled() => Sent::Ended(Outcome::Cancel),
         };
-        match sent {
-            Sent::Ended(outcome) => outcome,
+        let outcome = match (sent, &callback) {
+            (Sent::Ended(outcome), _) => outcome,
             // The timeout of the job bounds this wait.
-            Sent::Accepted(callback) => tokio::select! {
-                outcome = callback.outcome() => outcome,
+            (Sent::Accepted, Some(callback)) => tokio::select! {
+                biased;
+                outcome = callback.outcome_or_stop() => return outcome,
                 () = context.cancelled() => Outcome::Cancel,
             },
-        }
+            // Without a callback, no request is accepted.
+            (Sent::Accepted, None) => Outcome::Cancel,
+        };
+        // A report that came before counts.
+        callback.and_then(|callback| callback.close()).unwrap_or(outcome)
     }
 
     fn check(&self, payload: &Json) -> Vec<Violation> {

@@ -8,9 +8,6 @@ use crate::engine::{
 };
 use crate::http::view::{millis, to_json};
 
-/// Bytes of a job apart from its payload and its tags.
-const JOB_BYTES: usize = 400;
-
 /// The answer to a claim over HTTP.
 pub fn claim_answer(answer: &ClaimResponse) -> String {
     let mut out = String::with_capacity(32 + grant_bytes(&answer.grants));
@@ -35,7 +32,7 @@ pub fn jobs(leases: &[Grant]) -> String {
 }
 
 fn grant_bytes(grants: &[Grant]) -> usize {
-    grants.iter().map(|grant| JOB_BYTES + grant.job.spec.payload.as_str().len()).sum()
+    grants.iter().map(Grant::bytes).sum()
 }
 
 fn grants(out: &mut String, grants: &[Grant]) {

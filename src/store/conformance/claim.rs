@@ -21,6 +21,20 @@ pub(crate) async fn a_lease_holds_the_job_as_it_was_claimed(harness: impl Harnes
     assert_eq!((attempts.len(), attempts[0].worker.as_str()), (1, "w1"));
 }
 
+pub(crate) async fn running_jobs_are_read_together_and_others_left_out(harness: impl Harness) {
+    let rig = Rig::open(harness).await;
+    let done = rig.finish(draft()).await;
+    let [first, second] = [rig.start(draft()).await, rig.start(draft()).await];
+    rig.note(&second, &["half done"]).await;
+    let waiting = rig.add(draft()).await.id;
+    let (first, second) = (first.job.id, second.job.id);
+    let asked = vec![second, JobId::from_u128(1), done, first, waiting];
+    let mut running = rig.store.running(asked).await.unwrap();
+    running.sort_by_key(|job| job.id);
+    assert_eq!(running, [rig.job(first).await, rig.job(second).await]);
+    assert_eq!(rig.store.running(Vec::new()).await.unwrap(), []);
+}
+
 pub(crate) async fn the_token_is_the_number_of_the_started_event(harness: impl Harness) {
     let rig = Rig::open(harness).await;
     for _ in 0..3 {

@@ -89,6 +89,7 @@ macro_rules! conformance_suite {
             }
             claim {
                 a_lease_holds_the_job_as_it_was_claimed
+                running_jobs_are_read_together_and_others_left_out
                 the_token_is_the_number_of_the_started_event
                 the_highest_priority_goes_first_then_the_earliest_then_the_oldest
                 a_claim_never_gives_more_than_asked_for

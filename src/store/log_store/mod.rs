@@ -35,7 +35,7 @@ use super::{
 use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::Clock;
 use crate::job::{
-    Actor, Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, Status, Time,
+    Actor, Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, State, Status, Time,
 };
 use crate::supervise::{Part, PartFailures};
 use commit::claim::{ClaimAnswer, ClaimedJob};
@@ -345,6 +345,17 @@ impl Store for LogStore {
             }
         }
         Ok((None, cursor))
+    }
+
+    async fn running(&self, ids: Vec<JobId>) -> Result<Vec<Job>, StoreError> {
+        let find = move |index: &Index, _| read::list::find_running(index, &ids);
+        let found = self.inspect_index(find).await?;
+        let (mut running, moved) =
+            self.read(move |shared| read::records::fold_all(shared, &found)).await?;
+        for id in moved {
+            running.extend(self.get(id).await?.0.filter(|job| job.status.state == State::Running));
+        }
+        Ok(running)
     }
 
     async fn ahead(&self, id: JobId, most: u64) -> Result<Option<u64>, StoreError> {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Shop, job, leases};
+use crate::engine::tests::faults::Faulty;
 use crate::http::HttpLimits;
-use crate::http::tests::support::{store_with, within};
+use crate::http::tests::support::{Server, Setup, store_with, within};
 use crate::job::{JobId, Kind, QueueName, WorkerName};
 use crate::store::{Claim, Store, StoreLimits, WorkerPlace};
 
@@ -249,4 +250,26 @@ async fn the_timeout_of_an_attempt_holds_after_a_restart_although_its_worker_is_
     let (shop, id) = restarted(Some(Duration::from_millis(50))).await;
     shop.has_happened(id, "job.retry_scheduled").await;
     assert_eq!(shop.job(id).await.last_failure().unwrap().class.as_str(), "timeout");
+}
+
+#[tokio::test]
+async fn the_leases_of_a_report_are_looked_up_together_after_a_restart() {
+    let shop = Shop::open().await;
+    shop.add(9).await;
+    let all = leases(&shop.claim(json!({"max": 9})).await.json());
+    let done = |lease: &String| json!({"lease": lease, "outcome": "done"});
+    let settle = json!({"settle": all[..5].iter().map(done).collect::<Vec<_>>()});
+    for (report, kept) in [(json!({"extend": all}), 9), (settle, 5)] {
+        let store = Faulty::new(shop.store.clone());
+        let setup = Setup { store: store.clone(), ..Setup::default() };
+        let other = Shop { server: Server::with(setup).await, store: shop.store.clone() };
+        store.reads.lock().unwrap().clear();
+        let answer = other.report(report).await;
+        assert_eq!(*store.reads.lock().unwrap(), ["running"], "{answer}");
+        let answers = [&answer["extend"], &answer["settle"]].map(|part| part.as_array().unwrap());
+        let good = answers.into_iter().flatten();
+        let good =
+            good.filter(|answer| answer["status"] == "kept" || answer["state"] == "completed");
+        assert_eq!(good.count(), kept, "{answer}");
+    }
 }

@@ -22,6 +22,7 @@ mod claims;
 mod concurrency;
 mod failures;
 mod instances;
+mod large_jobs;
 mod leases;
 mod list;
 mod metrics;

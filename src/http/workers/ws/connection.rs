@@ -25,7 +25,7 @@ use crate::http::workers::read::DEFAULT_LEASE;
 use crate::http::{Api, Problem};
 use crate::job::WorkerName;
 
-/// The most jobs in one message, and in one claim.
+/// The most jobs in one claim.
 const MAX_CLAIM: usize = 512;
 /// The reports of a worker that may be unanswered before no more are read.
 const MAX_PENDING: usize = 16;
@@ -64,8 +64,8 @@ pub struct WorkerConnection {
     credit: usize,
     /// Whether there may be jobs for the worker.
     should_claim: bool,
-    /// The claim under way, and how many jobs it asks for.
-    claim: Option<(usize, ClaimUnderWay)>,
+    /// The claim under way.
+    claim: Option<ClaimUnderWay>,
     /// What was asked and is not answered; exists only while there is some.
     asked: Option<FuturesUnordered<BoxFuture<'static, EngineAnswer>>>,
     /// When the next ping is due, and by when the last one has to be answered.
@@ -123,7 +123,7 @@ impl WorkerConnection {
             let Self { socket, session, claim, asked, credentials, .. } = self;
             let next = tokio::select! {
                 inbound = socket.next(mode) => Next::Inbound(inbound),
-                granted = under_way(claim.as_mut().map(|(_, claim)| claim)) => Next::Granted(granted),
+                granted = under_way(claim.as_mut()) => Next::Granted(granted),
                 done = next_done(asked) => Next::EngineAnswer(done),
                 () = woken(session.as_deref()) => Next::Woken,
                 () = &mut timer => Next::Timer,
@@ -159,15 +159,18 @@ impl WorkerConnection {
         }
         self.should_claim = false;
         let max = self.credit.min(MAX_CLAIM);
-        self.claim = session.claim(max).map(|claim| (max, claim));
+        self.claim = session.claim(max);
     }
 
     fn on_granted(&mut self, granted: Result<Granted, StoreError>) -> Result<(), Leaving> {
-        let Some((max, _)) = self.claim.take() else { return Ok(()) };
+        if self.claim.take().is_none() {
+            return Ok(());
+        }
         let Some(session) = &mut self.session else { return Ok(()) };
-        session.claimed(max, &granted);
-        let Ok(Granted { mut grants, .. }) = granted else { return Ok(()) };
-        self.should_claim |= grants.len() == max;
+        session.claimed(&granted);
+        let Ok(granted) = granted else { return Ok(()) };
+        self.should_claim |= granted.is_full();
+        let mut grants = granted.grants;
         // The worker may have lowered its credit meanwhile.
         let surplus = grants.split_off(grants.len().min(self.credit));
         if !surplus.is_empty() {
@@ -176,7 +179,7 @@ impl WorkerConnection {
         }
         if !grants.is_empty() {
             self.credit -= grants.len();
-            self.socket.push(protocol::jobs(&grants));
+            protocol::jobs(&grants).into_iter().for_each(|frame| self.socket.push(frame));
         }
         Ok(())
     }

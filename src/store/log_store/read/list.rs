@@ -95,6 +95,14 @@ pub fn find(index: &Index, id: JobId) -> Option<Whereabouts> {
     index.entries.get(&id).map(Whereabouts::of)
 }
 
+/// Where the records of those of these jobs are that are running.
+pub fn find_running(index: &Index, ids: &[JobId]) -> Vec<(JobId, Vec<u64>)> {
+    let entry = |id: &JobId| Some((*id, index.entries.get(id)?));
+    let running = ids.iter().filter_map(entry);
+    let running = running.filter(|(_, entry)| entry.status.state == State::Running);
+    running.map(|(id, entry)| (id, entry.trail.iter().collect())).collect()
+}
+
 /// The rows of the index that may match, one more than the page holds so that its end is known, and more for a search.
 /// Examines at most `step` entries.
 pub fn rows(index: &Index, query: &JobQuery, step: u64) -> IndexRows {

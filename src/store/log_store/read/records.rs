@@ -106,6 +106,23 @@ pub fn fold(shared: &Shared, id: JobId, trail: &[u64]) -> Result<Option<Job>, St
     RecordReader::new(shared).fold(id, trail)
 }
 
+/// Folds the records of these jobs out of the chunks of their trails. Returns them, and the jobs that have moved
+/// meanwhile.
+pub fn fold_all(
+    shared: &Shared,
+    trails: &[(JobId, Vec<u64>)],
+) -> Result<(Vec<Job>, Vec<JobId>), StoreError> {
+    let mut reader = RecordReader::new(shared);
+    let (mut jobs, mut moved) = (Vec::with_capacity(trails.len()), Vec::new());
+    for (id, trail) in trails {
+        match reader.fold(*id, trail)? {
+            Some(job) => jobs.push(job),
+            None => moved.push(*id),
+        }
+    }
+    Ok((jobs, moved))
+}
+
 /// Reads the records of jobs that were just claimed; `None` for a job whose chunks were removed meanwhile.
 pub fn leases(
     shared: &Shared,
