@@ -78,7 +78,7 @@ pub enum WorkerError {
 #[derive(Debug)]
 pub struct Granted {
     /// The jobs.
-    pub grants: Vec<Grant>,
+    pub grants: UnsentGrants,
     /// After how long to claim again even if nothing wakes the worker, for example because of a rate limit.
     pub retry_in: Option<Duration>,
 }
@@ -106,14 +106,14 @@ impl RemoteWorkers {
 
     /// Claims jobs for a worker.
     async fn claim_now(
-        &self,
+        self: &Arc<Self>,
         name: &WorkerName,
         interest: &Interest,
         max: usize,
         ttl: Duration,
     ) -> Result<Granted, StoreError> {
         if !self.resumed.is_cancelled() || self.draining.is_cancelled() {
-            return Ok(Granted { grants: Vec::new(), retry_in: None });
+            return Ok(Granted { grants: self.unsent(Vec::new()), retry_in: None });
         }
         let claim = Claim {
             queues: interest.queues.iter().cloned().collect(),
@@ -126,7 +126,7 @@ impl RemoteWorkers {
         let when = self.moments();
         let Claimed { leases, retry_in } = self.store.claim(claim).await?;
         if leases.is_empty() {
-            return Ok(Granted { grants: Vec::new(), retry_in });
+            return Ok(Granted { grants: self.unsent(Vec::new()), retry_in });
         }
         self.counters.started(leases.len());
         let texts: Vec<String> = leases.iter().map(|lease| self.text(lease.key())).collect();
@@ -148,7 +148,11 @@ impl RemoteWorkers {
         let grants = leases.into_iter().zip(texts);
         let grants =
             grants.map(|(lease, text)| Grant { lease: text, job: lease.job, expires_in: ttl });
-        Ok(Granted { grants: grants.collect(), retry_in })
+        Ok(Granted { grants: self.unsent(grants.collect()), retry_in })
+    }
+
+    fn unsent(self: &Arc<Self>, grants: Vec<Grant>) -> UnsentGrants {
+        UnsentGrants { remote: self.clone(), grants }
     }
 
     /// Claims jobs for a worker over HTTP, and waits for the first of them. A worker that was told to be quiet or to
@@ -168,10 +172,14 @@ impl RemoteWorkers {
         let mut place = self.waiting.place(&interest, poll.signal.clone());
         let deadline = Instant::now() + wait;
         loop {
+            if !self.table().has_poll(name, &poll.signal) {
+                // It was signed off while this claim waited.
+                return Ok(self.answer(name, self.unsent(Vec::new())));
+            }
             if self.command_of(name).is_some() {
                 place.step_out();
                 if wait.is_zero() || self.table().is_command_new(name) {
-                    return Ok(self.answer(name, Vec::new()));
+                    return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
             } else if let Some(room) = poll.reserve(max) {
                 if !wait.is_zero() {
@@ -180,6 +188,9 @@ impl RemoteWorkers {
                 let granted = self.begin_claim(name, &interest, room.jobs, ttl).await?;
                 place.claimed(granted.size(room.jobs));
                 drop(room);
+                if !self.table().has_poll(name, &poll.signal) {
+                    continue; // the jobs are given back
+                }
                 if let Some(retry_in) = granted.retry_in {
                     place.retry_at(Instant::now() + retry_in);
                 }
@@ -190,7 +201,7 @@ impl RemoteWorkers {
                 // It runs as many jobs as it can. An end of one of them wakes this claim.
                 place.step_out();
                 if wait.is_zero() {
-                    return Ok(self.answer(name, Vec::new()));
+                    return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
             }
             tokio::select! {
@@ -199,7 +210,7 @@ impl RemoteWorkers {
                 () = poll.signal.notified() => {
                     place.take_turn();
                 }
-                () = sleep_until(deadline) => return Ok(self.answer(name, Vec::new())),
+                () = sleep_until(deadline) => return Ok(self.answer(name, self.unsent(Vec::new()))),
             }
         }
     }
@@ -214,8 +225,7 @@ impl RemoteWorkers {
         WorkerError::TooMany { limit: self.max_workers }
     }
 
-    fn answer(self: &Arc<Self>, name: &WorkerName, grants: Vec<Grant>) -> ClaimResponse {
-        let grants = UnsentGrants { remote: self.clone(), grants };
+    fn answer(&self, name: &WorkerName, grants: UnsentGrants) -> ClaimResponse {
         ClaimResponse { grants, command: self.table().answer_command(name) }
     }
 
@@ -223,7 +233,7 @@ impl RemoteWorkers {
     /// the connection of the worker.
     fn give_back_later(
         self: &Arc<Self>,
-        claim: impl Future<Output = Result<Granted, StoreError>> + Send + 'static,
+        claim: impl Future<Output = Result<Vec<Grant>, StoreError>> + Send + 'static,
     ) {
         // Without a runtime, the process ends. The leases expire then.
         if Handle::try_current().is_err() {
@@ -232,7 +242,7 @@ impl RemoteWorkers {
         let remote = self.clone();
         self.connections.spawn(async move {
             let given_back = match claim.await {
-                Ok(granted) => remote.give_back_grants(granted.grants).await,
+                Ok(grants) => remote.give_back_grants(grants).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = given_back {
@@ -263,7 +273,8 @@ impl Future for ClaimUnderWay {
 impl Drop for ClaimUnderWay {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.remote.give_back_later(claim);
+            let grants = |granted: Granted| granted.grants.send();
+            self.remote.give_back_later(claim.map(move |granted| granted.map(grants)));
         }
     }
 }
@@ -278,6 +289,11 @@ impl UnsentGrants {
     /// The jobs, which the worker is sent now.
     pub fn send(mut self) -> Vec<Grant> {
         std::mem::take(&mut self.grants)
+    }
+
+    /// Splits off the jobs from this position on.
+    pub fn split_off(&mut self, at: usize) -> UnsentGrants {
+        UnsentGrants { remote: self.remote.clone(), grants: self.grants.split_off(at) }
     }
 }
 
@@ -299,7 +315,7 @@ impl Drop for UnsentGrants {
     fn drop(&mut self) {
         if !self.grants.is_empty() {
             let grants = std::mem::take(&mut self.grants);
-            self.remote.give_back_later(std::future::ready(Ok(Granted { grants, retry_in: None })));
+            self.remote.give_back_later(std::future::ready(Ok(grants)));
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod report;
 pub mod session;
 mod table;
 pub mod totals;
+pub mod update_order;
 pub mod updates;
 mod verbs;
 pub mod waiting_claims;

@@ -38,6 +38,8 @@ pub struct WorkerEntry {
     pub command: Option<WorkerCommand>,
     /// Whether a claim over HTTP has been answered with the command.
     is_command_answered: bool,
+    /// Whether it is being signed off. It gets no jobs meanwhile.
+    is_leaving: bool,
     /// Whether it was not heard of for as long as its leases last.
     pub is_silent: bool,
     /// The number of leases that it holds.
@@ -121,6 +123,10 @@ impl WorkerTable {
         if let Some(worker) = self.workers.get_mut(name) {
             let is_new_process = worker.is_new_process(hello.about.as_ref());
             if is_new_process {
+                if worker.command.is_some() {
+                    // A connection that was told the command learns that it is not in force any more.
+                    worker.push(Push::Command(WorkerCommand::Resume));
+                }
                 (worker.command, worker.is_command_answered) = (None, false);
                 (worker.process, worker.own) = (worker.process + 1, 0);
             }
@@ -158,6 +164,7 @@ impl WorkerTable {
             session: None,
             command: None,
             is_command_answered: false,
+            is_leaving: false,
             is_silent: false,
             held,
             process: 0,
@@ -190,6 +197,24 @@ impl WorkerTable {
         }
     }
 
+    /// Whether a claim is still one of a worker: a worker that was signed off has none.
+    pub fn has_poll(&self, name: &WorkerName, signal: &Arc<Signal>) -> bool {
+        let worker = self.workers.get(name);
+        worker.is_some_and(|worker| worker.polls.iter().any(|poll| Arc::ptr_eq(poll, signal)))
+    }
+
+    /// Whether a WebSocket is still the connection of a worker: another one may have replaced it, or the worker was signed off.
+    pub fn has_session(&self, name: &WorkerName, session: &Arc<Mailbox>) -> bool {
+        let current = self.workers.get(name).and_then(|worker| worker.session.as_ref());
+        current.is_some_and(|current| Arc::ptr_eq(current, session))
+    }
+
+    /// Whether a worker can be given jobs: it has no command, and is not being signed off.
+    pub fn can_claim(&self, name: &WorkerName) -> bool {
+        let worker = self.workers.get(name);
+        worker.is_some_and(|worker| worker.command.is_none() && !worker.is_leaving)
+    }
+
     /// Notes that a claim of a worker no longer waits.
     pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: Moments) {
         if let Some(worker) = self.workers.get_mut(name) {
@@ -207,6 +232,7 @@ impl WorkerTable {
         let most = worker.about.concurrency.map(|most| most as usize);
         let taken = worker.own + worker.reserved;
         let room = most.map_or(max, |most| most.saturating_sub(taken).min(max));
+        let room = if worker.is_leaving { 0 } else { room };
         if room == 0 && !worker.blocked.iter().any(|blocked| Arc::ptr_eq(blocked, signal)) {
             worker.blocked.push(signal.clone());
         }
@@ -354,13 +380,30 @@ impl WorkerTable {
         }
     }
 
-    /// Removes a worker that has signed off. Returns whether there was one.
-    pub fn sign_off(&mut self, name: &WorkerName, at: Time) -> bool {
-        let Some(worker) = self.workers.remove(name) else { return false };
+    /// Notes that a worker is being signed off. Returns whether there is one.
+    pub fn begin_leaving(&mut self, name: &WorkerName) -> bool {
+        let Some(worker) = self.workers.get_mut(name) else { return false };
+        worker.is_leaving = true;
+        true
+    }
+
+    /// Notes that a worker could not be signed off. It gets jobs again.
+    pub fn leaving_failed(&mut self, name: &WorkerName) {
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.is_leaving = false;
+            worker.has_room();
+            worker.push(Push::NotSignedOff);
+        }
+    }
+
+    /// Removes a worker that was signed off, and ends its connection and its claims.
+    pub fn sign_off(&mut self, name: &WorkerName, at: Time) {
+        let Some(worker) = self.workers.remove(name) else { return };
+        worker.push(Push::SignedOff);
+        worker.polls.iter().for_each(|poll| poll.notify());
         if !worker.is_silent {
             self.left(name, &worker.interest, WorkerLeft::SignedOff, at);
         }
-        true
     }
 
     /// Marks the workers that have become silent, and forgets those that have been silent for `LISTED`.

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::callbacks::Callback;
-use super::claims::Grant;
 use super::counters::RemoteEnd;
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
+use super::update_order::{UpdateTurn, ask_store};
 use crate::engine::attempts::verdict::{Cause, Ending, Retry, verdict};
 use crate::job::{
     Change, Event, Fact, FailureClass, Interruption, Job, LogLine, Outcome, Progress, State,
@@ -135,19 +137,44 @@ pub struct UpdateAnswer {
 }
 
 impl RemoteWorkers {
-    /// Applies a report. The outcomes are durable when this returns.
-    pub async fn update(&self, update: WorkerUpdate) -> Result<UpdateAnswer, StoreError> {
+    /// Applies a report when its turn comes. It goes on when nobody waits for the answer any more. The outcomes are durable
+    /// when it resolves.
+    pub fn update(
+        self: &Arc<Self>,
+        update: WorkerUpdate,
+        turn: UpdateTurn,
+    ) -> BoxFuture<'static, Result<UpdateAnswer, StoreError>> {
+        let remote = self.clone();
+        self.run_to_end(async move { remote.apply(update, turn).await }.boxed())
+    }
+
+    async fn apply(
+        &self,
+        update: WorkerUpdate,
+        mut turn: UpdateTurn,
+    ) -> Result<UpdateAnswer, StoreError> {
+        turn.comes().await;
+        let mut turn = Some(turn);
         let WorkerUpdate { extend, lease, notes, settles } = update;
-        let notes = if notes.is_empty() { Vec::new() } else { self.note(notes).await? };
-        let settles = if settles.is_empty() { Vec::new() } else { self.settle(settles).await? };
-        let extend =
-            if extend.is_empty() { Vec::new() } else { self.extend(extend, lease).await? };
-        Ok(UpdateAnswer { extend, notes, settles })
+        let mut answer = UpdateAnswer::default();
+        if !notes.is_empty() {
+            let turn = turn.take_if(|_| settles.is_empty() && extend.is_empty());
+            answer.notes = self.note(notes, turn).await?;
+        }
+        if !settles.is_empty() {
+            let turn = turn.take_if(|_| extend.is_empty());
+            answer.settles = self.settle(settles, turn).await?;
+        }
+        if !extend.is_empty() {
+            answer.extend = self.extend(extend, lease, turn).await?;
+        }
+        Ok(answer)
     }
 
     async fn note(
         &self,
         notes: Vec<WorkerNote>,
+        turn: Option<UpdateTurn>,
     ) -> Result<Vec<AboutLease<NoteAnswer>>, StoreError> {
         let (mut answers, mut batch) = (Vec::with_capacity(notes.len()), Vec::new());
         for WorkerNote { lease, lines, progress } in notes {
@@ -166,7 +193,7 @@ impl RemoteWorkers {
             batch.extend(held.map(|held| Note { lease: held.lease, lines, progress }));
         }
         if !batch.is_empty() {
-            self.store.annotate(batch).await?;
+            ask_store(self.store.annotate(batch), turn).await?;
         }
         Ok(answers)
     }
@@ -175,6 +202,7 @@ impl RemoteWorkers {
         &self,
         texts: Vec<String>,
         ttl: Duration,
+        turn: Option<UpdateTurn>,
     ) -> Result<Vec<AboutLease<ExtendAnswer>>, StoreError> {
         if let [text] = texts.as_slice()
             && let Some(callback) = self.callback_of(text)
@@ -188,7 +216,7 @@ impl RemoteWorkers {
             texts.iter().map(|text| self.tokens.read(text)).collect();
         let valid: Vec<LeaseRef> = leases.iter().flatten().copied().collect();
         let when = self.moments();
-        let mut extensions = self.store.extend(valid, ttl).await?.into_iter();
+        let mut extensions = ask_store(self.store.extend(valid, ttl), turn).await?.into_iter();
         let (mut unknown, mut answers) = (Vec::new(), Vec::with_capacity(leases.len()));
         for lease in leases {
             let extension = lease.map(|lease| (lease, extensions.next()));
@@ -227,6 +255,7 @@ impl RemoteWorkers {
     async fn settle(
         &self,
         settles: Vec<WorkerSettle>,
+        turn: Option<UpdateTurn>,
     ) -> Result<Vec<AboutLease<SettleAnswer>>, StoreError> {
         let mut answers: Vec<Option<SettleAnswer>> = vec![None; settles.len()];
         let mut texts = Vec::with_capacity(settles.len());
@@ -247,14 +276,35 @@ impl RemoteWorkers {
             }
             texts.push(lease);
         }
-        let (mut batch, mut unknown) = (Vec::with_capacity(named.len()), Vec::new());
-        let mut places = Vec::with_capacity(named.len());
+        let (mut known, unknown): (Vec<_>, Vec<_>) = {
+            let table = self.table();
+            named.into_iter().partition(|(_, lease, _)| table.leases.get(*lease).is_some())
+        };
+        // The process was restarted, the attempt has ended, or its lease was lost. This is looked up before a lease is marked
+        // as being settled, so that a failure leaves none of them marked.
+        for (at, lease, end) in unknown {
+            match self.store.get(lease.job).await?.0 {
+                None => answers[at] = Some(SettleAnswer::Gone),
+                Some(job) => {
+                    match RemoteLease::of(&job, lease, self.default_timeout, self.moments()) {
+                        Some(held) => {
+                            self.table().take(held);
+                            self.deadline_changed.notify_one();
+                            known.push((at, lease, end));
+                        }
+                        None => answers[at] = Some(past(&job, lease)),
+                    }
+                }
+            }
+        }
+        let (mut batch, mut stale) = (Vec::with_capacity(known.len()), Vec::new());
+        let mut places = Vec::with_capacity(known.len());
         {
             let (mut table, when) = (self.table(), self.moments());
             let mut last = None;
-            for (at, lease, end) in named {
+            for (at, lease, end) in known {
                 let Some(held) = table.leases.get_mut(lease) else {
-                    unknown.push((at, lease, end));
+                    stale.push((at, lease)); // it has ended meanwhile
                     continue;
                 };
                 held.is_settling = true;
@@ -267,24 +317,8 @@ impl RemoteWorkers {
                 }
             }
         }
-        for (at, lease, end) in unknown {
-            // The process was restarted, the attempt has ended, or its lease was lost.
-            match self.store.get(lease.job).await?.0 {
-                None => answers[at] = Some(SettleAnswer::Gone),
-                Some(job) => {
-                    match RemoteLease::of(&job, lease, self.default_timeout, self.moments()) {
-                        Some(held) => {
-                            places.push((at, lease, reported(&end)));
-                            batch.push(Settlement { lease, verdict: verdict_on(end, &held) });
-                        }
-                        None => answers[at] = Some(past(&job, lease)),
-                    }
-                }
-            }
-        }
-        let mut stale = Vec::new();
         if !batch.is_empty() {
-            let stored = self.store.settle(batch).await;
+            let stored = ask_store(self.store.settle(batch), turn).await;
             let mut table = self.table();
             let stored = match stored {
                 Ok(stored) => stored,
@@ -385,42 +419,6 @@ impl RemoteWorkers {
             self.store.extend(leases, longest + grace).await?;
         }
         Ok(())
-    }
-
-    /// Gives back jobs that were claimed and not sent to a worker.
-    pub async fn give_back_grants(&self, grants: Vec<Grant>) -> Result<usize, StoreError> {
-        let leases = grants.iter().filter_map(|grant| self.tokens.read(&grant.lease));
-        let held = {
-            let table = self.table();
-            leases.filter_map(|lease| table.leases.get(lease).cloned()).collect()
-        };
-        self.give_back(held).await
-    }
-
-    /// Gives back the jobs that a worker holds; their attempts do not count. Returns the number of jobs.
-    pub async fn give_back(&self, leases: Vec<RemoteLease>) -> Result<usize, StoreError> {
-        let why = Interruption::Returned;
-        let settlement = |held: &RemoteLease| Settlement {
-            lease: held.lease,
-            verdict: Verdict::Interrupted { why },
-        };
-        let batch: Vec<Settlement> = leases.iter().map(settlement).collect();
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let stored = self.store.settle(batch).await;
-        let mut table = self.table();
-        let answers = match stored {
-            Ok(answers) => answers,
-            Err(error) => {
-                leases.iter().for_each(|held| table.leases.settling_failed(held.lease));
-                return Err(error);
-            }
-        };
-        leases.iter().for_each(|held| drop(table.end(held.lease)));
-        let returned = answers.into_iter().filter(Result::is_ok).count();
-        self.counters.ended(RemoteEnd::Returned, returned);
-        Ok(returned)
     }
 }
 
