@@ -151,7 +151,7 @@ impl WorkerSession {
         &mut self,
         update: WorkerUpdate,
     ) -> BoxFuture<'static, Result<UpdateAnswer, StoreError>> {
-        self.remote.update(update, self.order.next())
+        self.remote.update(update, self.order.next_turn())
     }
 
     /// Extends the leases that the worker still holds after it has connected again.
@@ -159,7 +159,7 @@ impl WorkerSession {
         &mut self,
         held: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<AboutLease<ExtendAnswer>>, StoreError>> {
-        let (remote, lease, turn) = (self.remote.clone(), self.lease, self.order.next());
+        let (remote, lease, turn) = (self.remote.clone(), self.lease, self.order.next_turn());
         let update = WorkerUpdate { extend: held, lease, ..WorkerUpdate::default() };
         async move { remote.update(update, turn).await.map(|answer| answer.extend) }.boxed()
     }

@@ -17,7 +17,7 @@ pub struct UpdateOrder {
 
 impl UpdateOrder {
     /// The turn of the next report.
-    pub fn next(&mut self) -> UpdateTurn {
+    pub fn next_turn(&mut self) -> UpdateTurn {
         let (passes, passed) = oneshot::channel();
         UpdateTurn { before: self.last.replace(passed), _passes: Some(passes) }
     }
