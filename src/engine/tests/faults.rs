@@ -33,6 +33,11 @@ pub(crate) struct Faulty {
     pub(crate) accesses: AtomicUsize,
     /// Each answer to a claim of a remote worker takes a permit.
     pub(crate) claim_answers: Semaphore,
+    /// Calls of `settle` and `annotate` wait while there are no permits.
+    pub(crate) settle_gate: Semaphore,
+    pub(crate) annotate_gate: Semaphore,
+    /// The number of calls of `get` that will still fail.
+    pub(crate) gets: AtomicUsize,
     /// Each control takes a permit, so that a test can hold back a bulk run.
     pub(crate) controls: Semaphore,
     pub(crate) bad_controls: AtomicUsize,
@@ -54,6 +59,9 @@ impl Faulty {
             schedules: AtomicUsize::new(0),
             accesses: AtomicUsize::new(0),
             claim_answers: Semaphore::new(1_000),
+            settle_gate: Semaphore::new(1),
+            annotate_gate: Semaphore::new(1),
+            gets: AtomicUsize::new(0),
             controls: Semaphore::new(1_000),
             bad_controls: AtomicUsize::new(0),
             calls: Mutex::default(),
@@ -104,11 +112,13 @@ impl Store for Faulty {
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Result<Status, SettleError>>, StoreError> {
         self.calls.lock().unwrap().push("settle");
+        drop(self.settle_gate.acquire().await.unwrap());
         fault(&self.settles)?;
         self.store.settle(settlements).await
     }
     async fn annotate(&self, notes: Vec<Note>) -> Result<(), StoreError> {
         self.calls.lock().unwrap().push("annotate");
+        drop(self.annotate_gate.acquire().await.unwrap());
         self.store.annotate(notes).await
     }
     async fn control(
@@ -161,6 +171,7 @@ impl Store for Faulty {
         self.store.tick().await
     }
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
+        fault(&self.gets)?;
         self.reads.lock().unwrap().push("get");
         self.store.get(id).await
     }

@@ -28,11 +28,82 @@ async fn claim(engine: &Engine, lease: Duration) -> String {
     answer.grants.send().remove(0).lease
 }
 
+/// The report that attempts are done.
+fn done(leases: &[&str]) -> WorkerUpdate {
+    let settle = |lease: &&str| {
+        let end = Ok(AttemptEnding::Reached(Outcome::Done(Json::null())));
+        WorkerSettle { lease: (*lease).to_owned(), end }
+    };
+    let settles = leases.iter().map(settle).collect();
+    WorkerUpdate { settles, ..WorkerUpdate::default() }
+}
+
 async fn settle(engine: &Engine, lease: String) -> SettleAnswer {
-    let end = Ok(AttemptEnding::Reached(Outcome::Done(Json::null())));
-    let settles = vec![WorkerSettle { lease, end }];
-    let update = WorkerUpdate { settles, ..WorkerUpdate::default() };
-    engine.update_leases(update).await.unwrap().settles.remove(0).answer
+    engine.update_leases(done(&[&lease])).await.unwrap().settles.remove(0).answer
+}
+
+/// Begins something that ends attempts, and drops it while the store has not carried that out. The store does so after that.
+async fn abandon<T>(store: &Faulty, ends_attempts: impl Future<Output = T>) {
+    store.settle_gate.forget_permits(1);
+    store.calls.lock().unwrap().clear();
+    let begun = async {
+        while store.calls.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = ends_attempts => panic!("the store has not carried it out"),
+        begun = timeout(BOUND, begun) => begun.unwrap(),
+    }
+    store.settle_gate.add_permits(1);
+}
+
+#[tokio::test]
+async fn a_report_and_a_sign_off_that_are_abandoned_are_carried_out() {
+    let store = Faulty::new(memory());
+    let shop = open_on(store.clone(), Registry::default(), quick());
+    let reaches = async |id: JobId, state: State| {
+        let reached = async {
+            loop {
+                let job = store.get(id).await.unwrap().0.unwrap();
+                if job.status.state == state && shop.engine.remote_attempts(10).1 == 0 {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(BOUND, reached).await.unwrap_or_else(|_| panic!("it is never {state:?}"));
+    };
+    let id = shop.submit_unchecked(work()).await;
+    let lease = claim(&shop.engine, Duration::from_secs(60)).await;
+    abandon(&store, shop.engine.update_leases(done(&[&lease]))).await;
+    reaches(id, State::Completed).await;
+    let id = shop.submit_unchecked(work()).await;
+    claim(&shop.engine, Duration::from_secs(60)).await;
+    let worker = WorkerName::parse("web-1").unwrap();
+    abandon(&store, shop.engine.sign_off(&worker)).await;
+    reaches(id, State::Available).await;
+}
+
+#[tokio::test]
+async fn a_report_that_fails_midway_leaves_the_timeouts_of_its_attempts() {
+    let store = Faulty::new(memory());
+    let shop = open_on(store.clone(), Registry::default(), quick());
+    let secs = Duration::from_secs(60);
+    shop.submit_unchecked(work()).await;
+    let ended = claim(&shop.engine, secs).await;
+    settle(&shop.engine, ended.clone()).await;
+    let id = shop.submit_unchecked(work_within(300)).await;
+    let lease = claim(&shop.engine, secs).await;
+    store.gets.store(1, Ordering::SeqCst);
+    let failed = shop.engine.update_leases(done(&[&lease, &ended])).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    let timed_out = async {
+        while store.get(id).await.unwrap().0.unwrap().status.state == State::Running {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(BOUND, timed_out).await.expect("it runs for ever");
 }
 
 #[tokio::test]

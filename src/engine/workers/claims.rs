@@ -79,7 +79,7 @@ pub struct ClaimResponse {
 #[derive(Debug)]
 pub struct Granted {
     /// The jobs.
-    pub grants: Vec<Grant>,
+    pub grants: UnsentGrants,
     /// After how long to claim again even if nothing wakes the worker, for example because of a rate limit.
     pub retry_in: Option<Duration>,
     /// The most jobs that the store was asked for, which may be less than the worker wanted.
@@ -87,11 +87,6 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// No jobs.
-    fn nothing(retry_in: Option<Duration>, most: usize) -> Granted {
-        Granted { grants: Vec::new(), retry_in, most }
-    }
-
     /// Whether the claim got all that it asked for.
     pub fn size(&self) -> ClaimSize {
         if self.is_full() { ClaimSize::Full } else { ClaimSize::Short }
@@ -119,14 +114,14 @@ impl RemoteWorkers {
 
     /// Claims jobs for a worker.
     async fn claim_now(
-        &self,
+        self: &Arc<Self>,
         name: &WorkerName,
         interest: &Interest,
         max: usize,
         ttl: Duration,
     ) -> Result<Granted, StoreError> {
         if !self.resumed.is_cancelled() || self.draining.is_cancelled() {
-            return Ok(Granted::nothing(None, max));
+            return Ok(self.nothing(None, max));
         }
         let max = self.table().claim_size(name, max, MAX_MESSAGE);
         let claim = Claim {
@@ -140,7 +135,7 @@ impl RemoteWorkers {
         let when = self.moments();
         let Claimed { leases, retry_in } = self.store.claim(claim).await?;
         if leases.is_empty() {
-            return Ok(Granted::nothing(retry_in, max));
+            return Ok(self.nothing(retry_in, max));
         }
         self.counters.started(leases.len());
         let texts: Vec<String> = leases.iter().map(|lease| self.text(lease.key())).collect();
@@ -164,14 +159,16 @@ impl RemoteWorkers {
             grants.map(|(lease, text)| Grant { lease: text, job: lease.job, expires_in: ttl });
         let grants: Vec<Grant> = grants.collect();
         self.table().note_claimed(name, grants.iter().map(Grant::bytes).sum(), grants.len());
-        Ok(Granted { grants, retry_in, most: max })
+        Ok(Granted { grants: self.unsent(grants), retry_in, most: max })
     }
 
-    /// The jobs that one answer over HTTP may bring. The others are given back.
-    fn fitting(self: &Arc<Self>, mut grants: Vec<Grant>) -> Vec<Grant> {
-        let surplus = grants.split_off(Grant::fitting(&grants));
-        drop(UnsentGrants { remote: self.clone(), grants: surplus });
-        grants
+    /// A claim without jobs.
+    fn nothing(self: &Arc<Self>, retry_in: Option<Duration>, most: usize) -> Granted {
+        Granted { grants: self.unsent(Vec::new()), retry_in, most }
+    }
+
+    fn unsent(self: &Arc<Self>, grants: Vec<Grant>) -> UnsentGrants {
+        UnsentGrants { remote: self.clone(), grants }
     }
 
     /// Claims jobs for a worker over HTTP, and waits for the first of them. A worker that was told to be quiet or to
@@ -191,10 +188,14 @@ impl RemoteWorkers {
         let mut place = self.waiting.place(&interest, poll.signal.clone());
         let deadline = Instant::now() + wait;
         loop {
+            if !self.table().has_poll(name, &poll.signal) {
+                // It was signed off while this claim waited.
+                return Ok(self.answer(name, self.unsent(Vec::new())));
+            }
             if self.command_of(name).is_some() {
                 place.step_out();
                 if wait.is_zero() || self.table().is_command_new(name) {
-                    return Ok(self.answer(name, Vec::new()));
+                    return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
             } else if let Some(room) = poll.reserve(max) {
                 if !wait.is_zero() {
@@ -203,17 +204,20 @@ impl RemoteWorkers {
                 let granted = self.begin_claim(name, &interest, room.jobs, ttl).await?;
                 place.claimed(granted.size());
                 drop(room);
+                if !self.table().has_poll(name, &poll.signal) {
+                    continue; // the jobs are given back
+                }
                 if let Some(retry_in) = granted.retry_in {
                     place.retry_at(Instant::now() + retry_in);
                 }
                 if wait.is_zero() || !granted.grants.is_empty() {
-                    return Ok(self.answer(name, self.fitting(granted.grants)));
+                    return Ok(self.answer(name, granted.grants.fitting()));
                 }
             } else {
                 // It runs as many jobs as it can. An end of one of them wakes this claim.
                 place.step_out();
                 if wait.is_zero() {
-                    return Ok(self.answer(name, Vec::new()));
+                    return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
             }
             tokio::select! {
@@ -222,7 +226,7 @@ impl RemoteWorkers {
                 () = poll.signal.notified() => {
                     place.take_turn();
                 }
-                () = sleep_until(deadline) => return Ok(self.answer(name, Vec::new())),
+                () = sleep_until(deadline) => return Ok(self.answer(name, self.unsent(Vec::new()))),
             }
         }
     }
@@ -232,8 +236,7 @@ impl RemoteWorkers {
         self.table().get(name).and_then(|worker| worker.command)
     }
 
-    fn answer(self: &Arc<Self>, name: &WorkerName, grants: Vec<Grant>) -> ClaimResponse {
-        let grants = UnsentGrants { remote: self.clone(), grants };
+    fn answer(&self, name: &WorkerName, grants: UnsentGrants) -> ClaimResponse {
         ClaimResponse { grants, command: self.table().answer_command(name) }
     }
 
@@ -241,7 +244,7 @@ impl RemoteWorkers {
     /// the connection of the worker.
     fn give_back_later(
         self: &Arc<Self>,
-        claim: impl Future<Output = Result<Granted, StoreError>> + Send + 'static,
+        claim: impl Future<Output = Result<Vec<Grant>, StoreError>> + Send + 'static,
     ) {
         // Without a runtime, the process ends. The leases expire then.
         if Handle::try_current().is_err() {
@@ -250,7 +253,7 @@ impl RemoteWorkers {
         let remote = self.clone();
         self.connections.spawn(async move {
             let given_back = match claim.await {
-                Ok(granted) => remote.give_back_grants(granted.grants).await,
+                Ok(grants) => remote.give_back_grants(grants).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = given_back {
@@ -281,7 +284,8 @@ impl Future for ClaimUnderWay {
 impl Drop for ClaimUnderWay {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.remote.give_back_later(claim);
+            let grants = |granted: Granted| granted.grants.send();
+            self.remote.give_back_later(claim.map(move |granted| granted.map(grants)));
         }
     }
 }
@@ -296,6 +300,18 @@ impl UnsentGrants {
     /// The jobs, which the worker is sent now.
     pub fn send(mut self) -> Vec<Grant> {
         std::mem::take(&mut self.grants)
+    }
+
+    /// The jobs that one answer over HTTP may bring. The others are given back.
+    fn fitting(mut self) -> UnsentGrants {
+        let fit = Grant::fitting(&self);
+        drop(self.split_off(fit));
+        self
+    }
+
+    /// Splits off the jobs from this position on.
+    pub fn split_off(&mut self, at: usize) -> UnsentGrants {
+        UnsentGrants { remote: self.remote.clone(), grants: self.grants.split_off(at) }
     }
 }
 
@@ -317,8 +333,7 @@ impl Drop for UnsentGrants {
     fn drop(&mut self) {
         if !self.grants.is_empty() {
             let grants = std::mem::take(&mut self.grants);
-            let granted = Granted { grants, ..Granted::nothing(None, 0) };
-            self.remote.give_back_later(std::future::ready(Ok(granted)));
+            self.remote.give_back_later(std::future::ready(Ok(grants)));
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct WorkerEntry {
     pub command: Option<WorkerCommand>,
     /// Whether a claim over HTTP has been answered with the command.
     pub is_command_answered: bool,
+    /// Whether it is being signed off. It gets no jobs meanwhile.
+    pub is_leaving: bool,
     /// Whether it was not heard of for as long as its leases last.
     pub is_silent: bool,
     /// Whether it has not spoken since the start of this process, which knows only its leases.
@@ -69,6 +71,7 @@ impl WorkerEntry {
             session: None,
             command: None,
             is_command_answered: false,
+            is_leaving: false,
             is_silent: false,
             is_restored: false,
             is_announced: false,

@@ -18,6 +18,10 @@ pub enum Push {
     Command(WorkerCommand),
     /// Another connection was opened under its name.
     Replaced,
+    /// It was signed off.
+    SignedOff,
+    /// It can get jobs again: it could not be signed off.
+    NotSignedOff,
 }
 
 /// The messages to one worker, and the signal that wakes the task of its socket.

@@ -1,9 +1,14 @@
 //! The remote workers of a server: their table, the claims that wait, and what both need.
 
+use std::future::{pending, ready};
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -88,6 +93,26 @@ impl RemoteWorkers {
             attempts_over: parts.attempts_over,
             connections: parts.connections,
         }
+    }
+
+    /// Begins an operation at once, and carries it out also when its caller stops waiting for it: a report that is dropped
+    /// midway would leave its leases as if their ends were still being stored.
+    pub fn run_to_end<T: Send + 'static>(
+        &self,
+        mut operation: BoxFuture<'static, T>,
+    ) -> BoxFuture<'static, T> {
+        if let Some(done) = (&mut operation).now_or_never() {
+            return ready(done).boxed();
+        }
+        let task = self.connections.spawn(operation);
+        let joined = task.then(|joined| async {
+            match joined.map_err(JoinError::try_into_panic) {
+                Ok(done) => done,
+                Err(Ok(panic)) => resume_unwind(panic),
+                Err(Err(_)) => pending().await, // the runtime ends
+            }
+        });
+        joined.boxed()
     }
 
     /// The text of a lease.

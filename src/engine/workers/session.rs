@@ -1,6 +1,7 @@
 //! The session of a worker on a WebSocket, without the protocol: its name, the jobs that it can run, and the messages
 //! for it.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::claims::{ClaimUnderWay, Grant, Granted};
+use super::claims::{ClaimUnderWay, Granted};
 use super::hello::{WorkerCaller, WorkerCommand, WorkerHello};
 use super::mailbox::{Mailbox, Push};
 use super::remote::RemoteWorkers;
+use super::update_order::UpdateOrder;
 use super::updates::{AboutLease, ExtendAnswer, UpdateAnswer, WorkerUpdate};
 use super::waiting_claims::LinePlace;
 use super::worker_error::WorkerError;
@@ -29,8 +31,8 @@ pub struct WorkerSession {
     lease: Duration,
     mailbox: Arc<Mailbox>,
     place: LinePlace,
-    /// Whether it gets no jobs, because it was told to be quiet or to stop.
-    is_quiet: bool,
+    /// The reports of this connection.
+    order: UpdateOrder,
 }
 
 impl WorkerSession {
@@ -54,8 +56,8 @@ impl WorkerSession {
             table.take_news()
         };
         remote.report(news);
-        let is_quiet = remote.command_of(&name).is_some();
-        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, place, is_quiet })
+        let order = UpdateOrder::default();
+        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, place, order })
     }
 
     /// Changes what the worker can run.
@@ -63,6 +65,9 @@ impl WorkerSession {
     /// # Errors
     /// There are too many workers, and this one was forgotten; or the name belongs to somebody else now.
     pub fn change(&mut self, mut hello: WorkerHello) -> Result<(), WorkerError> {
+        if !self.is_current() {
+            return Ok(()); // the connection is about to end
+        }
         let signal = self.mailbox.signal.clone();
         let is_other = hello.interest != *self.place.interest();
         let place = is_other.then(|| self.remote.waiting.place(&hello.interest, signal));
@@ -93,16 +98,13 @@ impl WorkerSession {
     }
 
     /// Takes the messages that wait for the worker.
-    pub fn take_pushes(&mut self) -> Vec<Push> {
-        let pushes = self.mailbox.take();
-        for push in &pushes {
-            match push {
-                Push::Command(WorkerCommand::Quiet | WorkerCommand::Stop) => self.is_quiet = true,
-                Push::Command(WorkerCommand::Resume) => self.is_quiet = false,
-                Push::Cancel(_) | Push::Lost(_) | Push::Replaced => {}
-            }
-        }
-        pushes
+    pub fn take_pushes(&self) -> Vec<Push> {
+        self.mailbox.take()
+    }
+
+    /// Whether this is still the connection of the worker: another one may have replaced it, or the worker was signed off.
+    pub fn is_current(&self) -> bool {
+        self.remote.table().has_session(&self.name, &self.mailbox)
     }
 
     /// Whether the worker was woken to claim.
@@ -118,7 +120,11 @@ impl WorkerSession {
     /// A claim of at most `max` jobs; `None` when the worker gets none now. The worker waits in its line before the claim
     /// begins.
     pub fn claim(&mut self, max: usize) -> Option<ClaimUnderWay> {
-        if max == 0 || self.is_quiet {
+        let can_claim = || {
+            let table = self.remote.table();
+            table.has_session(&self.name, &self.mailbox) && table.can_claim(&self.name)
+        };
+        if max == 0 || !can_claim() {
             self.place.step_out();
             return None;
         }
@@ -143,36 +149,32 @@ impl WorkerSession {
         }
     }
 
-    /// Carries out a report.
+    /// Carries out a report, after those before it. It goes on when the connection ends.
     pub fn update(
-        &self,
+        &mut self,
         update: WorkerUpdate,
     ) -> BoxFuture<'static, Result<UpdateAnswer, StoreError>> {
-        let remote = self.remote.clone();
-        async move { remote.update(update).await }.boxed()
+        self.remote.update(update, self.order.next_turn())
     }
 
     /// Extends the leases that the worker still holds after it has connected again.
     pub fn keep(
-        &self,
+        &mut self,
         held: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<AboutLease<ExtendAnswer>>, StoreError>> {
-        let (remote, lease) = (self.remote.clone(), self.lease);
+        let (remote, lease, turn) = (self.remote.clone(), self.lease, self.order.next_turn());
         let update = WorkerUpdate { extend: held, lease, ..WorkerUpdate::default() };
-        async move { remote.update(update).await.map(|answer| answer.extend) }.boxed()
+        async move { remote.update(update, turn).await.map(|answer| answer.extend) }.boxed()
     }
 
-    /// Gives jobs back that were claimed for the worker and not sent to it.
-    pub fn give_back(&self, grants: Vec<Grant>) -> BoxFuture<'static, Result<usize, StoreError>> {
-        let remote = self.remote.clone();
-        async move { remote.give_back_grants(grants).await }.boxed()
-    }
-
-    /// Signs the worker off: the jobs that it holds are given back. Returns their number.
+    /// Signs the worker off: the jobs that it holds are given back. Returns their number. Its reports are answered before.
     pub fn sign_off(&mut self) -> BoxFuture<'static, Result<usize, WorkerError>> {
         self.place.step_out();
-        let (remote, name, caller) = (self.remote.clone(), self.name.clone(), self.caller.clone());
-        async move { remote.sign_off(&name, &caller).await }.boxed()
+        if !self.is_current() {
+            // Another connection of the worker has replaced this one, or somebody else has signed the worker off.
+            return ready(Err(WorkerError::NotFound(self.name.clone()))).boxed();
+        }
+        self.remote.sign_off(&self.name, &self.caller)
     }
 }
 

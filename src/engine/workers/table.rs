@@ -56,6 +56,10 @@ impl WorkerTable {
         if let Some(worker) = self.workers.get_mut(name) {
             let is_new_process = worker.is_new_process(hello.about.as_ref());
             if is_new_process {
+                if worker.command.is_some() {
+                    // A connection that was told the command learns that it is not in force any more.
+                    worker.push(Push::Command(WorkerCommand::Resume));
+                }
                 (worker.command, worker.is_command_answered) = (None, false);
                 (worker.process, worker.own) = (worker.process + 1, 0);
             }
@@ -108,6 +112,24 @@ impl WorkerTable {
         }
     }
 
+    /// Whether a claim is still one of a worker: a worker that was signed off has none.
+    pub fn has_poll(&self, name: &WorkerName, signal: &Arc<Signal>) -> bool {
+        let worker = self.workers.get(name);
+        worker.is_some_and(|worker| worker.polls.iter().any(|poll| Arc::ptr_eq(poll, signal)))
+    }
+
+    /// Whether a WebSocket is still the connection of a worker: another one may have replaced it, or the worker was signed off.
+    pub fn has_session(&self, name: &WorkerName, session: &Arc<Mailbox>) -> bool {
+        let current = self.workers.get(name).and_then(|worker| worker.session.as_ref());
+        current.is_some_and(|current| Arc::ptr_eq(current, session))
+    }
+
+    /// Whether a worker can be given jobs: it has no command, and is not being signed off.
+    pub fn can_claim(&self, name: &WorkerName) -> bool {
+        let worker = self.workers.get(name);
+        worker.is_some_and(|worker| worker.command.is_none() && !worker.is_leaving)
+    }
+
     /// Notes that a claim of a worker no longer waits.
     pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: Moments) {
         if let Some(worker) = self.workers.get_mut(name) {
@@ -125,6 +147,7 @@ impl WorkerTable {
         let most = worker.about.concurrency.map(|most| most as usize);
         let taken = worker.own + worker.reserved;
         let room = most.map_or(max, |most| most.saturating_sub(taken).min(max));
+        let room = if worker.is_leaving { 0 } else { room };
         if room == 0 && !worker.blocked.iter().any(|blocked| Arc::ptr_eq(blocked, signal)) {
             worker.blocked.push(signal.clone());
         }
@@ -301,9 +324,28 @@ impl WorkerTable {
         }
     }
 
-    /// Removes a worker that was signed off by somebody. Returns whether there was one.
+    /// Notes that a worker is being signed off. Returns whether there is one.
+    pub fn begin_leaving(&mut self, name: &WorkerName) -> bool {
+        let Some(worker) = self.workers.get_mut(name) else { return false };
+        worker.is_leaving = true;
+        true
+    }
+
+    /// Notes that a worker could not be signed off. It gets jobs again.
+    pub fn leaving_failed(&mut self, name: &WorkerName) {
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.is_leaving = false;
+            worker.has_room();
+            worker.push(Push::NotSignedOff);
+        }
+    }
+
+    /// Removes a worker that was signed off by somebody, and ends its connection and its claims. Returns whether there was
+    /// one.
     pub fn sign_off(&mut self, name: &WorkerName, at: Time, by: Option<Actor>) -> bool {
         let Some(worker) = self.workers.remove(name) else { return false };
+        worker.push(Push::SignedOff);
+        worker.polls.iter().for_each(|poll| poll.notify());
         if !worker.is_silent {
             if worker.is_announced {
                 let change = WorkerChange::Left { why: WorkerLeft::SignedOff };
@@ -311,7 +353,6 @@ impl WorkerTable {
             }
             self.note_left(&worker.interest, at);
         }
-        true
     }
 
     /// Marks the workers that have become silent, and forgets those that have been silent for `LISTED`.
@@ -415,50 +456,4 @@ impl WorkerTable {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::engine::workers::hello::{WorkerAbout, WorkerCaller, WorkerTransport};
-    use crate::job::QueueName;
-
-    fn hello(pid: u32) -> WorkerHello {
-        let kinds = Arc::new(BTreeSet::from([Kind::parse("resize").unwrap()]));
-        let interest = Interest { queues: [QueueName::default()].into(), kinds };
-        WorkerHello {
-            interest: Arc::new(interest),
-            lease: Duration::from_secs(30),
-            about: Some(WorkerAbout { pid: Some(pid), ..WorkerAbout::default() }),
-            transport: WorkerTransport::Http,
-            caller: WorkerCaller::default(),
-        }
-    }
-
-    #[test]
-    fn the_events_tell_at_most_once_a_second_that_a_worker_has_connected() {
-        let (mut table, name) = (WorkerTable::default(), WorkerName::parse("web-1").unwrap());
-        let begin = Instant::now();
-        let at = |ms: u64| Moments {
-            at: Time::from_millis(ms as i64),
-            now: begin + Duration::from_millis(ms),
-        };
-        for ms in 0..100 {
-            table.hello(&name, hello(ms as u32), 10, at(ms)).unwrap();
-            if ms % 10 == 9 {
-                table.sign_off(&name, at(ms).at, None);
-            }
-        }
-        let changes = |table: &mut WorkerTable| -> Vec<WorkerChange> {
-            table.take_news().into_iter().map(|notice| notice.change).collect()
-        };
-        let left = WorkerChange::Left { why: WorkerLeft::SignedOff };
-        assert_eq!(changes(&mut table), [WorkerChange::Connected, left]);
-        table.hello(&name, hello(1), 10, at(500)).unwrap();
-        table.sweep(at(999));
-        assert_eq!(changes(&mut table), []);
-        table.sweep(at(1_000));
-        assert_eq!(changes(&mut table), [WorkerChange::Connected], "it is made up for");
-        table.sweep(at(2_000));
-        assert_eq!(changes(&mut table), []);
-    }
-}
+mod tests;

@@ -1,22 +1,21 @@
 //! What workers report about their attempts: notes, outcomes and lease extensions, many at a time. Notes come first and
 //! extensions last, so that one message can hold everything about an attempt.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::callbacks::Callback;
-use super::claims::Grant;
 use super::counters::RemoteEnd;
 use super::past_end::can_lead_to;
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
+use super::update_order::{UpdateTurn, ask_store};
 use crate::engine::attempts::verdict::{Cause, Ending, Retry, verdict};
-use crate::job::{
-    Event, Fact, Interruption, Job, JobId, LogLine, Outcome, Progress, State, Verdict,
-};
+use crate::job::{Event, Fact, Interruption, Job, LogLine, Outcome, Progress, State, Verdict};
 use crate::store::{Extension, LeaseRef, Note, SettleError, Settlement, StoreError};
 
 /// A report of a worker. Leases are named by their texts.
@@ -145,20 +144,45 @@ pub struct UpdateAnswer {
 }
 
 impl RemoteWorkers {
-    /// Applies a report. The outcomes are durable when this returns.
-    pub async fn update(&self, update: WorkerUpdate) -> Result<UpdateAnswer, StoreError> {
+    /// Applies a report when its turn comes. It goes on when nobody waits for the answer any more. The outcomes are durable
+    /// when it resolves.
+    pub fn update(
+        self: &Arc<Self>,
+        update: WorkerUpdate,
+        turn: UpdateTurn,
+    ) -> BoxFuture<'static, Result<UpdateAnswer, StoreError>> {
+        let remote = self.clone();
+        self.run_to_end(async move { remote.apply(update, turn).await }.boxed())
+    }
+
+    async fn apply(
+        &self,
+        update: WorkerUpdate,
+        mut turn: UpdateTurn,
+    ) -> Result<UpdateAnswer, StoreError> {
+        turn.comes().await;
+        let mut turn = Some(turn);
         let WorkerUpdate { extend, lease, notes, settles } = update;
         self.learn_named(&notes, &settles).await?;
-        let notes = if notes.is_empty() { Vec::new() } else { self.note(notes).await? };
-        let settles = if settles.is_empty() { Vec::new() } else { self.settle(settles).await? };
-        let extend =
-            if extend.is_empty() { Vec::new() } else { self.extend(extend, lease).await? };
-        Ok(UpdateAnswer { extend, notes, settles })
+        let mut answer = UpdateAnswer::default();
+        if !notes.is_empty() {
+            let turn = turn.take_if(|_| settles.is_empty() && extend.is_empty());
+            answer.notes = self.note(notes, turn).await?;
+        }
+        if !settles.is_empty() {
+            let turn = turn.take_if(|_| extend.is_empty());
+            answer.settles = self.settle(settles, turn).await?;
+        }
+        if !extend.is_empty() {
+            answer.extend = self.extend(extend, lease, turn).await?;
+        }
+        Ok(answer)
     }
 
     async fn note(
         &self,
         notes: Vec<WorkerNote>,
+        turn: Option<UpdateTurn>,
     ) -> Result<Vec<AboutLease<NoteAnswer>>, StoreError> {
         let (mut answers, mut batch) = (Vec::with_capacity(notes.len()), Vec::new());
         for WorkerNote { lease, lines, progress } in notes {
@@ -177,7 +201,7 @@ impl RemoteWorkers {
             batch.extend(held.map(|held| Note { lease: held.lease, lines, progress }));
         }
         if !batch.is_empty() {
-            self.store.annotate(batch).await?;
+            ask_store(self.store.annotate(batch), turn).await?;
         }
         Ok(answers)
     }
@@ -186,6 +210,7 @@ impl RemoteWorkers {
         &self,
         texts: Vec<String>,
         ttl: Duration,
+        turn: Option<UpdateTurn>,
     ) -> Result<Vec<AboutLease<ExtendAnswer>>, StoreError> {
         if let [text] = texts.as_slice()
             && let Some(callback) = self.callback_of(text)
@@ -202,7 +227,7 @@ impl RemoteWorkers {
             texts.iter().map(|text| self.tokens.read(text)).collect();
         let valid: Vec<LeaseRef> = leases.iter().flatten().copied().collect();
         let when = self.moments();
-        let mut extensions = self.store.extend(valid, ttl).await?.into_iter();
+        let mut extensions = ask_store(self.store.extend(valid, ttl), turn).await?.into_iter();
         let (mut unknown, mut answers) = (Vec::new(), Vec::with_capacity(leases.len()));
         for lease in leases {
             let extension = lease.map(|lease| (lease, extensions.next()));
@@ -241,6 +266,7 @@ impl RemoteWorkers {
     async fn settle(
         &self,
         settles: Vec<WorkerSettle>,
+        turn: Option<UpdateTurn>,
     ) -> Result<Vec<AboutLease<SettleAnswer>>, StoreError> {
         let mut answers: Vec<Option<SettleAnswer>> = vec![None; settles.len()];
         let mut texts = Vec::with_capacity(settles.len());
@@ -261,14 +287,35 @@ impl RemoteWorkers {
             }
             texts.push(lease);
         }
-        let (mut batch, mut unknown) = (Vec::with_capacity(named.len()), Vec::new());
-        let mut places = Vec::with_capacity(named.len());
+        let (mut known, unknown): (Vec<_>, Vec<_>) = {
+            let table = self.table();
+            named.into_iter().partition(|(_, lease, _)| table.leases.get(*lease).is_some())
+        };
+        // The process was restarted, the attempt has ended, or its lease was lost. This is looked up before a lease is marked
+        // as being settled, so that a failure leaves none of them marked.
+        for (at, lease, end) in unknown {
+            match self.store.get(lease.job).await?.0 {
+                None => answers[at] = Some(SettleAnswer::Gone),
+                Some(job) => {
+                    match RemoteLease::of(&job, lease, self.default_timeout, self.moments()) {
+                        Some(held) => {
+                            self.table().take(held);
+                            self.deadline_changed.notify_one();
+                            known.push((at, lease, end));
+                        }
+                        None => answers[at] = Some(past(&job, lease, reported(&end))),
+                    }
+                }
+            }
+        }
+        let (mut batch, mut stale) = (Vec::with_capacity(known.len()), Vec::new());
+        let mut places = Vec::with_capacity(known.len());
         {
             let (mut table, when) = (self.table(), self.moments());
             let mut last = None;
-            for (at, lease, end) in named {
+            for (at, lease, end) in known {
                 let Some(held) = table.leases.get_mut(lease) else {
-                    unknown.push((at, lease, end));
+                    stale.push((at, lease, reported(&end))); // it has ended meanwhile
                     continue;
                 };
                 held.is_settling = true;
@@ -281,24 +328,8 @@ impl RemoteWorkers {
                 }
             }
         }
-        for (at, lease, end) in unknown {
-            // The process was restarted, the attempt has ended, or its lease was lost.
-            match self.store.get(lease.job).await?.0 {
-                None => answers[at] = Some(SettleAnswer::Gone),
-                Some(job) => {
-                    match RemoteLease::of(&job, lease, self.default_timeout, self.moments()) {
-                        Some(held) => {
-                            places.push((at, lease, reported(&end)));
-                            batch.push(Settlement { lease, verdict: verdict_on(end, &held) });
-                        }
-                        None => answers[at] = Some(past(&job, lease, reported(&end))),
-                    }
-                }
-            }
-        }
-        let mut stale = Vec::new();
         if !batch.is_empty() {
-            let stored = self.store.settle(batch).await;
+            let stored = ask_store(self.store.settle(batch), turn).await;
             let mut table = self.table();
             let stored = match stored {
                 Ok(stored) => stored,
@@ -378,110 +409,7 @@ impl RemoteWorkers {
             }
         }
     }
-
-    /// The lease, if it is held. A lease that this process does not know is looked up in the store.
-    async fn find(&self, lease: LeaseRef) -> Result<Option<RemoteLease>, StoreError> {
-        if let Some(held) = self.table().leases.get(lease) {
-            return Ok(Some(held.clone()));
-        }
-        let Some(job) = self.store.get(lease.job).await?.0 else { return Ok(None) };
-        let held = RemoteLease::of(&job, lease, self.default_timeout, self.moments());
-        if let Some(held) = &held {
-            self.table().take(held.clone());
-            self.deadline_changed.notify_one();
-        }
-        Ok(held)
-    }
-
-    /// Looks up the leases of a report that this process does not know, as after a restart, and are held.
-    async fn learn_named(
-        &self,
-        notes: &[WorkerNote],
-        settles: &[WorkerSettle],
-    ) -> Result<(), StoreError> {
-        let notes = notes.iter().map(|note| &note.lease);
-        let texts = notes.chain(settles.iter().map(|settle| &settle.lease));
-        let named: Vec<LeaseRef> = texts.filter_map(|text| self.tokens.read(text)).collect();
-        let unknown: Vec<LeaseRef> = {
-            let table = self.table();
-            named.into_iter().filter(|lease| table.leases.get(*lease).is_none()).collect()
-        };
-        // A single one is looked up when it is needed.
-        if unknown.len() > 1 { self.learn(&unknown).await } else { Ok(()) }
-    }
-
-    /// Adds those of these leases to the table that are held.
-    async fn learn(&self, leases: &[LeaseRef]) -> Result<(), StoreError> {
-        for some in leases.chunks(LEASES_PER_READ) {
-            let jobs = self.store.running(some.iter().map(|lease| lease.job).collect()).await?;
-            let (by_job, when): (HashMap<JobId, Job>, _) =
-                (jobs.into_iter().map(|job| (job.id, job)).collect(), self.moments());
-            let held = some.iter().filter_map(|lease| {
-                RemoteLease::of(by_job.get(&lease.job)?, *lease, self.default_timeout, when)
-            });
-            let mut table = self.table();
-            held.for_each(|held| table.take(held));
-            drop(table);
-            self.deadline_changed.notify_one();
-        }
-        Ok(())
-    }
-
-    /// Extends all leases so that they last through a stop with this grace period: workers may not reach the server
-    /// meanwhile. The next process keeps them for their usual time.
-    pub async fn keep_through_stop(&self, grace: Duration) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let (leases, longest) = {
-            let table = self.table();
-            let longest = table.leases.all().map(|held| held.until.since(now)).max();
-            let leases: Vec<LeaseRef> = table.leases.all().map(|held| held.lease).collect();
-            (leases, longest.unwrap_or_default())
-        };
-        if !leases.is_empty() {
-            self.store.extend(leases, longest + grace).await?;
-        }
-        Ok(())
-    }
-
-    /// Gives back jobs that were claimed and not sent to a worker.
-    pub async fn give_back_grants(&self, grants: Vec<Grant>) -> Result<usize, StoreError> {
-        let leases = grants.iter().filter_map(|grant| self.tokens.read(&grant.lease));
-        let held = {
-            let table = self.table();
-            leases.filter_map(|lease| table.leases.get(lease).cloned()).collect()
-        };
-        self.give_back(held).await
-    }
-
-    /// Gives back the jobs that a worker holds; their attempts do not count. Returns the number of jobs.
-    pub async fn give_back(&self, leases: Vec<RemoteLease>) -> Result<usize, StoreError> {
-        let why = Interruption::Returned;
-        let settlement = |held: &RemoteLease| Settlement {
-            lease: held.lease,
-            verdict: Verdict::Interrupted { why },
-        };
-        let batch: Vec<Settlement> = leases.iter().map(settlement).collect();
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let stored = self.store.settle(batch).await;
-        let mut table = self.table();
-        let answers = match stored {
-            Ok(answers) => answers,
-            Err(error) => {
-                leases.iter().for_each(|held| table.leases.settling_failed(held.lease));
-                return Err(error);
-            }
-        };
-        leases.iter().for_each(|held| drop(table.end(held.lease)));
-        let returned = answers.into_iter().filter(Result::is_ok).count();
-        self.counters.ended(RemoteEnd::Returned, returned);
-        Ok(returned)
-    }
 }
-
-/// How many leases are looked up at once, because their records are read with the payloads.
-const LEASES_PER_READ: usize = 256;
 
 /// The error for a text that is not a lease.
 const NO_LEASE: &str = "this is not a lease of this server";

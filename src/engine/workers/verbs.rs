@@ -1,45 +1,103 @@
 //! The operations of `Engine` on remote workers. Their events name the caller (`by`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::claims::{ClaimRequest, ClaimResponse};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::claims::{ClaimRequest, ClaimResponse, Grant};
+use super::counters::RemoteEnd;
 use super::hello::{WorkerCaller, WorkerCommand, WorkerHello};
 use super::owner::LeaseHolderKind;
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::report::RemoteAttempt;
 use super::session::WorkerSession;
+use super::update_order::UpdateTurn;
 use super::updates::{UpdateAnswer, WorkerUpdate};
 use super::waiting_claims::Interest;
 use super::worker_error::WorkerError;
 use crate::engine::Engine;
-use crate::job::{Actor, Kind, WorkerName};
-use crate::store::{KindError, StoreError};
+use crate::job::{Actor, Interruption, Kind, Verdict, WorkerName};
+use crate::store::{KindError, Settlement, StoreError};
 
 impl RemoteWorkers {
-    /// Signs a worker off: the jobs that it holds are given back, and their attempts do not count. Returns how many
-    /// jobs these were.
-    pub async fn sign_off(
+    /// Signs a worker off: the jobs that it holds are given back, and their attempts do not count. Its connection is closed,
+    /// and it gets no more jobs. Returns how many jobs were given back. It goes on when nobody waits for it any more.
+    pub fn sign_off(
+        self: &Arc<Self>,
+        name: &WorkerName,
+        caller: &WorkerCaller,
+    ) -> BoxFuture<'static, Result<usize, WorkerError>> {
+        let (remote, name, caller) = (self.clone(), name.clone(), caller.clone());
+        self.run_to_end(async move { remote.sign_off_now(&name, &caller).await }.boxed())
+    }
+
+    async fn sign_off_now(
         &self,
         name: &WorkerName,
         caller: &WorkerCaller,
     ) -> Result<usize, WorkerError> {
-        let held: Vec<RemoteLease> = {
-            let mut table = self.table();
-            if table.get(name).is_none() {
-                return Err(WorkerError::NotFound(name.clone()));
-            }
-            if !table.may_use(name, caller) {
-                return Err(WorkerError::OfAnother(name.clone()));
-            }
-            table.begin_settling(name)
+        if !self.table().may_use(name, caller) {
+            return Err(WorkerError::OfAnother(name.clone()));
+        }
+        let mut returned = 0;
+        loop {
+            let held: Vec<RemoteLease> = {
+                let mut table = self.table();
+                if !table.begin_leaving(name) {
+                    return Err(WorkerError::NotFound(name.clone()));
+                }
+                let held = table.begin_settling(name);
+                if held.is_empty() {
+                    table.sign_off(name, self.clock.now(), caller.actor.clone());
+                    let news = table.take_news();
+                    drop(table);
+                    self.report(news);
+                    return Ok(returned);
+                }
+                held
+            };
+            // A claim that was under way may bring jobs meanwhile.
+            returned +=
+                self.give_back(held).await.inspect_err(|_| self.table().leaving_failed(name))?;
+        }
+    }
+
+    /// Gives back jobs that were claimed and not sent to a worker.
+    pub async fn give_back_grants(&self, grants: Vec<Grant>) -> Result<usize, StoreError> {
+        let leases = grants.iter().filter_map(|grant| self.tokens.read(&grant.lease));
+        let held = {
+            let table = self.table();
+            leases.filter_map(|lease| table.leases.get(lease).cloned()).collect()
         };
-        let returned = self.give_back(held).await?;
+        self.give_back(held).await
+    }
+
+    /// Gives back the jobs that a worker holds; their attempts do not count. Returns the number of jobs.
+    pub async fn give_back(&self, leases: Vec<RemoteLease>) -> Result<usize, StoreError> {
+        let why = Interruption::Returned;
+        let settlement = |held: &RemoteLease| Settlement {
+            lease: held.lease,
+            verdict: Verdict::Interrupted { why },
+        };
+        let batch: Vec<Settlement> = leases.iter().map(settlement).collect();
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let stored = self.store.settle(batch).await;
         let mut table = self.table();
-        table.sign_off(name, self.clock.now(), caller.actor.clone());
-        let news = table.take_news();
-        drop(table);
-        self.report(news);
+        let answers = match stored {
+            Ok(answers) => answers,
+            Err(error) => {
+                leases.iter().for_each(|held| table.leases.settling_failed(held.lease));
+                return Err(error);
+            }
+        };
+        leases.iter().for_each(|held| drop(table.end(held.lease)));
+        let returned = answers.into_iter().filter(Result::is_ok).count();
+        self.counters.ended(RemoteEnd::Returned, returned);
         Ok(returned)
     }
 
@@ -80,7 +138,7 @@ impl Engine {
     /// # Errors
     /// The store failed.
     pub async fn update_leases(&self, update: WorkerUpdate) -> Result<UpdateAnswer, StoreError> {
-        self.parts.remote.update(update).await
+        self.parts.remote.update(update, UpdateTurn::alone()).await
     }
 
     /// Refuses a report about leases of workers that the caller may not act as.

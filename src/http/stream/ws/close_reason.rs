@@ -26,6 +26,8 @@ pub enum CloseReason {
     Silent,
     /// The client sent more frames per second than allowed.
     Flood,
+    /// The client began a message and did not finish it in time.
+    Unfinished,
     /// Its credentials are not valid any more, or allow something else.
     AccessEnded,
     /// Its share link has expired or was revoked.
@@ -51,6 +53,7 @@ impl CloseReason {
             CloseReason::Unwritable => Some((1013, "client too slow")),
             CloseReason::Silent => Some((1013, "no pong received")),
             CloseReason::Flood => Some((1008, "too many messages")),
+            CloseReason::Unfinished => Some((1008, "a message was not finished in time")),
             CloseReason::AccessEnded => Some((1008, access_watch::ENDED)),
             CloseReason::LinkEnded => Some((1008, access_watch::LINK_ENDED)),
             CloseReason::Binary => Some((1003, "only text messages are supported")),
@@ -66,7 +69,8 @@ impl CloseReason {
             CloseReason::Binary
             | CloseReason::TooBig
             | CloseReason::BadText
-            | CloseReason::BadProtocol => false,
+            | CloseReason::BadProtocol
+            | CloseReason::Unfinished => false,
             CloseReason::ClientClosed(_)
             | CloseReason::Gone
             | CloseReason::Delivered
@@ -103,6 +107,7 @@ mod tests {
             CloseReason::Unwritable,
             CloseReason::Silent,
             CloseReason::Flood,
+            CloseReason::Unfinished,
             CloseReason::AccessEnded,
             CloseReason::LinkEnded,
             CloseReason::Binary,

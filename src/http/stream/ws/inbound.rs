@@ -66,6 +66,11 @@ impl MessageDecoder {
         self.header.1 == 0 && self.frame.is_none() && self.message.is_none()
     }
 
+    /// Whether a message is held whose last frame has not arrived completely.
+    pub fn has_open_message(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// Decodes received bytes; `limit` is the longest allowed message in bytes. Returns what the complete frames are, and
     /// the reason to close if an invalid byte follows them.
     pub fn decode(

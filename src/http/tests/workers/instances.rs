@@ -117,3 +117,22 @@ async fn a_repeated_ready_keeps_the_length_of_the_leases_unless_it_says_another(
     assert_eq!(lengths(&mut socket, json!({"lease_ms": 7_000})).await, (7_000, 7_000));
     assert_eq!(lengths(&mut socket, json!({})).await, (7_000, 7_000));
 }
+
+#[tokio::test]
+async fn a_new_process_on_the_connection_of_a_quiet_one_gets_jobs() {
+    let shop = Shop::open().await;
+    let mut socket = shop.socket("web-1").await;
+    let ready =
+        |pid: u32| json!({"type": "ready", "free": 1, "kinds": ["resize"], "about": {"pid": pid}});
+    say(&mut socket, ready(1)).await;
+    assert_eq!(socket.next().await["type"], "hello");
+    shop.server.send("POST", "/api/v1/workers/web-1/quiet", &[], "").await;
+    assert_eq!(socket.next().await["command"], "quiet");
+    shop.add(1).await;
+    say(&mut socket, ready(2)).await;
+    let messages = [socket.next().await, socket.next().await];
+    let has = |kind: &str| messages.iter().any(|message| message["type"] == kind);
+    assert!(has("jobs"), "{messages:?}");
+    let resumed = json!({"type": "command", "command": "resume"});
+    assert!(messages.contains(&resumed), "{messages:?}");
+}

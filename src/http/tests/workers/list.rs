@@ -21,7 +21,8 @@ async fn many() -> Shop {
         let kind = if n % 3 == 0 { "thumb" } else { "resize" };
         let queue = if n < 4 { "mail" } else { "images" };
         let about = json!({"host": format!("Box-{}", n % 7), "client": "c"});
-        let claim = json!({"kinds": [kind], "queues": [queue], "about": about, "lease_ms": 600_000});
+        let claim =
+            json!({"kinds": [kind], "queues": [queue], "about": about, "lease_ms": 600_000});
         assert_eq!(shop.claim_as(&name(n), claim).await.status, 200);
     }
     shop

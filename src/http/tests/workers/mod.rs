@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::SinkExt;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::support::{Answer, Server, Setup, Socket, store_with, within};
@@ -21,11 +23,14 @@ mod callbacks;
 mod claims;
 mod concurrency;
 mod failures;
+mod floods;
 mod instances;
 mod large_jobs;
 mod leases;
 mod list;
 mod metrics;
+mod order;
+mod sign_off;
 mod sockets;
 mod unsent;
 mod vectors;
@@ -139,6 +144,14 @@ impl Shop {
 
 async fn say(socket: &mut Socket, message: Value) {
     socket.say(&message.to_string()).await;
+}
+
+/// Sends messages in one packet.
+async fn say_at_once(socket: &mut Socket, messages: &[Value]) {
+    for message in messages {
+        within(socket.0.feed(Message::text(message.to_string()))).await.unwrap();
+    }
+    within(socket.0.flush()).await.unwrap();
 }
 
 /// The leases in a message or an answer.

@@ -1,20 +1,16 @@
 //! One worker on a WebSocket, from its first message to the close frame. Its task claims jobs when the worker has credit,
 //! and goes on reading while earlier reports are being stored.
 
-use std::future::{Future, pending};
-
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::engine_answer::{EngineAnswer, next_done, under_way, woken};
 use super::leaving::{Leaving, ThenWait};
 use super::protocol::{self, NumberedUpdate, Ready, RefusedMessage, WorkerMessage};
 use super::socket::{Inbound, ReadMode, WorkerSocket};
-use crate::engine::{
-    AboutLease, ClaimUnderWay, ExtendAnswer, Granted, Push, StoreError, UpdateAnswer, WorkerError,
-    WorkerSession,
-};
+use crate::engine::{ClaimUnderWay, Grant, Granted, Push, StoreError, WorkerError, WorkerSession};
 use crate::http::access::access_watch::AccessWatch;
 use crate::http::access::job_scope::JobScope;
 use crate::http::stream::ws::close_reason::CloseReason;
@@ -36,18 +32,15 @@ pub struct WorkerCredentials {
     pub watch: AccessWatch,
 }
 
-/// Something that was asked of the engine and is answered later.
-enum EngineAnswer {
-    /// The leases that the worker named when it connected were extended.
-    Kept(Result<Vec<AboutLease<ExtendAnswer>>, StoreError>),
-    /// The kinds of the worker were announced.
-    Announced(Result<(), StoreError>),
-    /// The report with this number was applied.
-    Updated(i64, Result<UpdateAnswer, StoreError>),
-    /// Jobs for which the worker has no credit any more were given back.
-    GivenBack(Result<usize, StoreError>),
-    /// The worker has signed off.
-    SignedOff(Result<usize, WorkerError>),
+/// How far a worker has signed off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SignOff {
+    /// It has not said `bye`.
+    NotAsked,
+    /// It has, and what it said before is not answered.
+    Asked,
+    /// It is being signed off.
+    Begun,
 }
 
 /// The task of one worker.
@@ -68,6 +61,8 @@ pub struct WorkerConnection {
     claim: Option<ClaimUnderWay>,
     /// What was asked and is not answered; exists only while there is some.
     asked: Option<FuturesUnordered<BoxFuture<'static, EngineAnswer>>>,
+    /// Whether the worker signs off. Nothing more is read then, and it has signed off once everything before is answered.
+    sign_off: SignOff,
     /// When the next ping is due, and by when the last one has to be answered.
     ping_at: Instant,
     pong_by: Option<Instant>,
@@ -93,6 +88,7 @@ impl WorkerConnection {
             should_claim: false,
             claim: None,
             asked: None,
+            sign_off: SignOff::NotAsked,
             ping_at,
             pong_by: None,
         }
@@ -103,6 +99,10 @@ impl WorkerConnection {
         let leaving = self.serve().await;
         tracing::debug!(worker = %self.name, ?leaving, "a worker's connection ends");
         self.claim = None; // what it brings is given back
+        if leaving == Leaving::SignedOff {
+            // It has left, whatever else there is to say.
+            let _ = self.finish_reports().await;
+        }
         self.session = None;
         self.close(leaving).await;
     }
@@ -114,12 +114,12 @@ impl WorkerConnection {
         tokio::pin!(must_leave, timer);
         loop {
             self.begin_claim();
+            self.begin_sign_off();
             let timer_at = self.next_timer();
             if timer.deadline() != timer_at {
                 timer.as_mut().reset(timer_at);
             }
-            let unanswered = self.asked.as_ref().map_or(0, FuturesUnordered::len);
-            let mode = if unanswered < MAX_PENDING { ReadMode::Reading } else { ReadMode::Paused };
+            let mode = self.read_mode();
             let Self { socket, session, claim, asked, credentials, .. } = self;
             let next = tokio::select! {
                 inbound = socket.next(mode) => Next::Inbound(inbound),
@@ -139,8 +139,8 @@ impl WorkerConnection {
                 Next::Timer => self.on_timer(),
                 Next::AccessEnded => Err(Leaving::Other(CloseReason::AccessEnded)),
                 Next::MustLeave => {
-                    self.finish_reports().await;
-                    Err(Leaving::Other(CloseReason::Delivered))
+                    let finished = self.finish_reports().await;
+                    finished.and(Err(Leaving::Other(CloseReason::Delivered)))
                 }
             };
             if let Err(leaving) = handled {
@@ -149,12 +149,38 @@ impl WorkerConnection {
         }
     }
 
+    /// Whether the worker is read. It is not while much of what it has sent is not answered, or while it does not read the
+    /// answers, so that they take bounded memory whatever it sends.
+    fn read_mode(&self) -> ReadMode {
+        let unanswered = self.asked.as_ref().map_or(0, FuturesUnordered::len);
+        if self.sign_off != SignOff::NotAsked || unanswered >= MAX_PENDING {
+            ReadMode::Paused
+        } else if self.socket.is_full() {
+            ReadMode::UntilRoom
+        } else {
+            ReadMode::Reading
+        }
+    }
+
+    /// Signs the worker off when it has said `bye` and everything that it said before is answered.
+    fn begin_sign_off(&mut self) {
+        let is_answered = self.asked.is_none() && self.claim.is_none();
+        if self.sign_off == SignOff::Asked
+            && is_answered
+            && let Some(session) = &mut self.session
+        {
+            self.sign_off = SignOff::Begun;
+            let signed_off = session.sign_off();
+            self.ask(signed_off.map(EngineAnswer::SignedOff).boxed());
+        }
+    }
+
     /// Begins a claim when the worker has credit and there may be jobs for it.
     fn begin_claim(&mut self) {
         let may_claim = self.is_greeted && self.claim.is_none() && self.should_claim;
         let Some(session) = self.session.as_mut().filter(|_| may_claim) else { return };
         if self.socket.is_full() {
-            // It claims again when the worker has read what waits; until then, other workers are woken instead.
+            // The next read resolves when the worker has read what waits. Until then, other workers are woken instead.
             return session.step_out();
         }
         self.should_claim = false;
@@ -171,15 +197,16 @@ impl WorkerConnection {
         let Ok(granted) = granted else { return Ok(()) };
         self.should_claim |= granted.is_full();
         let mut grants = granted.grants;
-        // The worker may have lowered its credit meanwhile.
-        let surplus = grants.split_off(grants.len().min(self.credit));
-        if !surplus.is_empty() {
-            let given_back = session.give_back(surplus);
-            self.ask(given_back.map(EngineAnswer::GivenBack).boxed());
+        if !session.is_current() {
+            return Ok(()); // the connection is about to end; the jobs are given back
         }
-        if !grants.is_empty() {
-            self.credit -= grants.len();
-            protocol::jobs(&grants).into_iter().for_each(|frame| self.socket.push(frame));
+        // The worker may have lowered its credit meanwhile. What is too much is given back.
+        drop(grants.split_off(grants.len().min(self.credit)));
+        self.credit -= grants.len();
+        while !grants.is_empty() {
+            let rest = grants.split_off(Grant::fitting(&grants));
+            self.socket.push_jobs(protocol::jobs(&grants), grants);
+            grants = rest;
         }
         Ok(())
     }
@@ -196,6 +223,8 @@ impl WorkerConnection {
                     self.socket.push(protocol::command(command));
                 }
                 Push::Replaced => return Err(Leaving::Replaced),
+                Push::SignedOff => return Err(Leaving::SignedOff),
+                Push::NotSignedOff => self.should_claim = true,
             }
         }
         Ok(())
@@ -203,6 +232,9 @@ impl WorkerConnection {
 
     fn on_inbound(&mut self, inbound: Inbound) -> Result<(), Leaving> {
         for message in inbound.messages {
+            if self.sign_off != SignOff::NotAsked {
+                break; // the worker has said `bye`
+            }
             match message {
                 InboundMessage::Text(text) => self.on_text(&text),
                 InboundMessage::Fragment => {}
@@ -235,7 +267,7 @@ impl WorkerConnection {
             WorkerMessage::Ping => self.socket.push(protocol::pong()),
             WorkerMessage::Ready(ready) => self.on_ready(*ready)?,
             WorkerMessage::Update(NumberedUpdate { id, free, update }) => {
-                let session = self.session.as_ref().ok_or_else(not_ready)?;
+                let session = self.session.as_mut().ok_or_else(not_ready)?;
                 self.api.engine.check_leases(update.leases())?;
                 let updated = session.update(update);
                 self.ask(updated.map(move |answer| EngineAnswer::Updated(id, answer)).boxed());
@@ -245,10 +277,8 @@ impl WorkerConnection {
                 }
             }
             WorkerMessage::Bye => {
-                let session = self.session.as_mut().ok_or_else(not_ready)?;
-                self.credit = 0;
-                let signed_off = session.sign_off();
-                self.ask(signed_off.map(EngineAnswer::SignedOff).boxed());
+                self.session.as_ref().ok_or_else(not_ready)?;
+                (self.credit, self.sign_off) = (0, SignOff::Asked);
             }
         }
         Ok(())
@@ -266,7 +296,7 @@ impl WorkerConnection {
             }
             None => {
                 self.api.engine.check_leases(held.iter().map(String::as_str))?;
-                let session = self.api.engine.connect_worker(self.name.clone(), hello)?;
+                let mut session = self.api.engine.connect_worker(self.name.clone(), hello)?;
                 let kept = session.keep(held);
                 self.session = Some(Box::new(session));
                 let kept = async move {
@@ -280,7 +310,8 @@ impl WorkerConnection {
         Ok(())
     }
 
-    /// Adds an operation of the engine and polls it once, so that it begins before a later claim does.
+    /// Adds an operation of the engine and polls it once, so that it begins before a later claim does, if it does not wait for
+    /// an earlier one.
     fn ask(&mut self, mut question: BoxFuture<'static, EngineAnswer>) {
         match (&mut question).now_or_never() {
             Some(done) => self.asked.get_or_insert_default().push(async move { done }.boxed()),
@@ -311,10 +342,6 @@ impl WorkerConnection {
                 self.socket.push(protocol::refused(&refusal));
                 return Err(Leaving::Other(CloseReason::StoreFailed));
             }
-            EngineAnswer::GivenBack(Ok(_)) => {}
-            EngineAnswer::GivenBack(Err(error)) => {
-                tracing::debug!(worker = %self.name, %error, "jobs could not be given back");
-            }
             // Nobody has this name any more, so there is nothing to give back.
             EngineAnswer::SignedOff(Ok(_) | Err(WorkerError::NotFound(_))) => {
                 return Err(Leaving::SignedOff);
@@ -332,7 +359,13 @@ impl WorkerConnection {
     fn next_timer(&self) -> Instant {
         let stalled =
             self.socket.stalled_since().map(|since| since + self.api.limits.write_timeout);
-        [stalled, self.pong_by].into_iter().flatten().fold(self.ping_at, Instant::min)
+        let timers = [stalled, self.pong_by, self.finished_by()];
+        timers.into_iter().flatten().fold(self.ping_at, Instant::min)
+    }
+
+    /// By when the worker has to finish the message that it has begun.
+    fn finished_by(&self) -> Option<Instant> {
+        self.socket.unfinished_since().map(|since| since + self.api.limits.body_timeout)
     }
 
     fn on_timer(&mut self) -> Result<(), Leaving> {
@@ -343,8 +376,16 @@ impl WorkerConnection {
         if self.socket.stalled_since().is_some_and(|since| since + limits.write_timeout <= now) {
             return Err(Leaving::Other(CloseReason::Unwritable));
         }
+        if self.read_mode() != ReadMode::Reading {
+            // What it has sent meanwhile waits in the kernel.
+            self.pong_by = self.pong_by.map(|_| now + limits.socket_pong);
+            self.socket.excuse_unfinished();
+        }
         if self.pong_by.is_some_and(|by| by <= now) {
             return Err(Leaving::Other(CloseReason::Silent));
+        }
+        if self.finished_by().is_some_and(|by| by <= now) {
+            return Err(Leaving::Other(CloseReason::Unfinished));
         }
         if self.ping_at <= now {
             self.ping_at = now + limits.socket_ping;
@@ -356,24 +397,32 @@ impl WorkerConnection {
         Ok(())
     }
 
-    /// Answers the reports that are being stored, before the connection is closed.
-    async fn finish_reports(&mut self) {
+    /// Answers the reports that are being stored, before the connection is closed, and signs the worker off if it has said
+    /// `bye`.
+    ///
+    /// # Errors
+    /// The reason to leave that came with an answer.
+    async fn finish_reports(&mut self) -> Result<(), Leaving> {
         let within = self.api.limits.close;
         let all = async {
-            while self.asked.is_some() {
-                let done = next_done(&mut self.asked).await;
-                if self.on_done(done).is_err() {
-                    return;
+            self.claim = None; // what it brings is given back
+            loop {
+                self.begin_sign_off();
+                if self.asked.is_none() {
+                    return Ok(());
                 }
+                let done = next_done(&mut self.asked).await;
+                self.on_done(done)?;
             }
         };
         // What is not stored by then is sent again by the worker, to the server that follows.
-        drop(timeout(within, all).await);
+        timeout(within, all).await.unwrap_or(Ok(()))
     }
 
     /// Sends the last frames, and waits for the worker to close.
     async fn close(&mut self, leaving: Leaving) {
         let limits = self.api.limits.clone();
+        self.socket.keep_jobs_back();
         let frames = leaving.last_frames(limits.retry_ms());
         frames.into_iter().for_each(|frame| self.socket.push(frame));
         let closed = async {
@@ -415,33 +464,4 @@ const MAX_CREDIT: usize = 10_000;
 
 fn not_ready() -> Problem {
     Problem::invalid_field("type", "must be \"ready\" in the first message")
-}
-
-/// Resolves when there is a push for the worker, or when it should claim.
-async fn woken(session: Option<&WorkerSession>) {
-    match session {
-        Some(session) => session.woken().await,
-        None => pending().await,
-    }
-}
-
-/// The result of a claim; pending for ever when none is under way.
-async fn under_way<F: Future + Unpin>(claim: Option<F>) -> F::Output {
-    match claim {
-        Some(claim) => claim.await,
-        None => pending().await,
-    }
-}
-
-/// The next answer of the engine; pending for ever when nothing was asked.
-async fn next_done(
-    asked: &mut Option<FuturesUnordered<BoxFuture<'static, EngineAnswer>>>,
-) -> EngineAnswer {
-    match asked {
-        Some(asked) => match asked.next().await {
-            Some(done) => done,
-            None => pending().await,
-        },
-        None => pending().await,
-    }
 }

@@ -15,6 +15,7 @@ use crate::http::stream::ws::socket_stream::SocketStream;
 use crate::http::{Api, Problem};
 
 mod connection;
+mod engine_answer;
 mod leaving;
 mod protocol;
 mod socket;
@@ -54,6 +55,7 @@ pub async fn upgrade(
         let credentials = WorkerCredentials { scope, watch };
         let mut connection = WorkerConnection::new(api, worker, credentials, socket);
         connection.run().await;
+        drop(connection); // jobs that were not sent are given back, which a stop waits for, too
         drop(guard);
     });
     Ok(accepted)

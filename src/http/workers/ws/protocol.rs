@@ -215,15 +215,9 @@ pub fn hello(
     frames::text(&out)
 }
 
-/// Jobs for a worker, in as many messages as their length needs.
-pub fn jobs(mut grants: &[Grant]) -> Vec<Bytes> {
-    let mut messages = Vec::with_capacity(1);
-    while !grants.is_empty() {
-        let (these, rest) = grants.split_at(Grant::fitting(grants));
-        messages.push(frames::text(&write::jobs(these)));
-        grants = rest;
-    }
-    messages
+/// Jobs for a worker.
+pub fn jobs(grants: &[Grant]) -> Bytes {
+    frames::text(&write::jobs(grants))
 }
 
 /// The answer to a report.

@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::engine::UnsentGrants;
 use crate::http::HttpLimits;
 use crate::http::stream::ws::close_reason::CloseReason;
 use crate::http::stream::ws::inbound::{InboundMessage, MessageDecoder};
@@ -21,7 +22,7 @@ use crate::http::stream::ws::socket_stream::SocketStream;
 const READ: usize = 32 * 1_024;
 /// Frames that are written at once.
 const MAX_SLICES: usize = 16;
-/// Bytes that may wait before no more jobs are claimed for the worker.
+/// Bytes that may wait before nothing more is read from the worker, and no more jobs are claimed for it.
 const MAX_WAITING: usize = 256 * 1_024;
 
 /// What was read.
@@ -32,6 +33,13 @@ pub struct Inbound {
     pub fault: Option<CloseReason>,
 }
 
+impl Inbound {
+    /// Whether the peer closes the connection.
+    fn closes(&self) -> bool {
+        self.messages.iter().any(|message| matches!(message, InboundMessage::Close(_)))
+    }
+}
+
 /// Whether a socket is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadMode {
@@ -39,6 +47,16 @@ pub enum ReadMode {
     Reading,
     /// It is only written to: too many of its messages have not been answered.
     Paused,
+    /// It is only written to, until the peer has read so much that there is room for more.
+    UntilRoom,
+}
+
+/// A frame that waits to be written.
+struct WaitingFrame {
+    bytes: Bytes,
+    /// The jobs in it. When the frame is never written completely, they are given back.
+    jobs: Option<UnsentGrants>,
+    is_begun: bool,
 }
 
 /// A WebSocket.
@@ -47,7 +65,7 @@ pub struct WorkerSocket {
     /// Holds the beginning of a message while it is incomplete.
     decoder: Option<Box<MessageDecoder>>,
     /// Frames that wait; a part of the first may be written already.
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<WaitingFrame>,
     waiting_bytes: usize,
     /// When the peer last read something while frames waited.
     progress_at: Instant,
@@ -55,6 +73,8 @@ pub struct WorkerSocket {
     first_bytes: Option<Box<[u8]>>,
     /// The longest message.
     max_message: usize,
+    /// Since when a message is incomplete.
+    unfinished_since: Option<Instant>,
 }
 
 impl WorkerSocket {
@@ -68,16 +88,42 @@ impl WorkerSocket {
             progress_at: Instant::now(),
             first_bytes: (!first_bytes.is_empty()).then(|| first_bytes.into()),
             max_message: limits.max_body,
+            unfinished_since: None,
         }
     }
 
     /// Adds a frame behind those that wait.
     pub fn push(&mut self, frame: Bytes) {
+        self.add(WaitingFrame { bytes: frame, jobs: None, is_begun: false });
+    }
+
+    /// Adds a frame with jobs. If it cannot be written completely, they are given back.
+    pub fn push_jobs(&mut self, frame: Bytes, jobs: UnsentGrants) {
+        self.add(WaitingFrame { bytes: frame, jobs: Some(jobs), is_begun: false });
+    }
+
+    fn add(&mut self, frame: WaitingFrame) {
         if self.waiting.is_empty() {
             self.progress_at = Instant::now();
         }
-        self.waiting_bytes += frame.len();
+        self.waiting_bytes += frame.bytes.len();
         self.waiting.push_back(frame);
+    }
+
+    /// Removes the frames with jobs of which nothing is written yet. The jobs are given back.
+    pub fn keep_jobs_back(&mut self) {
+        self.waiting.retain(|frame| frame.jobs.is_none() || frame.is_begun);
+        self.waiting_bytes = self.waiting.iter().map(|frame| frame.bytes.len()).sum();
+    }
+
+    /// Since when the peer has not finished a message that it has begun; `None` when there is none.
+    pub fn unfinished_since(&self) -> Option<Instant> {
+        self.unfinished_since
+    }
+
+    /// Gives the peer as long for the message that it has begun as if it began it now: it was not read meanwhile.
+    pub fn excuse_unfinished(&mut self) {
+        self.unfinished_since = self.unfinished_since.map(|_| Instant::now());
     }
 
     /// Since when the peer has read nothing although frames wait; `None` when none do.
@@ -85,22 +131,39 @@ impl WorkerSocket {
         (!self.waiting.is_empty()).then_some(self.progress_at)
     }
 
-    /// Whether so many bytes wait that no more jobs should be claimed.
+    /// Whether so many bytes wait that nothing should be read from the peer, whose messages have answers, and no more jobs
+    /// should be claimed for it.
     pub fn is_full(&self) -> bool {
         self.waiting_bytes > MAX_WAITING
     }
 
-    /// Writes what waits, and reads the next messages.
+    /// Writes what waits, and reads the next messages. In the mode `UntilRoom`, it resolves without messages as soon as there
+    /// is room.
     ///
     /// # Errors
     /// The connection is gone.
     pub async fn next(&mut self, mode: ReadMode) -> Result<Inbound, CloseReason> {
         poll_fn(|context| {
-            self.poll_write(context)?;
-            match mode {
+            let read = match mode {
                 ReadMode::Reading => self.poll_messages(context),
-                ReadMode::Paused => Poll::Pending,
+                ReadMode::Paused | ReadMode::UntilRoom => Poll::Pending,
+            };
+            // Jobs are not written to a peer that is gone or leaves, so it is read first.
+            match &read {
+                Poll::Ready(Err(_)) => {}
+                Poll::Ready(Ok(inbound)) if inbound.closes() => {}
+                // What it has sent counts, although nothing can be written to it. The next call returns the error.
+                Poll::Ready(Ok(_)) => {
+                    let _ = self.poll_write(context);
+                }
+                Poll::Pending => {
+                    self.poll_write(context)?;
+                    if mode == ReadMode::UntilRoom && !self.is_full() {
+                        return Poll::Ready(Ok(Inbound { messages: Vec::new(), fault: None }));
+                    }
+                }
             }
+            read
         })
         .await
     }
@@ -160,8 +223,14 @@ impl WorkerSocket {
 
     fn decode(&mut self, bytes: &mut [u8]) -> Inbound {
         let mut decoder = self.decoder.take().unwrap_or_default();
+        let was_open = decoder.has_open_message();
         let (messages, fault) = decoder.decode(bytes, self.max_message);
+        let has_text = messages.iter().any(|one| matches!(one, InboundMessage::Text(_)));
+        // Control frames may come between the frames of a message.
+        let is_same = messages.is_empty() || (was_open && decoder.has_open_message() && !has_text);
+        let since = self.unfinished_since.filter(|_| is_same);
         self.decoder = Some(decoder).filter(|decoder| !decoder.is_empty());
+        self.unfinished_since = self.decoder.as_ref().map(|_| since.unwrap_or_else(Instant::now));
         Inbound { messages, fault }
     }
 
@@ -171,7 +240,7 @@ impl WorkerSocket {
             let mut parts = [IoSlice::new(&[]); MAX_SLICES];
             let count = self.waiting.len().min(MAX_SLICES);
             for (part, frame) in parts.iter_mut().zip(&self.waiting) {
-                *part = IoSlice::new(frame);
+                *part = IoSlice::new(&frame.bytes);
             }
             let stream = Pin::new(&mut self.stream);
             match stream.poll_write_vectored(context, &parts[..count]) {
@@ -190,13 +259,15 @@ impl WorkerSocket {
         self.progress_at = Instant::now();
         self.waiting_bytes -= bytes;
         while let Some(frame) = self.waiting.front_mut() {
-            let part = bytes.min(frame.len());
-            frame.advance(part);
+            let part = bytes.min(frame.bytes.len());
+            frame.bytes.advance(part);
+            frame.is_begun |= part > 0;
             bytes -= part;
-            if !frame.is_empty() {
+            if !frame.bytes.is_empty() {
                 return;
             }
-            self.waiting.pop_front();
+            let jobs = self.waiting.pop_front().and_then(|sent| sent.jobs);
+            drop(jobs.map(UnsentGrants::send));
         }
     }
 }
