@@ -340,10 +340,9 @@ impl WorkerTable {
         }
     }
 
-    /// Removes a worker that was signed off by somebody, and ends its connection and its claims. Returns whether there was
-    /// one.
-    pub fn sign_off(&mut self, name: &WorkerName, at: Time, by: Option<Actor>) -> bool {
-        let Some(worker) = self.workers.remove(name) else { return false };
+    /// Removes a worker that was signed off by somebody, and ends its connection and its claims.
+    pub fn sign_off(&mut self, name: &WorkerName, at: Time, by: Option<Actor>) {
+        let Some(worker) = self.workers.remove(name) else { return };
         worker.push(Push::SignedOff);
         worker.polls.iter().for_each(|poll| poll.notify());
         if !worker.is_silent {

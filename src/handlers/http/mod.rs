@@ -17,8 +17,6 @@ use crate::job::schema::Violation;
 use crate::job::{Json, Outcome};
 
 mod authorities;
-#[cfg(test)]
-mod callback_tests;
 mod error_text;
 mod reply;
 mod request;

@@ -1,5 +1,7 @@
 //! The `http` kind against a server on loopback: what goes out, and what each answer makes of the job.
 
+mod callbacks;
+
 use std::sync::{Arc, Mutex};
 
 use axum::Router;

@@ -1,3 +1,5 @@
+//! Every reason why a job waits, with its sentence.
+
 use std::sync::Arc;
 
 use super::*;

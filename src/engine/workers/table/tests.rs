@@ -1,3 +1,5 @@
+//! The table: who is connected, what each worker holds, and what the events tell.
+
 use tokio::time::Instant;
 
 use super::*;

@@ -15,13 +15,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{Http, HttpSettings};
 use crate::clock::SystemClock;
 use crate::engine::tests::faults::Faulty;
 use crate::engine::{
     AttemptEnding, Drained, Engine, EngineConfig, ExtendAnswer, KindInfo, NoteAnswer, Registry,
     SettleAnswer, UpdateAnswer, WorkerNote, WorkerSettle, WorkerUpdate,
 };
+use crate::handlers::http::{Http, HttpSettings};
 use crate::job::{
     Backoff, Job, JobId, Json, Kind, Labels, LogLine, NewJob, Outcome, QueueName, RetryPolicy,
     Spec, Start, State, Stream, Time,
