@@ -1,6 +1,7 @@
 // Helpers that update an open page: rows, counters and sections. Texts are always inserted as text, and elements are
 // cloned from what the server rendered.
 
+import { isOtherChoice } from "./reload.js";
 import { setTabTitle } from "./tab-status.js";
 import { grouped, relative, setText, setTime, showTimes } from "./time.js";
 import { visible } from "./visible-text.js";
@@ -50,7 +51,7 @@ export function atMostEvery(ms, work) {
 export function typeAgain(form) {
   for (const control of form.querySelectorAll("input, select, textarea")) {
     const isChanged = control.options
-      ? [...control.options].some(({ selected, defaultSelected }) => selected !== defaultSelected)
+      ? isOtherChoice(control)
       : control.checked !== control.defaultChecked || control.value !== control.defaultValue;
     if (isChanged) for (const type of ["input", "change"]) control.dispatchEvent(new Event(type, { bubbles: true }));
   }

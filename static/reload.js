@@ -7,10 +7,16 @@ const MAX_DELAY_MS = 10_000;
 /** Whether the page is the answer to a form. If its fields have values, the reader has typed them. */
 const isAnswer = () => "answer" in document.body.dataset;
 
+/** Whether a list shows another choice than the page was delivered with. Without a default, that is the first option. */
+export function isOtherChoice({ multiple, options }) {
+  const first = !multiple && ![...options].some(({ defaultSelected }) => defaultSelected);
+  return [...options].some(({ selected, defaultSelected }, n) => selected !== (first ? n === 0 : defaultSelected));
+}
+
 /** Whether a form that changes something has input that would be lost. */
 function hasInput() {
   return [...document.querySelectorAll("form[method=post] :is(input:not([type=hidden]), select, textarea)")].some((control) => {
-    if (control.options) return [...control.options].some(({ selected, defaultSelected }) => selected !== defaultSelected);
+    if (control.options) return isOtherChoice(control);
     if (["checkbox", "radio"].includes(control.type)) return control.checked !== control.defaultChecked;
     return isAnswer() ? control.value !== "" : control.value !== control.defaultValue;
   });

@@ -38,6 +38,8 @@ pub(crate) struct Faulty {
     pub(crate) annotate_gate: Semaphore,
     /// The number of calls of `get` that will still fail.
     pub(crate) gets: AtomicUsize,
+    /// The number of calls of `list` that will still fail.
+    pub(crate) lists: AtomicUsize,
     /// Each control takes a permit, so that a test can hold back a bulk run.
     pub(crate) controls: Semaphore,
     pub(crate) bad_controls: AtomicUsize,
@@ -62,6 +64,7 @@ impl Faulty {
             settle_gate: Semaphore::new(1),
             annotate_gate: Semaphore::new(1),
             gets: AtomicUsize::new(0),
+            lists: AtomicUsize::new(0),
             controls: Semaphore::new(1_000),
             bad_controls: AtomicUsize::new(0),
             calls: Mutex::default(),
@@ -183,6 +186,7 @@ impl Store for Faulty {
         self.store.ahead(id, most).await
     }
     async fn list(&self, query: JobQuery) -> Result<Page, StoreError> {
+        fault(&self.lists)?;
         self.store.list(query).await
     }
     fn end_searches(&self) {

@@ -61,10 +61,9 @@ async fn a_report_does_not_overtake_the_one_before_it() {
     let second = report(2, &lease, json!({"outcome": "discard", "error": "too late"}));
     say_at_once(&mut socket, &[report_with_note(1, &lease), second]).await;
     note_is_stored(&store).await;
-    for _ in 0..2 {
-        let answer = socket.next().await;
-        assert_eq!(answer["settle"][0]["state"], "completed", "{answer}");
-    }
+    let (first, second) = (socket.next().await, socket.next().await);
+    assert_eq!((&first["id"], &first["settle"][0]["state"]), (&json!(1), &json!("completed")));
+    assert_eq!((&second["id"], &second["settle"][0]["status"]), (&json!(2), &json!("stale")));
     assert_eq!(shop.job(id).await.status.state, State::Completed);
 }
 
