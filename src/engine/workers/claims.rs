@@ -149,16 +149,16 @@ impl RemoteWorkers {
                 table.take(held);
             }
         }
+        let grants = leases.into_iter().zip(texts);
+        let grants =
+            grants.map(|(lease, text)| Grant { lease: text, job: lease.job, expires_in: ttl });
+        let grants: Vec<Grant> = grants.collect();
+        table.note_claimed(name, grants.iter().map(Grant::bytes).sum(), grants.len());
         let is_earlier = table.leases.next_deadline() < before || before.is_none();
         drop(table);
         if is_earlier {
             self.deadline_changed.notify_one();
         }
-        let grants = leases.into_iter().zip(texts);
-        let grants =
-            grants.map(|(lease, text)| Grant { lease: text, job: lease.job, expires_in: ttl });
-        let grants: Vec<Grant> = grants.collect();
-        self.table().note_claimed(name, grants.iter().map(Grant::bytes).sum(), grants.len());
         Ok(Granted { grants: self.unsent(grants), retry_in, most: max })
     }
 

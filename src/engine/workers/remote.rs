@@ -129,7 +129,8 @@ impl RemoteWorkers {
     ///
     /// # Errors
     /// There are too many workers, or the name belongs to somebody else.
-    pub fn hello(&self, name: &WorkerName, hello: WorkerHello) -> Result<(), WorkerError> {
+    pub fn hello(&self, name: &WorkerName, mut hello: WorkerHello) -> Result<(), WorkerError> {
+        hello.interest = self.waiting.shared(hello.interest);
         let when = self.moments();
         let mut table = self.table();
         let greeted = table.hello(name, hello, self.max_workers, when);

@@ -43,19 +43,18 @@ impl WorkerSession {
     pub fn open(
         remote: &Arc<RemoteWorkers>,
         name: WorkerName,
-        mut hello: WorkerHello,
+        hello: WorkerHello,
     ) -> Result<WorkerSession, WorkerError> {
-        let mailbox = Arc::new(Mailbox::default());
-        let place = remote.waiting.place(&hello.interest, mailbox.signal.clone());
-        hello.interest = place.interest().clone();
-        let (lease, caller) = (hello.lease, hello.caller.clone());
+        let (interest, lease, caller) = (hello.interest.clone(), hello.lease, hello.caller.clone());
         remote.hello(&name, hello)?;
+        let mailbox = Arc::new(Mailbox::default());
         let news = {
             let (mut table, when) = (remote.table(), remote.moments());
             table.begin_session(&name, mailbox.clone(), when);
             table.take_news()
         };
         remote.report(news);
+        let place = remote.waiting.place(&interest, mailbox.signal.clone());
         let order = UpdateOrder::default();
         Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, place, order })
     }
@@ -68,15 +67,11 @@ impl WorkerSession {
         if !self.is_current() {
             return Ok(()); // the connection is about to end
         }
-        let signal = self.mailbox.signal.clone();
-        let is_other = hello.interest != *self.place.interest();
-        let place = is_other.then(|| self.remote.waiting.place(&hello.interest, signal));
-        hello.interest = place.as_ref().unwrap_or(&self.place).interest().clone();
+        let (interest, lease) = (hello.interest.clone(), hello.lease);
         hello.caller = self.caller.clone();
-        let lease = hello.lease;
         self.remote.hello(&self.name, hello)?;
-        if let Some(place) = place {
-            self.place = place;
+        if interest != *self.place.interest() {
+            self.place = self.remote.waiting.place(&interest, self.mailbox.signal.clone());
         }
         self.lease = lease;
         Ok(())

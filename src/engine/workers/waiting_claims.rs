@@ -93,6 +93,12 @@ struct ClaimLine {
 }
 
 impl WaitingClaims {
+    /// The same interest, as the workers that have it already share it.
+    pub fn shared(&self, interest: Arc<Interest>) -> Arc<Interest> {
+        let known = self.lock().ids.get_key_value(&interest).map(|(known, _)| known.clone());
+        known.unwrap_or(interest)
+    }
+
     /// Adds a worker to the line of those with the same interest. The worker does not wait yet.
     pub fn place(self: &Arc<Self>, interest: &Arc<Interest>, signal: Arc<Signal>) -> LinePlace {
         let mut lines = self.lock();
