@@ -109,7 +109,7 @@ test("a worker appears, runs a job, is quieted, goes on and stops, and the open 
     await page.getByText("Jobs of kind py-until-stopped wait until a worker that runs them connects.").waitFor();
   }));
 
-/** Claims jobs as a worker over HTTP that is heard of only when a test says so. */
+/** Claims jobs as a worker over HTTP that is heard from only when a test says so. */
 const claim = (server, name, fields) => server.post(`/api/v1/workers/${name}/claim`, { kinds: ["resize"], wait_ms: 0, ...fields });
 
 test("a worker that falls silent is shown so by push, with the leases that will expire", () =>
@@ -130,7 +130,7 @@ test("a worker that falls silent is shown so by push, with the leases that will 
     await row.locator("[data-label='Last seen'] time").waitFor();
     await page.locator("#attempts tr", { hasText: "http-1" }).getByText(/lease expires in \d+ min/).waitFor();
     await page.locator("#totals").getByText("1 silent").waitFor();
-    // It is heard of again.
+    // It is heard from again.
     await claim(server, "http-1", { kinds: ["resize-slowly"], lease_ms: 600_000 });
     await row.locator(".pill", { hasText: "active" }).waitFor();
     assert.equal(await page.getByText("lease expires").count(), 0);

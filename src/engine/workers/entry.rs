@@ -35,7 +35,7 @@ pub struct WorkerEntry {
     pub is_command_answered: bool,
     /// Whether it is being signed off. It gets no jobs meanwhile.
     pub is_leaving: bool,
-    /// Whether it was not heard of for as long as its leases last.
+    /// Whether it was not heard from for as long as its leases last.
     pub is_silent: bool,
     /// Whether it has not spoken since the start of this process, which knows only its leases.
     pub is_restored: bool,
@@ -133,7 +133,7 @@ impl WorkerEntry {
         self.blocked.drain(..).for_each(|signal| signal.notify());
     }
 
-    /// Notes that the worker was heard of. If it was silent, it has come back.
+    /// Notes that the worker was heard from. If it was silent, it has come back.
     pub fn see(&mut self, name: &WorkerName, when: Moments, news: &mut Vec<WorkerNotice>) {
         (self.seen_at, self.seen) = (when.at, when.now);
         if std::mem::take(&mut self.is_silent) {

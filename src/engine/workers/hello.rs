@@ -66,7 +66,7 @@ pub struct WorkerCaller {
 pub struct WorkerHello {
     /// The jobs that it can run.
     pub interest: Arc<Interest>,
-    /// How long its leases last. A worker that is not heard of for that long counts as silent.
+    /// How long its leases last. A worker that is not heard from for that long counts as silent.
     pub lease: Duration,
     /// What it says about itself; `None` when it has said so before.
     pub about: Option<WorkerAbout>,

@@ -21,7 +21,7 @@ pub enum WorkerState {
     Quiet,
     /// It was told to exit.
     Stopping,
-    /// It was not heard of for as long as its leases last.
+    /// It was not heard from for as long as its leases last.
     Silent,
 }
 
@@ -63,7 +63,7 @@ pub struct WorkerReport {
     pub by: Option<Actor>,
     /// When it connected.
     pub connected_at: Time,
-    /// When it was heard of last.
+    /// When it was heard from last.
     pub seen_at: Time,
     /// Whether it has an open WebSocket, or a claim of it waits.
     pub is_connected: bool,
@@ -92,7 +92,7 @@ pub struct RemoteAttempt {
     pub lease_until: Time,
     /// Whether it was asked to end.
     pub is_ending: bool,
-    /// Whether its worker was not heard of for as long as its leases last.
+    /// Whether its worker was not heard from for as long as its leases last.
     pub is_worker_silent: bool,
 }
 

@@ -309,7 +309,7 @@ impl WorkerTable {
         true
     }
 
-    /// Notes that a worker was heard of.
+    /// Notes that a worker was heard from.
     pub fn see(&mut self, name: &WorkerName, when: Moments) {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.see(name, when, &mut self.news);

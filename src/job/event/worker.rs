@@ -29,7 +29,7 @@ pub enum WorkerChange {
 pub enum WorkerLeft {
     /// It has signed off.
     SignedOff,
-    /// It was not heard of for as long as its leases last.
+    /// It was not heard from for as long as its leases last.
     Silent,
     /// Another connection has come with its name.
     Replaced,

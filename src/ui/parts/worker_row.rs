@@ -38,7 +38,7 @@ pub struct WorkerRow {
     pub queues: Option<ShortList>,
     /// When it connected.
     pub connected: Option<TimeText>,
-    /// When it was heard of last, if that is longer ago than its leases last. Nothing else needs to be shown: the page
+    /// When it was heard from last, if that is longer ago than its leases last. Nothing else needs to be shown: the page
     /// learns of a worker that has become silent from an event, so it does not have to ask for heartbeats.
     pub seen: Option<TimeText>,
     /// How long its leases last.

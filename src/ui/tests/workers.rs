@@ -149,7 +149,7 @@ async fn the_leases_of_a_silent_worker_are_shown_with_their_ends() {
     let granted = desk.engine.claim_for(&worker, claim(Duration::from_secs(600))).await.unwrap();
     assert_eq!(granted.grants.len(), 1);
     desk.get("/workers").await.assert_lacks("lease expires");
-    // It says that it will be heard of within a millisecond, and is not.
+    // It says that it will be heard from within a millisecond, and is not.
     desk.engine.claim_for(&worker, claim(Duration::from_millis(1))).await.unwrap();
     while desk.state_of("web-1") != WorkerState::Silent {
         tokio::task::yield_now().await;
@@ -162,7 +162,7 @@ async fn the_leases_of_a_silent_worker_are_shown_with_their_ends() {
     );
     assert_eq!(rows(&page)[1], "web-1");
     assert!(totals(&page).ends_with("0 connected, 1 silent, running 1 job."), "{}", totals(&page));
-    // It is heard of again when it extends its lease.
+    // It is heard from again when it extends its lease.
     let update = WorkerUpdate {
         extend: vec![granted.grants[0].lease.clone()],
         lease: Duration::from_secs(30),

@@ -58,7 +58,7 @@ async fn a_process_that_connects_again_learns_of_its_command_and_a_new_one_has_n
     drop(socket);
     shop.is_silent().await;
     let (socket, command) = shop.connect(Some("a")).await;
-    assert_eq!(command, "stop", "it was not heard of for long");
+    assert_eq!(command, "stop", "it was not heard from for long");
     drop(socket);
     let (_socket, command) = shop.connect(Some("b")).await;
     assert_eq!(command, Value::Null, "it is another process with the same number");
