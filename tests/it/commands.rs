@@ -142,9 +142,10 @@ async fn when_the_server_was_killed_no_program_of_it_runs_beside_the_next_attemp
     let place = tempfile::tempdir().unwrap();
     let config = dir.config(CONFIG);
     let server = Server::start(&dir, &["--config", &config]).await;
-    // Each script notes its processes. In the second attempt it says which of them still run, and ends.
-    let again = "if [ -s $1/pids ]; then for p in $(cat $1/pids); do [ -d /proc/$p ] && \
-         ! grep -q '^State:.[ZX]' /proc/$p/status && echo still runs: $p; done; echo again; exit 0; fi;";
+    // Each script notes its processes. In the second attempt it says which of them still run, and ends. It looks at each
+    // once, because a dead one may be reaped at any moment.
+    let again = "if [ -s $1/pids ]; then for p in $(cat $1/pids); do \
+         grep -qs '^State:.[^ZX]' /proc/$p/status && echo still runs: $p; done; echo again; exit 0; fi;";
     let scripts = [
         "echo $$ >> $1/pids; exec sleep 1000",
         "echo $$ >> $1/pids; sleep 1000 & echo $! >> $1/pids; wait",
