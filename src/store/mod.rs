@@ -410,7 +410,7 @@ pub struct Page {
     pub next: Option<PageCursor>,
     /// How many jobs were examined for it. Jobs that were known not to match were not examined.
     pub examined: u64,
-    /// The cursor at which the page was read.
+    /// The cursor at which reading the page began. No job in it is older; one that changed during the read may be newer.
     pub cursor: Cursor,
 }
 
