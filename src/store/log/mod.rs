@@ -5,17 +5,30 @@ mod write_batch;
 
 pub use write_batch::{Mark, Write, WriteBatch};
 
+use std::time::Duration;
+
 use crate::job::{Cursor, Epoch};
 use crate::store::{Storage, StoreError};
 
 /// Keys and values in the order of their keys. It ends after the first error.
 pub type Rows = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send>;
 
+/// What became of a batch.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Readers see it.
+    Done,
+    /// Nothing of it was written, because another process has written the chunk that the batch begins with. The store
+    /// reads on from there and decides again.
+    Lost,
+}
+
 /// An ordered map of keys to values that changes in atomic batches.
 ///
 /// The store writes its batches one after the other: chunks of the journal under ascending keys, and with them the
-/// few rows that are derived from it. A log that several processes share can therefore decide by the number of the
-/// first new chunk whether a batch may follow.
+/// few rows that are derived from it. A log that several processes share therefore decides by the number of the first
+/// new chunk whether a batch may follow: a store writes no batch without a chunk to a shared log.
 ///
 /// [`StoreError::Unavailable`] says that a call may work later; the store then refuses commands and calls
 /// [`Log::reopen`] until it succeeds. [`StoreError::Corrupt`] and [`StoreError::Newer`] are final.
@@ -30,10 +43,37 @@ pub trait Log: Send + Sync + 'static {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// All rows whose key begins with `prefix`.
-    fn scan(&self, prefix: &[u8]) -> Rows;
+    fn scan(&self, prefix: &[u8]) -> Rows {
+        self.scan_from(prefix, prefix)
+    }
 
-    /// Makes a batch visible to readers. It survives the end of the process, but not yet a power cut.
-    fn apply(&self, batch: WriteBatch) -> Result<(), StoreError>;
+    /// The rows whose key begins with `prefix` and is not less than `from`.
+    fn scan_from(&self, prefix: &[u8], from: &[u8]) -> Rows;
+
+    /// Whether other processes write to the log at the same time.
+    fn is_shared(&self) -> bool;
+
+    /// Makes a batch visible to readers. It survives the end of the process, but not yet a power cut. A log that is not
+    /// shared never loses.
+    fn apply(&self, batch: WriteBatch) -> Result<Applied, StoreError>;
+
+    /// Applies a batch where no other process may write.
+    ///
+    /// # Errors
+    /// As [`Log::apply`], and when another process has written nevertheless.
+    fn apply_alone(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        match self.apply(batch)? {
+            Applied::Done => Ok(()),
+            Applied::Lost => {
+                let why = format!("another process has written to {}", self.name());
+                Err(StoreError::Unavailable(why))
+            }
+        }
+    }
+
+    /// Waits until a chunk with this number or a greater one is there, but no longer than `at_most`. Returns whether it
+    /// is. A log that is not shared returns `false` at once.
+    fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError>;
 
     /// Waits until everything that was applied is durable.
     fn sync(&self) -> Result<(), StoreError>;

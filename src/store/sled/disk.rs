@@ -153,7 +153,7 @@ impl Disk {
     /// A checksum over every key and value.
     fn checksum(&self) -> Result<u32, StoreError> {
         let mut sum = crc32fast::Hasher::new();
-        for row in self.scan(b"") {
+        for row in self.scan(b"", b"") {
             let (key, value) = row?;
             sum.update(&(key.len() as u64).to_le_bytes());
             sum.update(&key);
@@ -289,16 +289,18 @@ impl Disk {
         Ok(value)
     }
 
-    /// All keys (without the numbers of pieces) and values whose key begins with `prefix`, in order. It ends after the
-    /// first error.
+    /// All keys (without the numbers of pieces) and values whose key begins with `prefix` and is not less than `from`, in
+    /// order. It ends after the first error.
     pub fn scan(
         &self,
         prefix: &[u8],
+        from: &[u8],
     ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send + use<> {
         let (mut rows, mut refused) = match self.handle() {
-            Ok(open) => (Some(open.tree.scan_prefix(prefix)), None),
+            Ok(open) => (Some(open.tree.range(from.max(prefix)..)), None),
             Err(error) => (None, Some(Err(error))),
         };
+        let prefix = prefix.to_vec();
         let rows = std::iter::from_fn(move || {
             let row = match guard(|| rows.as_mut()?.next()) {
                 Ok(row) => row?.map_err(sled_error),
@@ -309,6 +311,8 @@ impl Disk {
             }
             Some(row)
         });
+        let rows = rows
+            .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)));
         let mut rows = rows.peekable();
         std::iter::from_fn(move || {
             if let Some(refused) = refused.take() {
@@ -385,14 +389,16 @@ mod tests {
             let value = disk.get(format!("v{size:08}").as_bytes()).unwrap().unwrap();
             assert_eq!(value, vec![size as u8; size]);
         }
-        let scanned: Vec<usize> = disk.scan(b"v").map(|row| row.unwrap().1.len()).collect();
+        let scanned: Vec<usize> = disk.scan(b"v", b"v").map(|row| row.unwrap().1.len()).collect();
         assert_eq!(scanned, sizes);
+        let later = disk.scan(b"v", b"v00007168").map(|row| row.unwrap().0);
+        assert_eq!(later.count(), sizes.iter().filter(|size| **size >= PIECE_BYTES).count());
         disk.check_blobs().unwrap();
 
         let mut batch = WriteBatch::default();
         sizes.iter().for_each(|size| batch.remove(format!("v{size:08}"), *size));
         disk.apply(batch).unwrap();
-        assert_eq!(disk.scan(b"").count(), 0);
+        assert_eq!(disk.scan(b"", b"").count(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::dir::lock::DirLock;
 use super::disk::Disk;
@@ -9,7 +10,7 @@ use super::faults::Faults;
 use super::head_file::HeadFile;
 use super::open_copy::{self, OpenCopy};
 use crate::job::{Cursor, Epoch};
-use crate::store::log::{Log, Rows, WriteBatch};
+use crate::store::log::{Applied, Log, Rows, WriteBatch};
 use crate::store::{Storage, StoreError};
 
 /// The log in a data directory.
@@ -101,12 +102,20 @@ impl Log for SledLog {
         self.disk.get(key)
     }
 
-    fn scan(&self, prefix: &[u8]) -> Rows {
-        Box::new(self.disk.scan(prefix))
+    fn scan_from(&self, prefix: &[u8], from: &[u8]) -> Rows {
+        Box::new(self.disk.scan(prefix, from))
     }
 
-    fn apply(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        self.disk.apply(batch)
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn apply(&self, batch: WriteBatch) -> Result<Applied, StoreError> {
+        self.disk.apply(batch).map(|()| Applied::Done)
+    }
+
+    fn wait_for_chunk(&self, _number: u64, _at_most: Duration) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -61,7 +61,7 @@ fn create(dir: &Path, new: WriteBatch) -> Result<(), StoreError> {
     let fail = |error: io::Error| StoreError::Unavailable(error.to_string());
     let staging = Staging::begin(dir, staging::CREATING).map_err(fail)?;
     let log = SledLog::create(staging.path())?;
-    log.apply(new)?;
+    log.apply_alone(new)?;
     log.sync()?;
     drop(log);
     staging.publish().map_err(fail)

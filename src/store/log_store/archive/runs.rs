@@ -299,7 +299,7 @@ mod tests {
         for (no, jobs) in runs.iter().enumerate() {
             let mut writes = WriteBatch::default();
             let run = Run::build(no as u64, jobs.clone(), &mut writes).unwrap().unwrap();
-            log.apply(writes).unwrap();
+            log.apply_alone(writes).unwrap();
             let stored = log.get(&header_key(b'r', no as u64)).unwrap().unwrap();
             assert_eq!(Run::decode(&stored).unwrap(), run);
             archive.runs.insert(no as u64, Arc::new(run.clone()));
@@ -360,11 +360,11 @@ mod tests {
         let run = &archive.runs[&0];
         let mut writes = WriteBatch::default();
         run.retire(&mut writes).unwrap();
-        log.apply(writes).unwrap();
+        log.apply_alone(writes).unwrap();
         assert_eq!((run.jobs(&log).unwrap().len(), log.scan(b"r").count()), (500, 0));
         let mut writes = WriteBatch::default();
         run.remove(&mut writes).unwrap();
-        log.apply(writes).unwrap();
+        log.apply_alone(writes).unwrap();
         assert_eq!(log.scan(b"").count(), 0);
     }
 }

@@ -157,7 +157,7 @@ fn convert(core: &Core) -> Result<(), StoreError> {
     for (name, settings) in core.index.queue_settings() {
         queue_rows::put(&mut writes, &name, &settings)?;
     }
-    log.apply(writes)?;
+    log.apply_alone(writes)?;
     log.sync()?;
     let format = formats::STORE.newest;
     tracing::info!(data_dir = %log.location(), format, "store converted to a new format");
@@ -170,7 +170,7 @@ fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
     let record = AccessRecord::SigningKey(key);
     let mut writes = WriteBatch::default();
     access_rows::put(&mut writes, &mut core.rows, &record)?;
-    core.shared.log.apply(writes)?;
+    core.shared.log.apply_alone(writes)?;
     core.shared.log.sync()?;
     Arc::make_mut(&mut core.access).put(record);
     core.shared.access.send_replace(core.access.clone());
@@ -250,7 +250,7 @@ fn corrupt(log: &dyn Log, what: &str, why: impl Into<Unreadable>) -> StoreError 
 }
 
 fn write_meta(log: &dyn Log, meta: &Meta) -> Result<(), StoreError> {
-    log.apply(meta_row(meta)?)?;
+    log.apply_alone(meta_row(meta)?)?;
     log.sync()
 }
 

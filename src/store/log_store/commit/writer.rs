@@ -89,7 +89,7 @@ fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     }
     let empty = writes.is_empty();
     let mut unsynced_claims = 0;
-    let mut written = if empty { Ok(()) } else { shared.log.apply(writes) };
+    let mut written = if empty { Ok(()) } else { shared.log.apply_alone(writes) };
     if written.is_ok() {
         // The kernel has the claim now, and its job was durable before: the worker may begin.
         for (claimed, reply) in claims.drain(..) {

@@ -107,7 +107,7 @@ impl LogBuilder {
 
     /// Writes the collected batch.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        self.log.apply(std::mem::take(&mut self.writes))
+        self.log.apply_alone(std::mem::take(&mut self.writes))
     }
 
     /// Writes the description of the store, which makes the log one, and returns what is in it. The log is closed and
@@ -125,7 +125,7 @@ impl LogBuilder {
         self.log.record_head(Cursor { epoch: self.meta.epoch, seq })?;
         let mut writes = WriteBatch::default();
         writes.put(Meta::KEY, self.meta.encode()?);
-        self.log.apply(writes)?;
+        self.log.apply_alone(writes)?;
         self.log.sync()?;
         self.log.check_values()?;
         Ok(self.totals)

@@ -42,13 +42,13 @@ fn rows(log: &dyn Log, letter: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn put(log: &dyn Log, key: &[u8], value: &[u8]) {
     let mut writes = WriteBatch::default();
     writes.put(key, value.to_vec());
-    log.apply(writes).unwrap();
+    log.apply_alone(writes).unwrap();
 }
 
 fn remove(log: &dyn Log, (key, value): &(Vec<u8>, Vec<u8>)) {
     let mut writes = WriteBatch::default();
     writes.remove(key.clone(), value.len());
-    log.apply(writes).unwrap();
+    log.apply_alone(writes).unwrap();
 }
 
 /// The first record whose key begins so.
@@ -60,7 +60,7 @@ fn record(log: &dyn Log, prefix: &str) -> AccessRecord {
 fn put_record(log: &dyn Log, record: &AccessRecord) {
     let mut writes = WriteBatch::default();
     access_rows::put(&mut writes, &mut Default::default(), record).unwrap();
-    log.apply(writes).unwrap();
+    log.apply_alone(writes).unwrap();
 }
 
 /// Appends a chunk with these records, made from the newest event number.

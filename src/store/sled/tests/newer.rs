@@ -27,7 +27,7 @@ fn fixture() -> TempDir {
 /// Changes the version byte of the first value whose key begins with a letter.
 fn forge(dir: &Path, letter: &str, number: u8) {
     let disk = Disk::open(dir, DirLock::take(dir).unwrap(), Faults::default()).unwrap();
-    let (key, mut value) = disk.scan(letter.as_bytes()).next().unwrap().unwrap();
+    let (key, mut value) = disk.scan(letter.as_bytes(), letter.as_bytes()).next().unwrap().unwrap();
     value[0] = number;
     let mut writes = WriteBatch::default();
     writes.put(key, value);
