@@ -14,8 +14,8 @@ pub enum Part {
     Archiver,
     /// The thread that writes the head file.
     HeadFile,
-    /// The thread that checks whether the data directory still exists.
-    DirWatch,
+    /// The thread that watches the log: whether it still exists, and what other nodes append.
+    LogWatch,
     /// A thread that reads from the disk.
     Reader,
     /// The loop that sends committed events.
@@ -69,7 +69,7 @@ impl Part {
         Part::GroupWriter,
         Part::Archiver,
         Part::HeadFile,
-        Part::DirWatch,
+        Part::LogWatch,
         Part::Reader,
         Part::EventPump,
         Part::CompletionWaiters,
@@ -101,7 +101,7 @@ impl Part {
             Part::GroupWriter => "group-writer",
             Part::Archiver => "archiver",
             Part::HeadFile => "head-file",
-            Part::DirWatch => "dir-watch",
+            Part::LogWatch => "log-watch",
             Part::Reader => "reader",
             Part::EventPump => "event-pump",
             Part::CompletionWaiters => "completion-waiters",
@@ -135,7 +135,7 @@ impl Part {
             | Part::GroupWriter
             | Part::Archiver
             | Part::HeadFile
-            | Part::DirWatch
+            | Part::LogWatch
             | Part::Reader
             | Part::EventPump
             | Part::CompletionWaiters

@@ -29,7 +29,7 @@ fn pass(part: Part) -> u32 {
         Part::Dispatcher | Part::Request => 4,
         Part::GroupWriter | Part::Observer => 3,
         Part::HeadFile
-        | Part::DirWatch
+        | Part::LogWatch
         | Part::Heartbeat
         | Part::LinkKeeper
         | Part::QueueDiscovery

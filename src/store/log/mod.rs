@@ -10,6 +10,19 @@ use std::time::Duration;
 use crate::job::{Cursor, Epoch};
 use crate::store::{Storage, StoreError};
 
+/// A node that works on a shared log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeBeat {
+    /// The run of its process.
+    pub node: u64,
+    /// What people call it.
+    pub name: String,
+    /// The version of Cortado that it runs.
+    pub version: String,
+    /// How long ago it was heard of, by the clock of the log.
+    pub silent_for: Duration,
+}
+
 /// Keys and values in the order of their keys. It ends after the first error.
 pub type Rows = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send>;
 
@@ -57,6 +70,17 @@ pub trait Log: Send + Sync + 'static {
     /// shared never loses.
     fn apply(&self, batch: WriteBatch) -> Result<Applied, StoreError>;
 
+    /// Says that a node is at work, and returns all nodes that have said so and have not signed off. A node whose process
+    /// was replaced by another one of the same name is not among them. A log that is not shared has none.
+    fn beat(&self, _node: u64) -> Result<Vec<NodeBeat>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Says that a node has ended.
+    fn sign_off(&self, _node: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Applies a batch where no other process may write.
     ///
     /// # Errors
@@ -64,10 +88,7 @@ pub trait Log: Send + Sync + 'static {
     fn apply_alone(&self, batch: WriteBatch) -> Result<(), StoreError> {
         match self.apply(batch)? {
             Applied::Done => Ok(()),
-            Applied::Lost => {
-                let why = format!("another process has written to {}", self.name());
-                Err(StoreError::Unavailable(why))
-            }
+            Applied::Lost => Err(another_writer(&self.name())),
         }
     }
 
@@ -106,4 +127,9 @@ pub trait Log: Send + Sync + 'static {
 
     /// Opens the log again after a fault, and makes what it holds durable.
     fn reopen(&self) -> Result<(), StoreError>;
+}
+
+/// The error of a log that only this process should write to, and that has another writer.
+pub fn another_writer(log: &str) -> StoreError {
+    StoreError::Unavailable(format!("another process has written to {log}"))
 }

@@ -80,7 +80,7 @@ impl LogStore {
         opening: Opening,
     ) -> Result<Arc<LogStore>, StoreError> {
         let core = commit::recover::open(log, limits, clock, tuning, opening)?;
-        let shared = core.shared.clone();
+        let (shared, node) = (core.shared.clone(), core.node);
         let failures = PartFailures::default();
         let readers = ReadPool::new(&shared.limits, failures.clone());
         let (commands, receiver) = mpsc::channel(MAX_QUEUED_COMMANDS);
@@ -102,9 +102,12 @@ impl LogStore {
         let recording =
             commit::watch::record_head(shared.clone(), end, &failures).map_err(no_thread)?;
         let (present, end) = std::sync::mpsc::channel();
-        let watching =
-            commit::watch::check_identity(shared.clone(), commands.downgrade(), end, &failures)
-                .map_err(no_thread)?;
+        let (watched, weak) = (shared.clone(), commands.downgrade());
+        let watching = match node {
+            Some(node) => commit::watch::follow(watched, node, weak, end, &failures),
+            None => commit::watch::check_identity(watched, weak, end, &failures),
+        };
+        let watching = watching.map_err(no_thread)?;
         let threads = vec![committing, reading, recording, watching];
         let (commands, open) = (Some(commands), Some([open, present]));
         Ok(Arc::new(LogStore { shared, readers, commands, open, threads, failures }))
@@ -374,14 +377,27 @@ impl Store for LogStore {
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
         self.shared.check()?;
+        if self.shared.log.is_shared() && after.seq >= self.shared.head().seq {
+            self.inspect(|_| ()).await?; // another node may have got further
+        }
         if after == self.shared.head() {
             return Ok(Events::Some(Vec::new()));
         }
         let (clock, limits, reads) =
             (&self.shared.clock, &self.shared.limits, &self.shared.log_reads);
         let (budget, _caller) = Budget::new(clock, limits, reads);
+        let same = budget.clone();
         let read = move |shared: &Shared| read::records::events(shared, after, max, Some(&budget));
-        self.read_as(ReadClass::Log, read).await
+        match self.read_as(ReadClass::Log, read).await {
+            // Another node may have trimmed the log before this one has read on.
+            Err(StoreError::Corrupt(_)) if self.shared.log.is_shared() => {
+                self.inspect(|_| ()).await?;
+                let read =
+                    move |shared: &Shared| read::records::events(shared, after, max, Some(&same));
+                self.read_as(ReadClass::Log, read).await
+            }
+            answer => answer,
+        }
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {

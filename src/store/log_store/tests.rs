@@ -3,6 +3,7 @@
 
 pub(crate) mod fixture;
 pub(crate) mod ledger;
+mod nodes;
 pub(crate) mod outage;
 mod pipeline;
 
@@ -119,6 +120,8 @@ pub(crate) mod tiny {
         carry_above: 0,
         pipeline_from: 1,
         pauses: (Duration::from_millis(1), Duration::from_millis(20)),
+        node_beat: Duration::from_millis(20),
+        node_silence: Duration::from_secs(600),
     };
 
     harness!(Tiny, TINY);

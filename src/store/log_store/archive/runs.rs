@@ -228,6 +228,23 @@ impl Run {
     }
 }
 
+/// Reads the headers of all runs, and of the retired ones, whose chunks are still to be removed.
+pub fn read_table(log: &dyn Log) -> Result<(Archive, Vec<Arc<Run>>), StoreError> {
+    let decoded = |letter: &'static [u8], what: &'static str| {
+        log.scan(letter).map(move |row| {
+            let (key, value) = row?;
+            let place = || format!("{what} {:02x?} in {}", &key[1..], log.location());
+            Run::decode(&value).map_err(|why| why.at(place()))
+        })
+    };
+    let mut archive = Archive::default();
+    for run in decoded(b"r", "run header") {
+        archive.add(run?);
+    }
+    let retired = decoded(b"t", "retired run").map(|run| run.map(Arc::new));
+    Ok((archive, retired.collect::<Result<_, _>>()?))
+}
+
 impl Archive {
     /// Finds a job and the run that holds it.
     pub fn find(&self, log: &dyn Log, id: JobId) -> Result<Option<(Job, Arc<Run>)>, StoreError> {

@@ -2,7 +2,6 @@
 //! records, and a later group writes the run and removes the jobs from the index.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -25,8 +24,8 @@ pub type Selection = Vec<(JobId, Vec<u64>)>;
 
 /// A request for a run.
 struct RunRequest {
-    /// The number of outages before it. Jobs that were selected before an outage are not archived after it.
-    outages: u64,
+    /// The version of the archive when its jobs were selected. They are not archived in a later one.
+    version: u64,
     /// The number of the run.
     no: u64,
     jobs: Selection,
@@ -46,11 +45,11 @@ impl Archiver {
     ) -> std::io::Result<(Archiver, JoinHandle<()>)> {
         let (requests, work) = channel::<RunRequest>();
         let thread = failures.thread(Part::Archiver, move || {
-            for RunRequest { outages, no, jobs } in work {
+            for RunRequest { version, no, jobs } in work {
                 pass(Part::Archiver);
                 let built = read_all(&shared, jobs).and_then(|jobs| NewRun::build(no, jobs));
                 let Some(commands) = commands.upgrade() else { return };
-                let command = Command::Mutate(Mutation::Archive(outages, built));
+                let command = Command::Mutate(Mutation::Archive(version, built));
                 if commands.blocking_send(command).is_err() {
                     return;
                 }
@@ -68,9 +67,9 @@ impl Archiver {
     /// Requests the next run. Every earlier group must be durable, because the thread reads the jobs from the log.
     pub fn request_run(&self, core: &mut Core) {
         let jobs = select(core);
-        let outages = core.shared.outages.load(Ordering::Acquire);
+        let version = core.archive_version();
         let no = core.meta.take_run_number();
-        core.archiving = self.requests.send(RunRequest { outages, no, jobs }).is_ok();
+        core.archiving = self.requests.send(RunRequest { version, no, jobs }).is_ok();
     }
 }
 

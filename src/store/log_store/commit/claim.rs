@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::CommitGroup;
+use super::index::{HeldLease, LeaseKeeper};
 use crate::job::{Change, Event, Job, JobId, Status, Step, Time};
 use crate::store::{Claim, Lease, StoreError};
 
@@ -68,7 +69,9 @@ impl CommitGroup<'_> {
             let started = self.events.len();
             let change = Change::Started { worker: claim.holder() };
             let token = self.change(id, status, change)?;
-            self.core.index.lease(id, token, expires);
+            let keeper = LeaseKeeper::Here(expires);
+            let kept_for = claim.holder().kept_for();
+            self.core.index.put_lease(id, HeldLease { token, keeper, kept_for });
             self.core.expect_tick(self.now.after(claim.ttl));
             jobs.push(ClaimedJob { id, token, expires, trail, status, started });
         }

@@ -9,8 +9,10 @@ use super::core::Core;
 use super::enqueue::{EnqueueOutcome, NewBatch};
 use super::verbs::JobAnswers;
 use crate::access::{AccessApplied, AccessCommand};
-use crate::job::{Actor, Schedule, Status};
+use crate::job::{Actor, Event, Schedule, Status};
+use crate::store::log::NodeBeat;
 use crate::store::log_store::archive::new_run::NewRun;
+use crate::store::log_store::journal::nodes::NodeId;
 use crate::store::{
     AccessError, Claim, Control, ControlError, EnqueueError, Extension, KindCommand, KindError,
     LeaseRef, Note, ScheduleCommand, ScheduleError, SettleError, Settlement, StoreError, Ticked,
@@ -26,6 +28,10 @@ pub type Inspection = Box<dyn FnOnce(&Core) + Send>;
 /// A request from the handle or the archiver.
 pub enum Command {
     Inspect(Inspection),
+    /// Another node may have appended the chunk with this number.
+    Follow(u64),
+    /// The nodes that are at work or were lately.
+    Nodes(Vec<NodeBeat>),
     Claim(Claim, ClaimReply),
     Mutate(Mutation),
     /// The writer could not write a group, or the data directory is gone. The committer checks.
@@ -46,7 +52,13 @@ pub enum Mutation {
     Access(AccessCommand, Option<Actor>, Reply<AccessApplied, AccessError>),
     /// Carries what this tick did before it had to wait for the archiver.
     Tick(Ticked, Reply<Ticked>),
-    /// The archiver has built the run it was asked for. The number counts the outages before the request.
+    /// Records that this process has opened the store.
+    RecordStart,
+    /// Gives back what these nodes were running, because they have ended or are silent.
+    GiveBack(Vec<NodeId>),
+    /// Takes back what is in the log although its callers were refused.
+    TakeBack(Vec<Event>),
+    /// The archiver has built the run it was asked for, of jobs that were selected in this version of the archive.
     Archive(u64, Result<NewRun, StoreError>),
 }
 
@@ -57,12 +69,22 @@ impl Command {
             Command::Mutate(Mutation::Enqueue(batch, _)) => batch.jobs.len(),
             Command::Mutate(Mutation::Settle(all, _)) => all.len(),
             Command::Claim(claim, _) => claim.max,
-            Command::Inspect(_) | Command::Mutate(_) | Command::Failed | Command::Close(_) => 1,
+            Command::Inspect(_)
+            | Command::Follow(_)
+            | Command::Nodes(_)
+            | Command::Mutate(_)
+            | Command::Failed
+            | Command::Close(_) => 1,
         }
     }
 }
 
 impl Mutation {
+    /// Whether it adds a run to the archive.
+    pub fn archives(&self) -> bool {
+        matches!(self, Mutation::Archive(..))
+    }
+
     /// Whether it may read what earlier groups wrote.
     fn reads_disk(&self) -> bool {
         match self {
@@ -72,10 +94,13 @@ impl Mutation {
             | Mutation::Annotate(..)
             | Mutation::Kind(..)
             | Mutation::Report(..)
+            | Mutation::GiveBack(..)
+            | Mutation::TakeBack(..)
             | Mutation::Access(..) => false,
             Mutation::Control(..)
             | Mutation::Schedule(..)
             | Mutation::Tick(..)
+            | Mutation::RecordStart
             | Mutation::Archive(..) => true,
         }
     }
@@ -90,6 +115,10 @@ pub struct CommandBatch {
     pub closing: Vec<Reply<()>>,
     /// Whether somebody reported that a write failed or the data directory is gone.
     pub failed: bool,
+    /// Whether another node may have appended to the log.
+    pub follows: bool,
+    /// The nodes that are at work or were lately, if somebody has asked.
+    pub nodes: Option<Vec<NodeBeat>>,
     /// An estimate of how many events the commands make.
     pub weight: usize,
 }
@@ -108,6 +137,8 @@ impl CommandBatch {
             Command::Claim(claim, reply) => self.claims.push((claim, reply)),
             Command::Mutate(change) => self.mutations.push(change),
             Command::Failed => self.failed = true,
+            Command::Follow(_) => self.follows = true,
+            Command::Nodes(nodes) => self.nodes = Some(nodes),
             Command::Close(reply) => self.closing.push(reply),
         }
     }
@@ -118,6 +149,11 @@ impl CommandBatch {
         self.failed
             || !self.inspections.is_empty()
             || self.mutations.iter().any(Mutation::reads_disk)
+    }
+
+    /// Whether a command in it may change the archive or schedules.
+    pub fn changes_tables(&self) -> bool {
+        self.mutations.iter().any(Mutation::reads_disk)
     }
 
     /// Answers every command with `error`, except those that wait for the store to close, which it returns. The
@@ -140,7 +176,10 @@ impl CommandBatch {
                 Mutation::Report(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Access(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Tick(_, reply) => drop(reply.send(Err(error))),
-                Mutation::Archive(..) => {}
+                Mutation::RecordStart
+                | Mutation::GiveBack(..)
+                | Mutation::TakeBack(..)
+                | Mutation::Archive(..) => {}
             }
         }
         self.closing

@@ -1,6 +1,7 @@
 //! What the committer owns: the index, the tables of journal and archive, and the numbers that come next.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::future_waits::FutureWaits;
 use super::index::{Entry, Index, Queue};
@@ -12,8 +13,10 @@ use crate::job::{Event, Job, Labels, QueueName, QueueSettings, Time};
 use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
 use crate::store::kinds::DeclaredKinds;
+use crate::store::log::NodeBeat;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::chunks::Journal;
+use crate::store::log_store::journal::nodes::{ChangedRows, NodeId};
 use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::schedules::Schedules;
@@ -21,21 +24,33 @@ use crate::store::schedules::Schedules;
 /// The state of the store between two groups, owned by the committer.
 pub struct Core {
     pub shared: Arc<Shared>,
+    /// This process among those that write to the log; `None` where the log is not shared.
+    pub node: Option<NodeId>,
+    /// The nodes that are at work or were lately.
+    pub nodes: Vec<NodeBeat>,
+    /// The node that has written the chunk that is being read.
+    pub writer: Option<NodeId>,
     pub index: Index,
     pub journal: Journal,
     pub archive: Archive,
     /// The description of the store, which says up to which event finished jobs are archived.
     pub meta: Meta,
+    /// The rows that another node has changed and that are still to be read.
+    pub stale_rows: ChangedRows,
     /// The number of the next event.
     pub next_seq: u64,
     /// Runs that earlier groups have replaced. The next group removes their chunks.
     pub retired: Vec<Arc<Run>>,
     /// Whether the archiver is building a run.
     pub archiving: bool,
+    /// How often another node has changed the archive.
+    pub foreign_archives: u64,
     /// When the next `tick` is due, as far as the timer loop knows. An earlier timer has to wake it.
     pub next_tick: Option<Time>,
     /// The `Started` events of claims that were answered although their group then failed to be synced.
     pub unsynced_claims: Vec<Event>,
+    /// The events of groups of this node that are in the log although their callers were refused.
+    pub refused: Vec<Event>,
     /// Notices when the clock is set, and when time zones become known.
     pub watch: TickWatch,
     /// The waits that began while the clock was ahead, until they are corrected.
@@ -91,6 +106,21 @@ impl Core {
             let queue = self.queue(queue);
             let counters = self.index.counters(queue, kind);
             self.index.uncount(counters, *state, *n);
+        }
+    }
+
+    /// A number that increases with every outage and with every change that another node makes to the archive.
+    pub fn archive_version(&self) -> u64 {
+        self.shared.outages.load(Ordering::Acquire) + self.foreign_archives
+    }
+
+    /// Forgets the run that is being built. Its jobs are selected again.
+    pub fn abandon_run(&mut self) {
+        self.archiving = false;
+        for id in self.index.sets.finished.values().flat_map(|state| state.values()) {
+            if let Some(entry) = self.index.entries.get_mut(id) {
+                entry.archiving = false;
+            }
         }
     }
 

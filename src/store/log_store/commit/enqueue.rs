@@ -9,6 +9,7 @@ use crate::job::{IdempotencyKey, Job, JobId, Labels, NewJob, QueueName};
 use crate::store::{EnqueueError, KeyOwner, StoreError, TooManyQueues};
 
 /// Jobs to enqueue, all or none.
+#[derive(Clone)]
 pub struct NewBatch {
     pub jobs: Vec<NewJob>,
     /// The stored jobs that have been compared with those that have the same key; `None` before the first comparison.

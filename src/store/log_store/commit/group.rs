@@ -7,21 +7,22 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::core::Core;
-use super::index::{Entry, Index};
+use super::index::{Entry, Index, LeaseKeeper};
 use super::meta::Meta;
 use crate::access::AccessTable;
 use crate::job::{
     Actor, Change, Event, Fact, IdempotencyKey, Job, JobId, NewJob, QueueName, Start, State,
     Status, Time,
 };
-use crate::store::StoreError;
 use crate::store::kinds::DeclaredKinds;
 use crate::store::log::Mark;
 use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::codec::{Packer, RawChunk};
+use crate::store::log_store::journal::nodes::{ChangedRows, NodeNote};
 use crate::store::log_store::journal::trail::Trail;
+use crate::store::{StoreError, remember_start};
 
 /// A group while its commands are applied.
 pub struct CommitGroup<'a> {
@@ -45,13 +46,20 @@ pub struct CommitGroup<'a> {
     pub access_changed: bool,
     /// Whether the table of declared kinds changed.
     pub kinds_changed: bool,
+    /// Whether the chunks of retired runs are removed.
+    retired_removed: bool,
+    /// Whether a schedule changed.
+    pub schedules_changed: bool,
+    /// The number of the oldest chunk before the group.
+    oldest_chunk: u64,
 }
 
 impl<'a> CommitGroup<'a> {
     pub fn new(core: &'a mut Core, now: Time) -> Self {
-        let packer = Packer::new(now, core.next_seq);
+        let packer = Packer::new(now, core.next_seq).written_by(core.node);
         let first_chunk = core.journal.next_chunk();
         let steady = core.shared.clock.steady();
+        let oldest_chunk = core.journal.first_chunk();
         CommitGroup {
             core,
             now,
@@ -66,12 +74,16 @@ impl<'a> CommitGroup<'a> {
             archive_changed: false,
             access_changed: false,
             kinds_changed: false,
+            retired_removed: false,
+            schedules_changed: false,
+            oldest_chunk,
         }
     }
 
     /// Ends the group. Returns what has to be written, and what has to be done once it is durable.
     pub fn pack(mut self) -> Result<PackedGroup, StoreError> {
         self.write_runs()?;
+        self.note_rows()?;
         let packer = std::mem::replace(&mut self.packer, Packer::new(self.now, 0));
         self.writes.event_bytes = packer.event_bytes;
         let chunks = packer.finish().map_err(StoreError::Corrupt)?;
@@ -91,6 +103,41 @@ impl<'a> CommitGroup<'a> {
             access: self.access_changed.then(|| self.core.access.clone()),
             kinds: self.kinds_changed.then(|| self.core.kinds.clone()),
         })
+    }
+
+    /// Notes for other nodes what the group has changed besides events.
+    fn note_rows(&mut self) -> Result<(), StoreError> {
+        let rows = ChangedRows {
+            archive: self.archive_changed || self.retired_removed,
+            schedules: self.schedules_changed,
+            kinds: self.kinds_changed,
+            access: self.access_changed,
+        };
+        if rows.any() {
+            self.note(NodeNote::Rows(rows))?;
+        }
+        let oldest = self.core.journal.first_chunk();
+        if oldest > self.oldest_chunk {
+            self.note(NodeNote::Trimmed(oldest))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the other nodes something, if there can be any.
+    pub fn note(&mut self, note: NodeNote) -> Result<(), StoreError> {
+        if self.core.node.is_some() {
+            self.packer.note(note).map_err(StoreError::Corrupt)?;
+        }
+        Ok(())
+    }
+
+    /// Notes which node holds the lease of a job from now on.
+    pub fn note_holder(&mut self, job: JobId, keeper: LeaseKeeper) -> Result<(), StoreError> {
+        let node = match keeper {
+            LeaseKeeper::Here(_) => self.core.node,
+            LeaseKeeper::Node(node) => Some(node),
+        };
+        node.map_or(Ok(()), |node| self.note(NodeNote::Holds { job, node }))
     }
 
     /// Whether a chunk belongs to this group and so cannot be read yet.
@@ -150,6 +197,7 @@ impl<'a> CommitGroup<'a> {
     /// which loop to wake. Returns the number of the event.
     pub fn change(&mut self, id: JobId, status: Status, change: Change) -> Result<u64, StoreError> {
         let core = &mut *self.core;
+        core.index.remember(id);
         let Index { entries, sets, .. } = &mut core.index;
         let Some(entry) = entries.get_mut(&id) else {
             return Err(StoreError::Corrupt(format!("job {id} left the index under a change")));
@@ -182,10 +230,11 @@ impl<'a> CommitGroup<'a> {
             core.index.unlease(id);
         }
         let number = core.index.queue_of(counters);
-        let queue = &mut core.index.sets.queues[number as usize];
         if is_start {
-            queue.limits.started(self.steady);
-        } else if before == State::Running
+            core.index.queue_mut(number).limits.started(self.steady);
+        }
+        let queue = &core.index.sets.queues[number as usize];
+        if before == State::Running
             && status.state != State::Running
             && queue.limits.freed_slot(queue.running)
             && !queue.ready.is_empty()
@@ -218,14 +267,15 @@ impl<'a> CommitGroup<'a> {
         let place = self.packer.carried(&job).map_err(StoreError::Corrupt)?;
         let chunk = self.first_chunk + place as u64;
         self.core.journal.hold(chunk);
-        let expires = self.core.index.leases.get(&id).cloned();
+        let held = self.core.index.leases.get(&id).cloned();
         let entry = match self.forget(id) {
             Some(entry) => Entry { trail: Trail::new(chunk), ..entry },
             None => self.entry_of(&job, chunk),
         };
         self.core.index.insert(id, entry);
-        if let Some(held) = expires {
-            self.core.index.lease(id, held.token, held.expires);
+        if let Some(held) = held {
+            self.note_holder(id, held.keeper)?;
+            self.core.index.put_lease(id, held);
         }
         Ok(())
     }
@@ -286,6 +336,17 @@ impl<'a> CommitGroup<'a> {
         !self.open_runs.is_empty()
     }
 
+    /// Records that a process has opened the store.
+    pub fn record_start(&mut self) {
+        remember_start(&mut self.core.meta.starts, self.now);
+        self.archive_changed = true; // the description is written with the archive
+    }
+
+    /// Whether the group writes anything besides its chunks.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.writes.is_empty()
+    }
+
     /// Adds a run to the archive. Its chunks are among the writes of the group.
     pub fn add_run(&mut self, run: Option<Run>) {
         if let Some(run) = run {
@@ -300,6 +361,7 @@ impl<'a> CommitGroup<'a> {
         if !self.core.shared.pins.prevent_removal(self.steady, self.core.shared.limits.max_export) {
             for run in std::mem::take(&mut self.core.retired) {
                 run.remove(&mut self.writes).map_err(StoreError::Corrupt)?;
+                self.retired_removed = true;
             }
         }
         for OpenRun { replaces: run, jobs } in std::mem::take(&mut self.open_runs).into_values() {

@@ -4,15 +4,18 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState as FastHash;
 use tokio::sync::Notify;
 
 use super::ready::{ReadySets, ReadySource, take_first};
+use super::undo::IndexUndo;
 use crate::job::{
     Cursor, IdempotencyKey, JobId, Kind, Labels, QueueName, QueueSettings, State, Status, Time,
 };
 use crate::store::claim_limits::ClaimLimits;
+use crate::store::log_store::journal::nodes::NodeId;
 use crate::store::log_store::journal::queue_rows::QueueTable;
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::{Claim, Stats};
@@ -41,8 +44,29 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub struct HeldLease {
     pub token: u64,
-    /// When it expires, by the steady clock.
-    pub expires: Time,
+    pub keeper: LeaseKeeper,
+    /// How long it is kept after the end of the server process through which it was claimed; `None` when the attempt
+    /// ends with that process.
+    pub kept_for: Option<Duration>,
+}
+
+/// Who gives a job back when its lease expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseKeeper {
+    /// This process, when the steady clock shows this time.
+    Here(Time),
+    /// Another node, which knows when it expires; any node once that one is silent.
+    Node(NodeId),
+}
+
+impl HeldLease {
+    /// When it expires, by the steady clock, if this process has to know.
+    pub fn expires(&self) -> Option<Time> {
+        match self.keeper {
+            LeaseKeeper::Here(expires) => Some(expires),
+            LeaseKeeper::Node(_) => None,
+        }
+    }
 }
 
 /// The leases by job.
@@ -95,10 +119,12 @@ pub struct Index {
     labels: HashMap<Arc<Labels>, u32, FastHash>,
     labels_swept_at: usize,
     pub leases: LeasesByJob,
-    /// The leases by their end, by the steady clock.
+    /// The leases that expire here by their end, by the steady clock.
     pub lease_ends: BTreeSet<(Time, JobId)>,
     /// The idempotency keys of the jobs in the index. Those of archived jobs are rows in the log.
     pub keys: HashMap<IdempotencyKey, JobId>,
+    /// What the group that is being applied has changed; `None` where a group is never taken back.
+    pub undo: Option<IndexUndo>,
 }
 
 /// The sets that jobs are in according to their state: each is in exactly one, or in none while it runs.
@@ -168,6 +194,7 @@ impl Index {
 
     /// Adds an entry, and adds it to the set of its state.
     pub fn insert(&mut self, id: JobId, entry: Entry) {
+        self.remember(id);
         if let Some(key) = &entry.key {
             self.keys.insert((**key).clone(), id);
         }
@@ -177,6 +204,7 @@ impl Index {
 
     /// Removes an entry from the index and its sets.
     pub fn remove(&mut self, id: JobId) -> Option<Entry> {
+        self.remember(id);
         let entry = self.entries.remove(&id)?;
         // While the journal is being read, a removed job may still be here when its key has a new owner.
         if let Some(key) = &entry.key
@@ -190,24 +218,50 @@ impl Index {
 
     /// Changes an entry, and moves it to the set of its new state.
     pub fn change(&mut self, id: JobId, change: impl FnOnce(&mut Entry)) {
+        self.remember(id);
         let Some(entry) = self.entries.get_mut(&id) else { return };
         self.sets.take(id, entry);
         change(entry);
         self.sets.put(id, entry);
     }
 
-    /// Leases a running job until the steady clock shows `expires`.
+    /// Leases a running job until the steady clock shows `expires`, or extends its lease.
     pub fn lease(&mut self, id: JobId, token: u64, expires: Time) {
+        let kept_for = self.leases.get(&id).and_then(|held| held.kept_for);
+        self.put_lease(id, HeldLease { token, keeper: LeaseKeeper::Here(expires), kept_for });
+    }
+
+    /// Leases a running job.
+    pub fn put_lease(&mut self, id: JobId, held: HeldLease) {
         self.unlease(id);
-        self.leases.insert(id, HeldLease { token, expires });
-        self.lease_ends.insert((expires, id));
+        if let Some(expires) = held.expires() {
+            self.lease_ends.insert((expires, id));
+        }
+        self.leases.insert(id, held);
     }
 
     /// Removes the lease of a job.
     pub fn unlease(&mut self, id: JobId) {
-        if let Some(held) = self.leases.remove(&id) {
-            self.lease_ends.remove(&(held.expires, id));
+        self.remember(id);
+        if let Some(expires) = self.leases.remove(&id).and_then(|held| held.expires()) {
+            self.lease_ends.remove(&(expires, id));
         }
+    }
+
+    /// Keeps what a job was before this group changes it.
+    pub fn remember(&mut self, id: JobId) {
+        if let Some(undo) = &mut self.undo {
+            undo.remember_job(id, &self.entries, &self.leases);
+        }
+    }
+
+    /// A queue whose settings or recent starts are about to change.
+    pub fn queue_mut(&mut self, number: u32) -> &mut Queue {
+        let queue = &mut self.sets.queues[number as usize];
+        if let Some(undo) = &mut self.undo {
+            undo.remember_queue(number, queue);
+        }
+        queue
     }
 
     /// Removes all leases.

@@ -13,9 +13,10 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::command::{Command, CommandBatch, Mutation, Reply};
 use super::core::Core;
 use super::group::CommitGroup;
-use super::index::LeasesByJob;
+use super::index::{HeldLease, LeasesByJob};
 use super::recover;
 use super::shared::Shared;
+use super::shared_group;
 use super::writer::PendingGroup;
 use crate::job::{
     Change as JobChange, Cursor, Event, Fact, Interruption, JobId, ScheduleChange, State, Step,
@@ -70,11 +71,7 @@ pub fn wait_for_recovery(
     let begun = Instant::now();
     let shared = core.shared.clone();
     shared.outages.fetch_add(1, Ordering::AcqRel);
-    let before = BeforeOutage {
-        head: shared.head(),
-        leases: core.index.leases,
-        unsynced_claims: core.unsynced_claims,
-    };
+    let mut recovery = Recovery::of(core);
     shared.log.shut();
     tracing::error!(%error, "store write failed; refusing commands until the store has been reopened");
 
@@ -97,7 +94,7 @@ pub fn wait_for_recovery(
             );
             continue;
         }
-        match try_reopen(&shared, &before) {
+        match recovery.attempt(&shared) {
             Ok(core) => {
                 backoff.ended = Some(Instant::now());
                 let duration_ms = begun.elapsed().as_millis() as u64;
@@ -105,13 +102,14 @@ pub fn wait_for_recovery(
                 shared.resume();
                 return Ok(core);
             }
-            Err(error) if is_permanent(&error) => {
+            Err((unchanged, error)) if is_permanent(&error) => {
                 tracing::error!(%error, "the store is damaged and stays closed");
                 shared.suspend(error.clone());
                 shared.log.shut();
-                reason = error;
+                (recovery, reason) = (unchanged, error);
             }
-            Err(error) => {
+            Err((unchanged, error)) => {
+                recovery = unchanged;
                 let wait = backoff.next();
                 tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "the store still fails, retrying");
                 shared.suspend(error.clone());
@@ -155,6 +153,53 @@ fn refuse_first(command: Command, reason: &StoreError) -> Result<(), Vec<Reply<(
     if closing.is_empty() { Ok(()) } else { Err(closing) }
 }
 
+/// How the state in memory becomes valid again.
+enum Recovery {
+    /// The log is read from its beginning, because the failed group has changed the state.
+    Rebuild(BeforeOutage),
+    /// The failed group was taken back, so the node only reads on.
+    ReadOn(Box<Core>),
+}
+
+impl Recovery {
+    fn of(core: Core) -> Recovery {
+        match core.node {
+            Some(_) => Recovery::ReadOn(Box::new(core)),
+            None => Recovery::Rebuild(BeforeOutage {
+                head: core.shared.head(),
+                leases: core.index.leases,
+                unsynced_claims: core.unsynced_claims,
+            }),
+        }
+    }
+
+    /// Tries once. Returns the valid state, or what the next attempt needs.
+    fn attempt(self, shared: &Arc<Shared>) -> Result<Core, (Recovery, StoreError)> {
+        match self {
+            Recovery::Rebuild(before) => match try_reopen(shared, &before) {
+                Ok(core) => Ok(core),
+                Err(error) => Err((Recovery::Rebuild(before), error)),
+            },
+            Recovery::ReadOn(mut core) => match try_read_on(&mut core) {
+                Ok(()) => Ok(*core),
+                Err(error) => Err((Recovery::ReadOn(core), error)),
+            },
+        }
+    }
+}
+
+/// Tries once to reach a shared log again. A group whose answer was lost may be in it although its callers were refused.
+fn try_read_on(core: &mut Core) -> Result<(), StoreError> {
+    core.shared.log.reopen()?;
+    core.catch_up()?;
+    let refused = core.refused.clone();
+    if !refused.is_empty() {
+        shared_group::run(core, CommandBatch::of(vec![Mutation::TakeBack(refused)]))?;
+        core.refused.clear();
+    }
+    Ok(())
+}
+
 /// What the committer knew when the outage began.
 struct BeforeOutage {
     /// The newest event that was published.
@@ -193,7 +238,7 @@ fn restore_claims(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
         let status = group.core.index.entries.get(id).map(|entry| entry.status);
         let Some(Ok(status)) = status.map(|status| status.step(Step::Claim)) else { continue };
         let token = group.change(*id, status, change.clone())?;
-        let expires = before.leases.get(id).map(|held| held.expires);
+        let expires = before.leases.get(id).and_then(HeldLease::expires);
         group.core.index.lease(*id, token, expires.unwrap_or(group.steady.after(UNKNOWN_LEASE)));
         if token != event.seq {
             group.rescue(*id, Interruption::LeaseExpired)?;
@@ -223,14 +268,30 @@ fn restore_leases(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
             group.unclaim(id)?;
             continue;
         }
-        let known =
-            before.leases.get(&id).filter(|held| held.token == token).map(|held| held.expires);
-        let expires = known.unwrap_or_else(|| group.steady.after(UNKNOWN_LEASE));
+        let known = before.leases.get(&id).filter(|held| held.token == token);
+        let expires = known.and_then(HeldLease::expires);
+        let expires = expires.unwrap_or_else(|| group.steady.after(UNKNOWN_LEASE));
         group.core.index.lease(id, token, expires);
         let ends = group.now.after(expires.since(group.steady));
         group.core.expect_tick(ends);
     }
     Ok(())
+}
+
+impl CommitGroup<'_> {
+    /// Takes back what a group did whose callers were refused although it is in the log.
+    pub fn take_back(&mut self, refused: &[Event]) -> Result<(), StoreError> {
+        for event in refused {
+            let Fact::Job { id, change: JobChange::Started { .. }, .. } = &event.fact else {
+                continue;
+            };
+            let held = self.core.index.leases.get(id);
+            if held.is_some_and(|held| held.token == event.seq) {
+                self.unclaim(*id)?;
+            }
+        }
+        delete_refused(self, refused)
+    }
 }
 
 /// Deletes jobs that are in the log although their submission was refused.

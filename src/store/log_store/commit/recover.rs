@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::command::{CommandBatch, Mutation};
 use super::core::Core;
 use super::future_waits::FutureWaits;
 use super::group::CommitGroup;
-use super::index::{Entry, Index};
+use super::index::{Entry, HeldLease, Index, LeaseKeeper};
 use super::meta::{Meta, StoredMeta};
 use super::shared::Shared;
+use super::shared_group;
 use super::tuning::Tuning;
 use super::writer::PendingGroup;
 use crate::access::{AccessRecord, AccessTable, SigningKey};
@@ -22,11 +24,12 @@ use crate::job::{
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
 use crate::store::log::{Log, Mark, WriteBatch};
-use crate::store::log_store::archive::runs::{Archive, Run};
+use crate::store::log_store::archive::runs::{self, Archive};
 use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::log_store::journal::nodes::{ChangedRows, NodeId, NodeNote};
 use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::log_store::journal::{named_rows, queue_rows};
@@ -59,6 +62,10 @@ pub fn open(
     let mut core = read(log()?, limits, clock, tuning)?;
     core.correct_times(core.shared.clock.now());
     let lost = match opening {
+        Opening::ToRunJobs if core.node.is_some() => {
+            join(&mut core)?;
+            0
+        }
         Opening::ToRunJobs => {
             let lost = rescue_running(&mut core)?;
             remember_start(&mut core.meta.starts, core.shared.clock.now());
@@ -80,6 +87,17 @@ pub fn open(
         "store opened"
     );
     Ok(core)
+}
+
+/// Joins the nodes that work on a shared log: reads it to its end, and gives back what nobody runs any more.
+fn join(core: &mut Core) -> Result<(), StoreError> {
+    core.stale_rows = ChangedRows::ALL; // they were not read at the same moment as the journal
+    core.catch_up()?;
+    let node = core.node.map_or(0, |node| node.0);
+    let nodes = Some(core.shared.log.beat(node)?);
+    let mutations = vec![Mutation::RecordStart];
+    shared_group::run(core, CommandBatch { nodes, mutations, ..CommandBatch::default() })?;
+    Ok(())
 }
 
 /// The rows of a new, empty store.
@@ -181,6 +199,10 @@ fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
 fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core, StoreError> {
     let StoredMeta { meta, format: _, older_settings } = stored;
     let mut core = Core {
+        node: shared.log.is_shared().then(|| NodeId(fastrand::u64(1..))),
+        nodes: Vec::new(),
+        writer: None,
+        stale_rows: ChangedRows::default(),
         index: Index::default(),
         journal: Journal::new(0, shared.chunk_index.clone()),
         archive: Archive::default(),
@@ -189,7 +211,9 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
         next_tick: None,
         retired: Vec::new(),
         archiving: false,
+        foreign_archives: 0,
         unsynced_claims: Vec::new(),
+        refused: Vec::new(),
         watch: TickWatch::default(),
         future_waits: FutureWaits::at(shared.clock.now()),
         schedules: Schedules::default(),
@@ -221,17 +245,33 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
 
 /// Reads the rows of schedules, declared kinds, users, tokens, sessions and share links.
 fn read_rows(core: &mut Core) -> Result<(), StoreError> {
-    let (log, lengths) = (&*core.shared.log, &mut core.rows);
-    for schedule in named_rows::read::<Schedule>(log, lengths)? {
-        core.schedules.0.insert(schedule.name.clone(), schedule);
-    }
+    read_schedules(core)?;
+    read_kinds(core)?;
+    read_access(core)
+}
+
+/// Reads the rows of schedules.
+pub fn read_schedules(core: &mut Core) -> Result<(), StoreError> {
+    let schedules = named_rows::read::<Schedule>(&*core.shared.log, &mut core.rows)?;
+    let by_name = schedules.into_iter().map(|schedule| (schedule.name.clone(), schedule));
+    core.schedules.0 = by_name.collect();
+    Ok(())
+}
+
+/// Reads the rows of declared kinds.
+pub fn read_kinds(core: &mut Core) -> Result<(), StoreError> {
     let mut kinds = DeclaredKinds::default();
-    for kind in named_rows::read::<DeclaredKind>(log, lengths)? {
+    for kind in named_rows::read::<DeclaredKind>(&*core.shared.log, &mut core.rows)? {
         kinds.put(Arc::new(kind));
     }
     core.kinds = Arc::new(kinds);
-    core.access = Arc::new(access_rows::read(log, lengths)?);
     core.shared.kinds.send_replace(core.kinds.clone());
+    Ok(())
+}
+
+/// Reads the rows of users, tokens, sessions and share links.
+pub fn read_access(core: &mut Core) -> Result<(), StoreError> {
+    core.access = Arc::new(access_rows::read(&*core.shared.log, &mut core.rows)?);
     core.shared.access.send_replace(core.access.clone());
     Ok(())
 }
@@ -261,24 +301,23 @@ fn meta_row(meta: &Meta) -> Result<WriteBatch, StoreError> {
 }
 
 fn read_archive(core: &mut Core) -> Result<(), StoreError> {
-    let shared = core.shared.clone();
-    let log = &*shared.log;
-    let rows: Vec<_> = log.scan(b"r").collect();
-    for row in rows {
-        let (key, value) = row?;
-        let run = Run::decode(&value)
-            .map_err(|why| corrupt(log, &format!("run header {:02x?}", &key[1..]), &why))?;
-        core.count_run(&run);
-        core.archive.add(run);
-    }
-    for row in log.scan(b"t") {
-        let (key, value) = row?;
-        let run = Run::decode(&value)
-            .map_err(|why| corrupt(log, &format!("retired run {:02x?}", &key[1..]), &why))?;
-        core.retired.push(Arc::new(run)); // its chunks were not removed before the process ended
-    }
+    let (archive, retired) = runs::read_table(&*core.shared.log)?;
+    core.replace_archive(archive);
+    core.retired = retired;
     let archive = core.archive.clone();
     *core.shared.archive.write().unwrap_or_else(std::sync::PoisonError::into_inner) = archive;
+    Ok(())
+}
+
+/// Reads the archive as another node has left it: its jobs leave the index.
+pub fn read_archive_again(core: &mut Core) -> Result<(), StoreError> {
+    let log = &*core.shared.log;
+    core.meta = read_meta(log)?.meta;
+    let (mut archive, retired) = runs::read_table(log)?;
+    archive.generation = core.archive.generation + 1;
+    core.replace_archive(archive);
+    core.retired = retired;
+    forget_archived(core);
     Ok(())
 }
 
@@ -335,7 +374,7 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
     Ok(chunks)
 }
 
-fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), StoreError> {
+pub fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), StoreError> {
     match record {
         Record::Event(event) => replay_event(core, chunk, event),
         Record::Carried(job) => {
@@ -347,6 +386,10 @@ fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), Sto
             if let Some((token, holder)) = job.lease() {
                 keep_lease(core, job.id, token, holder);
             }
+            Ok(())
+        }
+        Record::Note(note) => {
+            replay_note(core, *note);
             Ok(())
         }
         Record::Pruned(id) => {
@@ -418,12 +461,36 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
     Ok(())
 }
 
-/// Leases a job that a remote worker is running, for as long as its lease lasted.
-fn keep_lease(core: &mut Core, id: JobId, token: u64, holder: &LeaseHolder) {
-    if let Some(ttl) = holder.kept_for() {
-        let expires = core.shared.clock.steady().after(ttl);
-        core.index.lease(id, token, expires);
+fn replay_note(core: &mut Core, note: NodeNote) {
+    match note {
+        NodeNote::WrittenBy(node) => core.writer = Some(node),
+        NodeNote::Holds { job, node } => {
+            if let Some(held) = core.index.leases.get(&job).cloned() {
+                core.index.put_lease(job, HeldLease { keeper: LeaseKeeper::Node(node), ..held });
+            }
+        }
+        NodeNote::Trimmed(number) => {
+            core.journal.trimmed_below(number);
+            if let Some(first) = core.journal.first_seq() {
+                core.shared.oldest.fetch_max(first.saturating_sub(1), Ordering::AcqRel);
+            }
+        }
+        NodeNote::Rows(rows) => core.stale_rows = core.stale_rows.or(rows),
     }
+}
+
+/// Leases a job that is running. Where the log is shared, the node that has written the chunk holds it. Otherwise the
+/// process has ended that held it: a remote worker keeps its lease for as long as it lasted, and the others are rescued.
+fn keep_lease(core: &mut Core, id: JobId, token: u64, holder: &LeaseHolder) {
+    let kept_for = holder.kept_for();
+    let keeper = match (core.node, core.writer, kept_for) {
+        (Some(_), Some(writer), _) => LeaseKeeper::Node(writer),
+        (None, ..) | (_, None, _) => {
+            let Some(ttl) = kept_for else { return };
+            LeaseKeeper::Here(core.shared.clock.steady().after(ttl))
+        }
+    };
+    core.index.put_lease(id, HeldLease { token, keeper, kept_for });
 }
 
 /// Counts a recent start for the rate limit of its queue.

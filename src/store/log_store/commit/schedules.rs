@@ -50,6 +50,7 @@ impl CommitGroup<'_> {
             self.insert(job)?;
         }
         self.event(fact)?;
+        self.schedules_changed = true;
         let (writes, lengths) = (&mut self.writes, &mut self.core.rows);
         if change == ScheduleChange::Deleted {
             named_rows::remove(writes, lengths, &schedule);

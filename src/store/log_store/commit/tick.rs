@@ -15,6 +15,9 @@ use crate::store::{Keep, StoreError, Ticked};
 /// The most chunks whose jobs one tick copies forward.
 const MAX_CARRIED_CHUNKS: usize = 8;
 
+/// The least number of chunks that a group removes from a shared log if it does nothing else.
+const MIN_SHARED_TRIM: usize = 64;
+
 /// The result of a tick.
 pub enum TickOutcome {
     Done(Ticked),
@@ -255,6 +258,13 @@ impl CommitGroup<'_> {
         if shared.pins.prevent_removal(self.steady, shared.limits.max_export) {
             return Ok(false);
         }
+        // A trim is a chunk of its own where others have to follow it, so it has to be worth one.
+        if self.core.node.is_some()
+            && self.is_empty()
+            && self.core.journal.removable(oldest) < MIN_SHARED_TRIM
+        {
+            return self.carry_forward(oldest);
+        }
         let before = self.core.journal.len();
         self.core.journal.trim(oldest, &mut self.writes);
         if self.core.journal.len() < before {
@@ -286,7 +296,7 @@ impl CommitGroup<'_> {
                         | crate::job::Fact::Worker { .. } => continue,
                     },
                     Record::Carried(job) => job.id,
-                    Record::Pruned(_) => continue,
+                    Record::Pruned(_) | Record::Note(_) => continue,
                 };
                 let Some(entry) = self.core.index.entries.get(&id) else { continue };
                 if entry.trail.first() != chunk || entry.archiving {

@@ -22,6 +22,10 @@ pub struct Tuning {
     /// The first wait before the log is opened again after a failure, and the longest one: each failed try doubles the
     /// wait.
     pub pauses: (Duration, Duration),
+    /// How often a node of a shared log says that it is at work.
+    pub node_beat: Duration,
+    /// How long a node may be silent before the others give back what it was running.
+    pub node_silence: Duration,
 }
 
 impl Tuning {
@@ -34,6 +38,8 @@ impl Tuning {
             carry_above: limits.carry_above,
             pipeline_from: limits.pipeline_from,
             pauses: (Duration::from_millis(100), Duration::from_secs(5)),
+            node_beat: Duration::from_secs(1),
+            node_silence: Duration::from_secs(15),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::group::CommitGroup;
-use super::index::Entry;
+use super::index::{Entry, LeaseKeeper};
 use crate::job::{
     Change, Fact, Interruption, JobId, Labels, QueueChange, QueueName, Refused, State, Status,
     Step, Verdict,
@@ -56,25 +56,35 @@ pub enum ControlOutcome {
 }
 
 impl CommitGroup<'_> {
-    pub fn extend(&mut self, leases: &[LeaseRef], ttl: Duration) -> Vec<Extension> {
+    pub fn extend(
+        &mut self,
+        leases: &[LeaseRef],
+        ttl: Duration,
+    ) -> Result<Vec<Extension>, StoreError> {
         let expires = self.steady.after(ttl);
-        let index = &mut self.core.index;
-        let answers = leases.iter().map(|lease| {
-            if index.leases.get(&lease.job).is_none_or(|held| held.token != lease.token) {
-                return Extension::Lost;
+        let mut answers = Vec::with_capacity(leases.len());
+        for lease in leases {
+            let held = self.core.index.leases.get(&lease.job);
+            let Some(held) = held.filter(|held| held.token == lease.token) else {
+                answers.push(Extension::Lost);
+                continue;
+            };
+            if let LeaseKeeper::Node(_) = held.keeper {
+                // Its worker has come over from another node, which must not give the job back.
+                self.note_holder(lease.job, LeaseKeeper::Here(expires))?;
             }
+            let index = &mut self.core.index;
             index.lease(lease.job, lease.token, expires);
-            match index.entries.get(&lease.job) {
+            answers.push(match index.entries.get(&lease.job) {
                 Some(entry) if entry.status.cancel_asked => Extension::CancelAsked,
                 Some(_) => Extension::Kept,
                 None => Extension::Lost,
-            }
-        });
-        let answers = answers.collect();
+            });
+        }
         if !leases.is_empty() {
             self.core.expect_tick(self.now.after(ttl));
         }
-        answers
+        Ok(answers)
     }
 
     /// The status of the job that a lease is valid for. A lease that has expired stays valid until the job is rescued.
@@ -183,7 +193,7 @@ impl CommitGroup<'_> {
         }
         self.check_queues(BTreeSet::from([name]))?;
         let queue = self.queue(name);
-        self.core.index.sets.queues[queue as usize].set(settings);
+        self.core.index.queue_mut(queue).set(settings);
         match change {
             QueueChange::Paused => {}
             QueueChange::Resumed

@@ -1,23 +1,30 @@
-//! Two threads beside the committer: one records how far the log is durable, and one checks that the log still exists
-//! while nothing happens in the store.
+//! Two threads beside the committer: one records how far the log is durable, and one watches the log. It checks that a
+//! log of one process still exists while nothing happens in the store. Of a shared log it notices what other nodes
+//! append, and which nodes are at work.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::WeakSender;
 
 use super::command::Command;
 use super::shared::Shared;
 use crate::logging::RetryLog;
+use crate::store::log_store::journal::nodes::NodeId;
 use crate::supervise::{Part, PartFailures, pass};
 
 /// How far the record may be behind the log. It is written off the hot path.
 const RECORD_INTERVAL: Duration = Duration::from_secs(1);
 /// The time between two checks of a store in which nothing happens: a missing directory is noticed within a second.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The longest time that an appended chunk can go unnoticed when the log cannot tell at once.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
+/// The time in which the committer notices a chunk that it has appended itself.
+const OWN_APPEND: Duration = Duration::from_millis(1);
 
 /// Starts the thread that records the head of the log; it ends when `end` loses its sender.
 pub fn record_head(
@@ -50,9 +57,9 @@ pub fn check_identity(
     end: Receiver<()>,
     failures: &PartFailures,
 ) -> io::Result<JoinHandle<()>> {
-    failures.thread(Part::DirWatch, move || {
+    failures.thread(Part::LogWatch, move || {
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(CHECK_INTERVAL) {
-            pass(Part::DirWatch);
+            pass(Part::LogWatch);
             // During an outage the committer checks by itself.
             if shared.check().is_ok()
                 && shared.log.check_identity().is_err()
@@ -64,4 +71,58 @@ pub fn check_identity(
             }
         }
     })
+}
+
+/// Starts the thread that notices what other nodes append, and that says regularly that this node is at work; it ends
+/// when `end` loses its sender.
+pub fn follow(
+    shared: Arc<Shared>,
+    node: NodeId,
+    commands: WeakSender<Command>,
+    end: Receiver<()>,
+    failures: &PartFailures,
+) -> io::Result<JoinHandle<()>> {
+    failures.thread(Part::LogWatch, move || {
+        let mut beaten: Option<Instant> = None;
+        let mut pause = Duration::ZERO;
+        while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(pause) {
+            pass(Part::LogWatch);
+            if shared.check().is_err() {
+                pause = CHECK_INTERVAL; // during an outage the committer tries to reach the log
+                continue;
+            }
+            pause = Duration::ZERO;
+            let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_beat;
+            let noticed = if beaten.is_none_or(is_due) {
+                beaten = Some(Instant::now());
+                shared.log.beat(node.0).map(|nodes| Some(Command::Nodes(nodes)))
+            } else {
+                let next = next_chunk(&shared);
+                let appended = shared.log.wait_for_chunk(next, FOLLOW_INTERVAL);
+                appended.map(|is_there| is_there.then_some(Command::Follow(next)))
+            };
+            let Some(commands) = commands.upgrade() else { return };
+            // If the channel is full, the committer reads on anyway when it cannot append.
+            match noticed {
+                Ok(Some(Command::Follow(next))) => {
+                    pause = OWN_APPEND;
+                    std::thread::sleep(OWN_APPEND);
+                    if next_chunk(&shared) == next {
+                        let _full = commands.try_send(Command::Follow(next));
+                    }
+                }
+                Ok(Some(nodes)) => drop(commands.try_send(nodes)),
+                Ok(None) => {}
+                Err(_) => {
+                    pause = CHECK_INTERVAL;
+                    let _full = commands.try_send(Command::Failed);
+                }
+            }
+        }
+    })
+}
+
+/// The number of the chunk that this node reads next.
+fn next_chunk(shared: &Shared) -> u64 {
+    shared.chunk_index.read().unwrap_or_else(PoisonError::into_inner).next()
 }

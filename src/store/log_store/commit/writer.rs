@@ -9,22 +9,31 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::WeakSender;
 
 use super::claim::ClaimedJobs;
-use super::command::{ClaimReply, Command};
+use super::command::{ClaimReply, Command, CommandBatch, Mutation};
 use super::core::Core;
 use super::group::PackedGroup;
 use super::shared::Shared;
 use crate::job::Event;
-use crate::store::StoreError;
+use crate::store::log::{Applied, another_writer};
 use crate::store::log_store::journal::chunks;
+use crate::store::{Claim, StoreError};
 use crate::supervise::{Part, PartFailures, pass};
 
-/// Answers a caller once the group is durable or has failed.
-pub type DurableReply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// What became of a group.
+pub enum GroupOutcome {
+    Durable,
+    Failed(StoreError),
+    /// Another node has appended first, so the group has to be applied again.
+    Lost,
+}
+
+/// Answers a caller once the group is durable or has failed. Returns the mutation when the group was lost.
+pub type DurableReply = Box<dyn FnOnce(GroupOutcome) -> Option<Mutation> + Send>;
 
 /// The callers that wait for a group.
 #[derive(Default)]
 pub struct Replies {
-    pub claims: Vec<(Result<ClaimedJobs, StoreError>, ClaimReply)>,
+    pub claims: Vec<(Claim, Result<ClaimedJobs, StoreError>, ClaimReply)>,
     pub answers: Vec<DurableReply>,
 }
 
@@ -42,23 +51,38 @@ pub struct StoredChunks {
 
 /// A group that could not be made durable.
 pub struct FailedGroup {
-    error: StoreError,
+    pub error: StoreError,
     /// The `Started` events of claims that were answered before the group failed.
-    unsynced_claims: Vec<Event>,
+    pub unsynced_claims: Vec<Event>,
 }
 
-pub type WriteOutcome = Result<StoredChunks, FailedGroup>;
+/// What became of the write of a group.
+pub enum Written {
+    Stored(StoredChunks),
+    /// Another node has appended first. These callers are still waiting.
+    Lost(Replies),
+}
+
+pub type WriteOutcome = Result<Written, FailedGroup>;
 
 impl Replies {
     /// Answers every caller that nothing was done.
     pub fn refuse(self, error: &StoreError) {
         for answer in self.answers {
-            answer(Err(error.clone()));
+            answer(GroupOutcome::Failed(error.clone()));
         }
-        for (_, reply) in self.claims {
+        for (_, _, reply) in self.claims {
             // The caller may have stopped waiting.
             let _gone = reply.send(Err(error.clone()));
         }
+    }
+
+    /// The commands of a group that was lost, to be applied again.
+    pub fn into_commands(self) -> CommandBatch {
+        let mutations = self.answers.into_iter().filter_map(|answer| answer(GroupOutcome::Lost));
+        let mut batch = CommandBatch::of(mutations.collect());
+        batch.claims = self.claims.into_iter().map(|(claim, _, reply)| (claim, reply)).collect();
+        batch
     }
 }
 
@@ -75,8 +99,8 @@ impl PendingGroup {
     }
 }
 
-/// Makes a group durable, wakes the loops that have new work, answers the callers, and publishes the events.
-fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
+/// Makes a group durable, or loses it. When it is durable, wakes the loops that have new work, answers the callers, and publishes the events.
+pub fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     let PendingGroup { packed, replies } = pending;
     let PackedGroup { first_chunk, chunks, mut writes, events, head, .. } = packed;
     let PackedGroup { wakes, archive, access, kinds, .. } = packed;
@@ -89,10 +113,17 @@ fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     }
     let empty = writes.is_empty();
     let mut unsynced_claims = 0;
-    let mut written = if empty { Ok(()) } else { shared.log.apply_alone(writes) };
+    let mut written = match empty {
+        true => Ok(()),
+        false => match shared.log.apply(writes) {
+            Ok(Applied::Done) => Ok(()),
+            Ok(Applied::Lost) => return Ok(Written::Lost(Replies { claims, answers })),
+            Err(error) => Err(error),
+        },
+    };
     if written.is_ok() {
         // The kernel has the claim now, and its job was durable before: the worker may begin.
-        for (claimed, reply) in claims.drain(..) {
+        for (_, claimed, reply) in claims.drain(..) {
             unsynced_claims += claimed.as_ref().map_or(0, |claimed| claimed.jobs.len());
             // The caller may have stopped waiting: then its lease expires.
             let _gone = reply.send(claimed.map(|claimed| claimed.with_events(&events)));
@@ -127,11 +158,11 @@ fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     wakes.iter().for_each(|wake| wake.notify_one());
     let followers = shared.followers();
     for answer in answers {
-        answer(Ok(()));
+        answer(GroupOutcome::Durable);
     }
     // This comes after the answers, which have already woken the runtime, so it costs little.
     shared.publish(&followers, events);
-    Ok(StoredChunks { first_chunk, lens })
+    Ok(Written::Stored(StoredChunks { first_chunk, lens }))
 }
 
 impl Core {
@@ -144,9 +175,15 @@ impl Core {
     /// Notes the outcome of a group.
     pub fn written(&mut self, outcome: WriteOutcome) -> Result<(), StoreError> {
         match outcome {
-            Ok(StoredChunks { first_chunk, lens }) => {
+            Ok(Written::Stored(StoredChunks { first_chunk, lens })) => {
                 self.journal.stored(first_chunk, &lens);
                 Ok(())
+            }
+            Ok(Written::Lost(replies)) => {
+                let error = another_writer(&self.shared.log.name());
+                self.shared.suspend(error.clone());
+                replies.refuse(&error);
+                Err(error)
             }
             Err(FailedGroup { error, unsynced_claims }) => {
                 self.unsynced_claims = unsynced_claims;

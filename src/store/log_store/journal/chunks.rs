@@ -42,6 +42,11 @@ impl ChunkIndex {
         self.first_seqs.len()
     }
 
+    /// The number of the next chunk.
+    pub fn next(&self) -> u64 {
+        self.base + self.first_seqs.len() as u64
+    }
+
     /// The chunks that hold the events from `seq` on, oldest first, at most `max`.
     pub fn chunks_from(&self, seq: u64, max: usize) -> Vec<u64> {
         let from = self.first_seqs.partition_point(|first| *first <= seq).saturating_sub(1);
@@ -68,6 +73,18 @@ pub struct Journal {
     fresh_refs: Vec<u32>,
     /// The stored size of all chunks in bytes.
     pub bytes: u64,
+    undo: Option<JournalUndo>,
+}
+
+/// What a group has changed in the table.
+#[derive(Default)]
+struct JournalUndo {
+    /// The number of the first chunk of the group.
+    first: u64,
+    /// The chunks that it has removed, oldest first.
+    trimmed: Vec<ChunkMeta>,
+    /// The chunks before it whose references it has changed, and whether it has added one.
+    refs: Vec<(u64, bool)>,
 }
 
 /// The most chunks that one group removes, so that trimming never delays a group for long.
@@ -79,7 +96,50 @@ impl Journal {
         let mut index = shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         *index = ChunkIndex { base, ..ChunkIndex::default() };
         drop(index);
-        Journal { shared, base, metas: VecDeque::new(), fresh_refs: Vec::new(), bytes: 0 }
+        let metas = VecDeque::new();
+        Journal { shared, base, metas, fresh_refs: Vec::new(), bytes: 0, undo: None }
+    }
+
+    /// Begins to keep what the next group changes.
+    pub fn begin_undo(&mut self) {
+        self.undo = Some(JournalUndo { first: self.next_chunk(), ..JournalUndo::default() });
+    }
+
+    /// Forgets what the group has changed.
+    pub fn end_undo(&mut self) {
+        self.undo = None;
+    }
+
+    /// Takes back what the group has changed.
+    pub fn roll_back(&mut self) {
+        let Some(JournalUndo { first, trimmed, refs }) = self.undo.take() else { return };
+        self.fresh_refs.clear();
+        self.metas.truncate(first.saturating_sub(self.base) as usize);
+        let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for meta in trimmed.into_iter().rev() {
+            self.metas.push_front(meta);
+            self.base -= 1;
+            self.bytes += u64::from(meta.len);
+            shared.first_seqs.push_front(meta.first_seq);
+            shared.base -= 1;
+            shared.bytes += u64::from(meta.len);
+        }
+        drop(shared);
+        for (chunk, is_added) in refs {
+            if let Some(refs) = self.refs(chunk) {
+                *refs = if is_added { refs.saturating_sub(1) } else { *refs + 1 };
+            }
+        }
+    }
+
+    /// The number of the first event of the oldest chunk.
+    pub fn first_seq(&self) -> Option<u64> {
+        self.metas.front().map(|meta| meta.first_seq)
+    }
+
+    /// The number of the oldest chunk.
+    pub fn first_chunk(&self) -> u64 {
+        self.base
     }
 
     /// The number of the next chunk.
@@ -125,6 +185,7 @@ impl Journal {
     pub fn hold(&mut self, chunk: u64) {
         if let Some(refs) = self.refs(chunk) {
             *refs += 1;
+            self.remember(chunk, true);
         }
     }
 
@@ -133,7 +194,16 @@ impl Journal {
         for chunk in chunks {
             if let Some(refs) = self.refs(chunk) {
                 *refs = refs.saturating_sub(1);
+                self.remember(chunk, false);
             }
+        }
+    }
+
+    fn remember(&mut self, chunk: u64, is_added: bool) {
+        if let Some(undo) = &mut self.undo
+            && chunk < undo.first
+        {
+            undo.refs.push((chunk, is_added));
         }
     }
 
@@ -169,15 +239,35 @@ impl Journal {
             if first.refs > 0 || second.first_seq > expired + 1 {
                 return;
             }
-            let len = first.len;
-            writes.remove(key(self.base), len as usize);
-            self.bytes -= u64::from(len);
-            self.metas.pop_front();
-            self.base += 1;
-            let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            shared.first_seqs.pop_front();
-            shared.base += 1;
-            shared.bytes = shared.bytes.saturating_sub(u64::from(len));
+            writes.remove(key(self.base), first.len as usize);
+            self.drop_first();
+        }
+    }
+
+    /// How many of the oldest chunks [`Journal::trim`] would remove.
+    pub fn removable(&self, expired: u64) -> usize {
+        let pairs = self.metas.iter().zip(self.metas.iter().skip(1)).take(MAX_TRIMMED_CHUNKS);
+        pairs.take_while(|(first, next)| first.refs == 0 && next.first_seq <= expired + 1).count()
+    }
+
+    /// Removes the chunks below a number from the table, because another node has removed them.
+    pub fn trimmed_below(&mut self, number: u64) {
+        while self.base < number && !self.metas.is_empty() {
+            self.drop_first();
+        }
+    }
+
+    fn drop_first(&mut self) {
+        let Some(first) = self.metas.pop_front() else { return };
+        self.bytes -= u64::from(first.len);
+        self.base += 1;
+        let mut shared = self.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        shared.first_seqs.pop_front();
+        shared.base += 1;
+        shared.bytes = shared.bytes.saturating_sub(u64::from(first.len));
+        drop(shared);
+        if let Some(undo) = &mut self.undo {
+            undo.trimmed.push(first);
         }
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::first_format::{self, FirstHeader, FirstRecord};
+use super::nodes::{NodeId, NodeNote};
 use crate::job::{
     AccessChange, AccessSubject, Actor, Change, Event, Fact, Job, JobId, Kind, KindChange, Labels,
     QueueChange, QueueName, ScheduleChange, ScheduleName, State, Time, WorkerChange, WorkerName,
@@ -49,6 +50,8 @@ pub enum Record {
     Carried(Box<Job>),
     /// A finished job was removed by retention.
     Pruned(JobId),
+    /// What the nodes that share a log have to know besides the events.
+    Note(NodeNote),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +74,7 @@ enum RecordRef<'a> {
     Access { subject: &'a AccessSubject, by: u32, change: AccessChange },
     Kind { kind: &'a Kind, by: u32, change: KindChange },
     Worker { worker: &'a WorkerName, by: u32, change: WorkerChange },
+    Note(NodeNote),
 }
 
 #[derive(Deserialize)]
@@ -83,6 +87,7 @@ enum StoredRecord {
     Access { subject: AccessSubject, by: u32, change: AccessChange },
     Kind { kind: Kind, by: u32, change: KindChange },
     Worker { worker: WorkerName, by: u32, change: WorkerChange },
+    Note(NodeNote),
 }
 
 impl From<FirstHeader> for Header {
@@ -118,6 +123,8 @@ pub struct Packer {
     actors: Vec<Actor>,
     body: Vec<u8>,
     done: Vec<RawChunk>,
+    /// The node that writes the chunks, which each of them begins with; `None` where the log is not shared.
+    node: Option<NodeId>,
     /// The size of the events packed so far before compression, in bytes.
     pub event_bytes: u64,
 }
@@ -140,6 +147,7 @@ impl Packer {
     /// Starts a group committed at `at` whose first event has number `next_seq`.
     pub fn new(at: Time, next_seq: u64) -> Self {
         Packer {
+            node: None,
             at,
             next_seq,
             first_seq: next_seq,
@@ -150,6 +158,11 @@ impl Packer {
             done: Vec::new(),
             event_bytes: 0,
         }
+    }
+
+    /// Begins every chunk with the node that writes it.
+    pub fn written_by(self, node: Option<NodeId>) -> Self {
+        Packer { node, ..self }
     }
 
     /// Adds a public event. Like the other methods that add records, it returns which chunk of the group holds it; 0
@@ -188,6 +201,12 @@ impl Packer {
         self.added()
     }
 
+    /// Adds something that the other nodes have to know.
+    pub fn note(&mut self, note: NodeNote) -> Result<usize, String> {
+        self.encode(&RecordRef::Note(note))?;
+        self.added()
+    }
+
     /// Adds a record of any sort.
     #[cfg(test)]
     pub fn push(&mut self, record: &Record) -> Result<usize, String> {
@@ -195,10 +214,21 @@ impl Packer {
             Record::Event(event) => self.event(event),
             Record::Carried(job) => self.carried(job),
             Record::Pruned(id) => self.pruned(*id),
+            Record::Note(note) => self.note(*note),
         }
     }
 
     fn encode(&mut self, wire: &RecordRef<'_>) -> Result<(), String> {
+        if self.count == 0
+            && let Some(node) = self.node
+        {
+            self.count += 1;
+            self.append(&RecordRef::Note(NodeNote::WrittenBy(node)))?;
+        }
+        self.append(wire)
+    }
+
+    fn append(&mut self, wire: &RecordRef<'_>) -> Result<(), String> {
         let body = std::mem::take(&mut self.body);
         self.body = postcard::to_extend(wire, body).map_err(|error| error.to_string())?;
         Ok(())
@@ -318,6 +348,10 @@ impl Chunk {
                 }
                 StoredRecord::Pruned(id) => {
                     records.push(Record::Pruned(id));
+                    continue;
+                }
+                StoredRecord::Note(note) => {
+                    records.push(Record::Note(note));
                     continue;
                 }
             };

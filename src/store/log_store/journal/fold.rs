@@ -43,6 +43,7 @@ impl JournalFold {
                 }
                 Ok(())
             }
+            Record::Note(_) => Ok(()),
             Record::Pruned(id) => match self.jobs.remove(id) {
                 Some(job) if !job.status.state.is_final() => {
                     Err(format!("job {id} was pruned while {}", job.status.state))

@@ -1,5 +1,5 @@
 //! The journal: chunks of packed events, how jobs are folded out of them, and the rows of queues, schedules,
-//! declared kinds, users, tokens, sessions and share links.
+//! declared kinds, users, tokens, sessions and share links. The nodes that share a log also write notes for each other.
 
 pub mod access_rows;
 pub mod chunks;
@@ -7,6 +7,7 @@ pub mod codec;
 pub mod first_format;
 pub mod fold;
 pub mod named_rows;
+pub mod nodes;
 pub mod queue_rows;
 pub mod row_lengths;
 pub mod trail;

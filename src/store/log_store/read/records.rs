@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
-use crate::store::log_store::archive::runs::Archive;
+use crate::store::log_store::archive::runs::{self, Archive};
 use crate::store::log_store::commit::claim::ClaimedJob;
 use crate::store::log_store::commit::shared::Shared;
 use crate::store::log_store::journal::codec::{Chunk, Record};
@@ -51,7 +51,7 @@ fn owner(record: &Record) -> Option<JobId> {
             | Fact::Worker { .. } => None,
             Fact::Job { id, .. } => Some(*id),
         },
-        Record::Pruned(_) => None,
+        Record::Pruned(_) | Record::Note(_) => None,
     }
 }
 
@@ -93,7 +93,7 @@ impl<'a> RecordReader<'a> {
                             job.apply(event, status, caps);
                         }
                     },
-                    Record::Pruned(_) => {}
+                    Record::Pruned(_) | Record::Note(_) => {}
                 }
             }
         }
@@ -153,6 +153,32 @@ pub fn from_archive<T>(
         let archive = shared.archive();
         match read(&archive) {
             Err(_) if shared.archive().generation != archive.generation => {}
+            Err(error) if shared.log.is_shared() => {
+                return read_newer(shared, &archive, read, error);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Reads the archive by the table in the log, because another node may have replaced a run, and removed the chunks of
+/// the old one, before this node has read on.
+fn read_newer<T>(
+    shared: &Shared,
+    older: &Archive,
+    read: impl Fn(&Archive) -> Result<T, StoreError>,
+    error: StoreError,
+) -> Result<T, StoreError> {
+    let numbers = |archive: &Archive| archive.runs.values().map(|run| run.no).collect::<Vec<_>>();
+    let mut before = numbers(older);
+    loop {
+        let newer = runs::read_table(&*shared.log)?.0;
+        let now = numbers(&newer);
+        if now == before {
+            return Err(error);
+        }
+        match read(&newer) {
+            Err(_) => before = now,
             answer => return answer,
         }
     }

@@ -129,6 +129,7 @@ async fn the_fixture_has_everything_that_can_be_written() {
                 Record::Event(event) => drop(types.insert(event.event_type())),
                 Record::Carried(_) => carried += 1,
                 Record::Pruned(_) => pruned += 1,
+                Record::Note(_) => {}
             }
         }
     }

@@ -1,0 +1,201 @@
+//! Follows a log that several nodes share: what the other nodes have appended is folded into the index, the loops of
+//! this process that it concerns are woken, and its events are published here as well.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::core::Core;
+use super::recover;
+use crate::job::{Event, Fact, JobId, QueueChange, QueueName, State};
+use crate::store::StoreError;
+use crate::store::formats::Unreadable;
+use crate::store::log_store::journal::chunks;
+use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::log_store::journal::nodes::ChangedRows;
+
+/// What was read, as far as others have to be told.
+#[derive(Default)]
+struct Followed {
+    events: Vec<Event>,
+    /// The queues whose dispatchers may have new work.
+    woken: BTreeSet<u32>,
+}
+
+/// What a job was before a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Before {
+    state: State,
+    counters: u32,
+}
+
+impl Core {
+    /// Reads the log to its end. Afterwards this node knows everything that any node had answered when this was called.
+    ///
+    /// # Errors
+    /// When the log cannot be read. What was read before stays.
+    pub fn catch_up(&mut self) -> Result<(), StoreError> {
+        loop {
+            let mut followed = Followed::default();
+            let outcome = self.read_on(&mut followed);
+            let outcome = outcome.and_then(|()| self.read_stale_rows());
+            self.publish_followed(followed);
+            // Rows are read as they are now, which may be newer than the chunks. Then there are more chunks.
+            if !outcome? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Folds all further chunks.
+    fn read_on(&mut self, followed: &mut Followed) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        let from = chunks::key(self.journal.next_chunk());
+        for row in shared.log.scan_from(b"j", &from) {
+            let (key, value) = row?;
+            let number = self.journal.next_chunk();
+            let damaged = |why: Unreadable| {
+                why.at(format!("journal chunk {number} in {}", shared.log.location()))
+            };
+            if chunks::number(&key) != Some(number) {
+                return Err(damaged(Unreadable::from("missing")));
+            }
+            let chunk = Chunk::decode(&value).map_err(damaged)?;
+            if chunk.first_seq != self.next_seq {
+                return Err(damaged(Unreadable::from("events are missing before it")));
+            }
+            let Chunk { first_seq, at, records, .. } = chunk;
+            self.writer = None;
+            for record in records {
+                self.next_seq += u64::from(matches!(record, Record::Event(_)));
+                self.follow_record(number, record, followed)?;
+            }
+            self.journal.add(first_seq, at, value.len());
+        }
+        self.future_waits.began.clear(); // they matter only at a start
+        Ok(())
+    }
+
+    fn follow_record(
+        &mut self,
+        number: u64,
+        record: Record,
+        followed: &mut Followed,
+    ) -> Result<(), StoreError> {
+        let id = job_of(&record);
+        let before = id.and_then(|id| self.before(id));
+        let lease = id.and_then(|id| self.index.leases.get(&id).cloned());
+        recover::replay_record(self, number, &record)?;
+        if let (Record::Carried(job), Some(lease)) = (&record, lease) {
+            self.index.put_lease(job.id, lease);
+        }
+        if let Some(id) = id {
+            self.wake_for(id, before, followed);
+        }
+        if let Record::Event(event) = record {
+            if let Fact::Queue { queue, change } = &event.fact {
+                self.follow_queue(queue, *change, followed);
+            }
+            if self.writer == self.node {
+                self.refused.push(event.clone());
+            }
+            followed.events.push(event);
+        }
+        Ok(())
+    }
+
+    fn before(&self, id: JobId) -> Option<Before> {
+        let entry = self.index.entries.get(&id)?;
+        Some(Before { state: entry.status.state, counters: entry.counters })
+    }
+
+    /// Records which loops a change of a job concerns, as the group did on the node that has made it.
+    fn wake_for(&mut self, id: JobId, before: Option<Before>, followed: &mut Followed) {
+        let after = self.before(id);
+        if after == before {
+            return;
+        }
+        if let Some(Before { state: State::Available, counters }) = after {
+            followed.woken.insert(self.index.queue_of(counters));
+        }
+        if let Some(entry) = self.index.entries.get(&id)
+            && matches!(entry.status.state, State::Scheduled | State::Retryable)
+        {
+            self.expect_tick(entry.run_at);
+        }
+        let is_running = after.is_some_and(|after| after.state == State::Running);
+        if let Some(Before { state: State::Running, counters }) = before
+            && !is_running
+        {
+            let number = self.index.queue_of(counters);
+            let queue = &self.index.sets.queues[number as usize];
+            if queue.limits.freed_slot(queue.running) && !queue.ready.is_empty() {
+                followed.woken.insert(number);
+            }
+        }
+    }
+
+    fn follow_queue(&mut self, name: &QueueName, change: QueueChange, followed: &mut Followed) {
+        let number = self.queue(name);
+        let queue = self.index.queue_mut(number);
+        let mut settings = queue.settings;
+        settings.apply(change);
+        queue.set(settings);
+        followed.woken.insert(number);
+    }
+
+    /// Reads the rows that other nodes have changed. Returns whether there were any.
+    fn read_stale_rows(&mut self) -> Result<bool, StoreError> {
+        let ChangedRows { archive, schedules, kinds, access } = self.stale_rows;
+        let any = self.stale_rows.any();
+        if archive {
+            recover::read_archive_again(self)?;
+            self.foreign_archives += 1;
+            self.abandon_run();
+            let archive = self.archive.clone();
+            *self.shared.archive.write().unwrap_or_else(PoisonError::into_inner) = archive;
+        }
+        if schedules {
+            recover::read_schedules(self)?;
+            if let Some(timer) = self.schedules.timer() {
+                self.expect_tick(timer);
+            }
+        }
+        if kinds {
+            recover::read_kinds(self)?;
+        }
+        if access {
+            recover::read_access(self)?;
+        }
+        self.stale_rows = ChangedRows::default();
+        Ok(any)
+    }
+
+    /// Makes what was read visible: the head of the log, and its events for the followers of this process.
+    fn publish_followed(&mut self, followed: Followed) {
+        let Followed { events, woken } = followed;
+        let shared = Arc::clone(&self.shared);
+        shared.head.store(self.next_seq - 1, Ordering::Release);
+        for number in woken {
+            self.index.sets.queues[number as usize].wake.notify_one();
+        }
+        shared.publish(&shared.followers(), events);
+    }
+}
+
+/// The job that a record changes.
+fn job_of(record: &Record) -> Option<JobId> {
+    match record {
+        Record::Event(event) => match &event.fact {
+            Fact::Job { id, .. } => Some(*id),
+            Fact::Queue { .. }
+            | Fact::Schedule { .. }
+            | Fact::Access { .. }
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => None,
+        },
+        Record::Carried(job) => Some(job.id),
+        Record::Pruned(id) => Some(*id),
+        Record::Note(_) => None,
+    }
+}

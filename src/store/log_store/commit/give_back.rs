@@ -1,0 +1,57 @@
+//! Gives back what a node was running that has ended or is silent: the attempts in its process are lost, and the leases
+//! of remote workers that it held move to this node.
+
+use std::collections::BTreeSet;
+
+use super::core::Core;
+use super::group::CommitGroup;
+use super::index::{HeldLease, LeaseKeeper};
+use crate::job::{Interruption, JobId};
+use crate::store::StoreError;
+use crate::store::log::{Mark, NodeBeat};
+use crate::store::log_store::journal::nodes::NodeId;
+
+impl Core {
+    /// Says that this node has ended, so that the others need not wait until it has been silent for long.
+    pub fn sign_off(&self) -> Result<(), StoreError> {
+        self.node.map_or(Ok(()), |node| self.shared.log.sign_off(node.0))
+    }
+
+    /// The other nodes that hold leases although they have ended or are silent.
+    pub fn gone_nodes(&self, beats: &[NodeBeat]) -> Vec<NodeId> {
+        let silence = self.shared.tuning.node_silence;
+        let is_at_work = |node: NodeId| {
+            beats.iter().any(|beat| beat.node == node.0 && beat.silent_for < silence)
+        };
+        let holders = self.index.leases.values().filter_map(|held| match held.keeper {
+            LeaseKeeper::Node(node) => Some(node),
+            LeaseKeeper::Here(_) => None,
+        });
+        let holders: BTreeSet<NodeId> = holders.collect();
+        holders.into_iter().filter(|node| Some(*node) != self.node && !is_at_work(*node)).collect()
+    }
+}
+
+impl CommitGroup<'_> {
+    /// Gives back everything that these nodes hold, in one group.
+    pub fn give_back(&mut self, nodes: &[NodeId]) -> Result<(), StoreError> {
+        let leases = self.core.index.leases.iter();
+        let mut held: Vec<(JobId, HeldLease)> = leases
+            .filter(|(_, held)| matches!(held.keeper, LeaseKeeper::Node(n) if nodes.contains(&n)))
+            .map(|(id, held)| (*id, held.clone()))
+            .collect();
+        held.sort_unstable_by_key(|(id, _)| *id);
+        for (id, lease) in held {
+            let Some(ttl) = lease.kept_for else {
+                self.writes.mark(Mark::Rescue);
+                self.rescue(id, Interruption::Crash)?;
+                continue;
+            };
+            let keeper = LeaseKeeper::Here(self.steady.after(ttl));
+            self.note_holder(id, keeper)?;
+            self.core.index.put_lease(id, HeldLease { keeper, ..lease });
+            self.core.expect_tick(self.now.after(ttl));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! One group on a log that several nodes share. It is applied to what this node has read, and appended only if that is
+//! still the end of the log. Otherwise it is taken back, the node reads on, and the group is applied again.
+
+use std::time::Duration;
+
+use super::command::{CommandBatch, Mutation};
+use super::committer::apply;
+use super::core::Core;
+use super::group::PackedGroup;
+use super::writer::{self, FailedGroup, PendingGroup, Replies, Written};
+use crate::store::StoreError;
+
+/// The wait after the first lost race is up to this long, and up to twice as long after each further one.
+const FIRST_PAUSE: Duration = Duration::from_micros(200);
+/// The longest wait after a lost race.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Applies the commands of a batch and writes their group. Returns the mutations that must wait for the archiver.
+///
+/// # Errors
+/// When the log cannot be read or written. Then every caller was refused, and nothing has changed in memory.
+pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, StoreError> {
+    // What another node has answered before these requests began has to be visible to them.
+    if (batch.follows || !batch.inspections.is_empty())
+        && let Err(error) = core.catch_up()
+    {
+        core.shared.suspend(error.clone()); // before any caller is answered
+        batch.refuse(&error);
+        return Err(error);
+    }
+    batch.inspections.drain(..).for_each(|inspect| inspect(core));
+    if let Some(beats) = batch.nodes.take() {
+        let gone = core.gone_nodes(&beats);
+        if !gone.is_empty() {
+            batch.mutations.push(Mutation::GiveBack(gone));
+        }
+        core.nodes = beats;
+    }
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if batch.claims.is_empty() && batch.mutations.is_empty() {
+            return Ok(Vec::new());
+        }
+        batch = match attempt(core, batch)? {
+            Attempt::Done(later) => return Ok(later),
+            Attempt::Lost(again) => again,
+        };
+        if let Err(error) = core.catch_up() {
+            core.shared.suspend(error.clone());
+            batch.refuse(&error);
+            return Err(error);
+        }
+        // Without this the node that is slowest to decide would lose every time.
+        std::thread::sleep(pause.mul_f64(fastrand::f64()));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// What became of one attempt to append a group.
+enum Attempt {
+    /// It is durable. These mutations must wait for the archiver.
+    Done(Vec<Mutation>),
+    /// Another node was first. These commands have to be applied again.
+    Lost(CommandBatch),
+}
+
+fn attempt(core: &mut Core, batch: CommandBatch) -> Result<Attempt, StoreError> {
+    let has_archived = batch.mutations.iter().any(Mutation::archives);
+    let undo = core.begin_undo(batch.changes_tables());
+    let (packed, replies, later) = apply(core, batch);
+    let outcome = match packed {
+        Ok(packed) => append(core, packed, replies),
+        Err(error) => {
+            core.shared.suspend(error.clone());
+            replies.refuse(&error);
+            Err(FailedGroup { error, unsynced_claims: Vec::new() })
+        }
+    };
+    match outcome {
+        Ok(Written::Stored(stored)) => {
+            core.end_undo();
+            core.written(Ok(Written::Stored(stored)))?;
+            Ok(Attempt::Done(later))
+        }
+        Ok(Written::Lost(replies)) => {
+            core.roll_back(undo);
+            if has_archived {
+                core.abandon_run(); // the group has used up the run that was built
+            }
+            let mut again = replies.into_commands();
+            again.mutations.extend(later);
+            Ok(Attempt::Lost(again))
+        }
+        Err(FailedGroup { error, .. }) => {
+            core.roll_back(undo);
+            if has_archived {
+                core.abandon_run();
+            }
+            CommandBatch::of(later).refuse(&error);
+            Err(error)
+        }
+    }
+}
+
+/// Appends a group. One that writes nothing only checks that this node has read the log to its end, because its answers
+/// say how things are.
+fn append(core: &Core, packed: PackedGroup, replies: Replies) -> writer::WriteOutcome {
+    if packed.chunks.is_empty() {
+        match core.shared.log.wait_for_chunk(packed.first_chunk, Duration::ZERO) {
+            Ok(false) => {}
+            Ok(true) => return Ok(Written::Lost(replies)),
+            Err(error) => {
+                core.shared.suspend(error.clone());
+                replies.refuse(&error);
+                return Err(FailedGroup { error, unsynced_claims: Vec::new() });
+            }
+        }
+    }
+    writer::write(&core.shared, PendingGroup { packed, replies })
+}

@@ -1,0 +1,258 @@
+//! What holds between nodes that work at the same time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::yield_now;
+
+use super::memory_log::Fault;
+use super::{Nodes, TINY};
+use crate::access::Role;
+use crate::access::tests::{add_user, user};
+use crate::job::{Cursor, Event, Fact, JobId, JobQuery, Json, State, Verdict};
+use crate::store::conformance::{clock, draft, kinds, queue};
+use crate::store::log_store::Tuning;
+use crate::store::{
+    Claim, Events, Extension, Lease, SettleError, Settlement, Store, StoreError, WorkerPlace,
+};
+
+/// The length of the leases in these tests.
+const TTL: Duration = Duration::from_secs(30);
+/// How long a node may be silent in these tests.
+const SILENCE: Duration = Duration::from_millis(100);
+
+fn nodes() -> Nodes {
+    Nodes::new(clock(), Tuning { node_silence: SILENCE, ..TINY }, 0)
+}
+
+fn claim(place: WorkerPlace) -> Claim {
+    Claim {
+        queues: vec![queue("default")],
+        kinds: kinds(&["echo"]),
+        max: 10,
+        worker: crate::job::WorkerName::parse("w").unwrap(),
+        place,
+        ttl: TTL,
+    }
+}
+
+async fn add(store: &Arc<dyn Store>) -> JobId {
+    store.enqueue(vec![draft().job()]).await.unwrap()[0].job().id
+}
+
+async fn start(store: &Arc<dyn Store>, place: WorkerPlace) -> Lease {
+    let claimed = store.claim(claim(place)).await.unwrap();
+    claimed.leases.into_iter().next().expect("a job was available")
+}
+
+async fn complete(store: &Arc<dyn Store>, lease: &Lease) -> Result<(), SettleError> {
+    let verdict = Verdict::Completed { result: Json::parse("1").unwrap() };
+    let settlement = Settlement { lease: lease.key(), verdict };
+    store.settle(vec![settlement]).await.unwrap().remove(0).map(drop)
+}
+
+async fn state(store: &Arc<dyn Store>, id: JobId) -> Option<State> {
+    store.get(id).await.unwrap().0.map(|job| job.status.state)
+}
+
+/// Waits until a job is in a state on this node.
+async fn becomes(store: &Arc<dyn Store>, id: JobId, expected: Option<State>) {
+    while state(store, id).await != expected {
+        yield_now().await;
+    }
+}
+
+async fn log(store: &Arc<dyn Store>) -> Vec<Event> {
+    let start = Cursor { seq: 0, ..store.head() };
+    match store.events(start, usize::MAX).await.unwrap() {
+        Events::Some(events) => events,
+        Events::Gap { .. } => panic!("the log was trimmed"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_one_node_has_accepted_runs_on_another() {
+    let nodes = nodes();
+    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let woken = two.wake(&queue("default"));
+    let id = add(&one).await;
+    woken.notified().await;
+    let lease = start(&two, WorkerPlace::InProcess).await;
+    assert_eq!((lease.job.id, state(&one, id).await), (id, Some(State::Running)));
+    assert!(one.claim(claim(WorkerPlace::InProcess)).await.unwrap().leases.is_empty());
+    complete(&two, &lease).await.unwrap();
+    assert_eq!(state(&one, id).await, Some(State::Completed));
+    assert_eq!(log(&one).await, log(&two).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_attempts_of_a_silent_node_are_given_back() {
+    let nodes = nodes();
+    let ((one, handle), two) = (nodes.node(1), nodes.node(2).0);
+    let id = add(&one).await;
+    let lost = start(&one, WorkerPlace::InProcess).await;
+    handle.is_silent.store(true, Ordering::Release);
+    becomes(&two, id, Some(State::Available)).await;
+    let lease = start(&two, WorkerPlace::InProcess).await;
+    assert_eq!(lease.job.id, id);
+    assert_eq!(complete(&one, &lost).await, Err(SettleError::Stale), "it belongs to another node");
+    complete(&two, &lease).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_node_gives_back_its_own_attempts_at_once() {
+    let nodes = Nodes::new(clock(), TINY, 0); // with the silence of a real node, which would fail this test by its time
+    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let id = add(&two).await;
+    let lost = start(&one, WorkerPlace::InProcess).await;
+    drop(one); // as a crash
+    let one = nodes.node(1).0;
+    assert_eq!(state(&two, id).await, Some(State::Available));
+    assert_eq!(complete(&two, &lost).await, Err(SettleError::Stale));
+    assert_eq!(start(&one, WorkerPlace::InProcess).await.job.id, id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leases_of_remote_workers_outlive_their_node() {
+    let nodes = nodes();
+    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let id = add(&one).await;
+    let lease = start(&one, WorkerPlace::Remote).await;
+    one.close().await.unwrap();
+    drop(one);
+    let extended = two.extend(vec![lease.key()], TTL).await.unwrap();
+    assert_eq!(extended, [Extension::Kept]);
+    complete(&two, &lease).await.unwrap();
+    assert_eq!(state(&two, id).await, Some(State::Completed));
+}
+
+/// Nobody extends the lease, so the node that has taken it over lets it expire.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_was_taken_over_expires() {
+    let nodes = nodes();
+    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let id = add(&one).await;
+    start(&one, WorkerPlace::Remote).await;
+    drop(one); // it falls silent
+    loop {
+        nodes.clock.advance(TTL + TTL);
+        two.tick().await.unwrap();
+        if state(&two, id).await == Some(State::Available) {
+            return;
+        }
+        yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_changes_to_another_node_keeps_its_lease() {
+    let nodes = nodes();
+    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let id = add(&one).await;
+    let lease = start(&one, WorkerPlace::Remote).await;
+    nodes.clock.advance(TTL / 2);
+    assert_eq!(two.extend(vec![lease.key()], TTL).await.unwrap(), [Extension::Kept]);
+    nodes.clock.advance(TTL * 2 / 3);
+    one.tick().await.unwrap();
+    two.tick().await.unwrap();
+    assert_eq!(state(&one, id).await, Some(State::Running), "only node 2 knows when it expires");
+    complete(&one, &lease).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_users_and_kinds_follow_on_every_node() {
+    let nodes = nodes();
+    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let mut table = two.access_table();
+    one.access(add_user("ada", Role::Admin), None).await.unwrap();
+    table.wait_for(|table| table.user(&user("ada")).is_some()).await.unwrap();
+    let again = two.access(add_user("ada", Role::Admin), None).await;
+    assert!(again.is_err(), "node 2 has the user as well: {again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_append_is_refused_and_leaves_nothing() {
+    let nodes = nodes();
+    let ((one, handle), two) = (nodes.node(1), nodes.node(2).0);
+    for fault in [Fault::Before, Fault::After] {
+        handle.fail_next(fault);
+        let refused = one.enqueue(vec![draft().job()]).await;
+        assert!(refused.is_err(), "{fault:?}: {refused:?}");
+        while one.health().is_err() {
+            yield_now().await;
+        }
+        let jobs = || async { two.list(JobQuery::default()).await.unwrap().jobs };
+        while !jobs().await.is_empty() {
+            yield_now().await; // a job whose append was answered too late is deleted again
+        }
+        add(&one).await;
+        let lease = start(&two, WorkerPlace::InProcess).await;
+        complete(&two, &lease).await.unwrap();
+        let ids: Vec<JobId> = jobs().await.iter().map(|job| job.id).collect();
+        two.control(crate::store::Control::Delete(ids), None).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_whose_answer_was_lost_is_taken_back() {
+    let nodes = nodes();
+    let ((one, handle), two) = (nodes.node(1), nodes.node(2).0);
+    let id = add(&two).await;
+    state(&one, id).await; // node 1 has read on, so the next append is the claim
+    handle.fail_next(Fault::After);
+    let refused = one.claim(claim(WorkerPlace::InProcess)).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    becomes(&two, id, Some(State::Available)).await;
+}
+
+/// Every node submits and runs jobs at the same time. Their appends collide, and yet the log is dense, the same on every
+/// node, and each attempt starts and ends once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_contend_keep_one_dense_log() {
+    const JOBS: usize = 40;
+    let nodes = Nodes::new(clock(), TINY, 0);
+    let stores: Vec<Arc<dyn Store>> = (1..=4).map(|number| nodes.node(number).0).collect();
+    let followers: Vec<_> = stores.iter().map(|store| store.follow(100_000)).collect();
+    let work = stores.iter().cloned().map(|store| {
+        tokio::spawn(async move {
+            let mut completed = Vec::new();
+            for _ in 0..JOBS {
+                add(&store).await;
+                for lease in store.claim(claim(WorkerPlace::InProcess)).await.unwrap().leases {
+                    complete(&store, &lease).await.unwrap();
+                    completed.push(lease.job.id);
+                }
+            }
+            completed
+        })
+    });
+    let mut completed = Vec::new();
+    for work in work.collect::<Vec<_>>() {
+        completed.extend(work.await.unwrap());
+    }
+    completed.sort_unstable();
+    completed.dedup();
+    assert_eq!(completed.len(), 4 * JOBS, "every job has run once");
+    assert!(nodes.log.lost() > 0, "no append was lost, so nothing was tested");
+    let events = log(&stores[0]).await;
+    assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq), "the log is not dense");
+    let mut starts: BTreeMap<JobId, usize> = BTreeMap::new();
+    for event in &events {
+        if let Fact::Job { id, change: crate::job::Change::Started { .. }, .. } = &event.fact {
+            *starts.entry(*id).or_default() += 1;
+        }
+    }
+    assert!(starts.len() == 4 * JOBS && starts.values().all(|starts| *starts == 1), "{starts:?}");
+    for (store, mut follower) in stores.iter().zip(followers) {
+        assert_eq!(log(store).await, events);
+        let mut seq = 0;
+        while seq < events.len() as u64 {
+            for event in follower.recv().await.unwrap().iter() {
+                seq += 1;
+                assert_eq!(event.seq, seq, "a follower has missed an event");
+            }
+        }
+    }
+}
