@@ -19,6 +19,8 @@ pub struct NodeBeat {
     pub name: String,
     /// The version of Cortado that it runs.
     pub version: String,
+    /// Whether somebody reads a snapshot there, so that nothing may be removed.
+    pub reads_snapshot: bool,
     /// How long ago it was heard of, by the clock of the log.
     pub silent_for: Duration,
 }
@@ -72,7 +74,7 @@ pub trait Log: Send + Sync + 'static {
 
     /// Says that a node is at work, and returns all nodes that have said so and have not signed off. A node whose process
     /// was replaced by another one of the same name is not among them. A log that is not shared has none.
-    fn beat(&self, _node: u64) -> Result<Vec<NodeBeat>, StoreError> {
+    fn beat(&self, _node: u64, _reads_snapshot: bool) -> Result<Vec<NodeBeat>, StoreError> {
         Ok(Vec::new())
     }
 

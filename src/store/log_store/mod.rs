@@ -401,7 +401,12 @@ impl Store for LogStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let state = self.inspect(SnapshotState::capture).await?;
+        let pin = self.shared.pins.add(self.shared.clock.steady());
+        if let Some(node) = self.shared.node {
+            // The other nodes have to know before the state is captured; see `Core::others_read_snapshots`.
+            self.read(move |shared| shared.beat(node)).await?;
+        }
+        let state = self.inspect(move |core| SnapshotState::capture(core, pin)).await?;
         Ok(Box::new(LiveSnapshot::new(self.shared.clone(), state)))
     }
 

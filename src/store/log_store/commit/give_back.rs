@@ -17,6 +17,17 @@ impl Core {
         self.node.map_or(Ok(()), |node| self.shared.log.sign_off(node.0))
     }
 
+    /// Whether another node reads a snapshot, so that nothing may be removed. A node says so before it captures the state,
+    /// so whoever captured an older one is among those that are asked here.
+    pub fn others_read_snapshots(&self) -> Result<bool, StoreError> {
+        let Some(node) = self.node else { return Ok(false) };
+        let silence = self.shared.tuning.node_silence;
+        let reads = |beat: &NodeBeat| {
+            beat.node != node.0 && beat.reads_snapshot && beat.silent_for < silence
+        };
+        Ok(self.shared.beat(node)?.iter().any(reads))
+    }
+
     /// The other nodes that hold leases although they have ended or are silent.
     pub fn gone_nodes(&self, beats: &[NodeBeat]) -> Vec<NodeId> {
         let silence = self.shared.tuning.node_silence;

@@ -342,11 +342,6 @@ impl<'a> CommitGroup<'a> {
         self.archive_changed = true; // the description is written with the archive
     }
 
-    /// Whether the group writes anything besides its chunks.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.writes.is_empty()
-    }
-
     /// Adds a run to the archive. Its chunks are among the writes of the group.
     pub fn add_run(&mut self, run: Option<Run>) {
         if let Some(run) = run {
@@ -358,7 +353,9 @@ impl<'a> CommitGroup<'a> {
 
     /// Writes the changed runs of this group, and removes runs that earlier groups have replaced.
     fn write_runs(&mut self) -> Result<(), StoreError> {
-        if !self.core.shared.pins.prevent_removal(self.steady, self.core.shared.limits.max_export) {
+        let pinned =
+            self.core.shared.pins.prevent_removal(self.steady, self.core.shared.limits.max_export);
+        if !pinned && !self.core.retired.is_empty() && !self.core.others_read_snapshots()? {
             for run in std::mem::take(&mut self.core.retired) {
                 run.remove(&mut self.writes).map_err(StoreError::Corrupt)?;
                 self.retired_removed = true;

@@ -29,7 +29,7 @@ use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
-use crate::store::log_store::journal::nodes::{ChangedRows, NodeId, NodeNote};
+use crate::store::log_store::journal::nodes::{ChangedRows, NodeNote};
 use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::log_store::journal::{named_rows, queue_rows};
@@ -93,8 +93,7 @@ pub fn open(
 fn join(core: &mut Core) -> Result<(), StoreError> {
     core.stale_rows = ChangedRows::ALL; // they were not read at the same moment as the journal
     core.catch_up()?;
-    let node = core.node.map_or(0, |node| node.0);
-    let nodes = Some(core.shared.log.beat(node)?);
+    let nodes = core.node.map(|node| core.shared.beat(node)).transpose()?;
     let mutations = vec![Mutation::RecordStart];
     shared_group::run(core, CommandBatch { nodes, mutations, ..CommandBatch::default() })?;
     Ok(())
@@ -199,7 +198,7 @@ fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
 fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core, StoreError> {
     let StoredMeta { meta, format: _, older_settings } = stored;
     let mut core = Core {
-        node: shared.log.is_shared().then(|| NodeId(fastrand::u64(1..))),
+        node: shared.node,
         nodes: Vec::new(),
         writer: None,
         stale_rows: ChangedRows::default(),

@@ -12,11 +12,12 @@ use crate::access::AccessTable;
 use crate::clock::Clock;
 use crate::job::{Cursor, Epoch, Event, QueueName, Time};
 use crate::store::kinds::DeclaredKinds;
-use crate::store::log::Log;
+use crate::store::log::{Log, NodeBeat};
 use crate::store::log_store::archive::runs::Archive;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::ChunkIndex;
 use crate::store::log_store::journal::codec::Chunk;
+use crate::store::log_store::journal::nodes::NodeId;
 use crate::store::log_store::snapshot::pins::Pins;
 use crate::store::search::ActiveReads;
 use crate::store::{Storage, StoreError, StoreLimits};
@@ -45,6 +46,10 @@ pub struct Shared {
     pub outages: AtomicU64,
     /// Readers of snapshots. Nothing is removed while there are any.
     pub pins: Pins,
+    /// Held while this node says that it is at work.
+    beating: Mutex<()>,
+    /// This process among those that write to the log; `None` where the log is not shared.
+    pub node: Option<NodeId>,
     /// Lists and searches under way.
     pub searches: Arc<ActiveReads>,
     /// Reads of the log under way.
@@ -71,6 +76,7 @@ impl Shared {
         tuning: Tuning,
         epoch: Epoch,
     ) -> Shared {
+        let node = log.is_shared().then(|| NodeId(fastrand::u64(1..)));
         Shared {
             log,
             clock,
@@ -86,6 +92,8 @@ impl Shared {
             wakes: Mutex::default(),
             timer: Arc::default(),
             pins: Pins::default(),
+            beating: Mutex::default(),
+            node,
             down: watch::Sender::new(None),
             outages: AtomicU64::new(0),
             searches: Arc::default(),
@@ -116,6 +124,13 @@ impl Shared {
         let Some(bytes) = self.log.get(&chunks::key(number))? else { return Ok(None) };
         let place = || format!("journal chunk {number} in {}", self.log.location());
         Chunk::decode(&bytes).map(Some).map_err(|why| why.at(place()))
+    }
+
+    /// Says that this node is at work, and whether somebody reads a snapshot here. Returns all nodes.
+    pub fn beat(&self, node: NodeId) -> Result<Vec<NodeBeat>, StoreError> {
+        // One at a time, so that no older message follows a newer one.
+        let _turn = self.beating.lock().unwrap_or_else(PoisonError::into_inner);
+        self.log.beat(node.0, self.pins.any())
     }
 
     /// Measures what is stored and what was written.

@@ -15,7 +15,7 @@ use crate::store::{Keep, StoreError, Ticked};
 /// The most chunks whose jobs one tick copies forward.
 const MAX_CARRIED_CHUNKS: usize = 8;
 
-/// The least number of chunks that a group removes from a shared log if it does nothing else.
+/// The least number of chunks that a group removes from a shared log.
 const MIN_SHARED_TRIM: usize = 64;
 
 /// The result of a tick.
@@ -259,11 +259,13 @@ impl CommitGroup<'_> {
             return Ok(false);
         }
         // A trim is a chunk of its own where others have to follow it, so it has to be worth one.
-        if self.core.node.is_some()
-            && self.is_empty()
-            && self.core.journal.removable(oldest) < MIN_SHARED_TRIM
-        {
-            return self.carry_forward(oldest);
+        if self.core.node.is_some() {
+            if self.core.journal.removable(oldest) < MIN_SHARED_TRIM {
+                return self.carry_forward(oldest);
+            }
+            if self.core.others_read_snapshots()? {
+                return Ok(false);
+            }
         }
         let before = self.core.journal.len();
         self.core.journal.trim(oldest, &mut self.writes);

@@ -95,7 +95,7 @@ pub fn follow(
             let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_beat;
             let noticed = if beaten.is_none_or(is_due) {
                 beaten = Some(Instant::now());
-                shared.log.beat(node.0).map(|nodes| Some(Command::Nodes(nodes)))
+                shared.beat(node).map(|nodes| Some(Command::Nodes(nodes)))
             } else {
                 let next = next_chunk(&shared);
                 let appended = shared.log.wait_for_chunk(next, FOLLOW_INTERVAL);

@@ -62,6 +62,12 @@ impl Pins {
         pin
     }
 
+    /// Whether there are pins.
+    pub fn any(&self) -> bool {
+        let pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.iter().any(|pin| pin.strong_count() > 0)
+    }
+
     /// Whether there are pins, so that nothing may be removed. Revokes the pins of idle readers, and of those that have
     /// read for longer than `longest`.
     pub fn prevent_removal(&self, now: Time, longest: Duration) -> bool {

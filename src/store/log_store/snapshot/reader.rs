@@ -49,7 +49,7 @@ pub struct SnapshotState {
 
 impl SnapshotState {
     /// Captures the state between two groups. It runs on the committer, which also removes things.
-    pub fn capture(core: &Core) -> SnapshotState {
+    pub fn capture(core: &Core, pin: Arc<Pin>) -> SnapshotState {
         let shared = &core.shared;
         let at = shared.clock.now();
         let head = Head {
@@ -68,7 +68,7 @@ impl SnapshotState {
             kinds: core.kinds.clone(),
             access: core.access.clone(),
             head,
-            pin: shared.pins.add(shared.clock.steady()),
+            pin,
         }
     }
 }
@@ -110,7 +110,8 @@ impl SnapshotReader {
     /// When it cannot be read.
     pub fn offline(log: Box<dyn Log>) -> Result<SnapshotReader, StoreError> {
         let (core, last) = load(log)?;
-        let mut state = SnapshotState::capture(&core);
+        let pin = core.shared.pins.add(core.shared.clock.steady());
+        let mut state = SnapshotState::capture(&core, pin);
         state.head.at = last;
         Ok(SnapshotReader::new(core.shared, state))
     }

@@ -14,7 +14,7 @@ use crate::store::{Storage, StoreError};
 struct Content {
     rows: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     appended: Condvar,
-    beats: Mutex<BTreeMap<u64, (String, Instant)>>,
+    beats: Mutex<BTreeMap<u64, (String, bool, Instant)>>,
     /// How many appends were lost.
     lost: AtomicU64,
 }
@@ -149,16 +149,17 @@ impl Log for MemoryLog {
         Ok(())
     }
 
-    fn beat(&self, node: u64) -> Result<Vec<NodeBeat>, StoreError> {
+    fn beat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeBeat>, StoreError> {
         let mut beats = self.content.beats.lock().unwrap();
         if !self.is_silent.load(Ordering::Acquire) {
-            beats.retain(|other, (name, _)| *other == node || *name != self.name);
-            beats.insert(node, (self.name.clone(), Instant::now()));
+            beats.retain(|other, (name, ..)| *other == node || *name != self.name);
+            beats.insert(node, (self.name.clone(), reads_snapshot, Instant::now()));
         }
-        let beat = |(node, (name, at)): (&u64, &(String, Instant))| NodeBeat {
+        let beat = |(node, (name, reads, at)): (&u64, &(String, bool, Instant))| NodeBeat {
             node: *node,
             name: name.clone(),
             version: "1.0.0".into(),
+            reads_snapshot: *reads,
             silent_for: at.elapsed(),
         };
         Ok(beats.iter().map(beat).collect())

@@ -119,7 +119,13 @@ impl Store for Spread {
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {
-        self.first().tick().await
+        let ticked = self.first().tick().await?;
+        if ticked.clock_jump.is_some() {
+            for node in &self.nodes[1..] {
+                node.tick().await?;
+            }
+        }
+        Ok(ticked)
     }
 
     async fn get(&self, id: JobId) -> Result<(Option<Job>, Cursor), StoreError> {
@@ -155,7 +161,9 @@ impl Store for Spread {
     }
 
     fn starts(&self) -> Vec<Time> {
-        self.first().starts()
+        let mut starts = self.first().starts();
+        starts.dedup(); // the nodes start together
+        starts
     }
 
     fn head(&self) -> Cursor {
