@@ -42,18 +42,9 @@ impl Core {
             self.publish_followed(followed);
             // Rows are read as they are now, which may be newer than the chunks. Then there are more chunks.
             if !outcome? {
-                self.expire_events();
                 return Ok(());
             }
         }
-    }
-
-    /// Stops to show events that are past their retention, as each tick does, so that every node shows the same.
-    fn expire_events(&mut self) {
-        let (shared, now) = (&self.shared, self.shared.clock.now());
-        let head = shared.head.load(Ordering::Acquire);
-        let expired = self.journal.expired_up_to(head, now, shared.limits.retention.events);
-        shared.oldest.fetch_max(expired, Ordering::AcqRel);
     }
 
     /// Folds all further chunks.

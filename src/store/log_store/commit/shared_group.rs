@@ -20,10 +20,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// # Errors
 /// When the log cannot be read or written. Then every caller was refused, and nothing has changed in memory.
 pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, StoreError> {
-    // What another node has answered before these requests began has to be visible to them.
-    if (batch.follows || !batch.inspections.is_empty())
-        && let Err(error) = core.catch_up()
-    {
+    // What another node has answered before these requests began has to be visible to them. A tick corrects times in
+    // memory after the clock was set, so it has to know all jobs.
+    let reads_on = batch.follows || !batch.inspections.is_empty() || batch.changes_tables();
+    if reads_on && let Err(error) = core.catch_up() {
         core.shared.suspend(error.clone()); // before any caller is answered
         batch.refuse(&error);
         return Err(error);

@@ -16,8 +16,9 @@ use crate::job::{
 use crate::store::kinds::DeclaredKinds;
 use crate::store::{
     AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KindCommand, KindError, LeaseRef, Note, Page, ScheduleCommand, ScheduleError,
-    SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked, WorkerNotice,
+    JobControlError, KindCommand, KindError, LeaseRef, MAX_STARTS, Note, Page, ScheduleCommand,
+    ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked,
+    WorkerNotice,
 };
 
 /// The nodes, and how many calls there were.
@@ -120,7 +121,9 @@ impl Store for Spread {
 
     async fn tick(&self) -> Result<Ticked, StoreError> {
         let ticked = self.first().tick().await?;
-        if ticked.clock_jump.is_some() {
+        let acts = ticked.due + ticked.fired + ticked.skipped + ticked.rescued + ticked.pruned;
+        // The others have nothing left to do either, but they notice that the clock was set, and that events are too old.
+        if acts == 0 || ticked.clock_jump.is_some() {
             for node in &self.nodes[1..] {
                 node.tick().await?;
             }
@@ -161,9 +164,10 @@ impl Store for Spread {
     }
 
     fn starts(&self) -> Vec<Time> {
-        let mut starts = self.first().starts();
-        starts.dedup(); // the nodes start together
-        starts
+        let starts = self.first().starts();
+        let is_full = starts.len() == MAX_STARTS;
+        // Every node has recorded its own.
+        starts.into_iter().step_by(if is_full { 1 } else { self.nodes.len() }).collect()
     }
 
     fn head(&self) -> Cursor {
