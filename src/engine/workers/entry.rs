@@ -14,6 +14,40 @@ use super::waiting_claims::{Interest, Signal};
 use crate::job::{Actor, Labels, Time, WorkerChange, WorkerName};
 use crate::store::WorkerNotice;
 
+/// The state of a remote worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerState {
+    /// It is connected and gets jobs.
+    Active,
+    /// It was told to claim no more jobs.
+    Quiet,
+    /// It was told to exit.
+    Stopping,
+    /// It was not heard from for as long as its leases last.
+    Silent,
+}
+
+impl WorkerState {
+    /// All states.
+    pub const ALL: [WorkerState; 4] =
+        [WorkerState::Active, WorkerState::Quiet, WorkerState::Stopping, WorkerState::Silent];
+
+    /// The public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkerState::Active => "active",
+            WorkerState::Quiet => "quiet",
+            WorkerState::Stopping => "stopping",
+            WorkerState::Silent => "silent",
+        }
+    }
+
+    /// The state with this public name.
+    pub fn from_name(name: &str) -> Option<WorkerState> {
+        WorkerState::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
 /// A worker that is connected, or was not long ago.
 #[derive(Debug)]
 pub struct WorkerEntry {
@@ -103,6 +137,16 @@ impl WorkerEntry {
             let interest = Arc::make_mut(&mut self.interest);
             interest.queues.insert(labels.queue.clone());
             Arc::make_mut(&mut interest.kinds).insert(labels.kind.clone());
+        }
+    }
+
+    /// Its state. Lists, counts and reasons to wait all follow it.
+    pub fn state(&self) -> WorkerState {
+        match self.command {
+            _ if self.is_silent => WorkerState::Silent,
+            Some(WorkerCommand::Quiet) => WorkerState::Quiet,
+            Some(WorkerCommand::Stop) => WorkerState::Stopping,
+            Some(WorkerCommand::Resume) | None => WorkerState::Active,
         }
     }
 

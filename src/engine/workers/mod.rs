@@ -5,7 +5,7 @@ mod announcements;
 pub mod callbacks;
 pub mod claims;
 pub mod counters;
-mod entry;
+pub mod entry;
 pub mod hello;
 pub mod keeper;
 pub mod kind_workers;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::announcements::Announcements;
-use super::entry::{WorkerEntry, notice};
+use super::entry::{WorkerEntry, WorkerState, notice};
 use super::hello::{WorkerCommand, WorkerHello};
 use super::kind_workers::KindWorkers;
 use super::mailbox::{Mailbox, Push};
@@ -390,14 +390,13 @@ impl WorkerTable {
     /// The connected workers that run a kind, by whether they take jobs of a queue.
     pub fn workers_for(&self, kind: &Kind, queue: &QueueName) -> KindWorkers {
         let mut found = KindWorkers::default();
-        let connected = self.workers.values().filter(|worker| !worker.is_silent);
-        for worker in connected.filter(|worker| worker.interest.kinds.contains(kind)) {
-            if worker.command.is_some() {
-                found.withdrawn += 1;
-            } else if worker.interest.queues.contains(queue) {
-                found.able += 1;
-            } else {
-                found.elsewhere += 1;
+        let running = |worker: &&WorkerEntry| worker.interest.kinds.contains(kind);
+        for worker in self.workers.values().filter(running) {
+            match worker.state() {
+                WorkerState::Silent => {}
+                WorkerState::Quiet | WorkerState::Stopping => found.withdrawn += 1,
+                WorkerState::Active if worker.interest.queues.contains(queue) => found.able += 1,
+                WorkerState::Active => found.elsewhere += 1,
             }
         }
         found
@@ -405,7 +404,7 @@ impl WorkerTable {
 
     /// The connected workers that take jobs.
     fn active(&self) -> impl Iterator<Item = &WorkerEntry> {
-        self.workers.values().filter(|worker| !worker.is_silent && worker.command.is_none())
+        self.workers.values().filter(|worker| worker.state() == WorkerState::Active)
     }
 
     /// How many connected workers take jobs of each kind.
