@@ -103,7 +103,8 @@ pub(super) fn split(
     if !problems.0.is_empty() {
         return Err(problems.0);
     }
-    // The system page shows the limit in force, even when it is derived from another setting.
+    // The system page shows the limits in force, even when they are derived from other settings.
+    file.engine.workers_per_token = Some(engine.worker_limits().per_token);
     file.http.connections_per_address = Some(file.http.connections_from_one_address());
     file.http.json = engine.json;
     (file.http.grace, file.http.close) = (file.stop.grace, file.stop.close);
@@ -244,6 +245,7 @@ impl InvalidSettings {
         self.integer("engine.stream_capacity", section.stream_capacity);
         self.integer("engine.queue_histories", section.queue_histories);
         self.integer("engine.max_workers", section.max_workers);
+        self.integer("engine.workers_per_token", section.workers_per_token.unwrap_or(1));
         self.lasts("engine.timeout", section.timeout);
         self.lasts("engine.poll_interval", section.poll_interval);
         if section.lease < Duration::from_secs(1) {
@@ -284,6 +286,7 @@ impl InvalidSettings {
             paused: default.paused,
             access: default.access,
             max_workers: section.max_workers,
+            workers_per_token: section.workers_per_token,
             kinds: default.kinds,
             schedules: Vec::new(),
         }

@@ -10,6 +10,7 @@ pub mod hello;
 pub mod keeper;
 pub mod kind_workers;
 pub mod lease_token;
+pub mod limits;
 pub mod list;
 mod lookup;
 pub mod mailbox;

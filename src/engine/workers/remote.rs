@@ -18,8 +18,9 @@ use super::callbacks::Callbacks;
 use super::counters::WorkerCounters;
 use super::hello::WorkerHello;
 use super::lease_token::LeaseTokens;
+use super::limits::{HelloRefused, WorkerLimits};
 use super::remote_leases::Moments;
-use super::table::{HelloRefused, WorkerTable};
+use super::table::WorkerTable;
 use super::waiting_claims::WaitingClaims;
 use super::worker_error::WorkerError;
 use crate::clock::Clock;
@@ -46,7 +47,7 @@ pub struct RemoteWorkers {
     /// How long an attempt may run when its job does not say.
     pub default_timeout: Duration,
     /// The most workers in the table.
-    pub max_workers: usize,
+    pub limits: WorkerLimits,
     /// Cancelled once the server is not paused. Nothing is claimed before that.
     pub resumed: CancellationToken,
     /// Cancelled when the stop begins: nothing is claimed any more.
@@ -65,7 +66,7 @@ pub struct RemoteParts {
     pub callbacks: Arc<Callbacks>,
     pub live: Arc<Live>,
     pub default_timeout: Duration,
-    pub max_workers: usize,
+    pub limits: WorkerLimits,
     pub resumed: CancellationToken,
     pub draining: CancellationToken,
     pub attempts_over: CancellationToken,
@@ -87,7 +88,7 @@ impl RemoteWorkers {
             news: Mutex::default(),
             deadline_changed: Notify::new(),
             default_timeout: parts.default_timeout,
-            max_workers: parts.max_workers,
+            limits: parts.limits,
             resumed: parts.resumed,
             draining: parts.draining,
             attempts_over: parts.attempts_over,
@@ -128,19 +129,23 @@ impl RemoteWorkers {
     /// Registers a worker, or updates what it says about itself.
     ///
     /// # Errors
-    /// There are too many workers, or the name belongs to somebody else.
+    /// There are too many workers, in all or of the caller, or the name belongs to somebody else.
     pub fn hello(&self, name: &WorkerName, mut hello: WorkerHello) -> Result<(), WorkerError> {
         hello.interest = self.waiting.shared(hello.interest);
         let when = self.moments();
         let mut table = self.table();
-        let greeted = table.hello(name, hello, self.max_workers, when);
+        let greeted = table.hello(name, hello, self.limits, when);
         let news = table.take_news();
         drop(table);
         self.report(news);
         greeted.map_err(|refused| match refused {
             HelloRefused::TooMany => {
                 self.counters.refused();
-                WorkerError::TooMany { limit: self.max_workers }
+                WorkerError::TooMany { limit: self.limits.total }
+            }
+            HelloRefused::TooManyOfToken => {
+                self.counters.refused();
+                WorkerError::TooManyOfToken { limit: self.limits.per_token }
             }
             HelloRefused::OfAnother => WorkerError::OfAnother(name.clone()),
         })

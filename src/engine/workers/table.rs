@@ -9,6 +9,7 @@ use super::announcements::Announcements;
 use super::entry::{WorkerEntry, WorkerState, notice};
 use super::hello::{WorkerCommand, WorkerHello};
 use super::kind_workers::KindWorkers;
+use super::limits::{ActorCounts, HelloRefused, WorkerLimits};
 use super::mailbox::{Mailbox, Push};
 use super::remote_leases::{Moments, RemoteLease, RemoteLeases};
 use super::waiting_claims::{Interest, Signal};
@@ -20,19 +21,12 @@ const LISTED: Duration = Duration::from_secs(600);
 /// The most kinds of which the table remembers when their last worker left.
 const MAX_KINDS: usize = 10_000;
 
-/// Why a worker was not registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HelloRefused {
-    /// The table of workers is full (`engine.max_workers`).
-    TooMany,
-    /// The name belongs to somebody else.
-    OfAnother,
-}
-
 /// All remote workers.
 #[derive(Debug, Default)]
 pub struct WorkerTable {
     workers: BTreeMap<WorkerName, WorkerEntry>,
+    /// How many of them each token or user has connected.
+    counts: ActorCounts,
     pub leases: RemoteLeases,
     /// When the last worker of a kind left.
     last_left: HashMap<Kind, Time>,
@@ -47,12 +41,13 @@ impl WorkerTable {
         &mut self,
         name: &WorkerName,
         hello: WorkerHello,
-        max: usize,
+        limits: WorkerLimits,
         when: Moments,
     ) -> Result<(), HelloRefused> {
         if !self.may_use(name, &hello.caller) {
             return Err(HelloRefused::OfAnother);
         }
+        self.check_limits(name, hello.caller.actor.as_ref(), limits)?;
         if let Some(worker) = self.workers.get_mut(name) {
             let is_new_process = worker.is_new_process(hello.about.as_ref());
             if is_new_process {
@@ -67,7 +62,9 @@ impl WorkerTable {
                 worker.about = about;
             }
             (worker.interest, worker.lease) = (hello.interest, hello.lease);
+            self.counts.remove(worker.by.as_ref());
             (worker.transport, worker.by) = (hello.transport, hello.caller.actor);
+            self.counts.add(worker.by.as_ref());
             worker.is_restored = false;
             let was_silent = worker.is_silent;
             worker.see(name, when, &mut self.news);
@@ -78,17 +75,46 @@ impl WorkerTable {
             }
             return Ok(());
         }
-        if self.workers.len() >= max {
-            self.workers.retain(|_, worker| !worker.is_silent || worker.held > 0);
-        }
-        if self.workers.len() >= max {
-            return Err(HelloRefused::TooMany);
-        }
         let held = self.leases.of_worker(name).count();
         let mut worker = WorkerEntry::new(hello, held, when);
         worker.announce(name, when, &mut self.announcements, &mut self.news);
+        self.counts.add(worker.by.as_ref());
         self.workers.insert(name.clone(), worker);
         Ok(())
+    }
+
+    /// Refuses a worker for which there is no room, even after silent ones that hold nothing are forgotten.
+    fn check_limits(
+        &mut self,
+        name: &WorkerName,
+        actor: Option<&Actor>,
+        limits: WorkerLimits,
+    ) -> Result<(), HelloRefused> {
+        let known = self.workers.get(name);
+        let (is_known, is_own) =
+            (known.is_some(), known.is_some_and(|one| one.by.as_ref() == actor));
+        let is_full = |table: &WorkerTable| !is_known && table.workers.len() >= limits.total;
+        let has_enough = |table: &WorkerTable| {
+            !is_own && actor.is_some_and(|actor| table.counts.of(actor) >= limits.per_token)
+        };
+        if is_full(self) || has_enough(self) {
+            self.forget_silent(name);
+        }
+        if has_enough(self) {
+            return Err(HelloRefused::TooManyOfToken);
+        }
+        if is_full(self) { Err(HelloRefused::TooMany) } else { Ok(()) }
+    }
+
+    /// Forgets the workers that are silent and hold nothing, apart from one.
+    fn forget_silent(&mut self, except: &WorkerName) {
+        self.workers.retain(|name, worker| {
+            let is_kept = name == except || !worker.is_silent || worker.held > 0;
+            if !is_kept {
+                self.counts.remove(worker.by.as_ref());
+            }
+            is_kept
+        });
     }
 
     /// A worker by its name.
@@ -343,6 +369,7 @@ impl WorkerTable {
     /// Removes a worker that was signed off by somebody, and ends its connection and its claims.
     pub fn sign_off(&mut self, name: &WorkerName, at: Time, by: Option<Actor>) {
         let Some(worker) = self.workers.remove(name) else { return };
+        self.counts.remove(worker.by.as_ref());
         worker.push(Push::SignedOff);
         worker.polls.iter().for_each(|poll| poll.notify());
         if !worker.is_silent {
@@ -371,7 +398,11 @@ impl WorkerTable {
             if worker.is_announcement_due {
                 worker.announce(name, when, &mut self.announcements, &mut self.news);
             }
-            !worker.is_silent || worker.held > 0 || since < LISTED
+            let is_kept = !worker.is_silent || worker.held > 0 || since < LISTED;
+            if !is_kept {
+                self.counts.remove(worker.by.as_ref());
+            }
+            is_kept
         });
         self.announcements.forget_old(when.now);
         silent.iter().for_each(|interest| self.note_left(interest, when.at));
