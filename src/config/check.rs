@@ -254,7 +254,8 @@ impl InvalidSettings {
         let default = EngineConfig::default();
         let concurrency = self.concurrency("engine.concurrency", section.concurrency);
         let concurrency = concurrency.unwrap_or(default.default_queue.concurrency);
-        let usual = QueueConfig { concurrency, weight: section.weight, rate_limit: None };
+        let usual =
+            QueueConfig { concurrency, limit: None, weight: section.weight, rate_limit: None };
         let mut own = Vec::new();
         for (name, queue) in queues {
             let key = format!("queues.{name}");
@@ -266,7 +267,8 @@ impl InvalidSettings {
             if let Some(name) = self.take(key, QueueName::parse(name)) {
                 let concurrency = own_concurrency.unwrap_or(usual.concurrency);
                 let weight = weight.unwrap_or(usual.weight);
-                own.push((name, QueueConfig { concurrency, weight, rate_limit: queue.rate_limit }));
+                let (limit, rate_limit) = (own_concurrency, queue.rate_limit);
+                own.push((name, QueueConfig { concurrency, limit, weight, rate_limit }));
             }
         }
         let worker = self.take("engine.worker", WorkerName::parse(&section.worker));

@@ -105,12 +105,16 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.engine.default_queue.concurrency.get(), 7);
     // For a queue that the file does not configure, the demo sets its own concurrency.
     let queues: Vec<_> = config.engine.queues.iter().map(|(name, q)| (name.as_str(), *q)).collect();
-    let queue = |concurrency, weight| crate::engine::QueueConfig {
+    let queue = |concurrency, limit, weight| crate::engine::QueueConfig {
         concurrency: Concurrency::clamped(concurrency),
+        limit,
         weight,
         rate_limit: None,
     };
-    assert_eq!(queues, [("mail", queue(7, 3)), ("video", queue(2, 1))]);
+    assert_eq!(
+        queues,
+        [("mail", queue(7, None, 3)), ("video", queue(2, Some(Concurrency::clamped(2)), 1))]
+    );
 }
 
 #[test]

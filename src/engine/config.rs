@@ -71,8 +71,10 @@ impl fmt::Debug for EngineConfig {
 /// The limits of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// The most attempts of the queue that run at once.
+    /// The most attempts of the queue that run at once in this process.
     pub concurrency: Concurrency,
+    /// The most attempts that run at once over all workers, if the configuration limits the queue.
+    pub limit: Option<Concurrency>,
     /// The queue's share when queues compete for the last slots: twice the weight is twice the share.
     pub weight: u32,
     /// How often attempts may start.
@@ -87,6 +89,7 @@ impl Default for EngineConfig {
             queues: Vec::new(),
             default_queue: QueueConfig {
                 concurrency: Concurrency::clamped(64),
+                limit: None,
                 weight: 1,
                 rate_limit: None,
             },
