@@ -178,12 +178,12 @@ impl WorkerEntry {
     }
 
     /// Notes that the worker was heard from. If it was silent, it has come back.
-    pub fn see(&mut self, name: &WorkerName, when: Moments, news: &mut Vec<WorkerNotice>) {
+    pub fn see(&mut self, name: &WorkerName, when: Moments, events: &mut Vec<WorkerNotice>) {
         (self.seen_at, self.seen) = (when.at, when.now);
         if std::mem::take(&mut self.is_silent) {
             self.connected_at = when.at;
             (self.is_announced, self.is_announcement_due) = (true, false);
-            news.push(notice(name, WorkerChange::Connected, self.by.clone()));
+            events.push(notice(name, WorkerChange::Connected, self.by.clone()));
         }
     }
 
@@ -193,12 +193,12 @@ impl WorkerEntry {
         name: &WorkerName,
         when: Moments,
         announcements: &mut Announcements,
-        news: &mut Vec<WorkerNotice>,
+        events: &mut Vec<WorkerNotice>,
     ) {
         self.is_announcement_due = !announcements.allow(name, when.now);
         if !self.is_announcement_due {
             self.is_announced = true;
-            news.push(notice(name, WorkerChange::Connected, self.by.clone()));
+            events.push(notice(name, WorkerChange::Connected, self.by.clone()));
         }
     }
 

@@ -41,7 +41,7 @@ pub struct RemoteWorkers {
     pub counters: WorkerCounters,
     table: Mutex<WorkerTable>,
     /// Events about workers that are not stored yet.
-    news: Mutex<Vec<WorkerNotice>>,
+    pending_events: Mutex<Vec<WorkerNotice>>,
     /// Wakes the keeper when the next deadline may be earlier than before, or when there are events to store.
     pub deadline_changed: Notify,
     /// How long an attempt may run when its job does not say.
@@ -85,7 +85,7 @@ impl RemoteWorkers {
             waiting: Arc::default(),
             counters: WorkerCounters::default(),
             table: Mutex::default(),
-            news: Mutex::default(),
+            pending_events: Mutex::default(),
             deadline_changed: Notify::new(),
             default_timeout: parts.default_timeout,
             limits: parts.limits,
@@ -135,9 +135,9 @@ impl RemoteWorkers {
         let when = self.moments();
         let mut table = self.table();
         let greeted = table.hello(name, hello, self.limits, when);
-        let news = table.take_news();
+        let events = table.take_events();
         drop(table);
-        self.report(news);
+        self.report(events);
         greeted.map_err(|refused| match refused {
             HelloRefused::TooMany => {
                 self.counters.refused();
@@ -152,21 +152,21 @@ impl RemoteWorkers {
     }
 
     /// Queues events about workers for the keeper, which stores them. Nobody waits for that.
-    pub fn report(&self, news: Vec<WorkerNotice>) {
-        if news.is_empty() {
+    pub fn report(&self, events: Vec<WorkerNotice>) {
+        if events.is_empty() {
             return;
         }
-        for WorkerNotice { worker, change, .. } in &news {
+        for WorkerNotice { worker, change, .. } in &events {
             let event = change.event_type();
             info!(%worker, %event, "the state of a worker changed");
         }
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).extend(news);
+        self.pending_events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
         self.deadline_changed.notify_one();
     }
 
     /// Takes the events that were queued since the last call.
-    pub fn take_news(&self) -> Vec<WorkerNotice> {
-        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take_events(&self) -> Vec<WorkerNotice> {
+        std::mem::take(&mut self.pending_events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// When the last worker of a kind left.

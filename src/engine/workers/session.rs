@@ -48,12 +48,12 @@ impl WorkerSession {
         let (interest, lease, caller) = (hello.interest.clone(), hello.lease, hello.caller.clone());
         remote.hello(&name, hello)?;
         let mailbox = Arc::new(Mailbox::default());
-        let news = {
+        let events = {
             let (mut table, when) = (remote.table(), remote.moments());
             table.begin_session(&name, mailbox.clone(), when);
-            table.take_news()
+            table.take_events()
         };
-        remote.report(news);
+        remote.report(events);
         let place = remote.waiting.place(&interest, mailbox.signal.clone());
         let order = UpdateOrder::default();
         Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, place, order })

@@ -31,7 +31,7 @@ pub struct WorkerTable {
     /// When the last worker of a kind left.
     last_left: HashMap<Kind, Time>,
     /// Events about workers that were not taken yet.
-    news: Vec<WorkerNotice>,
+    pending_events: Vec<WorkerNotice>,
     announcements: Announcements,
 }
 
@@ -67,17 +67,17 @@ impl WorkerTable {
             self.counts.add(worker.by.as_ref());
             worker.is_restored = false;
             let was_silent = worker.is_silent;
-            worker.see(name, when, &mut self.news);
+            worker.see(name, when, &mut self.pending_events);
             // A new WebSocket replaces an open one, which makes an event of its own.
             if is_new_process && !was_silent && worker.session.is_none() {
                 worker.connected_at = when.at;
-                worker.announce(name, when, &mut self.announcements, &mut self.news);
+                worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
             }
             return Ok(());
         }
         let held = self.leases.of_worker(name).count();
         let mut worker = WorkerEntry::new(hello, held, when);
-        worker.announce(name, when, &mut self.announcements, &mut self.news);
+        worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
         self.counts.add(worker.by.as_ref());
         self.workers.insert(name.clone(), worker);
         Ok(())
@@ -161,7 +161,7 @@ impl WorkerTable {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.polls.retain(|poll| !Arc::ptr_eq(poll, signal));
             worker.blocked.retain(|poll| !Arc::ptr_eq(poll, signal));
-            worker.see(name, when, &mut self.news);
+            worker.see(name, when, &mut self.pending_events);
         }
     }
 
@@ -208,10 +208,10 @@ impl WorkerTable {
         if let Some(earlier) = worker.session.replace(session) {
             earlier.put(Push::Replaced);
             let change = WorkerChange::Left { why: WorkerLeft::Replaced };
-            let left = self.news.len();
-            worker.announce(name, when, &mut self.announcements, &mut self.news);
+            let left = self.pending_events.len();
+            worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
             if !worker.is_announcement_due {
-                self.news.insert(left, notice(name, change, worker.by.clone()));
+                self.pending_events.insert(left, notice(name, change, worker.by.clone()));
             }
         }
     }
@@ -222,7 +222,7 @@ impl WorkerTable {
             && worker.session.as_ref().is_some_and(|current| Arc::ptr_eq(current, session))
         {
             worker.session = None;
-            worker.see(name, when, &mut self.news);
+            worker.see(name, when, &mut self.pending_events);
         }
     }
 
@@ -253,7 +253,7 @@ impl WorkerTable {
         (worker.command, worker.is_command_answered) = (kept, false);
         worker.push(Push::Command(command));
         worker.polls.iter().for_each(|poll| poll.notify());
-        self.news.push(notice(name, command.into(), by));
+        self.pending_events.push(notice(name, command.into(), by));
         true
     }
 
@@ -330,7 +330,7 @@ impl WorkerTable {
         (held.renewed_at, held.until) = (when.at, when.at.after(ttl));
         if let Some(worker) = self.workers.get_mut(&held.worker) {
             worker.lease = ttl;
-            worker.see(&held.worker, when, &mut self.news);
+            worker.see(&held.worker, when, &mut self.pending_events);
         }
         true
     }
@@ -338,7 +338,7 @@ impl WorkerTable {
     /// Notes that a worker was heard from.
     pub fn see(&mut self, name: &WorkerName, when: Moments) {
         if let Some(worker) = self.workers.get_mut(name) {
-            worker.see(name, when, &mut self.news);
+            worker.see(name, when, &mut self.pending_events);
         }
     }
 
@@ -375,7 +375,7 @@ impl WorkerTable {
         if !worker.is_silent {
             if worker.is_announced {
                 let change = WorkerChange::Left { why: WorkerLeft::SignedOff };
-                self.news.push(notice(name, change, by));
+                self.pending_events.push(notice(name, change, by));
             }
             self.note_left(&worker.interest, at);
         }
@@ -390,13 +390,13 @@ impl WorkerTable {
                 worker.is_silent = true;
                 if worker.is_announced {
                     let change = WorkerChange::Left { why: WorkerLeft::Silent };
-                    self.news.push(notice(name, change, None));
+                    self.pending_events.push(notice(name, change, None));
                 }
                 (worker.is_announced, worker.is_announcement_due) = (false, false);
                 silent.push(worker.interest.clone());
             }
             if worker.is_announcement_due {
-                worker.announce(name, when, &mut self.announcements, &mut self.news);
+                worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
             }
             let is_kept = !worker.is_silent || worker.held > 0 || since < LISTED;
             if !is_kept {
@@ -409,8 +409,8 @@ impl WorkerTable {
     }
 
     /// Takes the events since the last call.
-    pub fn take_news(&mut self) -> Vec<WorkerNotice> {
-        std::mem::take(&mut self.news)
+    pub fn take_events(&mut self) -> Vec<WorkerNotice> {
+        std::mem::take(&mut self.pending_events)
     }
 
     /// How many connected workers take jobs of a kind.

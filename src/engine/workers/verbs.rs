@@ -52,9 +52,9 @@ impl RemoteWorkers {
                 let held = table.begin_settling(name);
                 if held.is_empty() {
                     table.sign_off(name, self.clock.now(), caller.actor.clone());
-                    let news = table.take_news();
+                    let events = table.take_events();
                     drop(table);
-                    self.report(news);
+                    self.report(events);
                     return Ok(returned);
                 }
                 held
@@ -110,9 +110,9 @@ impl RemoteWorkers {
     ) -> Result<(), WorkerError> {
         let mut table = self.table();
         let is_known = table.tell(name, command, by);
-        let news = table.take_news();
+        let events = table.take_events();
         drop(table);
-        self.report(news);
+        self.report(events);
         if is_known { Ok(()) } else { Err(WorkerError::NotFound(name.clone())) }
     }
 }

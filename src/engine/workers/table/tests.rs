@@ -35,7 +35,7 @@ fn the_events_tell_at_most_once_a_second_that_a_worker_has_connected() {
         }
     }
     let changes = |table: &mut WorkerTable| -> Vec<WorkerChange> {
-        table.take_news().into_iter().map(|notice| notice.change).collect()
+        table.take_events().into_iter().map(|notice| notice.change).collect()
     };
     let left = WorkerChange::Left { why: WorkerLeft::SignedOff };
     assert_eq!(changes(&mut table), [WorkerChange::Connected, left]);
