@@ -185,7 +185,7 @@ impl RemoteWorkers {
         let (interest, ttl) = (hello.interest.clone(), hello.lease);
         self.hello(name, hello)?;
         let poll = OpenPoll::begin(self, name);
-        let mut place = self.waiting.place(&interest, poll.signal.clone());
+        let mut waiter = self.waiting.join(&interest, poll.signal.clone());
         let deadline = Instant::now() + wait;
         loop {
             if !self.table().has_poll(name, &poll.signal) {
@@ -193,29 +193,29 @@ impl RemoteWorkers {
                 return Ok(self.answer(name, self.unsent(Vec::new())));
             }
             if self.command_of(name).is_some() {
-                place.step_out();
+                waiter.leave();
                 if wait.is_zero() || self.table().is_command_new(name) {
                     return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
             } else if let Some(room) = poll.reserve(max) {
                 if !wait.is_zero() {
-                    place.line_up();
+                    waiter.enqueue();
                 }
                 let granted = self.begin_claim(name, &interest, room.jobs, ttl).await?;
-                place.claimed(granted.size());
+                waiter.claimed(granted.size());
                 drop(room);
                 if !self.table().has_poll(name, &poll.signal) {
                     continue; // the jobs are given back
                 }
                 if let Some(retry_in) = granted.retry_in {
-                    place.retry_at(Instant::now() + retry_in);
+                    waiter.retry_at(Instant::now() + retry_in);
                 }
                 if wait.is_zero() || !granted.grants.is_empty() {
                     return Ok(self.answer(name, granted.grants.fitting()));
                 }
             } else {
                 // It runs as many jobs as it can. An end of one of them wakes this claim.
-                place.step_out();
+                waiter.leave();
                 if wait.is_zero() {
                     return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
@@ -224,7 +224,7 @@ impl RemoteWorkers {
                 biased;
                 () = self.draining.cancelled() => return Err(WorkerError::Stopping),
                 () = poll.signal.notified() => {
-                    place.take_turn();
+                    waiter.take_wake_up();
                 }
                 () = sleep_until(deadline) => return Ok(self.answer(name, self.unsent(Vec::new()))),
             }

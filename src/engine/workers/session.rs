@@ -15,7 +15,7 @@ use super::mailbox::{Mailbox, Push};
 use super::remote::RemoteWorkers;
 use super::update_order::UpdateOrder;
 use super::updates::{AboutLease, ExtendAnswer, UpdateAnswer, WorkerUpdate};
-use super::waiting_claims::LinePlace;
+use super::waiting_claims::Waiter;
 use super::worker_error::WorkerError;
 use crate::job::WorkerName;
 use crate::store::{LeaseRef, StoreError};
@@ -30,7 +30,7 @@ pub struct WorkerSession {
     caller: WorkerCaller,
     lease: Duration,
     mailbox: Arc<Mailbox>,
-    place: LinePlace,
+    waiter: Waiter,
     /// The reports of this connection.
     order: UpdateOrder,
 }
@@ -54,9 +54,9 @@ impl WorkerSession {
             table.take_events()
         };
         remote.report(events);
-        let place = remote.waiting.place(&interest, mailbox.signal.clone());
+        let waiter = remote.waiting.join(&interest, mailbox.signal.clone());
         let order = UpdateOrder::default();
-        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, place, order })
+        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, waiter, order })
     }
 
     /// Changes what the worker can run.
@@ -70,8 +70,8 @@ impl WorkerSession {
         let (interest, lease) = (hello.interest.clone(), hello.lease);
         hello.caller = self.caller.clone();
         self.remote.hello(&self.name, hello)?;
-        if interest != *self.place.interest() {
-            self.place = self.remote.waiting.place(&interest, self.mailbox.signal.clone());
+        if interest != *self.waiter.interest() {
+            self.waiter = self.remote.waiting.join(&interest, self.mailbox.signal.clone());
         }
         self.lease = lease;
         Ok(())
@@ -102,9 +102,9 @@ impl WorkerSession {
         self.remote.table().has_session(&self.name, &self.mailbox)
     }
 
-    /// Whether the worker was woken to claim.
-    pub fn take_turn(&mut self) -> bool {
-        self.place.take_turn()
+    /// Whether the worker was woken to claim since the last call.
+    pub fn take_wake_up(&mut self) -> bool {
+        self.waiter.take_wake_up()
     }
 
     /// The text of a lease.
@@ -112,7 +112,7 @@ impl WorkerSession {
         self.remote.text(lease)
     }
 
-    /// A claim of at most `max` jobs; `None` when the worker gets none now. The worker waits in its line before the claim
+    /// A claim of at most `max` jobs; `None` when the worker gets none now. The worker waits in its queue before the claim
     /// begins.
     pub fn claim(&mut self, max: usize) -> Option<ClaimUnderWay> {
         let can_claim = || {
@@ -120,16 +120,16 @@ impl WorkerSession {
             table.has_session(&self.name, &self.mailbox) && table.can_claim(&self.name)
         };
         if max == 0 || !can_claim() {
-            self.place.step_out();
+            self.waiter.leave();
             return None;
         }
-        self.place.line_up();
-        Some(self.remote.begin_claim(&self.name, self.place.interest(), max, self.lease))
+        self.waiter.enqueue();
+        Some(self.remote.begin_claim(&self.name, self.waiter.interest(), max, self.lease))
     }
 
     /// Stops waiting for jobs, for now.
-    pub fn step_out(&mut self) {
-        self.place.step_out();
+    pub fn stop_waiting(&mut self) {
+        self.waiter.leave();
     }
 
     /// Notes the result of a claim.
@@ -138,9 +138,9 @@ impl WorkerSession {
             Ok(granted) => (granted.size(), granted.retry_in),
             Err(_) => (super::waiting_claims::ClaimSize::Short, Some(RETRY_DELAY)),
         };
-        self.place.claimed(size);
+        self.waiter.claimed(size);
         if let Some(retry_in) = retry_in {
-            self.place.retry_at(Instant::now() + retry_in);
+            self.waiter.retry_at(Instant::now() + retry_in);
         }
     }
 
@@ -164,7 +164,7 @@ impl WorkerSession {
 
     /// Signs the worker off: the jobs that it holds are given back. Returns their number. Its reports are answered before.
     pub fn sign_off(&mut self) -> BoxFuture<'static, Result<usize, WorkerError>> {
-        self.place.step_out();
+        self.waiter.leave();
         if !self.is_current() {
             // Another connection of the worker has replaced this one, or somebody else has signed the worker off.
             return ready(Err(WorkerError::NotFound(self.name.clone()))).boxed();

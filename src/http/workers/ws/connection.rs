@@ -181,7 +181,7 @@ impl WorkerConnection {
         let Some(session) = self.session.as_mut().filter(|_| may_claim) else { return };
         if self.socket.is_full() {
             // The next read resolves when the worker has read what waits. Until then, other workers are woken instead.
-            return session.step_out();
+            return session.stop_waiting();
         }
         self.should_claim = false;
         let max = self.credit.min(MAX_CLAIM);
@@ -213,7 +213,7 @@ impl WorkerConnection {
 
     fn on_woken(&mut self) -> Result<(), Leaving> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        self.should_claim |= session.take_turn();
+        self.should_claim |= session.take_wake_up();
         for push in session.take_pushes() {
             match push {
                 Push::Cancel(lease) => self.socket.push(protocol::cancel(&session.text(lease))),
