@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
-use super::hello::{WorkerCommand, WorkerHello};
+use super::registration::{WorkerCommand, WorkerRegistration};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::waiting_claims::{ClaimSize, Interest, Signal};
@@ -59,7 +59,7 @@ const MAX_MESSAGE: usize = 4 * 1_024 * 1_024;
 #[derive(Debug, Clone)]
 pub struct ClaimRequest {
     /// What the worker says about itself.
-    pub hello: WorkerHello,
+    pub registration: WorkerRegistration,
     /// The most jobs to return.
     pub max: usize,
     /// How long to wait for the first of them.
@@ -181,9 +181,9 @@ impl RemoteWorkers {
         if self.draining.is_cancelled() {
             return Err(WorkerError::Stopping);
         }
-        let ClaimRequest { hello, max, wait } = request;
-        let (interest, ttl) = (hello.interest.clone(), hello.lease);
-        self.hello(name, hello)?;
+        let ClaimRequest { registration, max, wait } = request;
+        let (interest, ttl) = (registration.interest.clone(), registration.lease);
+        self.register(name, registration)?;
         let poll = OpenPoll::begin(self, name);
         let mut waiter = self.waiting.join(&interest, poll.signal.clone());
         let deadline = Instant::now() + wait;

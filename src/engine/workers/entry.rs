@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::announcements::Announcements;
-use super::hello::{WorkerAbout, WorkerCaller, WorkerCommand, WorkerHello, WorkerTransport};
 use super::mailbox::{Mailbox, Push};
+use super::registration::{
+    WorkerAbout, WorkerCaller, WorkerCommand, WorkerRegistration, WorkerTransport,
+};
 use super::remote_leases::Moments;
 use super::waiting_claims::{Interest, Signal};
 use crate::job::{Actor, Labels, Time, WorkerChange, WorkerName};
@@ -91,13 +93,13 @@ pub struct WorkerEntry {
 
 impl WorkerEntry {
     /// A worker that has just connected, and holds this many leases already.
-    pub fn new(hello: WorkerHello, held: usize, when: Moments) -> WorkerEntry {
+    pub fn new(registration: WorkerRegistration, held: usize, when: Moments) -> WorkerEntry {
         WorkerEntry {
-            about: hello.about.unwrap_or_default(),
-            interest: hello.interest,
-            lease: hello.lease,
-            transport: hello.transport,
-            by: hello.caller.actor,
+            about: registration.about.unwrap_or_default(),
+            interest: registration.interest,
+            lease: registration.lease,
+            transport: registration.transport,
+            by: registration.caller.actor,
             connected_at: when.at,
             seen_at: when.at,
             seen: when.now,
@@ -121,14 +123,18 @@ impl WorkerEntry {
 
     /// A worker of which nothing but its leases is known, because the server was restarted.
     pub fn restored(lease: Duration, when: Moments) -> WorkerEntry {
-        let hello = WorkerHello {
+        let registration = WorkerRegistration {
             interest: Arc::new(Interest { queues: BTreeSet::new(), kinds: Arc::default() }),
             lease,
             about: None,
             transport: WorkerTransport::Http,
             caller: WorkerCaller::default(),
         };
-        WorkerEntry { is_restored: true, is_silent: true, ..WorkerEntry::new(hello, 0, when) }
+        WorkerEntry {
+            is_restored: true,
+            is_silent: true,
+            ..WorkerEntry::new(registration, 0, when)
+        }
     }
 
     /// Notes that a worker of which only its leases are known runs jobs of this queue and kind.

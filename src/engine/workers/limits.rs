@@ -6,7 +6,7 @@ use crate::job::Actor;
 
 /// Why a worker was not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HelloRefused {
+pub enum RegistrationRefused {
     /// The table of workers is full (`engine.max_workers`).
     TooMany,
     /// The token or the user has as many workers as one may have (`engine.workers_per_token`).

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::hello::WorkerCommand;
+use super::registration::WorkerCommand;
 use super::waiting_claims::Signal;
 use crate::store::LeaseRef;
 

@@ -16,9 +16,9 @@ use tracing::info;
 
 use super::callbacks::Callbacks;
 use super::counters::WorkerCounters;
-use super::hello::WorkerHello;
 use super::lease_token::LeaseTokens;
-use super::limits::{HelloRefused, WorkerLimits};
+use super::limits::{RegistrationRefused, WorkerLimits};
+use super::registration::WorkerRegistration;
 use super::remote_leases::Moments;
 use super::table::WorkerTable;
 use super::waiting_claims::WaitingClaims;
@@ -130,24 +130,28 @@ impl RemoteWorkers {
     ///
     /// # Errors
     /// There are too many workers, in all or of the caller, or the name belongs to somebody else.
-    pub fn hello(&self, name: &WorkerName, mut hello: WorkerHello) -> Result<(), WorkerError> {
-        hello.interest = self.waiting.shared(hello.interest);
+    pub fn register(
+        &self,
+        name: &WorkerName,
+        mut registration: WorkerRegistration,
+    ) -> Result<(), WorkerError> {
+        registration.interest = self.waiting.shared(registration.interest);
         let when = self.moments();
         let mut table = self.table();
-        let greeted = table.hello(name, hello, self.limits, when);
+        let registered = table.register(name, registration, self.limits, when);
         let events = table.take_events();
         drop(table);
         self.report(events);
-        greeted.map_err(|refused| match refused {
-            HelloRefused::TooMany => {
+        registered.map_err(|refused| match refused {
+            RegistrationRefused::TooMany => {
                 self.counters.refused();
                 WorkerError::TooMany { limit: self.limits.total }
             }
-            HelloRefused::TooManyOfToken => {
+            RegistrationRefused::TooManyOfToken => {
                 self.counters.refused();
                 WorkerError::TooManyOfToken { limit: self.limits.per_token }
             }
-            HelloRefused::OfAnother => WorkerError::OfAnother(name.clone()),
+            RegistrationRefused::OfAnother => WorkerError::OfAnother(name.clone()),
         })
     }
 

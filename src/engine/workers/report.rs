@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{WorkerEntry, WorkerState};
-use super::hello::{WorkerAbout, WorkerTransport};
+use super::registration::{WorkerAbout, WorkerTransport};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::table::WorkerTable;

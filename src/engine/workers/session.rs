@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::claims::{ClaimUnderWay, Granted};
-use super::hello::{WorkerCaller, WorkerCommand, WorkerHello};
 use super::mailbox::{Mailbox, Push};
+use super::registration::{WorkerCaller, WorkerCommand, WorkerRegistration};
 use super::remote::RemoteWorkers;
 use super::update_order::UpdateOrder;
 use super::updates::{AboutLease, ExtendAnswer, UpdateAnswer, WorkerUpdate};
@@ -43,10 +43,11 @@ impl WorkerSession {
     pub fn open(
         remote: &Arc<RemoteWorkers>,
         name: WorkerName,
-        hello: WorkerHello,
+        registration: WorkerRegistration,
     ) -> Result<WorkerSession, WorkerError> {
-        let (interest, lease, caller) = (hello.interest.clone(), hello.lease, hello.caller.clone());
-        remote.hello(&name, hello)?;
+        let (interest, lease, caller) =
+            (registration.interest.clone(), registration.lease, registration.caller.clone());
+        remote.register(&name, registration)?;
         let mailbox = Arc::new(Mailbox::default());
         let events = {
             let (mut table, when) = (remote.table(), remote.moments());
@@ -63,13 +64,13 @@ impl WorkerSession {
     ///
     /// # Errors
     /// There are too many workers, and this one was forgotten; or the name belongs to somebody else now.
-    pub fn change(&mut self, mut hello: WorkerHello) -> Result<(), WorkerError> {
+    pub fn change(&mut self, mut registration: WorkerRegistration) -> Result<(), WorkerError> {
         if !self.is_current() {
             return Ok(()); // the connection is about to end
         }
-        let (interest, lease) = (hello.interest.clone(), hello.lease);
-        hello.caller = self.caller.clone();
-        self.remote.hello(&self.name, hello)?;
+        let (interest, lease) = (registration.interest.clone(), registration.lease);
+        registration.caller = self.caller.clone();
+        self.remote.register(&self.name, registration)?;
         if interest != *self.waiter.interest() {
             self.waiter = self.remote.waiting.join(&interest, self.mailbox.signal.clone());
         }

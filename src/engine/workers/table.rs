@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::announcements::Announcements;
 use super::entry::{WorkerEntry, WorkerState, notice};
-use super::hello::{WorkerCommand, WorkerHello};
 use super::kind_workers::KindWorkers;
-use super::limits::{ActorCounts, HelloRefused, WorkerLimits};
+use super::limits::{ActorCounts, RegistrationRefused, WorkerLimits};
 use super::mailbox::{Mailbox, Push};
+use super::registration::{WorkerCommand, WorkerRegistration};
 use super::remote_leases::{Moments, RemoteLease, RemoteLeases};
 use super::waiting_claims::{Interest, Signal};
 use crate::job::{Actor, JobId, Kind, QueueName, Time, WorkerChange, WorkerLeft, WorkerName};
@@ -37,19 +37,19 @@ pub struct WorkerTable {
 
 impl WorkerTable {
     /// Registers a worker, or updates what it says about itself. The worker is connected from then on.
-    pub fn hello(
+    pub fn register(
         &mut self,
         name: &WorkerName,
-        hello: WorkerHello,
+        registration: WorkerRegistration,
         limits: WorkerLimits,
         when: Moments,
-    ) -> Result<(), HelloRefused> {
-        if !self.may_use(name, &hello.caller) {
-            return Err(HelloRefused::OfAnother);
+    ) -> Result<(), RegistrationRefused> {
+        if !self.may_use(name, &registration.caller) {
+            return Err(RegistrationRefused::OfAnother);
         }
-        self.check_limits(name, hello.caller.actor.as_ref(), limits)?;
+        self.check_limits(name, registration.caller.actor.as_ref(), limits)?;
         if let Some(worker) = self.workers.get_mut(name) {
-            let is_new_process = worker.is_new_process(hello.about.as_ref());
+            let is_new_process = worker.is_new_process(registration.about.as_ref());
             if is_new_process {
                 if worker.command.is_some() {
                     // A connection that was told the command learns that it is not in force any more.
@@ -58,12 +58,12 @@ impl WorkerTable {
                 (worker.command, worker.is_command_answered) = (None, false);
                 (worker.process, worker.own) = (worker.process + 1, 0);
             }
-            if let Some(about) = hello.about {
+            if let Some(about) = registration.about {
                 worker.about = about;
             }
-            (worker.interest, worker.lease) = (hello.interest, hello.lease);
+            (worker.interest, worker.lease) = (registration.interest, registration.lease);
             self.counts.remove(worker.by.as_ref());
-            (worker.transport, worker.by) = (hello.transport, hello.caller.actor);
+            (worker.transport, worker.by) = (registration.transport, registration.caller.actor);
             self.counts.add(worker.by.as_ref());
             worker.is_restored = false;
             let was_silent = worker.is_silent;
@@ -76,7 +76,7 @@ impl WorkerTable {
             return Ok(());
         }
         let held = self.leases.of_worker(name).count();
-        let mut worker = WorkerEntry::new(hello, held, when);
+        let mut worker = WorkerEntry::new(registration, held, when);
         worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
         self.counts.add(worker.by.as_ref());
         self.workers.insert(name.clone(), worker);
@@ -89,7 +89,7 @@ impl WorkerTable {
         name: &WorkerName,
         actor: Option<&Actor>,
         limits: WorkerLimits,
-    ) -> Result<(), HelloRefused> {
+    ) -> Result<(), RegistrationRefused> {
         let known = self.workers.get(name);
         let (is_known, is_own) =
             (known.is_some(), known.is_some_and(|one| one.by.as_ref() == actor));
@@ -101,9 +101,9 @@ impl WorkerTable {
             self.forget_silent(name);
         }
         if has_enough(self) {
-            return Err(HelloRefused::TooManyOfToken);
+            return Err(RegistrationRefused::TooManyOfToken);
         }
-        if is_full(self) { Err(HelloRefused::TooMany) } else { Ok(()) }
+        if is_full(self) { Err(RegistrationRefused::TooMany) } else { Ok(()) }
     }
 
     /// Forgets the workers that are silent and hold nothing, apart from one.

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 
 use super::claims::{ClaimRequest, ClaimResponse, Grant};
 use super::counters::RemoteEnd;
-use super::hello::{WorkerCaller, WorkerCommand, WorkerHello};
 use super::owner::LeaseHolderKind;
+use super::registration::{WorkerCaller, WorkerCommand, WorkerRegistration};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::report::RemoteAttempt;
@@ -128,8 +128,8 @@ impl Engine {
         mut request: ClaimRequest,
     ) -> Result<ClaimResponse, WorkerError> {
         self.check_worker_name(worker)?;
-        request.hello.caller = self.worker_caller();
-        self.announce_interest(&request.hello.interest).await?;
+        request.registration.caller = self.worker_caller();
+        self.announce_interest(&request.registration.interest).await?;
         self.parts.remote.claim(worker, request).await
     }
 
@@ -191,10 +191,10 @@ impl Engine {
     pub fn connect_worker(
         &self,
         worker: WorkerName,
-        mut hello: WorkerHello,
+        mut registration: WorkerRegistration,
     ) -> Result<WorkerSession, WorkerError> {
-        hello.caller = self.worker_caller();
-        WorkerSession::open(&self.parts.remote, worker, hello)
+        registration.caller = self.worker_caller();
+        WorkerSession::open(&self.parts.remote, worker, registration)
     }
 
     /// Announces the kinds of a worker, so that jobs of them can be submitted even while no worker is connected.

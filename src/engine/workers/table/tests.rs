@@ -3,15 +3,15 @@
 use tokio::time::Instant;
 
 use super::*;
-use crate::engine::workers::hello::{WorkerAbout, WorkerCaller, WorkerTransport};
+use crate::engine::workers::registration::{WorkerAbout, WorkerCaller, WorkerTransport};
 use crate::job::{QueueName, TokenName};
 
 const MANY: WorkerLimits = WorkerLimits { total: 10, per_token: 10 };
 
-fn hello(pid: u32) -> WorkerHello {
+fn registration(pid: u32) -> WorkerRegistration {
     let kinds = Arc::new(BTreeSet::from([Kind::parse("resize").unwrap()]));
     let interest = Interest { queues: [QueueName::default()].into(), kinds };
-    WorkerHello {
+    WorkerRegistration {
         interest: Arc::new(interest),
         lease: Duration::from_secs(30),
         about: Some(WorkerAbout { pid: Some(pid), ..WorkerAbout::default() }),
@@ -29,7 +29,7 @@ fn the_events_tell_at_most_once_a_second_that_a_worker_has_connected() {
         now: begin + Duration::from_millis(ms),
     };
     for ms in 0..100 {
-        table.hello(&name, hello(ms as u32), MANY, at(ms)).unwrap();
+        table.register(&name, registration(ms as u32), MANY, at(ms)).unwrap();
         if ms % 10 == 9 {
             table.sign_off(&name, at(ms).at, None);
         }
@@ -39,7 +39,7 @@ fn the_events_tell_at_most_once_a_second_that_a_worker_has_connected() {
     };
     let left = WorkerChange::Left { why: WorkerLeft::SignedOff };
     assert_eq!(changes(&mut table), [WorkerChange::Connected, left]);
-    table.hello(&name, hello(1), MANY, at(500)).unwrap();
+    table.register(&name, registration(1), MANY, at(500)).unwrap();
     table.sweep(at(999));
     assert_eq!(changes(&mut table), []);
     table.sweep(at(1_000));
@@ -60,10 +60,10 @@ fn one_token_has_at_most_its_share_of_the_workers() {
     let connect = |table: &mut WorkerTable, name: &str, token: &str, when: Moments| {
         let actor = Some(Actor::Token(TokenName::parse(token).unwrap()));
         let caller = WorkerCaller { actor, restriction: None };
-        let hello = WorkerHello { caller, ..hello(1) };
-        table.hello(&WorkerName::parse(name).unwrap(), hello, limits, when)
+        let registration = WorkerRegistration { caller, ..registration(1) };
+        table.register(&WorkerName::parse(name).unwrap(), registration, limits, when)
     };
-    let too_many = Err(HelloRefused::TooManyOfToken);
+    let too_many = Err(RegistrationRefused::TooManyOfToken);
     for name in ["a-1", "a-2"] {
         assert_eq!(connect(&mut table, name, "a", at(0)), Ok(()));
     }

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::{Shop, say};
 use crate::access::AccessCommand;
-use crate::engine::{Interest, WorkerCaller, WorkerHello, WorkerTransport};
+use crate::engine::{Interest, WorkerCaller, WorkerRegistration, WorkerTransport};
 use crate::http::HttpLimits;
 use crate::http::tests::support::{Socket, refused, within};
 use crate::http::tests::team::{add_token, add_user, bearer, restrict};
@@ -68,7 +68,7 @@ async fn one_token_does_not_take_the_places_of_the_workers_of_others() {
         queues: [QueueName::default()].into(),
         kinds: Arc::new([Kind::parse("resize").unwrap()].into()),
     };
-    let hello = WorkerHello {
+    let registration = WorkerRegistration {
         interest: Arc::new(interest),
         lease: Duration::from_secs(30),
         about: None,
@@ -78,7 +78,7 @@ async fn one_token_does_not_take_the_places_of_the_workers_of_others() {
     let as_greedy = engine.by(Some(Actor::Token(TokenName::parse("greedy").unwrap())));
     let connect = |n: usize| {
         let name = WorkerName::parse(&format!("greedy-{n}")).unwrap();
-        as_greedy.connect_worker(name, hello.clone()).unwrap()
+        as_greedy.connect_worker(name, registration.clone()).unwrap()
     };
     let limit = engine.config().worker_limits().per_token;
     let _sessions: Vec<_> = (0..limit).map(connect).collect();

@@ -285,18 +285,21 @@ impl WorkerConnection {
     }
 
     fn on_ready(&mut self, ready: Ready) -> Result<(), Problem> {
-        let Ready { free, hello, held } = ready;
-        self.credentials.scope.check_claim(&hello.interest.queues, &hello.interest.kinds)?;
-        let (engine, interest) = (self.api.engine.clone(), hello.interest.clone());
+        let Ready { free, registration, held } = ready;
+        self.credentials
+            .scope
+            .check_claim(&registration.interest.queues, &registration.interest.kinds)?;
+        let (engine, interest) = (self.api.engine.clone(), registration.interest.clone());
         let announced = async move { engine.announce_interest(&interest).await };
         match &mut self.session {
             Some(session) => {
-                session.change(hello)?;
+                session.change(registration)?;
                 self.ask(announced.map(EngineAnswer::Announced).boxed());
             }
             None => {
                 self.api.engine.check_leases(held.iter().map(String::as_str))?;
-                let mut session = self.api.engine.connect_worker(self.name.clone(), hello)?;
+                let mut session =
+                    self.api.engine.connect_worker(self.name.clone(), registration)?;
                 let kept = session.keep(held);
                 self.session = Some(Box::new(session));
                 let kept = async move {
