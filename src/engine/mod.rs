@@ -92,8 +92,8 @@ pub use workers::counters::{RemoteCounts, RemoteEnd};
 pub use workers::entry::WorkerState;
 pub use workers::kind_workers::KindWorkers;
 pub use workers::list::{RankedWorkers, WorkerPage, WorkerQuery};
-pub use workers::mailbox::Push;
 pub use workers::owner::LeaseHolderKind;
+pub use workers::push_queue::Push;
 pub use workers::registration::{
     WorkerAbout, WorkerCaller, WorkerCommand, WorkerRegistration, WorkerTransport,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::announcements::Announcements;
-use super::mailbox::{Mailbox, Push};
+use super::push_queue::{Push, PushQueue};
 use super::registration::{
     WorkerAbout, WorkerCaller, WorkerCommand, WorkerRegistration, WorkerTransport,
 };
@@ -63,8 +63,8 @@ pub struct WorkerEntry {
     pub seen: Instant,
     /// The signals of its claims that wait over HTTP.
     pub polls: Vec<Arc<Signal>>,
-    /// Its WebSocket.
-    pub session: Option<Arc<Mailbox>>,
+    /// What waits to be sent on its WebSocket, if it has one.
+    pub session: Option<Arc<PushQueue>>,
     /// The command that is in force: `quiet`, `stop`, or none.
     pub command: Option<WorkerCommand>,
     /// Whether a claim over HTTP has been answered with the command.

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::claims::{ClaimUnderWay, Granted};
-use super::mailbox::{Mailbox, Push};
+use super::push_queue::{Push, PushQueue};
 use super::registration::{WorkerCaller, WorkerCommand, WorkerRegistration};
 use super::remote::RemoteWorkers;
 use super::update_order::UpdateOrder;
@@ -29,7 +29,7 @@ pub struct WorkerSession {
     name: WorkerName,
     caller: WorkerCaller,
     lease: Duration,
-    mailbox: Arc<Mailbox>,
+    pushes: Arc<PushQueue>,
     waiter: Waiter,
     /// The reports of this connection.
     order: UpdateOrder,
@@ -48,16 +48,16 @@ impl WorkerSession {
         let (interest, lease, caller) =
             (registration.interest.clone(), registration.lease, registration.caller.clone());
         remote.register(&name, registration)?;
-        let mailbox = Arc::new(Mailbox::default());
+        let pushes = Arc::new(PushQueue::default());
         let events = {
             let (mut table, when) = (remote.table(), remote.moments());
-            table.begin_session(&name, mailbox.clone(), when);
+            table.begin_session(&name, pushes.clone(), when);
             table.take_events()
         };
         remote.report(events);
-        let waiter = remote.waiting.join(&interest, mailbox.signal.clone());
+        let waiter = remote.waiting.join(&interest, pushes.signal.clone());
         let order = UpdateOrder::default();
-        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, waiter, order })
+        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, pushes, waiter, order })
     }
 
     /// Changes what the worker can run.
@@ -72,7 +72,7 @@ impl WorkerSession {
         registration.caller = self.caller.clone();
         self.remote.register(&self.name, registration)?;
         if interest != *self.waiter.interest() {
-            self.waiter = self.remote.waiting.join(&interest, self.mailbox.signal.clone());
+            self.waiter = self.remote.waiting.join(&interest, self.pushes.signal.clone());
         }
         self.lease = lease;
         Ok(())
@@ -90,17 +90,17 @@ impl WorkerSession {
 
     /// Resolves when there is a push, or when the worker should claim.
     pub async fn woken(&self) {
-        self.mailbox.signal.notified().await;
+        self.pushes.signal.notified().await;
     }
 
     /// Takes the messages that wait for the worker.
     pub fn take_pushes(&self) -> Vec<Push> {
-        self.mailbox.take()
+        self.pushes.take()
     }
 
     /// Whether this is still the connection of the worker: another one may have replaced it, or the worker was signed off.
     pub fn is_current(&self) -> bool {
-        self.remote.table().has_session(&self.name, &self.mailbox)
+        self.remote.table().has_session(&self.name, &self.pushes)
     }
 
     /// Whether the worker was woken to claim since the last call.
@@ -118,7 +118,7 @@ impl WorkerSession {
     pub fn claim(&mut self, max: usize) -> Option<ClaimUnderWay> {
         let can_claim = || {
             let table = self.remote.table();
-            table.has_session(&self.name, &self.mailbox) && table.can_claim(&self.name)
+            table.has_session(&self.name, &self.pushes) && table.can_claim(&self.name)
         };
         if max == 0 || !can_claim() {
             self.waiter.leave();
@@ -177,6 +177,6 @@ impl WorkerSession {
 impl Drop for WorkerSession {
     fn drop(&mut self) {
         let when = self.remote.moments();
-        self.remote.table().end_session(&self.name, &self.mailbox, when);
+        self.remote.table().end_session(&self.name, &self.pushes, when);
     }
 }

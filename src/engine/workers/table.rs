@@ -9,7 +9,7 @@ use super::announcements::Announcements;
 use super::entry::{WorkerEntry, WorkerState, notice};
 use super::kind_workers::KindWorkers;
 use super::limits::{ActorCounts, RegistrationRefused, WorkerLimits};
-use super::mailbox::{Mailbox, Push};
+use super::push_queue::{Push, PushQueue};
 use super::registration::{WorkerCommand, WorkerRegistration};
 use super::remote_leases::{Moments, RemoteLease, RemoteLeases};
 use super::waiting_claims::{Interest, Signal};
@@ -145,7 +145,7 @@ impl WorkerTable {
     }
 
     /// Whether a WebSocket is still the connection of a worker: another one may have replaced it, or the worker was signed off.
-    pub fn has_session(&self, name: &WorkerName, session: &Arc<Mailbox>) -> bool {
+    pub fn has_session(&self, name: &WorkerName, session: &Arc<PushQueue>) -> bool {
         let current = self.workers.get(name).and_then(|worker| worker.session.as_ref());
         current.is_some_and(|current| Arc::ptr_eq(current, session))
     }
@@ -203,7 +203,7 @@ impl WorkerTable {
     }
 
     /// Makes a WebSocket the connection of a worker, instead of an earlier one.
-    pub fn begin_session(&mut self, name: &WorkerName, session: Arc<Mailbox>, when: Moments) {
+    pub fn begin_session(&mut self, name: &WorkerName, session: Arc<PushQueue>, when: Moments) {
         let Some(worker) = self.workers.get_mut(name) else { return };
         if let Some(earlier) = worker.session.replace(session) {
             earlier.put(Push::Replaced);
@@ -217,7 +217,7 @@ impl WorkerTable {
     }
 
     /// Notes that a WebSocket of a worker has ended.
-    pub fn end_session(&mut self, name: &WorkerName, session: &Arc<Mailbox>, when: Moments) {
+    pub fn end_session(&mut self, name: &WorkerName, session: &Arc<PushQueue>, when: Moments) {
         if let Some(worker) = self.workers.get_mut(name)
             && worker.session.as_ref().is_some_and(|current| Arc::ptr_eq(current, session))
         {
