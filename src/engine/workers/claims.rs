@@ -132,7 +132,7 @@ impl RemoteWorkers {
             place: WorkerPlace::Remote,
             ttl,
         };
-        let when = self.moments();
+        let when = self.read_clocks();
         let Claimed { leases, retry_in } = self.store.claim(claim).await?;
         if leases.is_empty() {
             return Ok(self.nothing(retry_in, max));
@@ -378,7 +378,7 @@ impl Drop for ReservedRoom<'_> {
 
 impl Drop for OpenPoll<'_> {
     fn drop(&mut self) {
-        let when = self.remote.moments();
+        let when = self.remote.read_clocks();
         self.remote.table().end_poll(self.name, &self.signal, when);
     }
 }

@@ -11,7 +11,7 @@ use super::push_queue::{Push, PushQueue};
 use super::registration::{
     WorkerAbout, WorkerCaller, WorkerCommand, WorkerRegistration, WorkerTransport,
 };
-use super::remote_leases::Moments;
+use super::remote_leases::ClockReadings;
 use super::waiting_claims::{Interest, Signal};
 use crate::job::{Actor, Labels, Time, WorkerChange, WorkerName};
 use crate::store::WorkerNotice;
@@ -93,7 +93,7 @@ pub struct WorkerEntry {
 
 impl WorkerEntry {
     /// A worker that has just connected, and holds this many leases already.
-    pub fn new(registration: WorkerRegistration, held: usize, when: Moments) -> WorkerEntry {
+    pub fn new(registration: WorkerRegistration, held: usize, when: ClockReadings) -> WorkerEntry {
         WorkerEntry {
             about: registration.about.unwrap_or_default(),
             interest: registration.interest,
@@ -122,7 +122,7 @@ impl WorkerEntry {
     }
 
     /// A worker of which nothing but its leases is known, because the server was restarted.
-    pub fn restored(lease: Duration, when: Moments) -> WorkerEntry {
+    pub fn restored(lease: Duration, when: ClockReadings) -> WorkerEntry {
         let registration = WorkerRegistration {
             interest: Arc::new(Interest { queues: BTreeSet::new(), kinds: Arc::default() }),
             lease,
@@ -184,7 +184,7 @@ impl WorkerEntry {
     }
 
     /// Notes that the worker was heard from. If it was silent, it has come back.
-    pub fn see(&mut self, name: &WorkerName, when: Moments, events: &mut Vec<WorkerNotice>) {
+    pub fn see(&mut self, name: &WorkerName, when: ClockReadings, events: &mut Vec<WorkerNotice>) {
         (self.seen_at, self.seen) = (when.at, when.now);
         if std::mem::take(&mut self.is_silent) {
             self.connected_at = when.at;
@@ -197,7 +197,7 @@ impl WorkerEntry {
     pub fn announce(
         &mut self,
         name: &WorkerName,
-        when: Moments,
+        when: ClockReadings,
         announcements: &mut Announcements,
         events: &mut Vec<WorkerNotice>,
     ) {

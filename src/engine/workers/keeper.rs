@@ -148,7 +148,7 @@ impl WorkerKeeper {
     }
 
     fn sweep(&self) {
-        let when = self.remote.moments();
+        let when = self.remote.read_clocks();
         let mut table = self.remote.table();
         if table.is_empty() {
             return;

@@ -19,7 +19,7 @@ use super::counters::WorkerCounters;
 use super::lease_token::LeaseTokens;
 use super::limits::{RegistrationRefused, WorkerLimits};
 use super::registration::WorkerRegistration;
-use super::remote_leases::Moments;
+use super::remote_leases::ClockReadings;
 use super::table::WorkerTable;
 use super::waiting_claims::WaitingClaims;
 use super::worker_error::WorkerError;
@@ -136,7 +136,7 @@ impl RemoteWorkers {
         mut registration: WorkerRegistration,
     ) -> Result<(), WorkerError> {
         registration.interest = self.waiting.shared(registration.interest);
-        let when = self.moments();
+        let when = self.read_clocks();
         let mut table = self.table();
         let registered = table.register(name, registration, self.limits, when);
         let events = table.take_events();
@@ -179,8 +179,8 @@ impl RemoteWorkers {
     }
 
     /// Reads the store's clock and the monotonic clock.
-    pub fn moments(&self) -> Moments {
-        Moments { at: self.clock.now(), now: Instant::now() }
+    pub fn read_clocks(&self) -> ClockReadings {
+        ClockReadings { at: self.clock.now(), now: Instant::now() }
     }
 
     pub fn table(&self) -> MutexGuard<'_, WorkerTable> {

@@ -50,7 +50,7 @@ impl WorkerSession {
         remote.register(&name, registration)?;
         let pushes = Arc::new(PushQueue::default());
         let events = {
-            let (mut table, when) = (remote.table(), remote.moments());
+            let (mut table, when) = (remote.table(), remote.read_clocks());
             table.begin_session(&name, pushes.clone(), when);
             table.take_events()
         };
@@ -176,7 +176,7 @@ impl WorkerSession {
 
 impl Drop for WorkerSession {
     fn drop(&mut self) {
-        let when = self.remote.moments();
+        let when = self.remote.read_clocks();
         self.remote.table().end_session(&self.name, &self.pushes, when);
     }
 }

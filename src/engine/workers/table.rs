@@ -11,7 +11,7 @@ use super::kind_workers::KindWorkers;
 use super::limits::{ActorCounts, RegistrationRefused, WorkerLimits};
 use super::push_queue::{Push, PushQueue};
 use super::registration::{WorkerCommand, WorkerRegistration};
-use super::remote_leases::{Moments, RemoteLease, RemoteLeases};
+use super::remote_leases::{ClockReadings, RemoteLease, RemoteLeases};
 use super::waiting_claims::{Interest, Signal};
 use crate::job::{Actor, JobId, Kind, QueueName, Time, WorkerChange, WorkerLeft, WorkerName};
 use crate::store::{LeaseRef, WorkerNotice};
@@ -42,7 +42,7 @@ impl WorkerTable {
         name: &WorkerName,
         registration: WorkerRegistration,
         limits: WorkerLimits,
-        when: Moments,
+        when: ClockReadings,
     ) -> Result<(), RegistrationRefused> {
         if !self.may_use(name, &registration.caller) {
             return Err(RegistrationRefused::OfAnother);
@@ -157,7 +157,7 @@ impl WorkerTable {
     }
 
     /// Notes that a claim of a worker no longer waits.
-    pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: Moments) {
+    pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: ClockReadings) {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.polls.retain(|poll| !Arc::ptr_eq(poll, signal));
             worker.blocked.retain(|poll| !Arc::ptr_eq(poll, signal));
@@ -203,7 +203,12 @@ impl WorkerTable {
     }
 
     /// Makes a WebSocket the connection of a worker, instead of an earlier one.
-    pub fn begin_session(&mut self, name: &WorkerName, session: Arc<PushQueue>, when: Moments) {
+    pub fn begin_session(
+        &mut self,
+        name: &WorkerName,
+        session: Arc<PushQueue>,
+        when: ClockReadings,
+    ) {
         let Some(worker) = self.workers.get_mut(name) else { return };
         if let Some(earlier) = worker.session.replace(session) {
             earlier.put(Push::Replaced);
@@ -217,7 +222,12 @@ impl WorkerTable {
     }
 
     /// Notes that a WebSocket of a worker has ended.
-    pub fn end_session(&mut self, name: &WorkerName, session: &Arc<PushQueue>, when: Moments) {
+    pub fn end_session(
+        &mut self,
+        name: &WorkerName,
+        session: &Arc<PushQueue>,
+        when: ClockReadings,
+    ) {
         if let Some(worker) = self.workers.get_mut(name)
             && worker.session.as_ref().is_some_and(|current| Arc::ptr_eq(current, session))
         {
@@ -273,7 +283,7 @@ impl WorkerTable {
     }
 
     /// Adds a lease that was read from the store at the start. Its worker is listed, as silent until it speaks.
-    pub fn restore(&mut self, lease: RemoteLease, ttl: Duration, when: Moments) {
+    pub fn restore(&mut self, lease: RemoteLease, ttl: Duration, when: ClockReadings) {
         if self.leases.has_ended(lease.lease) || self.leases.of_job(lease.lease.job).is_some() {
             return;
         }
@@ -325,7 +335,7 @@ impl WorkerTable {
     }
 
     /// Notes an extension. Returns whether the lease is known.
-    pub fn extended(&mut self, lease: LeaseRef, ttl: Duration, when: Moments) -> bool {
+    pub fn extended(&mut self, lease: LeaseRef, ttl: Duration, when: ClockReadings) -> bool {
         let Some(held) = self.leases.get_mut(lease) else { return false };
         (held.renewed_at, held.until) = (when.at, when.at.after(ttl));
         if let Some(worker) = self.workers.get_mut(&held.worker) {
@@ -336,7 +346,7 @@ impl WorkerTable {
     }
 
     /// Notes that a worker was heard from.
-    pub fn see(&mut self, name: &WorkerName, when: Moments) {
+    pub fn see(&mut self, name: &WorkerName, when: ClockReadings) {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.see(name, when, &mut self.pending_events);
         }
@@ -382,7 +392,7 @@ impl WorkerTable {
     }
 
     /// Marks the workers that have become silent, and forgets those that have been silent for `LISTED`.
-    pub fn sweep(&mut self, when: Moments) {
+    pub fn sweep(&mut self, when: ClockReadings) {
         let mut silent = Vec::new();
         self.workers.retain(|name, worker| {
             let since = when.now.saturating_duration_since(worker.seen);

@@ -24,7 +24,7 @@ fn registration(pid: u32) -> WorkerRegistration {
 fn the_events_tell_at_most_once_a_second_that_a_worker_has_connected() {
     let (mut table, name) = (WorkerTable::default(), WorkerName::parse("web-1").unwrap());
     let begin = Instant::now();
-    let at = |ms: u64| Moments {
+    let at = |ms: u64| ClockReadings {
         at: Time::from_millis(ms as i64),
         now: begin + Duration::from_millis(ms),
     };
@@ -53,11 +53,11 @@ fn one_token_has_at_most_its_share_of_the_workers() {
     let mut table = WorkerTable::default();
     let limits = WorkerLimits { total: 5, per_token: 2 };
     let begin = Instant::now();
-    let at = |seconds: u64| Moments {
+    let at = |seconds: u64| ClockReadings {
         at: Time::from_millis(seconds as i64 * 1_000),
         now: begin + Duration::from_secs(seconds),
     };
-    let connect = |table: &mut WorkerTable, name: &str, token: &str, when: Moments| {
+    let connect = |table: &mut WorkerTable, name: &str, token: &str, when: ClockReadings| {
         let actor = Some(Actor::Token(TokenName::parse(token).unwrap()));
         let caller = WorkerCaller { actor, restriction: None };
         let registration = WorkerRegistration { caller, ..registration(1) };
