@@ -70,7 +70,7 @@ pub struct WorkerEntry {
     /// Whether a claim over HTTP has been answered with the command.
     pub is_command_answered: bool,
     /// Whether it is being signed off. It gets no jobs meanwhile.
-    pub is_leaving: bool,
+    pub is_signing_off: bool,
     /// Whether it was not heard from for as long as its leases last.
     pub is_silent: bool,
     /// Whether it has not spoken since the start of this process, which knows only its leases.
@@ -107,7 +107,7 @@ impl WorkerEntry {
             session: None,
             command: None,
             is_command_answered: false,
-            is_leaving: false,
+            is_signing_off: false,
             is_silent: false,
             is_restored: false,
             is_announced: false,

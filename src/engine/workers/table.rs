@@ -153,7 +153,7 @@ impl WorkerTable {
     /// Whether a worker can be given jobs: it has no command, and is not being signed off.
     pub fn can_claim(&self, name: &WorkerName) -> bool {
         let worker = self.workers.get(name);
-        worker.is_some_and(|worker| worker.command.is_none() && !worker.is_leaving)
+        worker.is_some_and(|worker| worker.command.is_none() && !worker.is_signing_off)
     }
 
     /// Notes that a claim of a worker no longer waits.
@@ -173,7 +173,7 @@ impl WorkerTable {
         let most = worker.about.concurrency.map(|most| most as usize);
         let taken = worker.own + worker.reserved;
         let room = most.map_or(max, |most| most.saturating_sub(taken).min(max));
-        let room = if worker.is_leaving { 0 } else { room };
+        let room = if worker.is_signing_off { 0 } else { room };
         if room == 0 && !worker.blocked.iter().any(|blocked| Arc::ptr_eq(blocked, signal)) {
             worker.blocked.push(signal.clone());
         }
@@ -361,16 +361,16 @@ impl WorkerTable {
     }
 
     /// Notes that a worker is being signed off. Returns whether there is one.
-    pub fn begin_leaving(&mut self, name: &WorkerName) -> bool {
+    pub fn begin_sign_off(&mut self, name: &WorkerName) -> bool {
         let Some(worker) = self.workers.get_mut(name) else { return false };
-        worker.is_leaving = true;
+        worker.is_signing_off = true;
         true
     }
 
     /// Notes that a worker could not be signed off. It gets jobs again.
-    pub fn leaving_failed(&mut self, name: &WorkerName) {
+    pub fn sign_off_failed(&mut self, name: &WorkerName) {
         if let Some(worker) = self.workers.get_mut(name) {
-            worker.is_leaving = false;
+            worker.is_signing_off = false;
             worker.has_room();
             worker.push(Push::NotSignedOff);
         }

@@ -46,7 +46,7 @@ impl RemoteWorkers {
         loop {
             let held: Vec<RemoteLease> = {
                 let mut table = self.table();
-                if !table.begin_leaving(name) {
+                if !table.begin_sign_off(name) {
                     return Err(WorkerError::NotFound(name.clone()));
                 }
                 let held = table.begin_settling(name);
@@ -61,7 +61,7 @@ impl RemoteWorkers {
             };
             // A claim that was under way may bring jobs meanwhile.
             returned +=
-                self.give_back(held).await.inspect_err(|_| self.table().leaving_failed(name))?;
+                self.give_back(held).await.inspect_err(|_| self.table().sign_off_failed(name))?;
         }
     }
 

@@ -7,8 +7,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::engine_answer::{EngineAnswer, next_done, under_way, woken};
-use super::leaving::{Leaving, ThenWait};
 use super::protocol::{self, NumberedUpdate, Ready, RefusedMessage, WorkerMessage};
+use super::session_end::{SessionEnd, ThenWait};
 use super::socket::{Inbound, ReadMode, WorkerSocket};
 use crate::engine::{ClaimUnderWay, Grant, Granted, Push, StoreError, WorkerError, WorkerSession};
 use crate::http::access::access_watch::AccessWatch;
@@ -96,18 +96,18 @@ impl WorkerConnection {
 
     /// Serves the worker until the connection ends.
     pub async fn run(&mut self) {
-        let leaving = self.serve().await;
-        tracing::debug!(worker = %self.name, ?leaving, "a worker's connection ends");
+        let end = self.serve().await;
+        tracing::debug!(worker = %self.name, ?end, "a worker's connection ends");
         self.claim = None; // what it brings is given back
-        if leaving == Leaving::SignedOff {
+        if end == SessionEnd::SignedOff {
             // It has left, whatever else there is to say.
             let _ = self.finish_reports().await;
         }
         self.session = None;
-        self.close(leaving).await;
+        self.close(end).await;
     }
 
-    async fn serve(&mut self) -> Leaving {
+    async fn serve(&mut self) -> SessionEnd {
         let engine = self.api.engine.clone();
         let must_leave = engine.workers_must_leave();
         let timer = sleep_until(self.ping_at);
@@ -132,19 +132,19 @@ impl WorkerConnection {
             };
             let handled = match next {
                 Next::Inbound(Ok(inbound)) => self.on_inbound(inbound),
-                Next::Inbound(Err(reason)) => Err(Leaving::Other(reason)),
+                Next::Inbound(Err(reason)) => Err(SessionEnd::Other(reason)),
                 Next::Granted(granted) => self.on_granted(granted),
                 Next::EngineAnswer(done) => self.on_done(done),
                 Next::Woken => self.on_woken(),
                 Next::Timer => self.on_timer(),
-                Next::AccessEnded => Err(Leaving::Other(CloseReason::AccessEnded)),
+                Next::AccessEnded => Err(SessionEnd::Other(CloseReason::AccessEnded)),
                 Next::MustLeave => {
                     let finished = self.finish_reports().await;
-                    finished.and(Err(Leaving::Other(CloseReason::Delivered)))
+                    finished.and(Err(SessionEnd::Other(CloseReason::Delivered)))
                 }
             };
-            if let Err(leaving) = handled {
-                return leaving;
+            if let Err(end) = handled {
+                return end;
             }
         }
     }
@@ -188,7 +188,7 @@ impl WorkerConnection {
         self.claim = session.claim(max);
     }
 
-    fn on_granted(&mut self, granted: Result<Granted, StoreError>) -> Result<(), Leaving> {
+    fn on_granted(&mut self, granted: Result<Granted, StoreError>) -> Result<(), SessionEnd> {
         if self.claim.take().is_none() {
             return Ok(());
         }
@@ -211,7 +211,7 @@ impl WorkerConnection {
         Ok(())
     }
 
-    fn on_woken(&mut self) -> Result<(), Leaving> {
+    fn on_woken(&mut self) -> Result<(), SessionEnd> {
         let Some(session) = &mut self.session else { return Ok(()) };
         self.should_claim |= session.take_wake_up();
         for push in session.take_pushes() {
@@ -222,15 +222,15 @@ impl WorkerConnection {
                     self.should_claim = true; // `begin_claim` stops waiting if the worker is to get no jobs
                     self.socket.push(protocol::command(command));
                 }
-                Push::Replaced => return Err(Leaving::Replaced),
-                Push::SignedOff => return Err(Leaving::SignedOff),
+                Push::Replaced => return Err(SessionEnd::Replaced),
+                Push::SignedOff => return Err(SessionEnd::SignedOff),
                 Push::NotSignedOff => self.should_claim = true,
             }
         }
         Ok(())
     }
 
-    fn on_inbound(&mut self, inbound: Inbound) -> Result<(), Leaving> {
+    fn on_inbound(&mut self, inbound: Inbound) -> Result<(), SessionEnd> {
         for message in inbound.messages {
             if self.sign_off != SignOff::NotAsked {
                 break; // the worker has said `bye`
@@ -241,11 +241,11 @@ impl WorkerConnection {
                 InboundMessage::Ping(payload) => self.socket.push(frames::pong(&payload)),
                 InboundMessage::Pong => self.pong_by = None,
                 InboundMessage::Close(code) => {
-                    return Err(Leaving::Other(CloseReason::ClientClosed(code)));
+                    return Err(SessionEnd::Other(CloseReason::ClientClosed(code)));
                 }
             }
         }
-        inbound.fault.map_or(Ok(()), |fault| Err(Leaving::Other(fault)))
+        inbound.fault.map_or(Ok(()), |fault| Err(SessionEnd::Other(fault)))
     }
 
     fn on_text(&mut self, text: &str) {
@@ -322,7 +322,7 @@ impl WorkerConnection {
         }
     }
 
-    fn on_done(&mut self, done: EngineAnswer) -> Result<(), Leaving> {
+    fn on_done(&mut self, done: EngineAnswer) -> Result<(), SessionEnd> {
         if self.asked.as_ref().is_some_and(FuturesUnordered::is_empty) {
             self.asked = None;
         }
@@ -334,7 +334,7 @@ impl WorkerConnection {
             }
             EngineAnswer::Announced(Ok(())) => {}
             EngineAnswer::Kept(Err(_)) | EngineAnswer::Announced(Err(_)) => {
-                return Err(Leaving::Other(CloseReason::StoreFailed));
+                return Err(SessionEnd::Other(CloseReason::StoreFailed));
             }
             EngineAnswer::Updated(id, Ok(answer)) => {
                 self.socket.push(protocol::updated(id, &answer))
@@ -343,17 +343,17 @@ impl WorkerConnection {
             EngineAnswer::Updated(id, Err(error)) => {
                 let refusal = RefusedMessage::of(error, Some(id));
                 self.socket.push(protocol::refused(&refusal));
-                return Err(Leaving::Other(CloseReason::StoreFailed));
+                return Err(SessionEnd::Other(CloseReason::StoreFailed));
             }
             // Nobody has this name any more, so there is nothing to give back.
             EngineAnswer::SignedOff(Ok(_) | Err(WorkerError::NotFound(_))) => {
-                return Err(Leaving::SignedOff);
+                return Err(SessionEnd::SignedOff);
             }
             // The worker still holds its leases. It can connect and sign off again, or let them expire.
             EngineAnswer::SignedOff(Err(error)) => {
                 tracing::debug!(worker = %self.name, %error, "a worker was not signed off");
                 self.socket.push(protocol::refused(&RefusedMessage::of(error, None)));
-                return Err(Leaving::Other(CloseReason::StoreFailed));
+                return Err(SessionEnd::Other(CloseReason::StoreFailed));
             }
         }
         Ok(())
@@ -371,13 +371,13 @@ impl WorkerConnection {
         self.socket.unfinished_since().map(|since| since + self.api.limits.body_timeout)
     }
 
-    fn on_timer(&mut self) -> Result<(), Leaving> {
+    fn on_timer(&mut self) -> Result<(), SessionEnd> {
         let (now, limits) = (Instant::now(), &self.api.limits);
         if self.credentials.watch.has_ended() {
-            return Err(Leaving::Other(CloseReason::AccessEnded));
+            return Err(SessionEnd::Other(CloseReason::AccessEnded));
         }
         if self.socket.stalled_since().is_some_and(|since| since + limits.write_timeout <= now) {
-            return Err(Leaving::Other(CloseReason::Unwritable));
+            return Err(SessionEnd::Other(CloseReason::Unwritable));
         }
         if self.read_mode() != ReadMode::Reading {
             // What it has sent meanwhile waits in the kernel.
@@ -385,10 +385,10 @@ impl WorkerConnection {
             self.socket.excuse_unfinished();
         }
         if self.pong_by.is_some_and(|by| by <= now) {
-            return Err(Leaving::Other(CloseReason::Silent));
+            return Err(SessionEnd::Other(CloseReason::Silent));
         }
         if self.finished_by().is_some_and(|by| by <= now) {
-            return Err(Leaving::Other(CloseReason::Unfinished));
+            return Err(SessionEnd::Other(CloseReason::Unfinished));
         }
         if self.ping_at <= now {
             self.ping_at = now + limits.socket_ping;
@@ -405,7 +405,7 @@ impl WorkerConnection {
     ///
     /// # Errors
     /// The reason to leave that came with an answer.
-    async fn finish_reports(&mut self) -> Result<(), Leaving> {
+    async fn finish_reports(&mut self) -> Result<(), SessionEnd> {
         let within = self.api.limits.close;
         let all = async {
             self.claim = None; // what it brings is given back
@@ -423,13 +423,13 @@ impl WorkerConnection {
     }
 
     /// Sends the last frames, and waits for the worker to close.
-    async fn close(&mut self, leaving: Leaving) {
+    async fn close(&mut self, end: SessionEnd) {
         let limits = self.api.limits.clone();
         self.socket.keep_jobs_back();
-        let frames = leaving.last_frames(limits.retry_ms());
+        let frames = end.last_frames(limits.retry_ms());
         frames.into_iter().for_each(|frame| self.socket.push(frame));
         let closed = async {
-            match leaving.then() {
+            match end.then() {
                 ThenWait::Nothing => return,
                 ThenWait::PeerCloses => {
                     while let Ok(Inbound { messages, fault: None }) =

@@ -16,8 +16,8 @@ use crate::http::{Api, Problem};
 
 mod connection;
 mod engine_answer;
-mod leaving;
 mod protocol;
+mod session_end;
 mod socket;
 
 pub use protocol::SUBPROTOCOL;

@@ -9,7 +9,7 @@ use crate::http::view::to_json;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leaving {
+pub enum SessionEnd {
     /// The worker has signed off.
     SignedOff,
     /// Another connection was opened under its name.
@@ -26,16 +26,16 @@ struct Bye<'a> {
     retry_ms: Option<u64>,
 }
 
-impl Leaving {
+impl SessionEnd {
     /// The last frames: `bye` and the close frame. `retry_ms` is the longest delay before the worker reconnects.
     pub fn last_frames(self, retry_ms: u64) -> Vec<Bytes> {
         let (code, why, retry_ms) = match self {
-            Leaving::SignedOff => (1000, "signed_off", None),
-            Leaving::Replaced => (4409, "replaced", None),
-            Leaving::Other(CloseReason::ClientClosed(code)) => {
+            SessionEnd::SignedOff => (1000, "signed_off", None),
+            SessionEnd::Replaced => (4409, "replaced", None),
+            SessionEnd::Other(CloseReason::ClientClosed(code)) => {
                 return vec![frames::close(code.map(|code| (code, "")))];
             }
-            Leaving::Other(reason) => match reason.close_frame() {
+            SessionEnd::Other(reason) => match reason.close_frame() {
                 Some((code, why)) => (code, why, Some(retry_ms)),
                 None => return Vec::new(),
             },
@@ -47,11 +47,11 @@ impl Leaving {
     /// What the connection waits for after its last frames.
     pub fn then(self) -> ThenWait {
         match self {
-            Leaving::SignedOff | Leaving::Replaced => ThenWait::PeerCloses,
-            Leaving::Other(CloseReason::Gone) => ThenWait::Nothing,
-            Leaving::Other(CloseReason::ClientClosed(_)) => ThenWait::PeerDisconnects,
-            Leaving::Other(reason) if reason.can_still_decode() => ThenWait::PeerCloses,
-            Leaving::Other(_) => ThenWait::PeerDisconnects,
+            SessionEnd::SignedOff | SessionEnd::Replaced => ThenWait::PeerCloses,
+            SessionEnd::Other(CloseReason::Gone) => ThenWait::Nothing,
+            SessionEnd::Other(CloseReason::ClientClosed(_)) => ThenWait::PeerDisconnects,
+            SessionEnd::Other(reason) if reason.can_still_decode() => ThenWait::PeerCloses,
+            SessionEnd::Other(_) => ThenWait::PeerDisconnects,
         }
     }
 }
