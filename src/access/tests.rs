@@ -296,6 +296,28 @@ fn a_session_expires_by_its_age_and_when_it_is_not_used() {
 }
 
 #[test]
+fn a_session_of_a_token_ends_when_the_token_expires() {
+    let mut fixture = Fixture::with_users();
+    let (mut new, _) = new_token("ci", Role::Viewer);
+    new.expires_at = Some(at(100));
+    let (id, secret) = (new.id.clone(), new.secret);
+    fixture.run(AccessCommand::AddToken(new)).unwrap();
+    let who = SessionOwner::Token { id, name: TokenName::parse("ci").unwrap() };
+    let new = new_session(who, Some(secret));
+    let session = new.id.clone();
+    fixture.run(AccessCommand::OpenSession(new)).unwrap();
+    let known = fixture.table.session(&session).unwrap().clone();
+    assert_eq!(fixture.table.session_end(&known, &fixture.limits), at(100));
+    fixture.now = 99;
+    assert_eq!(fixture.scope(&session), Some(Scope::of(Role::Viewer)));
+    fixture.now = 100;
+    assert_eq!(fixture.scope(&session), None);
+    fixture.limits.session_idle = Duration::from_secs(20);
+    let unused = known.last_used_at.after(Duration::from_secs(20));
+    assert_eq!(fixture.table.session_end(&known, &fixture.limits), unused, "whichever is first");
+}
+
+#[test]
 fn one_login_too_many_ends_the_session_that_was_not_used_for_longest() {
     let mut fixture = Fixture::with_users();
     fixture.limits.sessions_per_user = 2;

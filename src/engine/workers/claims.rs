@@ -193,13 +193,13 @@ impl RemoteWorkers {
                 return Ok(self.answer(name, self.unsent(Vec::new())));
             }
             if self.command_of(name).is_some() {
-                waiter.leave();
+                waiter.stop_waiting();
                 if wait.is_zero() || self.table().is_command_new(name) {
                     return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
             } else if let Some(room) = poll.reserve(max) {
                 if !wait.is_zero() {
-                    waiter.enqueue();
+                    waiter.start_waiting();
                 }
                 let granted = self.begin_claim(name, &interest, room.jobs, ttl).await?;
                 waiter.claimed(granted.size());
@@ -215,7 +215,7 @@ impl RemoteWorkers {
                 }
             } else {
                 // It runs as many jobs as it can. An end of one of them wakes this claim.
-                waiter.leave();
+                waiter.stop_waiting();
                 if wait.is_zero() {
                     return Ok(self.answer(name, self.unsent(Vec::new())));
                 }

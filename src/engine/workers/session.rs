@@ -121,16 +121,16 @@ impl WorkerSession {
             table.has_session(&self.name, &self.pushes) && table.can_claim(&self.name)
         };
         if max == 0 || !can_claim() {
-            self.waiter.leave();
+            self.waiter.stop_waiting();
             return None;
         }
-        self.waiter.enqueue();
+        self.waiter.start_waiting();
         Some(self.remote.begin_claim(&self.name, self.waiter.interest(), max, self.lease))
     }
 
     /// Stops waiting for jobs, for now.
     pub fn stop_waiting(&mut self) {
-        self.waiter.leave();
+        self.waiter.stop_waiting();
     }
 
     /// Notes the result of a claim.
@@ -165,7 +165,7 @@ impl WorkerSession {
 
     /// Signs the worker off: the jobs that it holds are given back. Returns their number. Its reports are answered before.
     pub fn sign_off(&mut self) -> BoxFuture<'static, Result<usize, WorkerError>> {
-        self.waiter.leave();
+        self.waiter.stop_waiting();
         if !self.is_current() {
             // Another connection of the worker has replaced this one, or somebody else has signed the worker off.
             return ready(Err(WorkerError::NotFound(self.name.clone()))).boxed();

@@ -226,7 +226,7 @@ impl Waiter {
     }
 
     /// Waits from now on, behind all others, unless it waits already.
-    pub fn enqueue(&mut self) {
+    pub fn start_waiting(&mut self) {
         let mut queues = self.claims.lock();
         let position = queues.next_number();
         let Some(queue) = queues.by_id.get_mut(&self.queue) else { return };
@@ -253,7 +253,7 @@ impl Waiter {
     }
 
     /// Stops waiting. If it has just been woken, the next waiter is woken instead.
-    pub fn leave(&mut self) {
+    pub fn stop_waiting(&mut self) {
         if let Some(queue) = self.claims.lock().by_id.get_mut(&self.queue) {
             queue.waiting.remove(&self.position);
         }
@@ -287,7 +287,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.leave();
+        self.stop_waiting();
         let mut queues = self.claims.lock();
         let Some(queue) = queues.by_id.get_mut(&self.queue) else { return };
         queue.members -= 1;
@@ -310,7 +310,7 @@ mod tests {
 
     fn waiting(claims: &Arc<WaitingClaims>, queues: &[&str]) -> Waiter {
         let mut waiter = claims.join(&interest(queues), Arc::default());
-        waiter.enqueue();
+        waiter.start_waiting();
         waiter
     }
 
@@ -326,7 +326,7 @@ mod tests {
         claims.wake(&queue("mail"));
         let woken: Vec<usize> = (0..1_000).filter(|n| mail[*n].take_wake_up()).collect();
         assert_eq!((woken, both.take_wake_up(), web.take_wake_up()), (vec![0], true, false));
-        mail[0].enqueue();
+        mail[0].start_waiting();
         claims.wake(&queue("mail"));
         assert!(!mail[0].take_wake_up() && mail[1].take_wake_up());
     }
@@ -344,7 +344,7 @@ mod tests {
         assert!(waiters[1].take_wake_up());
         waiters[1].claimed(ClaimSize::Short);
         assert!(!waiters[2].take_wake_up(), "there are no more jobs");
-        waiters[2].leave();
+        waiters[2].stop_waiting();
         claims.wake(&queue("mail"));
         assert!(waiters.iter_mut().all(|waiter| !waiter.take_wake_up()), "nobody waits");
     }

@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::connection_end::{ConnectionEnd, ThenWait};
 use super::engine_answer::{EngineAnswer, next_done, under_way, woken};
 use super::protocol::{self, NumberedUpdate, Ready, RefusedMessage, WorkerMessage};
-use super::session_end::{SessionEnd, ThenWait};
 use super::socket::{Inbound, ReadMode, WorkerSocket};
 use crate::engine::{ClaimUnderWay, Grant, Granted, Push, StoreError, WorkerError, WorkerSession};
 use crate::http::access::access_watch::AccessWatch;
@@ -99,7 +99,7 @@ impl WorkerConnection {
         let end = self.serve().await;
         tracing::debug!(worker = %self.name, ?end, "a worker's connection ends");
         self.claim = None; // what it brings is given back
-        if end == SessionEnd::SignedOff {
+        if end == ConnectionEnd::SignedOff {
             // It has left, whatever else there is to say.
             let _ = self.finish_reports().await;
         }
@@ -107,7 +107,7 @@ impl WorkerConnection {
         self.close(end).await;
     }
 
-    async fn serve(&mut self) -> SessionEnd {
+    async fn serve(&mut self) -> ConnectionEnd {
         let engine = self.api.engine.clone();
         let must_leave = engine.workers_must_leave();
         let timer = sleep_until(self.ping_at);
@@ -132,15 +132,15 @@ impl WorkerConnection {
             };
             let handled = match next {
                 Next::Inbound(Ok(inbound)) => self.on_inbound(inbound),
-                Next::Inbound(Err(reason)) => Err(SessionEnd::Other(reason)),
+                Next::Inbound(Err(reason)) => Err(ConnectionEnd::Other(reason)),
                 Next::Granted(granted) => self.on_granted(granted),
                 Next::EngineAnswer(done) => self.on_done(done),
                 Next::Woken => self.on_woken(),
                 Next::Timer => self.on_timer(),
-                Next::AccessEnded => Err(SessionEnd::Other(CloseReason::AccessEnded)),
+                Next::AccessEnded => Err(ConnectionEnd::Other(CloseReason::AccessEnded)),
                 Next::MustLeave => {
                     let finished = self.finish_reports().await;
-                    finished.and(Err(SessionEnd::Other(CloseReason::Delivered)))
+                    finished.and(Err(ConnectionEnd::Other(CloseReason::Delivered)))
                 }
             };
             if let Err(end) = handled {
@@ -188,7 +188,7 @@ impl WorkerConnection {
         self.claim = session.claim(max);
     }
 
-    fn on_granted(&mut self, granted: Result<Granted, StoreError>) -> Result<(), SessionEnd> {
+    fn on_granted(&mut self, granted: Result<Granted, StoreError>) -> Result<(), ConnectionEnd> {
         if self.claim.take().is_none() {
             return Ok(());
         }
@@ -211,7 +211,7 @@ impl WorkerConnection {
         Ok(())
     }
 
-    fn on_woken(&mut self) -> Result<(), SessionEnd> {
+    fn on_woken(&mut self) -> Result<(), ConnectionEnd> {
         let Some(session) = &mut self.session else { return Ok(()) };
         self.should_claim |= session.take_wake_up();
         for push in session.take_pushes() {
@@ -222,15 +222,15 @@ impl WorkerConnection {
                     self.should_claim = true; // `begin_claim` stops waiting if the worker is to get no jobs
                     self.socket.push(protocol::command(command));
                 }
-                Push::Replaced => return Err(SessionEnd::Replaced),
-                Push::SignedOff => return Err(SessionEnd::SignedOff),
+                Push::Replaced => return Err(ConnectionEnd::Replaced),
+                Push::SignedOff => return Err(ConnectionEnd::SignedOff),
                 Push::NotSignedOff => self.should_claim = true,
             }
         }
         Ok(())
     }
 
-    fn on_inbound(&mut self, inbound: Inbound) -> Result<(), SessionEnd> {
+    fn on_inbound(&mut self, inbound: Inbound) -> Result<(), ConnectionEnd> {
         for message in inbound.messages {
             if self.sign_off != SignOff::NotAsked {
                 break; // the worker has said `bye`
@@ -241,11 +241,11 @@ impl WorkerConnection {
                 InboundMessage::Ping(payload) => self.socket.push(frames::pong(&payload)),
                 InboundMessage::Pong => self.pong_by = None,
                 InboundMessage::Close(code) => {
-                    return Err(SessionEnd::Other(CloseReason::ClientClosed(code)));
+                    return Err(ConnectionEnd::Other(CloseReason::ClientClosed(code)));
                 }
             }
         }
-        inbound.fault.map_or(Ok(()), |fault| Err(SessionEnd::Other(fault)))
+        inbound.fault.map_or(Ok(()), |fault| Err(ConnectionEnd::Other(fault)))
     }
 
     fn on_text(&mut self, text: &str) {
@@ -286,10 +286,8 @@ impl WorkerConnection {
 
     fn on_ready(&mut self, ready: Ready) -> Result<(), Problem> {
         let Ready { free, registration, held } = ready;
-        self.credentials
-            .scope
-            .check_claim(&registration.interest.queues, &registration.interest.kinds)?;
         let (engine, interest) = (self.api.engine.clone(), registration.interest.clone());
+        self.credentials.scope.check_claim(&interest.queues, &interest.kinds)?;
         let announced = async move { engine.announce_interest(&interest).await };
         match &mut self.session {
             Some(session) => {
@@ -322,7 +320,7 @@ impl WorkerConnection {
         }
     }
 
-    fn on_done(&mut self, done: EngineAnswer) -> Result<(), SessionEnd> {
+    fn on_done(&mut self, done: EngineAnswer) -> Result<(), ConnectionEnd> {
         if self.asked.as_ref().is_some_and(FuturesUnordered::is_empty) {
             self.asked = None;
         }
@@ -334,7 +332,7 @@ impl WorkerConnection {
             }
             EngineAnswer::Announced(Ok(())) => {}
             EngineAnswer::Kept(Err(_)) | EngineAnswer::Announced(Err(_)) => {
-                return Err(SessionEnd::Other(CloseReason::StoreFailed));
+                return Err(ConnectionEnd::Other(CloseReason::StoreFailed));
             }
             EngineAnswer::Updated(id, Ok(answer)) => {
                 self.socket.push(protocol::updated(id, &answer))
@@ -343,17 +341,17 @@ impl WorkerConnection {
             EngineAnswer::Updated(id, Err(error)) => {
                 let refusal = RefusedMessage::of(error, Some(id));
                 self.socket.push(protocol::refused(&refusal));
-                return Err(SessionEnd::Other(CloseReason::StoreFailed));
+                return Err(ConnectionEnd::Other(CloseReason::StoreFailed));
             }
             // Nobody has this name any more, so there is nothing to give back.
             EngineAnswer::SignedOff(Ok(_) | Err(WorkerError::NotFound(_))) => {
-                return Err(SessionEnd::SignedOff);
+                return Err(ConnectionEnd::SignedOff);
             }
             // The worker still holds its leases. It can connect and sign off again, or let them expire.
             EngineAnswer::SignedOff(Err(error)) => {
                 tracing::debug!(worker = %self.name, %error, "a worker was not signed off");
                 self.socket.push(protocol::refused(&RefusedMessage::of(error, None)));
-                return Err(SessionEnd::Other(CloseReason::StoreFailed));
+                return Err(ConnectionEnd::Other(CloseReason::StoreFailed));
             }
         }
         Ok(())
@@ -371,13 +369,13 @@ impl WorkerConnection {
         self.socket.unfinished_since().map(|since| since + self.api.limits.body_timeout)
     }
 
-    fn on_timer(&mut self) -> Result<(), SessionEnd> {
+    fn on_timer(&mut self) -> Result<(), ConnectionEnd> {
         let (now, limits) = (Instant::now(), &self.api.limits);
         if self.credentials.watch.has_ended() {
-            return Err(SessionEnd::Other(CloseReason::AccessEnded));
+            return Err(ConnectionEnd::Other(CloseReason::AccessEnded));
         }
         if self.socket.stalled_since().is_some_and(|since| since + limits.write_timeout <= now) {
-            return Err(SessionEnd::Other(CloseReason::Unwritable));
+            return Err(ConnectionEnd::Other(CloseReason::Unwritable));
         }
         if self.read_mode() != ReadMode::Reading {
             // What it has sent meanwhile waits in the kernel.
@@ -385,10 +383,10 @@ impl WorkerConnection {
             self.socket.excuse_unfinished();
         }
         if self.pong_by.is_some_and(|by| by <= now) {
-            return Err(SessionEnd::Other(CloseReason::Silent));
+            return Err(ConnectionEnd::Other(CloseReason::Silent));
         }
         if self.finished_by().is_some_and(|by| by <= now) {
-            return Err(SessionEnd::Other(CloseReason::Unfinished));
+            return Err(ConnectionEnd::Other(CloseReason::Unfinished));
         }
         if self.ping_at <= now {
             self.ping_at = now + limits.socket_ping;
@@ -405,7 +403,7 @@ impl WorkerConnection {
     ///
     /// # Errors
     /// The reason to leave that came with an answer.
-    async fn finish_reports(&mut self) -> Result<(), SessionEnd> {
+    async fn finish_reports(&mut self) -> Result<(), ConnectionEnd> {
         let within = self.api.limits.close;
         let all = async {
             self.claim = None; // what it brings is given back
@@ -423,7 +421,7 @@ impl WorkerConnection {
     }
 
     /// Sends the last frames, and waits for the worker to close.
-    async fn close(&mut self, end: SessionEnd) {
+    async fn close(&mut self, end: ConnectionEnd) {
         let limits = self.api.limits.clone();
         self.socket.keep_jobs_back();
         let frames = end.last_frames(limits.retry_ms());

@@ -15,9 +15,9 @@ use crate::http::stream::ws::socket_stream::SocketStream;
 use crate::http::{Api, Problem};
 
 mod connection;
+mod connection_end;
 mod engine_answer;
 mod protocol;
-mod session_end;
 mod socket;
 
 pub use protocol::SUBPROTOCOL;
