@@ -15,7 +15,7 @@ use super::registration::{WorkerCaller, WorkerCommand, WorkerRegistration};
 use super::remote::RemoteWorkers;
 use super::update_order::UpdateOrder;
 use super::updates::{AboutLease, ExtendAnswer, UpdateAnswer, WorkerUpdate};
-use super::waiting_claims::Waiter;
+use super::waiting_claims::ClaimWaiter;
 use super::worker_error::WorkerError;
 use crate::job::WorkerName;
 use crate::store::{LeaseRef, StoreError};
@@ -30,7 +30,7 @@ pub struct WorkerSession {
     caller: WorkerCaller,
     lease: Duration,
     pushes: Arc<PushQueue>,
-    waiter: Waiter,
+    waiter: ClaimWaiter,
     /// The reports of this connection.
     order: UpdateOrder,
 }

@@ -102,7 +102,7 @@ impl WaitingClaims {
     }
 
     /// Adds a worker to the claim queue of those with the same interest. The worker does not wait yet.
-    pub fn join(self: &Arc<Self>, interest: &Arc<Interest>, signal: Arc<Signal>) -> Waiter {
+    pub fn join(self: &Arc<Self>, interest: &Arc<Interest>, signal: Arc<Signal>) -> ClaimWaiter {
         let mut queues = self.lock();
         let found = queues.ids.get_key_value(interest).map(|(shared, id)| (shared.clone(), *id));
         let (interest, id) =
@@ -110,7 +110,14 @@ impl WaitingClaims {
         if let Some(queue) = queues.by_id.get_mut(&id) {
             queue.members += 1;
         }
-        Waiter { claims: self.clone(), queue: id, interest, position: 0, signal, is_woken: false }
+        ClaimWaiter {
+            claims: self.clone(),
+            queue: id,
+            interest,
+            position: 0,
+            signal,
+            is_woken: false,
+        }
     }
 
     /// Wakes one waiter of each claim queue that takes jobs from a job queue.
@@ -207,7 +214,7 @@ impl ClaimQueue {
 /// A worker's membership in a claim queue. When this is dropped, the worker leaves it; if it was woken and has not claimed
 /// since, the next waiter is woken instead.
 #[derive(Debug)]
-pub struct Waiter {
+pub struct ClaimWaiter {
     claims: Arc<WaitingClaims>,
     queue: u64,
     interest: Arc<Interest>,
@@ -218,7 +225,7 @@ pub struct Waiter {
     is_woken: bool,
 }
 
-impl Waiter {
+impl ClaimWaiter {
     /// What the claims of the queue ask for. All members of the queue share it, so that ten thousand workers of a kind do not
     /// keep ten thousand lists.
     pub fn interest(&self) -> &Arc<Interest> {
@@ -285,7 +292,7 @@ impl Waiter {
     }
 }
 
-impl Drop for Waiter {
+impl Drop for ClaimWaiter {
     fn drop(&mut self) {
         self.stop_waiting();
         let mut queues = self.claims.lock();
@@ -308,7 +315,7 @@ mod tests {
         Arc::new(Interest { queues, kinds })
     }
 
-    fn waiting(claims: &Arc<WaitingClaims>, queues: &[&str]) -> Waiter {
+    fn waiting(claims: &Arc<WaitingClaims>, queues: &[&str]) -> ClaimWaiter {
         let mut waiter = claims.join(&interest(queues), Arc::default());
         waiter.start_waiting();
         waiter
@@ -321,7 +328,7 @@ mod tests {
     #[test]
     fn a_wake_up_wakes_the_longest_waiting_worker_of_each_claim_queue() {
         let claims = Arc::new(WaitingClaims::default());
-        let mut mail: Vec<Waiter> = (0..1_000).map(|_| waiting(&claims, &["mail"])).collect();
+        let mut mail: Vec<ClaimWaiter> = (0..1_000).map(|_| waiting(&claims, &["mail"])).collect();
         let (mut both, mut web) = (waiting(&claims, &["mail", "web"]), waiting(&claims, &["web"]));
         claims.wake(&queue("mail"));
         let woken: Vec<usize> = (0..1_000).filter(|n| mail[*n].take_wake_up()).collect();
@@ -334,7 +341,7 @@ mod tests {
     #[test]
     fn the_next_worker_is_woken_while_claims_are_full_and_when_the_woken_one_leaves() {
         let claims = Arc::new(WaitingClaims::default());
-        let mut waiters: Vec<Waiter> = (0..5).map(|_| waiting(&claims, &["mail"])).collect();
+        let mut waiters: Vec<ClaimWaiter> = (0..5).map(|_| waiting(&claims, &["mail"])).collect();
         claims.wake(&queue("mail"));
         assert!(waiters[0].take_wake_up());
         waiters[0].claimed(ClaimSize::Full);
