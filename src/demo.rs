@@ -310,7 +310,7 @@ mod tests {
         let queues = QUEUES.map(|(name, concurrency)| {
             (
                 QueueName::parse(name).unwrap(),
-                QueueConfig { concurrency, weight: 1, rate_limit: None },
+                QueueConfig { concurrency, limit: Some(concurrency), weight: 1, rate_limit: None },
             )
         });
         let config = EngineConfig { queues: queues.into(), ..EngineConfig::default() };

@@ -14,13 +14,33 @@ const SESSION: &str = "session";
 const MAX_BROWSER: usize = 256;
 
 impl Session {
+    /// When the session ends because of its age, or because it is not used until then.
+    fn ends_at(&self, limits: &AccessLimits) -> Time {
+        self.expires_at.min(self.last_used_at.after(limits.session_idle))
+    }
+
     /// Whether the session has ended because of its age, or because it was not used.
     pub fn is_expired(&self, now: Time, limits: &AccessLimits) -> bool {
-        self.expires_at <= now || self.last_used_at.after(limits.session_idle) <= now
+        self.ends_at(limits) <= now
     }
 }
 
 impl AccessTable {
+    /// When a session ends by itself: because of its age, because it is not used until then, or because the token that
+    /// opened it expires.
+    pub fn session_end(&self, session: &Session, limits: &AccessLimits) -> Time {
+        let end = session.ends_at(limits);
+        match &session.who {
+            SessionOwner::Token { id, .. } => {
+                let of_token = self.tokens.get(id).and_then(|token| token.expires_at);
+                of_token.map_or(end, |of_token| of_token.min(end))
+            }
+            SessionOwner::User(_) | SessionOwner::External { .. } | SessionOwner::Environment => {
+                end
+            }
+        }
+    }
+
     pub(super) fn open_session(
         &mut self,
         new: NewSession,

@@ -197,7 +197,7 @@ impl AccessTable {
     /// another server has authenticated. The caller compares what the configuration decides: the credential of a session
     /// that was opened with its token or through its provider.
     pub fn scope_of(&self, session: &Session, now: Time, limits: &AccessLimits) -> Option<Scope> {
-        if session.is_expired(now, limits) {
+        if self.session_end(session, limits) <= now {
             return None;
         }
         let is_current = |credential: &SecretHash| {
@@ -209,7 +209,7 @@ impl AccessTable {
                 is_current(&user.password.fingerprint()).then(|| Scope::of(user.role))
             }
             SessionOwner::Token { id, .. } => {
-                let token = self.tokens.get(id).filter(|token| !token.is_expired(now))?;
+                let token = self.tokens.get(id)?;
                 is_current(&token.secret).then(|| token.scope())
             }
             // A user of this server who got the name later must not be mistaken for the owner.

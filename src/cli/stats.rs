@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn counters_become_a_table() {
         let json = r#"{"states":{"completed":3,"running":1},"queues":[{"name":"mail","paused":true,
-            "concurrency":64,"weight":1,"states":{"available":2,"retryable":1,"running":1}}],
+            "concurrency":null,"slots":64,"weight":1,"states":{"available":2,"retryable":1,"running":1}}],
             "kinds":{},"cursor":"00000001:9","oldest":"00000001:0",
             "store":{"disk_bytes":2097152,"journal_bytes":500,"journal_chunks":4,"archive_runs":1,
             "archived_jobs":3,"accepted_bytes":1000,"written_bytes":1500,"groups":5,"syncs":6}}"#;

@@ -103,7 +103,8 @@ pub(super) fn split(
     if !problems.0.is_empty() {
         return Err(problems.0);
     }
-    // The system page shows the limit in force, even when it is derived from another setting.
+    // The system page shows the limits in force, even when they are derived from other settings.
+    file.engine.workers_per_token = Some(engine.worker_limits().per_token);
     file.http.connections_per_address = Some(file.http.connections_from_one_address());
     file.http.json = engine.json;
     (file.http.grace, file.http.close) = (file.stop.grace, file.stop.close);
@@ -244,6 +245,7 @@ impl InvalidSettings {
         self.integer("engine.stream_capacity", section.stream_capacity);
         self.integer("engine.queue_histories", section.queue_histories);
         self.integer("engine.max_workers", section.max_workers);
+        self.integer("engine.workers_per_token", section.workers_per_token.unwrap_or(1));
         self.lasts("engine.timeout", section.timeout);
         self.lasts("engine.poll_interval", section.poll_interval);
         if section.lease < Duration::from_secs(1) {
@@ -252,7 +254,8 @@ impl InvalidSettings {
         let default = EngineConfig::default();
         let concurrency = self.concurrency("engine.concurrency", section.concurrency);
         let concurrency = concurrency.unwrap_or(default.default_queue.concurrency);
-        let usual = QueueConfig { concurrency, weight: section.weight, rate_limit: None };
+        let usual =
+            QueueConfig { concurrency, limit: None, weight: section.weight, rate_limit: None };
         let mut own = Vec::new();
         for (name, queue) in queues {
             let key = format!("queues.{name}");
@@ -264,7 +267,8 @@ impl InvalidSettings {
             if let Some(name) = self.take(key, QueueName::parse(name)) {
                 let concurrency = own_concurrency.unwrap_or(usual.concurrency);
                 let weight = weight.unwrap_or(usual.weight);
-                own.push((name, QueueConfig { concurrency, weight, rate_limit: queue.rate_limit }));
+                let (limit, rate_limit) = (own_concurrency, queue.rate_limit);
+                own.push((name, QueueConfig { concurrency, limit, weight, rate_limit }));
             }
         }
         let worker = self.take("engine.worker", WorkerName::parse(&section.worker));
@@ -284,6 +288,7 @@ impl InvalidSettings {
             paused: default.paused,
             access: default.access,
             max_workers: section.max_workers,
+            workers_per_token: section.workers_per_token,
             kinds: default.kinds,
             schedules: Vec::new(),
         }

@@ -165,6 +165,7 @@ pub struct EngineSection {
     pub poll_interval: Duration,
     pub queue_histories: usize,
     pub max_workers: usize,
+    pub workers_per_token: Option<usize>,
     #[serde(deserialize_with = "duration")]
     pub handler_grace: Duration,
 }
@@ -396,6 +397,7 @@ impl Default for EngineSection {
             poll_interval: engine.poll_interval,
             queue_histories: engine.queue_histories,
             max_workers: engine.max_workers,
+            workers_per_token: engine.workers_per_token,
             handler_grace: engine.handler_grace,
         }
     }

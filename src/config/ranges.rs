@@ -11,7 +11,7 @@ const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
-const RANGES: [(&str, IntegerRange); 43] = [
+const RANGES: [(&str, IntegerRange); 44] = [
     ("engine.max_running", POSITIVE),
     ("engine.concurrency", Concurrency::RANGE),
     ("engine.weight", SMALL),
@@ -20,6 +20,7 @@ const RANGES: [(&str, IntegerRange); 43] = [
     ("engine.stream_capacity", IntegerRange::at_least(2)),
     ("engine.queue_histories", POSITIVE),
     ("engine.max_workers", POSITIVE),
+    ("engine.workers_per_token", POSITIVE),
     ("queues.*.concurrency", Concurrency::RANGE),
     ("queues.*.weight", SMALL),
     ("store.max_waiting", POSITIVE),

@@ -105,12 +105,16 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     assert_eq!(config.engine.default_queue.concurrency.get(), 7);
     // For a queue that the file does not configure, the demo sets its own concurrency.
     let queues: Vec<_> = config.engine.queues.iter().map(|(name, q)| (name.as_str(), *q)).collect();
-    let queue = |concurrency, weight| crate::engine::QueueConfig {
+    let queue = |concurrency, limit, weight| crate::engine::QueueConfig {
         concurrency: Concurrency::clamped(concurrency),
+        limit,
         weight,
         rate_limit: None,
     };
-    assert_eq!(queues, [("mail", queue(7, 3)), ("video", queue(2, 1))]);
+    assert_eq!(
+        queues,
+        [("mail", queue(7, None, 3)), ("video", queue(2, Some(Concurrency::clamped(2)), 1))]
+    );
 }
 
 #[test]
@@ -280,6 +284,16 @@ fn an_address_that_may_have_many_subscribers_may_have_as_many_connections() {
         connections("[http]\nsubscribers_per_address = 5000\nconnections_per_address = 7"),
         7
     );
+}
+
+#[test]
+fn one_token_cannot_connect_all_workers_unless_it_is_allowed_to() {
+    let per_token = |toml: &str| build(toml).unwrap().engine.worker_limits().per_token;
+    assert_eq!(per_token(""), 10_000);
+    assert_eq!(per_token("[engine]\nmax_workers = 9"), 5);
+    assert_eq!(per_token("[engine]\nmax_workers = 9\nworkers_per_token = 9"), 9);
+    let none = problems("[engine]\nworkers_per_token = 0");
+    assert_eq!(none[0].key, "engine.workers_per_token");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::workers::limits::WorkerLimits;
 use super::{ConfiguredKinds, PayloadError};
 use crate::access::AccessLimits;
 use crate::job::{
@@ -49,6 +50,8 @@ pub struct EngineConfig {
     pub kinds: Arc<ConfiguredKinds>,
     /// The most remote workers at once.
     pub max_workers: usize,
+    /// The most of them that one token or user may connect; if it is missing, half of all, so that others can always connect.
+    pub workers_per_token: Option<usize>,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
 }
@@ -68,8 +71,10 @@ impl fmt::Debug for EngineConfig {
 /// The limits of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// The most attempts of the queue that run at once.
+    /// The most attempts of the queue that run at once in this process.
     pub concurrency: Concurrency,
+    /// The most attempts that run at once over all workers, if the configuration limits the queue.
+    pub limit: Option<Concurrency>,
     /// The queue's share when queues compete for the last slots: twice the weight is twice the share.
     pub weight: u32,
     /// How often attempts may start.
@@ -84,6 +89,7 @@ impl Default for EngineConfig {
             queues: Vec::new(),
             default_queue: QueueConfig {
                 concurrency: Concurrency::clamped(64),
+                limit: None,
                 weight: 1,
                 rate_limit: None,
             },
@@ -99,12 +105,20 @@ impl Default for EngineConfig {
             access: AccessLimits::default(),
             kinds: Arc::default(),
             max_workers: 20_000,
+            workers_per_token: None,
             schedules: Vec::new(),
         }
     }
 }
 
 impl EngineConfig {
+    /// How many remote workers there may be.
+    pub fn worker_limits(&self) -> WorkerLimits {
+        let half = self.max_workers.div_ceil(2);
+        let per_token = self.workers_per_token.unwrap_or(half);
+        WorkerLimits { total: self.max_workers, per_token }
+    }
+
     /// The configuration of a queue.
     pub fn of_queue(&self, queue: &QueueName) -> QueueConfig {
         let own = self.queues.iter().find(|(name, _)| name == queue);

@@ -89,12 +89,15 @@ pub use workers::claims::{
     ClaimRequest, ClaimResponse, ClaimUnderWay, Grant, Granted, UnsentGrants,
 };
 pub use workers::counters::{RemoteCounts, RemoteEnd};
-pub use workers::hello::{WorkerAbout, WorkerCaller, WorkerCommand, WorkerHello, WorkerTransport};
+pub use workers::entry::WorkerState;
 pub use workers::kind_workers::KindWorkers;
 pub use workers::list::{RankedWorkers, WorkerPage, WorkerQuery};
-pub use workers::mailbox::Push;
 pub use workers::owner::LeaseHolderKind;
-pub use workers::report::{RemoteAttempt, WorkerReport, WorkerState};
+pub use workers::push_queue::Push;
+pub use workers::registration::{
+    WorkerAbout, WorkerCaller, WorkerCommand, WorkerRegistration, WorkerTransport,
+};
+pub use workers::report::{RemoteAttempt, WorkerReport};
 pub use workers::session::WorkerSession;
 pub use workers::totals::RemoteTotals;
 pub use workers::updates::{

@@ -90,7 +90,7 @@ impl Engine {
             callbacks: callbacks.clone(),
             live: live.clone(),
             default_timeout: config.default_timeout,
-            max_workers: config.max_workers,
+            limits: config.worker_limits(),
             resumed: resumed.clone(),
             draining: shutdown.draining.clone(),
             attempts_over: stages.attempts_over.clone(),

@@ -20,7 +20,7 @@ pub struct HttpLimits {
     pub max_body: usize,
     /// The most jobs in one submission.
     pub max_batch: usize,
-    /// How long a request body may take to arrive; 408 otherwise.
+    /// How long a request body may take to arrive; 408 otherwise. A message of a client on a WebSocket may take as long.
     #[serde(deserialize_with = "duration")]
     pub body_timeout: Duration,
     /// How long a response may take to begin, not counting a wait that the client requested; 503 otherwise. The stop

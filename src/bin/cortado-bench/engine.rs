@@ -36,6 +36,7 @@ fn engine(store: Arc<dyn cortado::internal::store::Store>, registry: Registry) -
     let config = EngineConfig {
         default_queue: QueueConfig {
             concurrency: Concurrency::clamped(2_048),
+            limit: None,
             weight: 1,
             rate_limit: None,
         },

@@ -59,10 +59,12 @@ pub struct HeldAttempt {
 /// The limits of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueView {
-    /// The concurrency limit.
-    pub concurrency: usize,
-    /// The configured concurrency limit.
-    pub configured: usize,
+    /// How many attempts may run at once over all workers; `None` when the queue has no limit.
+    pub concurrency: Option<usize>,
+    /// How many of them may run in this process.
+    pub slots: usize,
+    /// The configured concurrency limit; `None` when the configuration sets none.
+    pub configured: Option<usize>,
     /// Its share when queues compete for the last slots.
     pub weight: u32,
     /// The rate limit.
@@ -203,8 +205,9 @@ impl EngineConfig {
     pub fn queue_view(&self, name: &QueueName, stats: &QueueStats) -> QueueView {
         let config = self.of_queue(name);
         QueueView {
-            concurrency: stats.settings.concurrency.unwrap_or(config.concurrency).get(),
-            configured: config.concurrency.get(),
+            concurrency: stats.concurrency.map(Concurrency::get),
+            slots: stats.settings.concurrency.unwrap_or(config.concurrency).get(),
+            configured: config.limit.map(Concurrency::get),
             weight: config.weight,
             rate_limit: stats.settings.rate_limit.map_or(config.rate_limit, RateRule::limit),
             configured_rate_limit: config.rate_limit,

@@ -103,10 +103,10 @@ struct WaitContext<'a> {
     paused: bool,
     /// The queue's rate limit, when it has reached one, and when the next attempt may start.
     rate: Option<(RateLimit, Time)>,
-    /// Running attempts of the queue, and how many there may be.
-    queue: (u64, u64),
-    /// Running attempts of this process, and how many there may be.
-    server: (u64, u64),
+    /// Running attempts of the queue, and how many there may be; `None` means any number.
+    queue: (u64, Option<u64>),
+    /// Running attempts of this process, and how many there may be; `None` when the job needs no slot of this process.
+    server: (u64, Option<u64>),
     ahead: u64,
 }
 
@@ -141,14 +141,14 @@ impl Engine {
         let needs_slot = runs_here && workers.able == 0;
         // A limit of the queue holds over all workers. Without one, the queue has slots in this process only.
         let in_queue = match queue.and_then(|queue| queue.concurrency) {
-            Some(limit) => (in_queue, limit.get() as u64),
+            Some(limit) => (in_queue, Some(limit.get() as u64)),
             None if needs_slot => {
                 let slots = self.parts.queue_limits.queues.slots_of(&labels.queue);
-                (in_queue.min(slots.0), slots.1)
+                (in_queue.min(slots.0), Some(slots.1))
             }
-            None => (in_queue, u64::MAX),
+            None => (in_queue, None),
         };
-        let limit = if needs_slot { config.max_running as u64 } else { u64::MAX };
+        let limit = needs_slot.then_some(config.max_running as u64);
         let facts = WaitContext {
             job,
             now,
@@ -172,7 +172,7 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
     let WaitContext {
         job,
         queue: (in_queue, queue_limit),
-        server: (in_all, limit),
+        server: (in_all, server_limit),
         ahead,
         rate,
         ..
@@ -201,10 +201,10 @@ fn why(facts: &WaitContext<'_>) -> Option<WaitReason> {
         WaitReason::DueNow
     } else if let Some((limit, at)) = *rate {
         WaitReason::RateReached { queue, limit, at, ahead: *ahead }
-    } else if in_queue >= queue_limit {
-        WaitReason::QueueFull { queue, running: *in_queue, limit: *queue_limit, ahead: *ahead }
-    } else if in_all >= limit {
-        WaitReason::ServerFull { running: *in_all, limit: *limit, ahead: *ahead }
+    } else if let Some(limit) = queue_limit.filter(|limit| in_queue >= limit) {
+        WaitReason::QueueFull { queue, running: *in_queue, limit, ahead: *ahead }
+    } else if let Some(limit) = server_limit.filter(|limit| in_all >= limit) {
+        WaitReason::ServerFull { running: *in_all, limit, ahead: *ahead }
     } else {
         WaitReason::Waits { queue, ahead: *ahead }
     })

@@ -278,7 +278,7 @@ mod tests {
 
     fn config(concurrency: i64, weight: u32) -> QueueConfig {
         let concurrency = Concurrency::clamped(concurrency);
-        QueueConfig { concurrency, weight, rate_limit: None }
+        QueueConfig { concurrency, limit: None, weight, rate_limit: None }
     }
 
     /// Starts `rounds` attempts one after the other on one slot; every queue always wants more.

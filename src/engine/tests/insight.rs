@@ -116,10 +116,11 @@ async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart()
         })
     };
     let name = QueueName::default();
+    let one = Concurrency::clamped(1);
     let config = || EngineConfig {
         queues: vec![(
             name.clone(),
-            QueueConfig { concurrency: Concurrency::clamped(1), weight: 1, rate_limit: None },
+            QueueConfig { concurrency: one, limit: Some(one), weight: 1, rate_limit: None },
         )],
         ..quick()
     };
@@ -144,7 +145,7 @@ async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart()
     assert_eq!(next.engine.running(), 2);
     let stats = next.engine.stats().await.unwrap();
     let view = next.engine.config().queue_view(&name, &stats.queues[&name]);
-    assert_eq!((view.concurrency, view.configured), (2, 1));
+    assert_eq!((view.concurrency, view.slots, view.configured), (Some(2), 2, Some(1)));
     next.engine.set_concurrency(name, None).await.unwrap();
     gate.add_permits(9);
 }

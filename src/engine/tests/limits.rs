@@ -11,7 +11,10 @@ use crate::job::{Concurrency, RateRule};
 
 fn queue(name: &str, concurrency: i64, weight: u32) -> (QueueName, QueueConfig) {
     let concurrency = Concurrency::clamped(concurrency);
-    (QueueName::parse(name).unwrap(), QueueConfig { concurrency, weight, rate_limit: None })
+    (
+        QueueName::parse(name).unwrap(),
+        QueueConfig { concurrency, limit: None, weight, rate_limit: None },
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,8 +83,8 @@ async fn ten_thousand_jobs_sleep_at_once() {
             }
         }
     });
-    let default_queue =
-        QueueConfig { concurrency: Concurrency::clamped(MANY as i64), weight: 1, rate_limit: None };
+    let concurrency = Concurrency::clamped(MANY as i64);
+    let default_queue = QueueConfig { concurrency, limit: None, weight: 1, rate_limit: None };
     let shop = open_on(memory(), registry, EngineConfig { default_queue, ..quick() });
     let jobs: Vec<NewJob> = (0..MANY).map(|_| work()).collect();
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();

@@ -15,14 +15,14 @@ use crate::shutdown::StopBounds;
 async fn claim(engine: &Engine, lease: Duration) -> String {
     let kinds = Arc::new(BTreeSet::from([Kind::parse("work").unwrap()]));
     let interest = Arc::new(Interest { queues: [QueueName::default()].into(), kinds });
-    let hello = WorkerHello {
+    let registration = WorkerRegistration {
         interest,
         lease,
         about: None,
         transport: WorkerTransport::Http,
         caller: WorkerCaller::default(),
     };
-    let request = ClaimRequest { hello, max: 1, wait: BOUND };
+    let request = ClaimRequest { registration, max: 1, wait: BOUND };
     let worker = WorkerName::parse("web-1").unwrap();
     let answer = timeout(BOUND, engine.claim_for(&worker, request)).await.unwrap().unwrap();
     answer.grants.send().remove(0).lease

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
-use super::hello::{WorkerCommand, WorkerHello};
+use super::registration::{WorkerCommand, WorkerRegistration};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::waiting_claims::{ClaimSize, Interest, Signal};
@@ -59,7 +59,7 @@ const MAX_MESSAGE: usize = 4 * 1_024 * 1_024;
 #[derive(Debug, Clone)]
 pub struct ClaimRequest {
     /// What the worker says about itself.
-    pub hello: WorkerHello,
+    pub registration: WorkerRegistration,
     /// The most jobs to return.
     pub max: usize,
     /// How long to wait for the first of them.
@@ -132,7 +132,7 @@ impl RemoteWorkers {
             place: WorkerPlace::Remote,
             ttl,
         };
-        let when = self.moments();
+        let when = self.read_clocks();
         let Claimed { leases, retry_in } = self.store.claim(claim).await?;
         if leases.is_empty() {
             return Ok(self.nothing(retry_in, max));
@@ -181,11 +181,11 @@ impl RemoteWorkers {
         if self.draining.is_cancelled() {
             return Err(WorkerError::Stopping);
         }
-        let ClaimRequest { hello, max, wait } = request;
-        let (interest, ttl) = (hello.interest.clone(), hello.lease);
-        self.hello(name, hello)?;
+        let ClaimRequest { registration, max, wait } = request;
+        let (interest, ttl) = (registration.interest.clone(), registration.lease);
+        self.register(name, registration)?;
         let poll = OpenPoll::begin(self, name);
-        let mut place = self.waiting.place(&interest, poll.signal.clone());
+        let mut waiter = self.waiting.join(&interest, poll.signal.clone());
         let deadline = Instant::now() + wait;
         loop {
             if !self.table().has_poll(name, &poll.signal) {
@@ -193,29 +193,29 @@ impl RemoteWorkers {
                 return Ok(self.answer(name, self.unsent(Vec::new())));
             }
             if self.command_of(name).is_some() {
-                place.step_out();
+                waiter.stop_waiting();
                 if wait.is_zero() || self.table().is_command_new(name) {
                     return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
             } else if let Some(room) = poll.reserve(max) {
                 if !wait.is_zero() {
-                    place.line_up();
+                    waiter.start_waiting();
                 }
                 let granted = self.begin_claim(name, &interest, room.jobs, ttl).await?;
-                place.claimed(granted.size());
+                waiter.claimed(granted.size());
                 drop(room);
                 if !self.table().has_poll(name, &poll.signal) {
                     continue; // the jobs are given back
                 }
                 if let Some(retry_in) = granted.retry_in {
-                    place.retry_at(Instant::now() + retry_in);
+                    waiter.retry_at(Instant::now() + retry_in);
                 }
                 if wait.is_zero() || !granted.grants.is_empty() {
                     return Ok(self.answer(name, granted.grants.fitting()));
                 }
             } else {
                 // It runs as many jobs as it can. An end of one of them wakes this claim.
-                place.step_out();
+                waiter.stop_waiting();
                 if wait.is_zero() {
                     return Ok(self.answer(name, self.unsent(Vec::new())));
                 }
@@ -224,7 +224,7 @@ impl RemoteWorkers {
                 biased;
                 () = self.draining.cancelled() => return Err(WorkerError::Stopping),
                 () = poll.signal.notified() => {
-                    place.take_turn();
+                    waiter.take_wake_up();
                 }
                 () = sleep_until(deadline) => return Ok(self.answer(name, self.unsent(Vec::new()))),
             }
@@ -378,7 +378,7 @@ impl Drop for ReservedRoom<'_> {
 
 impl Drop for OpenPoll<'_> {
     fn drop(&mut self) {
-        let when = self.remote.moments();
+        let when = self.remote.read_clocks();
         self.remote.table().end_poll(self.name, &self.signal, when);
     }
 }

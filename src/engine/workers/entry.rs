@@ -7,12 +7,48 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::announcements::Announcements;
-use super::hello::{WorkerAbout, WorkerCaller, WorkerCommand, WorkerHello, WorkerTransport};
-use super::mailbox::{Mailbox, Push};
-use super::remote_leases::Moments;
+use super::push_queue::{Push, PushQueue};
+use super::registration::{
+    WorkerAbout, WorkerCaller, WorkerCommand, WorkerRegistration, WorkerTransport,
+};
+use super::remote_leases::ClockReadings;
 use super::waiting_claims::{Interest, Signal};
 use crate::job::{Actor, Labels, Time, WorkerChange, WorkerName};
 use crate::store::WorkerNotice;
+
+/// The state of a remote worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerState {
+    /// It is connected and gets jobs.
+    Active,
+    /// It was told to claim no more jobs.
+    Quiet,
+    /// It was told to exit.
+    Stopping,
+    /// It was not heard from for as long as its leases last.
+    Silent,
+}
+
+impl WorkerState {
+    /// All states.
+    pub const ALL: [WorkerState; 4] =
+        [WorkerState::Active, WorkerState::Quiet, WorkerState::Stopping, WorkerState::Silent];
+
+    /// The public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkerState::Active => "active",
+            WorkerState::Quiet => "quiet",
+            WorkerState::Stopping => "stopping",
+            WorkerState::Silent => "silent",
+        }
+    }
+
+    /// The state with this public name.
+    pub fn from_name(name: &str) -> Option<WorkerState> {
+        WorkerState::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
 
 /// A worker that is connected, or was not long ago.
 #[derive(Debug)]
@@ -27,14 +63,14 @@ pub struct WorkerEntry {
     pub seen: Instant,
     /// The signals of its claims that wait over HTTP.
     pub polls: Vec<Arc<Signal>>,
-    /// Its WebSocket.
-    pub session: Option<Arc<Mailbox>>,
+    /// What waits to be sent on its WebSocket, if it has one.
+    pub session: Option<Arc<PushQueue>>,
     /// The command that is in force: `quiet`, `stop`, or none.
     pub command: Option<WorkerCommand>,
     /// Whether a claim over HTTP has been answered with the command.
     pub is_command_answered: bool,
     /// Whether it is being signed off. It gets no jobs meanwhile.
-    pub is_leaving: bool,
+    pub is_signing_off: bool,
     /// Whether it was not heard from for as long as its leases last.
     pub is_silent: bool,
     /// Whether it has not spoken since the start of this process, which knows only its leases.
@@ -57,13 +93,13 @@ pub struct WorkerEntry {
 
 impl WorkerEntry {
     /// A worker that has just connected, and holds this many leases already.
-    pub fn new(hello: WorkerHello, held: usize, when: Moments) -> WorkerEntry {
+    pub fn new(registration: WorkerRegistration, held: usize, when: ClockReadings) -> WorkerEntry {
         WorkerEntry {
-            about: hello.about.unwrap_or_default(),
-            interest: hello.interest,
-            lease: hello.lease,
-            transport: hello.transport,
-            by: hello.caller.actor,
+            about: registration.about.unwrap_or_default(),
+            interest: registration.interest,
+            lease: registration.lease,
+            transport: registration.transport,
+            by: registration.caller.actor,
             connected_at: when.at,
             seen_at: when.at,
             seen: when.now,
@@ -71,7 +107,7 @@ impl WorkerEntry {
             session: None,
             command: None,
             is_command_answered: false,
-            is_leaving: false,
+            is_signing_off: false,
             is_silent: false,
             is_restored: false,
             is_announced: false,
@@ -86,15 +122,19 @@ impl WorkerEntry {
     }
 
     /// A worker of which nothing but its leases is known, because the server was restarted.
-    pub fn restored(lease: Duration, when: Moments) -> WorkerEntry {
-        let hello = WorkerHello {
+    pub fn restored(lease: Duration, when: ClockReadings) -> WorkerEntry {
+        let registration = WorkerRegistration {
             interest: Arc::new(Interest { queues: BTreeSet::new(), kinds: Arc::default() }),
             lease,
             about: None,
             transport: WorkerTransport::Http,
             caller: WorkerCaller::default(),
         };
-        WorkerEntry { is_restored: true, is_silent: true, ..WorkerEntry::new(hello, 0, when) }
+        WorkerEntry {
+            is_restored: true,
+            is_silent: true,
+            ..WorkerEntry::new(registration, 0, when)
+        }
     }
 
     /// Notes that a worker of which only its leases are known runs jobs of this queue and kind.
@@ -103,6 +143,16 @@ impl WorkerEntry {
             let interest = Arc::make_mut(&mut self.interest);
             interest.queues.insert(labels.queue.clone());
             Arc::make_mut(&mut interest.kinds).insert(labels.kind.clone());
+        }
+    }
+
+    /// Its state. Lists, counts and reasons to wait all follow it.
+    pub fn state(&self) -> WorkerState {
+        match self.command {
+            _ if self.is_silent => WorkerState::Silent,
+            Some(WorkerCommand::Quiet) => WorkerState::Quiet,
+            Some(WorkerCommand::Stop) => WorkerState::Stopping,
+            Some(WorkerCommand::Resume) | None => WorkerState::Active,
         }
     }
 
@@ -134,12 +184,12 @@ impl WorkerEntry {
     }
 
     /// Notes that the worker was heard from. If it was silent, it has come back.
-    pub fn see(&mut self, name: &WorkerName, when: Moments, news: &mut Vec<WorkerNotice>) {
+    pub fn see(&mut self, name: &WorkerName, when: ClockReadings, events: &mut Vec<WorkerNotice>) {
         (self.seen_at, self.seen) = (when.at, when.now);
         if std::mem::take(&mut self.is_silent) {
             self.connected_at = when.at;
             (self.is_announced, self.is_announcement_due) = (true, false);
-            news.push(notice(name, WorkerChange::Connected, self.by.clone()));
+            events.push(notice(name, WorkerChange::Connected, self.by.clone()));
         }
     }
 
@@ -147,14 +197,14 @@ impl WorkerEntry {
     pub fn announce(
         &mut self,
         name: &WorkerName,
-        when: Moments,
+        when: ClockReadings,
         announcements: &mut Announcements,
-        news: &mut Vec<WorkerNotice>,
+        events: &mut Vec<WorkerNotice>,
     ) {
         self.is_announcement_due = !announcements.allow(name, when.now);
         if !self.is_announcement_due {
             self.is_announced = true;
-            news.push(notice(name, WorkerChange::Connected, self.by.clone()));
+            events.push(notice(name, WorkerChange::Connected, self.by.clone()));
         }
     }
 

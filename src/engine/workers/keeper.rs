@@ -88,11 +88,11 @@ impl WorkerKeeper {
 
     /// Stores the events about workers. Those that the store refuses are lost.
     async fn store_news(&self) {
-        let news = self.remote.take_news();
-        if news.is_empty() {
+        let events = self.remote.take_events();
+        if events.is_empty() {
             return;
         }
-        if let Err(error) = self.remote.store.report(news).await {
+        if let Err(error) = self.remote.store.report(events).await {
             debug!(%error, "the events of workers could not be stored");
         }
     }
@@ -148,7 +148,7 @@ impl WorkerKeeper {
     }
 
     fn sweep(&self) {
-        let when = self.remote.moments();
+        let when = self.remote.read_clocks();
         let mut table = self.remote.table();
         if table.is_empty() {
             return;
@@ -159,8 +159,8 @@ impl WorkerKeeper {
             when.at.millis().saturating_sub(FORGOTTEN.as_millis() as i64),
         );
         table.forget_expired(long_ago);
-        let news = table.take_news();
+        let events = table.take_events();
         drop(table);
-        self.remote.report(news);
+        self.remote.report(events);
     }
 }

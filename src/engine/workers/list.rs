@@ -3,9 +3,9 @@
 
 use std::ops::{ControlFlow, Range};
 
-use super::entry::WorkerEntry;
+use super::entry::{WorkerEntry, WorkerState};
 use super::remote::RemoteWorkers;
-use super::report::{WorkerReport, WorkerState};
+use super::report::WorkerReport;
 use crate::engine::Engine;
 use crate::job::{Kind, WorkerName};
 

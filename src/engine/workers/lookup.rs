@@ -19,7 +19,7 @@ impl RemoteWorkers {
             return Ok(Some(held.clone()));
         }
         let Some(job) = self.store.get(lease.job).await?.0 else { return Ok(None) };
-        let held = RemoteLease::of(&job, lease, self.default_timeout, self.moments());
+        let held = RemoteLease::of(&job, lease, self.default_timeout, self.read_clocks());
         if let Some(held) = &held {
             self.table().take(held.clone());
             self.deadline_changed.notify_one();
@@ -49,7 +49,7 @@ impl RemoteWorkers {
         for some in leases.chunks(LEASES_PER_READ) {
             let jobs = self.store.running(some.iter().map(|lease| lease.job).collect()).await?;
             let (by_job, when): (HashMap<JobId, Job>, _) =
-                (jobs.into_iter().map(|job| (job.id, job)).collect(), self.moments());
+                (jobs.into_iter().map(|job| (job.id, job)).collect(), self.read_clocks());
             let held = some.iter().filter_map(|lease| {
                 RemoteLease::of(by_job.get(&lease.job)?, *lease, self.default_timeout, when)
             });

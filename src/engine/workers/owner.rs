@@ -1,7 +1,7 @@
 //! Who may use the name of a worker. A name belongs to those who connected it while it is connected or holds leases:
 //! restricted credentials of somebody else cannot connect, claim, report or sign off with it.
 
-use super::hello::WorkerCaller;
+use super::registration::WorkerCaller;
 use super::remote::RemoteWorkers;
 use super::table::WorkerTable;
 use super::worker_error::WorkerError;

@@ -16,10 +16,11 @@ use tracing::info;
 
 use super::callbacks::Callbacks;
 use super::counters::WorkerCounters;
-use super::hello::WorkerHello;
 use super::lease_token::LeaseTokens;
-use super::remote_leases::Moments;
-use super::table::{HelloRefused, WorkerTable};
+use super::limits::{RegistrationRefused, WorkerLimits};
+use super::registration::WorkerRegistration;
+use super::remote_leases::ClockReadings;
+use super::table::WorkerTable;
 use super::waiting_claims::WaitingClaims;
 use super::worker_error::WorkerError;
 use crate::clock::Clock;
@@ -40,13 +41,13 @@ pub struct RemoteWorkers {
     pub counters: WorkerCounters,
     table: Mutex<WorkerTable>,
     /// Events about workers that are not stored yet.
-    news: Mutex<Vec<WorkerNotice>>,
+    pending_events: Mutex<Vec<WorkerNotice>>,
     /// Wakes the keeper when the next deadline may be earlier than before, or when there are events to store.
     pub deadline_changed: Notify,
     /// How long an attempt may run when its job does not say.
     pub default_timeout: Duration,
     /// The most workers in the table.
-    pub max_workers: usize,
+    pub limits: WorkerLimits,
     /// Cancelled once the server is not paused. Nothing is claimed before that.
     pub resumed: CancellationToken,
     /// Cancelled when the stop begins: nothing is claimed any more.
@@ -65,7 +66,7 @@ pub struct RemoteParts {
     pub callbacks: Arc<Callbacks>,
     pub live: Arc<Live>,
     pub default_timeout: Duration,
-    pub max_workers: usize,
+    pub limits: WorkerLimits,
     pub resumed: CancellationToken,
     pub draining: CancellationToken,
     pub attempts_over: CancellationToken,
@@ -84,10 +85,10 @@ impl RemoteWorkers {
             waiting: Arc::default(),
             counters: WorkerCounters::default(),
             table: Mutex::default(),
-            news: Mutex::default(),
+            pending_events: Mutex::default(),
             deadline_changed: Notify::new(),
             default_timeout: parts.default_timeout,
-            max_workers: parts.max_workers,
+            limits: parts.limits,
             resumed: parts.resumed,
             draining: parts.draining,
             attempts_over: parts.attempts_over,
@@ -128,40 +129,48 @@ impl RemoteWorkers {
     /// Registers a worker, or updates what it says about itself.
     ///
     /// # Errors
-    /// There are too many workers, or the name belongs to somebody else.
-    pub fn hello(&self, name: &WorkerName, mut hello: WorkerHello) -> Result<(), WorkerError> {
-        hello.interest = self.waiting.shared(hello.interest);
-        let when = self.moments();
+    /// There are too many workers, in all or of the caller, or the name belongs to somebody else.
+    pub fn register(
+        &self,
+        name: &WorkerName,
+        mut registration: WorkerRegistration,
+    ) -> Result<(), WorkerError> {
+        registration.interest = self.waiting.shared(registration.interest);
+        let when = self.read_clocks();
         let mut table = self.table();
-        let greeted = table.hello(name, hello, self.max_workers, when);
-        let news = table.take_news();
+        let registered = table.register(name, registration, self.limits, when);
+        let events = table.take_events();
         drop(table);
-        self.report(news);
-        greeted.map_err(|refused| match refused {
-            HelloRefused::TooMany => {
+        self.report(events);
+        registered.map_err(|refused| match refused {
+            RegistrationRefused::TooMany => {
                 self.counters.refused();
-                WorkerError::TooMany { limit: self.max_workers }
+                WorkerError::TooMany { limit: self.limits.total }
             }
-            HelloRefused::OfAnother => WorkerError::OfAnother(name.clone()),
+            RegistrationRefused::TooManyOfToken => {
+                self.counters.refused();
+                WorkerError::TooManyOfToken { limit: self.limits.per_token }
+            }
+            RegistrationRefused::OfAnother => WorkerError::OfAnother(name.clone()),
         })
     }
 
     /// Queues events about workers for the keeper, which stores them. Nobody waits for that.
-    pub fn report(&self, news: Vec<WorkerNotice>) {
-        if news.is_empty() {
+    pub fn report(&self, events: Vec<WorkerNotice>) {
+        if events.is_empty() {
             return;
         }
-        for WorkerNotice { worker, change, .. } in &news {
+        for WorkerNotice { worker, change, .. } in &events {
             let event = change.event_type();
             info!(%worker, %event, "the state of a worker changed");
         }
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).extend(news);
+        self.pending_events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
         self.deadline_changed.notify_one();
     }
 
     /// Takes the events that were queued since the last call.
-    pub fn take_news(&self) -> Vec<WorkerNotice> {
-        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take_events(&self) -> Vec<WorkerNotice> {
+        std::mem::take(&mut self.pending_events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// When the last worker of a kind left.
@@ -170,8 +179,8 @@ impl RemoteWorkers {
     }
 
     /// Reads the store's clock and the monotonic clock.
-    pub fn moments(&self) -> Moments {
-        Moments { at: self.clock.now(), now: Instant::now() }
+    pub fn read_clocks(&self) -> ClockReadings {
+        ClockReadings { at: self.clock.now(), now: Instant::now() }
     }
 
     pub fn table(&self) -> MutexGuard<'_, WorkerTable> {

@@ -11,7 +11,7 @@ use crate::store::LeaseRef;
 
 /// One reading of the two clocks: `at` of the store's clock, and `now` of the monotonic clock that measures deadlines.
 #[derive(Debug, Clone, Copy)]
-pub struct Moments {
+pub struct ClockReadings {
     pub at: Time,
     pub now: Instant,
 }
@@ -47,7 +47,7 @@ impl RemoteLease {
         job: &Job,
         lease: LeaseRef,
         default_timeout: Duration,
-        from: Moments,
+        from: ClockReadings,
     ) -> Option<RemoteLease> {
         let (token, LeaseHolder::Remote { worker, .. }) = job.lease()? else { return None };
         if token != lease.token {

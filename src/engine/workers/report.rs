@@ -4,47 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::WorkerEntry;
-use super::hello::{WorkerAbout, WorkerCommand, WorkerTransport};
+use super::entry::{WorkerEntry, WorkerState};
+use super::registration::{WorkerAbout, WorkerTransport};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::table::WorkerTable;
 use super::waiting_claims::Interest;
 use crate::job::{Actor, JobId, Labels, Time, WorkerName};
-
-/// The state of a remote worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkerState {
-    /// It is connected and gets jobs.
-    Active,
-    /// It was told to claim no more jobs.
-    Quiet,
-    /// It was told to exit.
-    Stopping,
-    /// It was not heard from for as long as its leases last.
-    Silent,
-}
-
-impl WorkerState {
-    /// All states.
-    pub const ALL: [WorkerState; 4] =
-        [WorkerState::Active, WorkerState::Quiet, WorkerState::Stopping, WorkerState::Silent];
-
-    /// The public name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            WorkerState::Active => "active",
-            WorkerState::Quiet => "quiet",
-            WorkerState::Stopping => "stopping",
-            WorkerState::Silent => "silent",
-        }
-    }
-
-    /// The state with this public name.
-    pub fn from_name(name: &str) -> Option<WorkerState> {
-        WorkerState::ALL.into_iter().find(|state| state.as_str() == name)
-    }
-}
 
 /// A remote worker as it is shown.
 #[derive(Debug, Clone)]
@@ -120,16 +86,6 @@ impl RemoteWorkers {
 }
 
 impl WorkerEntry {
-    /// What the worker does.
-    pub fn state(&self) -> WorkerState {
-        match self.command {
-            _ if self.is_silent => WorkerState::Silent,
-            Some(WorkerCommand::Quiet) => WorkerState::Quiet,
-            Some(WorkerCommand::Stop) => WorkerState::Stopping,
-            Some(WorkerCommand::Resume) | None => WorkerState::Active,
-        }
-    }
-
     /// The worker as it is shown.
     pub fn report(&self, name: &WorkerName, now: Time) -> WorkerReport {
         WorkerReport {

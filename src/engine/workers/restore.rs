@@ -36,7 +36,7 @@ impl RemoteWorkers {
                 ..JobQuery::default()
             };
             let page = self.store.list(query).await?;
-            let when = self.moments();
+            let when = self.read_clocks();
             let mut table = self.table();
             for job in &page.jobs {
                 let Some((token, holder)) = job.lease() else { continue };

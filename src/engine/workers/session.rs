@@ -10,12 +10,12 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::claims::{ClaimUnderWay, Granted};
-use super::hello::{WorkerCaller, WorkerCommand, WorkerHello};
-use super::mailbox::{Mailbox, Push};
+use super::push_queue::{Push, PushQueue};
+use super::registration::{WorkerCaller, WorkerCommand, WorkerRegistration};
 use super::remote::RemoteWorkers;
 use super::update_order::UpdateOrder;
 use super::updates::{AboutLease, ExtendAnswer, UpdateAnswer, WorkerUpdate};
-use super::waiting_claims::LinePlace;
+use super::waiting_claims::ClaimWaiter;
 use super::worker_error::WorkerError;
 use crate::job::WorkerName;
 use crate::store::{LeaseRef, StoreError};
@@ -29,8 +29,8 @@ pub struct WorkerSession {
     name: WorkerName,
     caller: WorkerCaller,
     lease: Duration,
-    mailbox: Arc<Mailbox>,
-    place: LinePlace,
+    pushes: Arc<PushQueue>,
+    waiter: ClaimWaiter,
     /// The reports of this connection.
     order: UpdateOrder,
 }
@@ -43,35 +43,36 @@ impl WorkerSession {
     pub fn open(
         remote: &Arc<RemoteWorkers>,
         name: WorkerName,
-        hello: WorkerHello,
+        registration: WorkerRegistration,
     ) -> Result<WorkerSession, WorkerError> {
-        let (interest, lease, caller) = (hello.interest.clone(), hello.lease, hello.caller.clone());
-        remote.hello(&name, hello)?;
-        let mailbox = Arc::new(Mailbox::default());
-        let news = {
-            let (mut table, when) = (remote.table(), remote.moments());
-            table.begin_session(&name, mailbox.clone(), when);
-            table.take_news()
+        let (interest, lease, caller) =
+            (registration.interest.clone(), registration.lease, registration.caller.clone());
+        remote.register(&name, registration)?;
+        let pushes = Arc::new(PushQueue::default());
+        let events = {
+            let (mut table, when) = (remote.table(), remote.read_clocks());
+            table.begin_session(&name, pushes.clone(), when);
+            table.take_events()
         };
-        remote.report(news);
-        let place = remote.waiting.place(&interest, mailbox.signal.clone());
+        remote.report(events);
+        let waiter = remote.waiting.join(&interest, pushes.signal.clone());
         let order = UpdateOrder::default();
-        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, mailbox, place, order })
+        Ok(WorkerSession { remote: remote.clone(), name, caller, lease, pushes, waiter, order })
     }
 
     /// Changes what the worker can run.
     ///
     /// # Errors
     /// There are too many workers, and this one was forgotten; or the name belongs to somebody else now.
-    pub fn change(&mut self, mut hello: WorkerHello) -> Result<(), WorkerError> {
+    pub fn change(&mut self, mut registration: WorkerRegistration) -> Result<(), WorkerError> {
         if !self.is_current() {
             return Ok(()); // the connection is about to end
         }
-        let (interest, lease) = (hello.interest.clone(), hello.lease);
-        hello.caller = self.caller.clone();
-        self.remote.hello(&self.name, hello)?;
-        if interest != *self.place.interest() {
-            self.place = self.remote.waiting.place(&interest, self.mailbox.signal.clone());
+        let (interest, lease) = (registration.interest.clone(), registration.lease);
+        registration.caller = self.caller.clone();
+        self.remote.register(&self.name, registration)?;
+        if interest != *self.waiter.interest() {
+            self.waiter = self.remote.waiting.join(&interest, self.pushes.signal.clone());
         }
         self.lease = lease;
         Ok(())
@@ -89,22 +90,22 @@ impl WorkerSession {
 
     /// Resolves when there is a push, or when the worker should claim.
     pub async fn woken(&self) {
-        self.mailbox.signal.notified().await;
+        self.pushes.signal.notified().await;
     }
 
     /// Takes the messages that wait for the worker.
     pub fn take_pushes(&self) -> Vec<Push> {
-        self.mailbox.take()
+        self.pushes.take()
     }
 
     /// Whether this is still the connection of the worker: another one may have replaced it, or the worker was signed off.
     pub fn is_current(&self) -> bool {
-        self.remote.table().has_session(&self.name, &self.mailbox)
+        self.remote.table().has_session(&self.name, &self.pushes)
     }
 
-    /// Whether the worker was woken to claim.
-    pub fn take_turn(&mut self) -> bool {
-        self.place.take_turn()
+    /// Whether the worker was woken to claim since the last call.
+    pub fn take_wake_up(&mut self) -> bool {
+        self.waiter.take_wake_up()
     }
 
     /// The text of a lease.
@@ -112,24 +113,24 @@ impl WorkerSession {
         self.remote.text(lease)
     }
 
-    /// A claim of at most `max` jobs; `None` when the worker gets none now. The worker waits in its line before the claim
+    /// A claim of at most `max` jobs; `None` when the worker gets none now. The worker waits in its queue before the claim
     /// begins.
     pub fn claim(&mut self, max: usize) -> Option<ClaimUnderWay> {
         let can_claim = || {
             let table = self.remote.table();
-            table.has_session(&self.name, &self.mailbox) && table.can_claim(&self.name)
+            table.has_session(&self.name, &self.pushes) && table.can_claim(&self.name)
         };
         if max == 0 || !can_claim() {
-            self.place.step_out();
+            self.waiter.stop_waiting();
             return None;
         }
-        self.place.line_up();
-        Some(self.remote.begin_claim(&self.name, self.place.interest(), max, self.lease))
+        self.waiter.start_waiting();
+        Some(self.remote.begin_claim(&self.name, self.waiter.interest(), max, self.lease))
     }
 
     /// Stops waiting for jobs, for now.
-    pub fn step_out(&mut self) {
-        self.place.step_out();
+    pub fn stop_waiting(&mut self) {
+        self.waiter.stop_waiting();
     }
 
     /// Notes the result of a claim.
@@ -138,9 +139,9 @@ impl WorkerSession {
             Ok(granted) => (granted.size(), granted.retry_in),
             Err(_) => (super::waiting_claims::ClaimSize::Short, Some(RETRY_DELAY)),
         };
-        self.place.claimed(size);
+        self.waiter.claimed(size);
         if let Some(retry_in) = retry_in {
-            self.place.retry_at(Instant::now() + retry_in);
+            self.waiter.retry_at(Instant::now() + retry_in);
         }
     }
 
@@ -164,7 +165,7 @@ impl WorkerSession {
 
     /// Signs the worker off: the jobs that it holds are given back. Returns their number. Its reports are answered before.
     pub fn sign_off(&mut self) -> BoxFuture<'static, Result<usize, WorkerError>> {
-        self.place.step_out();
+        self.waiter.stop_waiting();
         if !self.is_current() {
             // Another connection of the worker has replaced this one, or somebody else has signed the worker off.
             return ready(Err(WorkerError::NotFound(self.name.clone()))).boxed();
@@ -175,7 +176,7 @@ impl WorkerSession {
 
 impl Drop for WorkerSession {
     fn drop(&mut self) {
-        let when = self.remote.moments();
-        self.remote.table().end_session(&self.name, &self.mailbox, when);
+        let when = self.remote.read_clocks();
+        self.remote.table().end_session(&self.name, &self.pushes, when);
     }
 }

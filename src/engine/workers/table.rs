@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::announcements::Announcements;
-use super::entry::{WorkerEntry, notice};
-use super::hello::{WorkerCommand, WorkerHello};
+use super::entry::{WorkerEntry, WorkerState, notice};
 use super::kind_workers::KindWorkers;
-use super::mailbox::{Mailbox, Push};
-use super::remote_leases::{Moments, RemoteLease, RemoteLeases};
+use super::limits::{ActorCounts, RegistrationRefused, WorkerLimits};
+use super::push_queue::{Push, PushQueue};
+use super::registration::{WorkerCommand, WorkerRegistration};
+use super::remote_leases::{ClockReadings, RemoteLease, RemoteLeases};
 use super::waiting_claims::{Interest, Signal};
 use crate::job::{Actor, JobId, Kind, QueueName, Time, WorkerChange, WorkerLeft, WorkerName};
 use crate::store::{LeaseRef, WorkerNotice};
@@ -20,41 +21,35 @@ const LISTED: Duration = Duration::from_secs(600);
 /// The most kinds of which the table remembers when their last worker left.
 const MAX_KINDS: usize = 10_000;
 
-/// Why a worker was not registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HelloRefused {
-    /// The table of workers is full (`engine.max_workers`).
-    TooMany,
-    /// The name belongs to somebody else.
-    OfAnother,
-}
-
 /// All remote workers.
 #[derive(Debug, Default)]
 pub struct WorkerTable {
     workers: BTreeMap<WorkerName, WorkerEntry>,
+    /// How many of them each token or user has connected.
+    counts: ActorCounts,
     pub leases: RemoteLeases,
     /// When the last worker of a kind left.
     last_left: HashMap<Kind, Time>,
     /// Events about workers that were not taken yet.
-    news: Vec<WorkerNotice>,
+    pending_events: Vec<WorkerNotice>,
     announcements: Announcements,
 }
 
 impl WorkerTable {
     /// Registers a worker, or updates what it says about itself. The worker is connected from then on.
-    pub fn hello(
+    pub fn register(
         &mut self,
         name: &WorkerName,
-        hello: WorkerHello,
-        max: usize,
-        when: Moments,
-    ) -> Result<(), HelloRefused> {
-        if !self.may_use(name, &hello.caller) {
-            return Err(HelloRefused::OfAnother);
+        registration: WorkerRegistration,
+        limits: WorkerLimits,
+        when: ClockReadings,
+    ) -> Result<(), RegistrationRefused> {
+        if !self.may_use(name, &registration.caller) {
+            return Err(RegistrationRefused::OfAnother);
         }
+        self.check_limits(name, registration.caller.actor.as_ref(), limits)?;
         if let Some(worker) = self.workers.get_mut(name) {
-            let is_new_process = worker.is_new_process(hello.about.as_ref());
+            let is_new_process = worker.is_new_process(registration.about.as_ref());
             if is_new_process {
                 if worker.command.is_some() {
                     // A connection that was told the command learns that it is not in force any more.
@@ -63,32 +58,63 @@ impl WorkerTable {
                 (worker.command, worker.is_command_answered) = (None, false);
                 (worker.process, worker.own) = (worker.process + 1, 0);
             }
-            if let Some(about) = hello.about {
+            if let Some(about) = registration.about {
                 worker.about = about;
             }
-            (worker.interest, worker.lease) = (hello.interest, hello.lease);
-            (worker.transport, worker.by) = (hello.transport, hello.caller.actor);
+            (worker.interest, worker.lease) = (registration.interest, registration.lease);
+            self.counts.remove(worker.by.as_ref());
+            (worker.transport, worker.by) = (registration.transport, registration.caller.actor);
+            self.counts.add(worker.by.as_ref());
             worker.is_restored = false;
             let was_silent = worker.is_silent;
-            worker.see(name, when, &mut self.news);
+            worker.see(name, when, &mut self.pending_events);
             // A new WebSocket replaces an open one, which makes an event of its own.
             if is_new_process && !was_silent && worker.session.is_none() {
                 worker.connected_at = when.at;
-                worker.announce(name, when, &mut self.announcements, &mut self.news);
+                worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
             }
             return Ok(());
         }
-        if self.workers.len() >= max {
-            self.workers.retain(|_, worker| !worker.is_silent || worker.held > 0);
-        }
-        if self.workers.len() >= max {
-            return Err(HelloRefused::TooMany);
-        }
         let held = self.leases.of_worker(name).count();
-        let mut worker = WorkerEntry::new(hello, held, when);
-        worker.announce(name, when, &mut self.announcements, &mut self.news);
+        let mut worker = WorkerEntry::new(registration, held, when);
+        worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
+        self.counts.add(worker.by.as_ref());
         self.workers.insert(name.clone(), worker);
         Ok(())
+    }
+
+    /// Refuses a worker for which there is no room, even after silent ones that hold nothing are forgotten.
+    fn check_limits(
+        &mut self,
+        name: &WorkerName,
+        actor: Option<&Actor>,
+        limits: WorkerLimits,
+    ) -> Result<(), RegistrationRefused> {
+        let known = self.workers.get(name);
+        let (is_known, is_own) =
+            (known.is_some(), known.is_some_and(|one| one.by.as_ref() == actor));
+        let is_full = |table: &WorkerTable| !is_known && table.workers.len() >= limits.total;
+        let has_enough = |table: &WorkerTable| {
+            !is_own && actor.is_some_and(|actor| table.counts.of(actor) >= limits.per_token)
+        };
+        if is_full(self) || has_enough(self) {
+            self.forget_silent(name);
+        }
+        if has_enough(self) {
+            return Err(RegistrationRefused::TooManyOfToken);
+        }
+        if is_full(self) { Err(RegistrationRefused::TooMany) } else { Ok(()) }
+    }
+
+    /// Forgets the workers that are silent and hold nothing, apart from one.
+    fn forget_silent(&mut self, except: &WorkerName) {
+        self.workers.retain(|name, worker| {
+            let is_kept = name == except || !worker.is_silent || worker.held > 0;
+            if !is_kept {
+                self.counts.remove(worker.by.as_ref());
+            }
+            is_kept
+        });
     }
 
     /// A worker by its name.
@@ -119,7 +145,7 @@ impl WorkerTable {
     }
 
     /// Whether a WebSocket is still the connection of a worker: another one may have replaced it, or the worker was signed off.
-    pub fn has_session(&self, name: &WorkerName, session: &Arc<Mailbox>) -> bool {
+    pub fn has_session(&self, name: &WorkerName, session: &Arc<PushQueue>) -> bool {
         let current = self.workers.get(name).and_then(|worker| worker.session.as_ref());
         current.is_some_and(|current| Arc::ptr_eq(current, session))
     }
@@ -127,15 +153,15 @@ impl WorkerTable {
     /// Whether a worker can be given jobs: it has no command, and is not being signed off.
     pub fn can_claim(&self, name: &WorkerName) -> bool {
         let worker = self.workers.get(name);
-        worker.is_some_and(|worker| worker.command.is_none() && !worker.is_leaving)
+        worker.is_some_and(|worker| worker.command.is_none() && !worker.is_signing_off)
     }
 
     /// Notes that a claim of a worker no longer waits.
-    pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: Moments) {
+    pub fn end_poll(&mut self, name: &WorkerName, signal: &Arc<Signal>, when: ClockReadings) {
         if let Some(worker) = self.workers.get_mut(name) {
             worker.polls.retain(|poll| !Arc::ptr_eq(poll, signal));
             worker.blocked.retain(|poll| !Arc::ptr_eq(poll, signal));
-            worker.see(name, when, &mut self.news);
+            worker.see(name, when, &mut self.pending_events);
         }
     }
 
@@ -147,7 +173,7 @@ impl WorkerTable {
         let most = worker.about.concurrency.map(|most| most as usize);
         let taken = worker.own + worker.reserved;
         let room = most.map_or(max, |most| most.saturating_sub(taken).min(max));
-        let room = if worker.is_leaving { 0 } else { room };
+        let room = if worker.is_signing_off { 0 } else { room };
         if room == 0 && !worker.blocked.iter().any(|blocked| Arc::ptr_eq(blocked, signal)) {
             worker.blocked.push(signal.clone());
         }
@@ -177,26 +203,36 @@ impl WorkerTable {
     }
 
     /// Makes a WebSocket the connection of a worker, instead of an earlier one.
-    pub fn begin_session(&mut self, name: &WorkerName, session: Arc<Mailbox>, when: Moments) {
+    pub fn begin_session(
+        &mut self,
+        name: &WorkerName,
+        session: Arc<PushQueue>,
+        when: ClockReadings,
+    ) {
         let Some(worker) = self.workers.get_mut(name) else { return };
         if let Some(earlier) = worker.session.replace(session) {
             earlier.put(Push::Replaced);
             let change = WorkerChange::Left { why: WorkerLeft::Replaced };
-            let left = self.news.len();
-            worker.announce(name, when, &mut self.announcements, &mut self.news);
+            let left = self.pending_events.len();
+            worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
             if !worker.is_announcement_due {
-                self.news.insert(left, notice(name, change, worker.by.clone()));
+                self.pending_events.insert(left, notice(name, change, worker.by.clone()));
             }
         }
     }
 
     /// Notes that a WebSocket of a worker has ended.
-    pub fn end_session(&mut self, name: &WorkerName, session: &Arc<Mailbox>, when: Moments) {
+    pub fn end_session(
+        &mut self,
+        name: &WorkerName,
+        session: &Arc<PushQueue>,
+        when: ClockReadings,
+    ) {
         if let Some(worker) = self.workers.get_mut(name)
             && worker.session.as_ref().is_some_and(|current| Arc::ptr_eq(current, session))
         {
             worker.session = None;
-            worker.see(name, when, &mut self.news);
+            worker.see(name, when, &mut self.pending_events);
         }
     }
 
@@ -227,7 +263,7 @@ impl WorkerTable {
         (worker.command, worker.is_command_answered) = (kept, false);
         worker.push(Push::Command(command));
         worker.polls.iter().for_each(|poll| poll.notify());
-        self.news.push(notice(name, command.into(), by));
+        self.pending_events.push(notice(name, command.into(), by));
         true
     }
 
@@ -247,7 +283,7 @@ impl WorkerTable {
     }
 
     /// Adds a lease that was read from the store at the start. Its worker is listed, as silent until it speaks.
-    pub fn restore(&mut self, lease: RemoteLease, ttl: Duration, when: Moments) {
+    pub fn restore(&mut self, lease: RemoteLease, ttl: Duration, when: ClockReadings) {
         if self.leases.has_ended(lease.lease) || self.leases.of_job(lease.lease.job).is_some() {
             return;
         }
@@ -299,20 +335,20 @@ impl WorkerTable {
     }
 
     /// Notes an extension. Returns whether the lease is known.
-    pub fn extended(&mut self, lease: LeaseRef, ttl: Duration, when: Moments) -> bool {
+    pub fn extended(&mut self, lease: LeaseRef, ttl: Duration, when: ClockReadings) -> bool {
         let Some(held) = self.leases.get_mut(lease) else { return false };
         (held.renewed_at, held.until) = (when.at, when.at.after(ttl));
         if let Some(worker) = self.workers.get_mut(&held.worker) {
             worker.lease = ttl;
-            worker.see(&held.worker, when, &mut self.news);
+            worker.see(&held.worker, when, &mut self.pending_events);
         }
         true
     }
 
     /// Notes that a worker was heard from.
-    pub fn see(&mut self, name: &WorkerName, when: Moments) {
+    pub fn see(&mut self, name: &WorkerName, when: ClockReadings) {
         if let Some(worker) = self.workers.get_mut(name) {
-            worker.see(name, when, &mut self.news);
+            worker.see(name, when, &mut self.pending_events);
         }
     }
 
@@ -325,16 +361,16 @@ impl WorkerTable {
     }
 
     /// Notes that a worker is being signed off. Returns whether there is one.
-    pub fn begin_leaving(&mut self, name: &WorkerName) -> bool {
+    pub fn begin_sign_off(&mut self, name: &WorkerName) -> bool {
         let Some(worker) = self.workers.get_mut(name) else { return false };
-        worker.is_leaving = true;
+        worker.is_signing_off = true;
         true
     }
 
     /// Notes that a worker could not be signed off. It gets jobs again.
-    pub fn leaving_failed(&mut self, name: &WorkerName) {
+    pub fn sign_off_failed(&mut self, name: &WorkerName) {
         if let Some(worker) = self.workers.get_mut(name) {
-            worker.is_leaving = false;
+            worker.is_signing_off = false;
             worker.has_room();
             worker.push(Push::NotSignedOff);
         }
@@ -343,19 +379,20 @@ impl WorkerTable {
     /// Removes a worker that was signed off by somebody, and ends its connection and its claims.
     pub fn sign_off(&mut self, name: &WorkerName, at: Time, by: Option<Actor>) {
         let Some(worker) = self.workers.remove(name) else { return };
+        self.counts.remove(worker.by.as_ref());
         worker.push(Push::SignedOff);
         worker.polls.iter().for_each(|poll| poll.notify());
         if !worker.is_silent {
             if worker.is_announced {
                 let change = WorkerChange::Left { why: WorkerLeft::SignedOff };
-                self.news.push(notice(name, change, by));
+                self.pending_events.push(notice(name, change, by));
             }
             self.note_left(&worker.interest, at);
         }
     }
 
     /// Marks the workers that have become silent, and forgets those that have been silent for `LISTED`.
-    pub fn sweep(&mut self, when: Moments) {
+    pub fn sweep(&mut self, when: ClockReadings) {
         let mut silent = Vec::new();
         self.workers.retain(|name, worker| {
             let since = when.now.saturating_duration_since(worker.seen);
@@ -363,23 +400,27 @@ impl WorkerTable {
                 worker.is_silent = true;
                 if worker.is_announced {
                     let change = WorkerChange::Left { why: WorkerLeft::Silent };
-                    self.news.push(notice(name, change, None));
+                    self.pending_events.push(notice(name, change, None));
                 }
                 (worker.is_announced, worker.is_announcement_due) = (false, false);
                 silent.push(worker.interest.clone());
             }
             if worker.is_announcement_due {
-                worker.announce(name, when, &mut self.announcements, &mut self.news);
+                worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
             }
-            !worker.is_silent || worker.held > 0 || since < LISTED
+            let is_kept = !worker.is_silent || worker.held > 0 || since < LISTED;
+            if !is_kept {
+                self.counts.remove(worker.by.as_ref());
+            }
+            is_kept
         });
         self.announcements.forget_old(when.now);
         silent.iter().for_each(|interest| self.note_left(interest, when.at));
     }
 
     /// Takes the events since the last call.
-    pub fn take_news(&mut self) -> Vec<WorkerNotice> {
-        std::mem::take(&mut self.news)
+    pub fn take_events(&mut self) -> Vec<WorkerNotice> {
+        std::mem::take(&mut self.pending_events)
     }
 
     /// How many connected workers take jobs of a kind.
@@ -390,14 +431,13 @@ impl WorkerTable {
     /// The connected workers that run a kind, by whether they take jobs of a queue.
     pub fn workers_for(&self, kind: &Kind, queue: &QueueName) -> KindWorkers {
         let mut found = KindWorkers::default();
-        let connected = self.workers.values().filter(|worker| !worker.is_silent);
-        for worker in connected.filter(|worker| worker.interest.kinds.contains(kind)) {
-            if worker.command.is_some() {
-                found.withdrawn += 1;
-            } else if worker.interest.queues.contains(queue) {
-                found.able += 1;
-            } else {
-                found.elsewhere += 1;
+        let running = |worker: &&WorkerEntry| worker.interest.kinds.contains(kind);
+        for worker in self.workers.values().filter(running) {
+            match worker.state() {
+                WorkerState::Silent => {}
+                WorkerState::Quiet | WorkerState::Stopping => found.withdrawn += 1,
+                WorkerState::Active if worker.interest.queues.contains(queue) => found.able += 1,
+                WorkerState::Active => found.elsewhere += 1,
             }
         }
         found
@@ -405,7 +445,7 @@ impl WorkerTable {
 
     /// The connected workers that take jobs.
     fn active(&self) -> impl Iterator<Item = &WorkerEntry> {
-        self.workers.values().filter(|worker| !worker.is_silent && worker.command.is_none())
+        self.workers.values().filter(|worker| worker.state() == WorkerState::Active)
     }
 
     /// How many connected workers take jobs of each kind.

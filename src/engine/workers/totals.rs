@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::counters::RemoteCounts;
-use super::report::WorkerState;
+use super::entry::WorkerState;
 use crate::engine::Engine;
 
 /// The numbers of remote workers, attempts and claims, and the counters since the start of the process.

@@ -226,7 +226,7 @@ impl RemoteWorkers {
         let leases: Vec<Option<LeaseRef>> =
             texts.iter().map(|text| self.tokens.read(text)).collect();
         let valid: Vec<LeaseRef> = leases.iter().flatten().copied().collect();
-        let when = self.moments();
+        let when = self.read_clocks();
         let mut extensions = ask_store(self.store.extend(valid, ttl), turn).await?.into_iter();
         let (mut unknown, mut answers) = (Vec::new(), Vec::with_capacity(leases.len()));
         for lease in leases {
@@ -297,7 +297,7 @@ impl RemoteWorkers {
             match self.store.get(lease.job).await?.0 {
                 None => answers[at] = Some(SettleAnswer::Gone),
                 Some(job) => {
-                    match RemoteLease::of(&job, lease, self.default_timeout, self.moments()) {
+                    match RemoteLease::of(&job, lease, self.default_timeout, self.read_clocks()) {
                         Some(held) => {
                             self.table().take(held);
                             self.deadline_changed.notify_one();
@@ -311,7 +311,7 @@ impl RemoteWorkers {
         let (mut batch, mut stale) = (Vec::with_capacity(known.len()), Vec::new());
         let mut places = Vec::with_capacity(known.len());
         {
-            let (mut table, when) = (self.table(), self.moments());
+            let (mut table, when) = (self.table(), self.read_clocks());
             let mut last = None;
             for (at, lease, end) in known {
                 let Some(held) = table.leases.get_mut(lease) else {

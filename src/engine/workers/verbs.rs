@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 
 use super::claims::{ClaimRequest, ClaimResponse, Grant};
 use super::counters::RemoteEnd;
-use super::hello::{WorkerCaller, WorkerCommand, WorkerHello};
 use super::owner::LeaseHolderKind;
+use super::registration::{WorkerCaller, WorkerCommand, WorkerRegistration};
 use super::remote::RemoteWorkers;
 use super::remote_leases::RemoteLease;
 use super::report::RemoteAttempt;
@@ -46,22 +46,22 @@ impl RemoteWorkers {
         loop {
             let held: Vec<RemoteLease> = {
                 let mut table = self.table();
-                if !table.begin_leaving(name) {
+                if !table.begin_sign_off(name) {
                     return Err(WorkerError::NotFound(name.clone()));
                 }
                 let held = table.begin_settling(name);
                 if held.is_empty() {
                     table.sign_off(name, self.clock.now(), caller.actor.clone());
-                    let news = table.take_news();
+                    let events = table.take_events();
                     drop(table);
-                    self.report(news);
+                    self.report(events);
                     return Ok(returned);
                 }
                 held
             };
             // A claim that was under way may bring jobs meanwhile.
             returned +=
-                self.give_back(held).await.inspect_err(|_| self.table().leaving_failed(name))?;
+                self.give_back(held).await.inspect_err(|_| self.table().sign_off_failed(name))?;
         }
     }
 
@@ -110,9 +110,9 @@ impl RemoteWorkers {
     ) -> Result<(), WorkerError> {
         let mut table = self.table();
         let is_known = table.tell(name, command, by);
-        let news = table.take_news();
+        let events = table.take_events();
         drop(table);
-        self.report(news);
+        self.report(events);
         if is_known { Ok(()) } else { Err(WorkerError::NotFound(name.clone())) }
     }
 }
@@ -128,8 +128,8 @@ impl Engine {
         mut request: ClaimRequest,
     ) -> Result<ClaimResponse, WorkerError> {
         self.check_worker_name(worker)?;
-        request.hello.caller = self.worker_caller();
-        self.announce_interest(&request.hello.interest).await?;
+        request.registration.caller = self.worker_caller();
+        self.announce_interest(&request.registration.interest).await?;
         self.parts.remote.claim(worker, request).await
     }
 
@@ -191,10 +191,10 @@ impl Engine {
     pub fn connect_worker(
         &self,
         worker: WorkerName,
-        mut hello: WorkerHello,
+        mut registration: WorkerRegistration,
     ) -> Result<WorkerSession, WorkerError> {
-        hello.caller = self.worker_caller();
-        WorkerSession::open(&self.parts.remote, worker, hello)
+        registration.caller = self.worker_caller();
+        WorkerSession::open(&self.parts.remote, worker, registration)
     }
 
     /// Announces the kinds of a worker, so that jobs of them can be submitted even while no worker is connected.

@@ -1,9 +1,9 @@
-//! Claims that wait for jobs. Those with the same queues and kinds form one first-in, first-out queue of waiters, here
-//! called a line. When a job queue has jobs, one waiter of each line that takes from it is woken (it has its turn), so
-//! that ten thousand idle workers cost no more than one.
+//! Claims that wait for jobs. Those with the same queues and kinds form one first-in, first-out queue of waiters, a claim
+//! queue. When a job queue has jobs, one waiter of each claim queue that takes from it is woken, so that ten thousand idle
+//! workers cost no more than one.
 //!
 //! A worker starts to wait before it claims, so that no wake-up between the two is lost. A worker that is woken claims
-//! again. When it gets as many jobs as it asked for, there may be more, so it wakes the next waiter of its line.
+//! again. When it gets as many jobs as it asked for, there may be more, so it wakes the next waiter of its claim queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,8 +26,8 @@ pub struct Interest {
 /// Wakes one worker.
 #[derive(Debug, Default)]
 pub struct Signal {
-    /// Whether the worker was woken to claim.
-    has_turn: AtomicBool,
+    /// Whether the worker was woken to claim and has not noticed it.
+    is_woken_to_claim: AtomicBool,
     changed: Notify,
 }
 
@@ -42,13 +42,15 @@ impl Signal {
         self.changed.notified().await;
     }
 
-    fn give_turn(&self) {
-        self.has_turn.store(true, Ordering::Release);
+    /// Wakes the worker to claim.
+    fn wake_to_claim(&self) {
+        self.is_woken_to_claim.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
-    fn take_turn(&self) -> bool {
-        self.has_turn.swap(false, Ordering::AcqRel)
+    /// Whether the worker was woken to claim since the last call.
+    fn take_wake_up(&self) -> bool {
+        self.is_woken_to_claim.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -64,31 +66,31 @@ pub enum ClaimSize {
 /// All claims that wait.
 #[derive(Debug, Default)]
 pub struct WaitingClaims {
-    lines: Mutex<ClaimLines>,
+    queues: Mutex<ClaimQueues>,
     /// Notified when [`WaitingClaims::next_retry`] is earlier than before.
     retry_changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct ClaimLines {
-    by_id: HashMap<u64, ClaimLine>,
+struct ClaimQueues {
+    by_id: HashMap<u64, ClaimQueue>,
     ids: HashMap<Arc<Interest>, u64>,
-    /// The lines whose workers take jobs from a queue.
-    of_queue: HashMap<QueueName, BTreeSet<u64>>,
-    /// When a waiter of each line is woken although its queues have not been.
+    /// The claim queues whose workers take jobs from a job queue.
+    by_job_queue: HashMap<QueueName, BTreeSet<u64>>,
+    /// When a waiter of each claim queue is woken although no job queue wakes it.
     retries: BTreeSet<(Instant, u64)>,
-    /// The number that was given last, to a line or to a waiter.
+    /// The number that was given last, to a claim queue or to a waiter.
     next: u64,
 }
 
 /// The claims with one interest.
 #[derive(Debug)]
-struct ClaimLine {
+struct ClaimQueue {
     interest: Arc<Interest>,
     /// The workers that wait, in the order in which they began to wait.
     waiting: BTreeMap<u64, Arc<Signal>>,
-    /// The number of places in the line, whether their workers wait or not.
-    places: usize,
+    /// The number of its members, whether they wait or not.
+    members: usize,
     retry_at: Option<Instant>,
 }
 
@@ -99,52 +101,59 @@ impl WaitingClaims {
         known.unwrap_or(interest)
     }
 
-    /// Adds a worker to the line of those with the same interest. The worker does not wait yet.
-    pub fn place(self: &Arc<Self>, interest: &Arc<Interest>, signal: Arc<Signal>) -> LinePlace {
-        let mut lines = self.lock();
-        let found = lines.ids.get_key_value(interest).map(|(shared, id)| (shared.clone(), *id));
-        let (interest, line) =
-            found.unwrap_or_else(|| (interest.clone(), lines.add(interest.clone())));
-        if let Some(line) = lines.by_id.get_mut(&line) {
-            line.places += 1;
+    /// Adds a worker to the claim queue of those with the same interest. The worker does not wait yet.
+    pub fn join(self: &Arc<Self>, interest: &Arc<Interest>, signal: Arc<Signal>) -> ClaimWaiter {
+        let mut queues = self.lock();
+        let found = queues.ids.get_key_value(interest).map(|(shared, id)| (shared.clone(), *id));
+        let (interest, id) =
+            found.unwrap_or_else(|| (interest.clone(), queues.add(interest.clone())));
+        if let Some(queue) = queues.by_id.get_mut(&id) {
+            queue.members += 1;
         }
-        LinePlace { claims: self.clone(), line, interest, number: 0, signal, has_turn: false }
+        ClaimWaiter {
+            claims: self.clone(),
+            queue: id,
+            interest,
+            position: 0,
+            signal,
+            is_woken: false,
+        }
     }
 
-    /// Wakes one waiter of each line that takes jobs from a queue.
-    pub fn wake(&self, queue: &QueueName) {
-        let mut lines = self.lock();
-        let ClaimLines { by_id, of_queue, .. } = &mut *lines;
-        for line in of_queue.get(queue).into_iter().flatten() {
-            if let Some(line) = by_id.get_mut(line) {
-                line.give_turn();
+    /// Wakes one waiter of each claim queue that takes jobs from a job queue.
+    pub fn wake(&self, job_queue: &QueueName) {
+        let mut queues = self.lock();
+        let ClaimQueues { by_id, by_job_queue, .. } = &mut *queues;
+        for id in by_job_queue.get(job_queue).into_iter().flatten() {
+            if let Some(queue) = by_id.get_mut(id) {
+                queue.wake_first();
             }
         }
     }
 
-    /// Wakes one waiter of every line, in case a wake-up was lost.
+    /// Wakes one waiter of every claim queue, in case a wake-up was lost.
     pub fn wake_all(&self) {
-        self.lock().by_id.values_mut().for_each(ClaimLine::give_turn);
+        self.lock().by_id.values_mut().for_each(ClaimQueue::wake_first);
     }
 
     /// The number of claims that wait.
     pub fn count(&self) -> usize {
-        self.lock().by_id.values().map(|line| line.waiting.len()).sum()
+        self.lock().by_id.values().map(|queue| queue.waiting.len()).sum()
     }
 
-    /// When the next line has its turn although no queue wakes it.
+    /// When the next waiter is woken although no job queue wakes it.
     pub fn next_retry(&self) -> Option<Instant> {
         self.lock().retries.first().map(|(at, _)| *at)
     }
 
-    /// Wakes one waiter of each line whose time to retry has come.
+    /// Wakes one waiter of each claim queue whose time to retry has come.
     pub fn wake_due(&self, now: Instant) {
-        let mut lines = self.lock();
-        while let Some((at, line)) = lines.retries.first().copied().filter(|(at, _)| *at <= now) {
-            lines.retries.remove(&(at, line));
-            if let Some(line) = lines.by_id.get_mut(&line) {
-                line.retry_at = None;
-                line.give_turn();
+        let mut queues = self.lock();
+        while let Some((at, id)) = queues.retries.first().copied().filter(|(at, _)| *at <= now) {
+            queues.retries.remove(&(at, id));
+            if let Some(queue) = queues.by_id.get_mut(&id) {
+                queue.retry_at = None;
+                queue.wake_first();
             }
         }
     }
@@ -154,143 +163,143 @@ impl WaitingClaims {
         self.retry_changed.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, ClaimLines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ClaimQueues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl ClaimLines {
-    fn number(&mut self) -> u64 {
+impl ClaimQueues {
+    fn next_number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
     fn add(&mut self, interest: Arc<Interest>) -> u64 {
-        let id = self.number();
-        for queue in &interest.queues {
-            self.of_queue.entry(queue.clone()).or_default().insert(id);
+        let id = self.next_number();
+        for job_queue in &interest.queues {
+            self.by_job_queue.entry(job_queue.clone()).or_default().insert(id);
         }
         self.ids.insert(interest.clone(), id);
-        let line = ClaimLine { interest, waiting: BTreeMap::new(), places: 0, retry_at: None };
-        self.by_id.insert(id, line);
+        let queue = ClaimQueue { interest, waiting: BTreeMap::new(), members: 0, retry_at: None };
+        self.by_id.insert(id, queue);
         id
     }
 
     fn remove(&mut self, id: u64) {
-        let Some(line) = self.by_id.remove(&id) else { return };
-        self.ids.remove(&line.interest);
-        for queue in &line.interest.queues {
-            if let Some(of_queue) = self.of_queue.get_mut(queue) {
-                of_queue.remove(&id);
-                if of_queue.is_empty() {
-                    self.of_queue.remove(queue);
+        let Some(queue) = self.by_id.remove(&id) else { return };
+        self.ids.remove(&queue.interest);
+        for job_queue in &queue.interest.queues {
+            if let Some(ids) = self.by_job_queue.get_mut(job_queue) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_job_queue.remove(job_queue);
                 }
             }
         }
-        if let Some(at) = line.retry_at {
+        if let Some(at) = queue.retry_at {
             self.retries.remove(&(at, id));
         }
     }
 }
 
-impl ClaimLine {
+impl ClaimQueue {
     /// Wakes the worker that has waited longest.
-    fn give_turn(&mut self) {
+    fn wake_first(&mut self) {
         if let Some((_, signal)) = self.waiting.pop_first() {
-            signal.give_turn();
+            signal.wake_to_claim();
         }
     }
 }
 
-/// A worker's membership in a line. When this is dropped, the worker leaves the line; if it was woken and has not
-/// claimed since, the next waiter is woken instead.
+/// A worker's membership in a claim queue. When this is dropped, the worker leaves it; if it was woken and has not claimed
+/// since, the next waiter is woken instead.
 #[derive(Debug)]
-pub struct LinePlace {
+pub struct ClaimWaiter {
     claims: Arc<WaitingClaims>,
-    line: u64,
+    queue: u64,
     interest: Arc<Interest>,
-    /// Its number among those that wait, when it lined up last.
-    number: u64,
+    /// Its position among those that wait, when it began to wait last.
+    position: u64,
     signal: Arc<Signal>,
     /// Whether it claims because it was woken.
-    has_turn: bool,
+    is_woken: bool,
 }
 
-impl LinePlace {
-    /// What the claims of the line ask for. All places of a line share it, so that ten thousand workers of a kind do not
+impl ClaimWaiter {
+    /// What the claims of the queue ask for. All members of the queue share it, so that ten thousand workers of a kind do not
     /// keep ten thousand lists.
     pub fn interest(&self) -> &Arc<Interest> {
         &self.interest
     }
 
-    /// Waits for a turn from now on, behind all others, unless it waits already.
-    pub fn line_up(&mut self) {
-        let mut lines = self.claims.lock();
-        let number = lines.number();
-        let Some(line) = lines.by_id.get_mut(&self.line) else { return };
-        if !line.waiting.contains_key(&self.number) {
-            self.number = number;
-            line.waiting.insert(number, self.signal.clone());
+    /// Waits from now on, behind all others, unless it waits already.
+    pub fn start_waiting(&mut self) {
+        let mut queues = self.claims.lock();
+        let position = queues.next_number();
+        let Some(queue) = queues.by_id.get_mut(&self.queue) else { return };
+        if !queue.waiting.contains_key(&self.position) {
+            self.position = position;
+            queue.waiting.insert(position, self.signal.clone());
         }
     }
 
-    /// Whether it was woken to claim. It then no longer waits.
-    pub fn take_turn(&mut self) -> bool {
-        let turn = self.signal.take_turn();
-        self.has_turn |= turn;
-        turn
+    /// Whether it was woken to claim since the last call. It then no longer waits.
+    pub fn take_wake_up(&mut self) -> bool {
+        let is_woken = self.signal.take_wake_up();
+        self.is_woken |= is_woken;
+        is_woken
     }
 
     /// Notes that a claim is done. A full one that followed a wake-up wakes the next waiter.
     pub fn claimed(&mut self, size: ClaimSize) {
-        let had_turn = std::mem::take(&mut self.has_turn);
+        let was_woken = std::mem::take(&mut self.is_woken);
         match size {
-            ClaimSize::Full if had_turn => self.pass_on(),
+            ClaimSize::Full if was_woken => self.wake_next(),
             ClaimSize::Full | ClaimSize::Short => {}
         }
     }
 
     /// Stops waiting. If it has just been woken, the next waiter is woken instead.
-    pub fn step_out(&mut self) {
-        if let Some(line) = self.claims.lock().by_id.get_mut(&self.line) {
-            line.waiting.remove(&self.number);
+    pub fn stop_waiting(&mut self) {
+        if let Some(queue) = self.claims.lock().by_id.get_mut(&self.queue) {
+            queue.waiting.remove(&self.position);
         }
-        if self.signal.take_turn() || std::mem::take(&mut self.has_turn) {
-            self.pass_on();
+        if self.signal.take_wake_up() || std::mem::take(&mut self.is_woken) {
+            self.wake_next();
         }
     }
 
-    /// Wakes one waiter of the line at `at`, even if others are woken before.
+    /// Wakes one waiter of the claim queue at `at`, even if others are woken before.
     pub fn retry_at(&self, at: Instant) {
-        let mut lines = self.claims.lock();
-        let Some(line) = lines.by_id.get_mut(&self.line) else { return };
-        if line.retry_at.is_some_and(|earlier| earlier <= at) {
+        let mut queues = self.claims.lock();
+        let Some(queue) = queues.by_id.get_mut(&self.queue) else { return };
+        if queue.retry_at.is_some_and(|earlier| earlier <= at) {
             return;
         }
-        let before = line.retry_at.replace(at);
+        let before = queue.retry_at.replace(at);
         if let Some(before) = before {
-            lines.retries.remove(&(before, self.line));
+            queues.retries.remove(&(before, self.queue));
         }
-        lines.retries.insert((at, self.line));
-        drop(lines);
+        queues.retries.insert((at, self.queue));
+        drop(queues);
         self.claims.retry_changed.notify_one();
     }
 
-    fn pass_on(&self) {
-        if let Some(line) = self.claims.lock().by_id.get_mut(&self.line) {
-            line.give_turn();
+    fn wake_next(&self) {
+        if let Some(queue) = self.claims.lock().by_id.get_mut(&self.queue) {
+            queue.wake_first();
         }
     }
 }
 
-impl Drop for LinePlace {
+impl Drop for ClaimWaiter {
     fn drop(&mut self) {
-        self.step_out();
-        let mut lines = self.claims.lock();
-        let Some(line) = lines.by_id.get_mut(&self.line) else { return };
-        line.places -= 1;
-        if line.places == 0 {
-            lines.remove(self.line);
+        self.stop_waiting();
+        let mut queues = self.claims.lock();
+        let Some(queue) = queues.by_id.get_mut(&self.queue) else { return };
+        queue.members -= 1;
+        if queue.members == 0 {
+            queues.remove(self.queue);
         }
     }
 }
@@ -306,10 +315,10 @@ mod tests {
         Arc::new(Interest { queues, kinds })
     }
 
-    fn waiting(claims: &Arc<WaitingClaims>, queues: &[&str]) -> LinePlace {
-        let mut place = claims.place(&interest(queues), Arc::default());
-        place.line_up();
-        place
+    fn waiting(claims: &Arc<WaitingClaims>, queues: &[&str]) -> ClaimWaiter {
+        let mut waiter = claims.join(&interest(queues), Arc::default());
+        waiter.start_waiting();
+        waiter
     }
 
     fn queue(name: &str) -> QueueName {
@@ -317,54 +326,56 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_up_gives_each_line_one_turn_and_the_longest_waiting_worker_has_it() {
+    fn a_wake_up_wakes_the_longest_waiting_worker_of_each_claim_queue() {
         let claims = Arc::new(WaitingClaims::default());
-        let mut mail: Vec<LinePlace> = (0..1_000).map(|_| waiting(&claims, &["mail"])).collect();
+        let mut mail: Vec<ClaimWaiter> = (0..1_000).map(|_| waiting(&claims, &["mail"])).collect();
         let (mut both, mut web) = (waiting(&claims, &["mail", "web"]), waiting(&claims, &["web"]));
         claims.wake(&queue("mail"));
-        let turns: Vec<usize> = (0..1_000).filter(|n| mail[*n].take_turn()).collect();
-        assert_eq!((turns, both.take_turn(), web.take_turn()), (vec![0], true, false));
-        mail[0].line_up();
+        let woken: Vec<usize> = (0..1_000).filter(|n| mail[*n].take_wake_up()).collect();
+        assert_eq!((woken, both.take_wake_up(), web.take_wake_up()), (vec![0], true, false));
+        mail[0].start_waiting();
         claims.wake(&queue("mail"));
-        assert!(!mail[0].take_turn() && mail[1].take_turn());
+        assert!(!mail[0].take_wake_up() && mail[1].take_wake_up());
     }
 
     #[test]
-    fn a_turn_goes_on_while_claims_are_full_and_when_its_worker_leaves() {
+    fn the_next_worker_is_woken_while_claims_are_full_and_when_the_woken_one_leaves() {
         let claims = Arc::new(WaitingClaims::default());
-        let mut line: Vec<LinePlace> = (0..5).map(|_| waiting(&claims, &["mail"])).collect();
+        let mut waiters: Vec<ClaimWaiter> = (0..5).map(|_| waiting(&claims, &["mail"])).collect();
         claims.wake(&queue("mail"));
-        assert!(line[0].take_turn());
-        line[0].claimed(ClaimSize::Full);
-        drop(line.remove(1)); // it has not noticed its turn
-        assert!(line[1].take_turn());
-        drop(line.remove(1)); // it is claiming
-        assert!(line[1].take_turn());
-        line[1].claimed(ClaimSize::Short);
-        assert!(!line[2].take_turn(), "there are no more jobs");
-        line[2].step_out();
+        assert!(waiters[0].take_wake_up());
+        waiters[0].claimed(ClaimSize::Full);
+        drop(waiters.remove(1)); // it has not noticed that it was woken
+        assert!(waiters[1].take_wake_up());
+        drop(waiters.remove(1)); // it is claiming
+        assert!(waiters[1].take_wake_up());
+        waiters[1].claimed(ClaimSize::Short);
+        assert!(!waiters[2].take_wake_up(), "there are no more jobs");
+        waiters[2].stop_waiting();
         claims.wake(&queue("mail"));
-        assert!(line.iter_mut().all(|place| !place.take_turn()), "nobody waits");
+        assert!(waiters.iter_mut().all(|waiter| !waiter.take_wake_up()), "nobody waits");
     }
 
     #[test]
-    fn a_line_is_served_again_when_its_rate_allows_it() {
+    fn a_waiter_is_woken_again_when_the_rate_of_its_queue_allows_it() {
         let claims = Arc::new(WaitingClaims::default());
-        let mut place = waiting(&claims, &["mail"]);
+        let mut waiter = waiting(&claims, &["mail"]);
         let now = Instant::now();
         let later = |ms| now + Duration::from_millis(ms);
-        place.retry_at(later(50));
-        place.retry_at(later(20));
-        place.retry_at(later(30));
+        waiter.retry_at(later(50));
+        waiter.retry_at(later(20));
+        waiter.retry_at(later(30));
         assert_eq!(claims.next_retry(), Some(later(20)));
         claims.wake_due(later(10));
-        assert!(!place.take_turn());
+        assert!(!waiter.take_wake_up());
         claims.wake_due(later(20));
-        assert!(place.take_turn());
+        assert!(waiter.take_wake_up());
         assert_eq!(claims.next_retry(), None);
-        place.retry_at(later(90));
-        drop(place);
-        let lines = claims.lock();
-        assert!(lines.by_id.is_empty() && lines.retries.is_empty() && lines.of_queue.is_empty());
+        waiter.retry_at(later(90));
+        drop(waiter);
+        let queues = claims.lock();
+        assert!(
+            queues.by_id.is_empty() && queues.retries.is_empty() && queues.by_job_queue.is_empty()
+        );
     }
 }

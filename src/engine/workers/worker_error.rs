@@ -15,6 +15,12 @@ pub enum WorkerError {
         /// The limit.
         limit: usize,
     },
+    /// The token or the user of the caller has as many workers as one may have.
+    #[error("the limit of {limit} workers of one token (engine.workers_per_token) is reached")]
+    TooManyOfToken {
+        /// The limit.
+        limit: usize,
+    },
     /// The name belongs to somebody else, and the credentials of the caller are restricted.
     #[error(
         "the worker {0} was connected with other credentials; while it is connected or holds jobs, credentials with \

@@ -17,7 +17,7 @@ use crate::http::external::oidc::OidcLogin;
 use crate::http::external::proxy_user::ProxyUsers;
 use crate::http::layers::conditions::{Access, Anonymous};
 use crate::http::layers::login_limiter::LoginLimiter;
-use crate::job::{Actor, Role, TokenId, TokenName};
+use crate::job::{Actor, Role, TokenName};
 
 /// Who may use a server. It is in the extensions of every request that passes the layers.
 #[derive(Debug)]
@@ -128,21 +128,9 @@ impl Authenticator {
     /// After how long the credentials of a request expire by themselves, if they do.
     pub fn expires_in(&self, principal: Option<&Principal>) -> Option<Duration> {
         let table = self.table();
-        let of_token = |id: &TokenId| table.token(id).and_then(|token| token.expires_at);
         let end = match &principal?.credential {
-            Credential::Session(id) => {
-                let session = table.session(id)?;
-                let idle_end = session.last_used_at.after(self.limits().session_idle);
-                let of_owner = match &session.who {
-                    SessionOwner::Token { id, .. } => of_token(id),
-                    SessionOwner::User(_)
-                    | SessionOwner::External { .. }
-                    | SessionOwner::Environment => None,
-                };
-                let ends = [Some(session.expires_at), Some(idle_end), of_owner];
-                ends.into_iter().flatten().min()
-            }
-            Credential::Token(id) => of_token(id),
+            Credential::Session(id) => Some(table.session_end(table.session(id)?, self.limits())),
+            Credential::Token(id) => table.token(id)?.expires_at,
             Credential::Link(link) => Some(table.link(&link.id)?.expires_at),
             Credential::Password { .. } | Credential::Proxy(_) | Credential::Environment => None,
         };

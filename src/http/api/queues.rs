@@ -18,9 +18,10 @@ struct QueuesView<'a> {
     cursor: Displayed<Cursor>,
 }
 
-/// Lists the known queues: `{"queues", "cursor"}`. A queue is `{"name", "paused", "concurrency", "weight", "rate_limit"?,
-/// "states", "waiting_since"}`. `concurrency` is how many attempts may run at once, `rate_limit` how many may start in a
-/// period (`100/1m`), and `waiting_since` is when the job that has waited longest became available.
+/// Lists the known queues: `{"queues", "cursor"}`. A queue is `{"name", "paused", "concurrency", "slots", "weight",
+/// "rate_limit"?, "states", "waiting_since"}`. `concurrency` is how many attempts may run at once over all workers, null when
+/// there is no limit; `slots` is how many of them may run in the server's process, `rate_limit` how many may start in a period
+/// (`100/1m`), and `waiting_since` is when the job that has waited longest became available.
 pub async fn list(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
     let stats = api.engine.stats().await?;
     let queues = queue_views(&stats, api.engine.config());

@@ -228,7 +228,7 @@ async fn queues_are_paused_and_counted() {
     let queues = server.get("/api/v1/queues").await.json();
     let mail = queues["queues"].as_array().unwrap().iter().find(|q| q["name"] == "mail").unwrap();
     assert_eq!((&mail["paused"], &mail["states"]["scheduled"]), (&json!(true), &json!(1)));
-    assert_eq!(mail["concurrency"], 64);
+    assert_eq!((&mail["concurrency"], &mail["slots"]), (&json!(null), &json!(64)), "no limit");
     assert_eq!(server.post("/api/v1/queues/mail/resume", "").await.status, 204);
     let stats = server.get("/api/v1/stats").await.json();
     assert_eq!(

@@ -96,6 +96,28 @@ async fn a_message_in_fragments_is_a_message_and_endless_fragments_are_too_big()
 }
 
 #[tokio::test]
+async fn a_message_that_is_not_finished_in_time_ends_the_connection() {
+    let limits = HttpLimits { body_timeout: Duration::from_millis(300), ..HttpLimits::default() };
+    let server = limited(limits).await;
+    // A frame of several, the header of a frame with half of its length, and a frame without its last byte.
+    let unfinished: [&[u8]; 3] =
+        [&[0x01, 0x81, 0, 0, 0, 0, b'{'], &[0x81, 0xfe, 0], &[0x81, 0x82, 0, 0, 0, 0, b'{']];
+    for bytes in unfinished {
+        let mut socket = greeted(&server, "").await;
+        // What is finished is no reason to leave, however long the client stays.
+        for frame in [piece(r#"{"type":"#, true, false), piece(r#""ping"}"#, false, true)] {
+            within(socket.0.send(frame)).await.unwrap();
+        }
+        assert_eq!(socket.next().await["type"], "pong");
+        let MaybeTlsStream::Plain(stream) = socket.0.get_mut() else { panic!("no TLS here") };
+        within(stream.write_all(bytes)).await.unwrap();
+        let (_, code, why) = socket.close_frame().await;
+        let end = (u16::from(code), why.as_str());
+        assert_eq!(end, (1008, "a message was not finished in time"), "{bytes:?}");
+    }
+}
+
+#[tokio::test]
 async fn half_open_and_silent_peers_are_let_go() {
     let limits = HttpLimits {
         socket_ping: Duration::from_millis(50),

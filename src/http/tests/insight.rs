@@ -84,6 +84,7 @@ async fn the_concurrency_of_a_queue_can_be_set_and_given_back() {
         (&queues["queues"][0]["name"], &queues["queues"][0]["concurrency"]),
         (&json!("mail"), &json!(3))
     );
+    assert_eq!(queues["queues"][0]["slots"], 3);
     assert!(queues["queues"][0]["waiting_since"].is_null());
     let events = server.get("/api/v1/events?type=queue.*&after=00000000:0").await;
     assert_eq!(events.status, 200, "{events:?}");

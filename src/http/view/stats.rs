@@ -27,7 +27,10 @@ pub(crate) struct StatsView<'a> {
 pub(crate) struct QueueStatsView<'a> {
     name: &'a str,
     paused: bool,
-    concurrency: usize,
+    /// How many attempts may run at once over all workers; null when the queue has no limit.
+    concurrency: Option<usize>,
+    /// How many of them may run in the server's process.
+    slots: usize,
     weight: u32,
     /// Such as `100/1m`; only for a queue that has a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +114,7 @@ pub(crate) fn queue_views<'a>(stats: &'a Stats, config: &EngineConfig) -> Vec<Qu
             name: name.as_str(),
             paused: stats.settings.paused,
             concurrency: run.concurrency,
+            slots: run.slots,
             weight: run.weight,
             rate_limit: run.rate_limit,
             states: counts(&stats.states),

@@ -24,7 +24,8 @@ pub async fn claim(
 ) -> Result<Response, Problem> {
     let request = read_fields(&body, read::claim)?;
     let mut request = request.ok_or_else(|| Problem::invalid_field("kinds", REQUIRED))?;
-    scope.check_claim(&request.hello.interest.queues, &request.hello.interest.kinds)?;
+    let interest = &request.registration.interest;
+    scope.check_claim(&interest.queues, &interest.kinds)?;
     request.wait = request.wait.min(api.limits.max_wait);
     let answer = tokio::select! {
         answer = api.engine.claim_for(&worker, request) => answer?,

@@ -15,6 +15,10 @@ impl From<WorkerError> for Problem {
                 Problem::new(StatusCode::NOT_FOUND, "worker_not_found", detail)
             }
             WorkerError::TooMany { .. } => ServerFault::TooManyWorkers.problem(detail),
+            WorkerError::TooManyOfToken { .. } => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Problem::new(status, "too_many_workers_of_token", detail).retry_after(10)
+            }
             WorkerError::OfAnother(_) => forbidden(detail),
             WorkerError::OwnName(_) => Problem::invalid_parameter("worker", detail),
             WorkerError::Stopping => ServerFault::Stopping.problem(detail),

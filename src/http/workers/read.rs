@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{
-    AttemptEnding, ClaimRequest, Interest, WorkerAbout, WorkerCaller, WorkerHello, WorkerNote,
-    WorkerSettle, WorkerTransport, WorkerUpdate,
+    AttemptEnding, ClaimRequest, Interest, WorkerAbout, WorkerCaller, WorkerNote,
+    WorkerRegistration, WorkerSettle, WorkerTransport, WorkerUpdate,
 };
 use crate::job::fields::{EMPTY, describe, items};
 use crate::job::shorten::{shorten, truncated};
@@ -55,20 +55,24 @@ pub struct ReportLimits {
 
 /// Reads a claim over HTTP.
 pub fn claim(fields: &mut Fields<'_>, errors: &mut FieldErrors) -> Option<ClaimRequest> {
-    let hello = hello(fields, errors, WorkerTransport::Http, DEFAULT_LEASE);
+    let registration = registration(fields, errors, WorkerTransport::Http, DEFAULT_LEASE);
     let max = fields.integer("max", MAX, errors).unwrap_or(1);
     let wait = fields.integer("wait_ms", WAIT_MS, errors).unwrap_or(0);
-    Some(ClaimRequest { hello: hello?, max: usize::try_from(max).ok()?, wait: millis(wait) })
+    Some(ClaimRequest {
+        registration: registration?,
+        max: usize::try_from(max).ok()?,
+        wait: millis(wait),
+    })
 }
 
 /// Reads what a worker says about itself and about the jobs that it can run. `usual` is how long its leases last when it
 /// does not say.
-pub fn hello(
+pub fn registration(
     fields: &mut Fields<'_>,
     errors: &mut FieldErrors,
     transport: WorkerTransport,
     usual: Duration,
-) -> Option<WorkerHello> {
+) -> Option<WorkerRegistration> {
     let queues = names("queues", QueueName::parse, fields, errors);
     let kinds = fields.present("kinds", errors).is_some();
     let kinds = kinds.then(|| names("kinds", Kind::parse, fields, errors)).flatten();
@@ -78,7 +82,7 @@ pub fn hello(
     let kinds = Arc::new(kinds?.into_iter().collect());
     let interest = Arc::new(Interest { queues: queues.into_iter().collect(), kinds });
     let lease = lease.map_or(usual, millis);
-    Some(WorkerHello { interest, lease, about, transport, caller: WorkerCaller::default() })
+    Some(WorkerRegistration { interest, lease, about, transport, caller: WorkerCaller::default() })
 }
 
 fn names<T>(

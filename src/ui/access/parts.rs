@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use crate::access::{AccessCommand, AccessLimits, AccessRefusal, Session};
+use crate::access::{AccessCommand, AccessRefusal, Session};
 use crate::engine::{AccessError, Engine};
 use crate::http::access::sessions::{BrowserVisit, SessionError, open_sessions};
 use crate::job::{Actor, Role, SessionId, Time, UserName};
@@ -87,13 +87,17 @@ pub fn sessions_of(
 ) -> Vec<ListedSession> {
     let (limits, now) = (engine.config().access, engine.now());
     let open = open_sessions(engine, visit.authenticator().map(|auth| &**auth), is_wanted);
-    open.iter().map(|session| ListedSession::of(session, visit, &limits, now)).collect()
+    let table = engine.access_table().borrow().clone();
+    let listed = open.iter().map(|session| {
+        let end = table.session_end(session, &limits);
+        ListedSession::of(session, visit, end, now)
+    });
+    listed.collect()
 }
 
 impl ListedSession {
-    fn of(session: &Session, visit: &Visit, limits: &AccessLimits, now: Time) -> ListedSession {
+    fn of(session: &Session, visit: &Visit, end: Time, now: Time) -> ListedSession {
         let current = visit.session();
-        let unused = session.last_used_at.after(limits.session_idle);
         ListedSession {
             id: session.id.to_string(),
             program: browser_name(&session.browser),
@@ -101,7 +105,7 @@ impl ListedSession {
             client: session.client.to_string(),
             opened: TimeText::new(session.created_at, now),
             used: TimeText::new(session.last_used_at, now),
-            expires: TimeText::new(session.expires_at.min(unused), now),
+            expires: TimeText::new(end, now),
             is_current: current == Some(&session.id),
         }
     }

@@ -133,6 +133,11 @@ impl From<WorkerError> for UiError {
             WorkerError::TooMany { .. } => {
                 return UiError::of_fault(ServerFault::TooManyWorkers, &error.to_string());
             }
+            WorkerError::TooManyOfToken { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Worker limit of this token reached",
+                "Stop workers that are not needed, or raise engine.workers_per_token in the configuration.",
+            ),
             WorkerError::Stopping => {
                 return UiError::of_fault(ServerFault::Stopping, &error.to_string());
             }

@@ -19,10 +19,12 @@ pub struct QueueRow {
     pub later: u64,
     /// The number of running attempts.
     pub running: u64,
-    /// The number of attempts that may run at once.
-    pub concurrency: usize,
-    /// The configured concurrency, when it was overridden.
-    pub configured: Option<usize>,
+    /// The number of attempts that may run at once over all workers; `None` when there is no limit.
+    pub concurrency: Option<usize>,
+    /// The number of attempts that may run at once in this process.
+    pub slots: usize,
+    /// What the configuration says about the concurrency, when it was overridden.
+    pub configured: Option<String>,
     /// The weight of the queue when queues compete for slots.
     pub weight: u32,
     /// The rate limit as it is typed; empty when there is none.
@@ -64,7 +66,11 @@ impl QueueRow {
             later: jobs(State::Scheduled) + jobs(State::Retryable),
             running: jobs(State::Running),
             concurrency: run.concurrency,
-            configured: stats.settings.concurrency.is_some().then_some(run.configured),
+            slots: run.slots,
+            configured: stats.settings.concurrency.map(|_| match run.configured {
+                Some(limit) => format!("the configured value is {}", count(limit as u64)),
+                None => "the configuration sets no limit".to_owned(),
+            }),
             weight: run.weight,
             rate_limit: run.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
             often: run.rate_limit.as_ref().map(RateLimit::in_words),
@@ -98,8 +104,10 @@ impl QueueRow {
         } else if self.paused {
             "Paused. No jobs are running, and none will start until the queue is resumed."
                 .to_owned()
-        } else if available > 0 && running >= self.concurrency as u64 {
-            let slots = match self.concurrency {
+        } else if available > 0
+            && let Some(limit) = self.concurrency.filter(|limit| running >= *limit as u64)
+        {
+            let slots = match limit {
                 1 => "The only slot is".to_owned(),
                 2 => "Both slots are".to_owned(),
                 slots => format!("All {} slots are", count(slots as u64)),

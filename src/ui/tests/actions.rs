@@ -63,6 +63,27 @@ async fn a_queue_is_paused_and_resumed_by_its_button() {
     desk.get("/").await.assert_has("action=\"queues/default/pause\"");
 }
 
+#[tokio::test]
+async fn a_queue_shows_its_limit_over_all_workers_and_no_limit_if_it_has_none() {
+    let desk = Desk::open();
+    desk.echoes(1).await;
+    let page = desk.get("/queues/default").await;
+    page.assert_has("placeholder=\"no limit\" data-key=\"c\"");
+    page.assert_has("No limit over all workers. The server itself runs up to 64 attempts");
+    let list = desk.get("/queues").await;
+    list.assert_has("data-concurrency=\"null\"");
+    list.assert_lacks(" of 64");
+    desk.post("/queues/default/concurrency", &[("concurrency", "3")]).await;
+    let page = desk.get("/queues/default").await;
+    page.assert_has(
+        "Set manually; the configuration sets no limit. Clear the field to restore it.",
+    );
+    page.assert_lacks("No limit over all workers");
+    let list = desk.get("/queues").await;
+    list.assert_has("data-concurrency=\"3\"");
+    list.assert_has("<span class=\"of\"> of 3</span>");
+}
+
 impl Desk {
     /// Follows the redirect of an action as a browser does.
     async fn follow(&self, action: &Answer) -> Answer {

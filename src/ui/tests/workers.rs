@@ -6,14 +6,14 @@ use axum::http::StatusCode;
 
 use super::*;
 use crate::engine::{
-    ClaimRequest, Interest, WorkerAbout, WorkerCaller, WorkerHello, WorkerSession, WorkerState,
-    WorkerTransport, WorkerUpdate,
+    ClaimRequest, Interest, WorkerAbout, WorkerCaller, WorkerRegistration, WorkerSession,
+    WorkerState, WorkerTransport, WorkerUpdate,
 };
 
-fn hello(kinds: &[&str], queues: &[&str]) -> WorkerHello {
+fn registration(kinds: &[&str], queues: &[&str]) -> WorkerRegistration {
     let kinds: BTreeSet<Kind> = kinds.iter().map(|kind| Kind::parse(kind).unwrap()).collect();
     let queues = queues.iter().map(|queue| QueueName::parse(queue).unwrap()).collect();
-    WorkerHello {
+    WorkerRegistration {
         interest: Arc::new(Interest { queues, kinds: Arc::new(kinds) }),
         lease: Duration::from_secs(30),
         about: Some(WorkerAbout {
@@ -33,7 +33,7 @@ impl Desk {
     /// Connects a worker, which stays connected until the session is dropped.
     pub(super) fn connect(&self, name: &str, kinds: &[&str], queues: &[&str]) -> WorkerSession {
         let name = WorkerName::parse(name).unwrap();
-        self.engine.connect_worker(name, hello(kinds, queues)).unwrap()
+        self.engine.connect_worker(name, registration(kinds, queues)).unwrap()
     }
 
     /// What a remote worker does.
@@ -103,7 +103,10 @@ async fn what_a_worker_runs_is_shown_with_its_job_and_its_start() {
     let desk = Desk::awake();
     let worker = WorkerName::parse("web-1").unwrap();
     let claim = |wait| ClaimRequest {
-        hello: WorkerHello { transport: WorkerTransport::Http, ..hello(&["resize"], &["images"]) },
+        registration: WorkerRegistration {
+            transport: WorkerTransport::Http,
+            ..registration(&["resize"], &["images"])
+        },
         max: 5,
         wait: Duration::from_secs(wait),
     };
@@ -135,10 +138,10 @@ async fn the_leases_of_a_silent_worker_are_shown_with_their_ends() {
     let desk = Desk::awake();
     let worker = WorkerName::parse("web-1").unwrap();
     let claim = |lease| ClaimRequest {
-        hello: WorkerHello {
+        registration: WorkerRegistration {
             transport: WorkerTransport::Http,
             lease,
-            ..hello(&["resize"], &["images"])
+            ..registration(&["resize"], &["images"])
         },
         max: 1,
         wait: Duration::ZERO,
@@ -274,8 +277,8 @@ async fn a_worker_that_was_not_heard_of_is_shown_as_silent() {
     let desk = Desk::open();
     let name = WorkerName::parse("web-1").unwrap();
     let lease = Duration::from_millis(1);
-    let hello = WorkerHello { lease, ..hello(&["resize"], &["images"]) };
-    drop(desk.engine.connect_worker(name, hello).unwrap());
+    let registration = WorkerRegistration { lease, ..registration(&["resize"], &["images"]) };
+    drop(desk.engine.connect_worker(name, registration).unwrap());
     while desk.state_of("web-1") != WorkerState::Silent {
         tokio::task::yield_now().await;
     }
@@ -290,7 +293,7 @@ async fn a_worker_that_was_not_heard_of_is_shown_as_silent() {
 #[tokio::test]
 async fn a_job_without_a_worker_leads_to_the_workers_of_its_kind() {
     let desk = Desk::awake();
-    let announced = hello(&["resize"], &["images"]).interest;
+    let announced = registration(&["resize"], &["images"]).interest;
     desk.engine.announce_interest(&announced).await.unwrap();
     let job = desk.submit(Submission { kind: "resize".into(), ..echo("1") }).await;
     let page = desk.get(&format!("/jobs/{}", job.id)).await;

@@ -47,8 +47,8 @@ fn facts(job: &Job) -> WaitContext<'_> {
         last_left: None,
         paused: false,
         rate: None,
-        queue: (0, 4),
-        server: (0, 9),
+        queue: (0, Some(4)),
+        server: (0, Some(9)),
         ahead: 0,
     }
 }
@@ -78,22 +78,27 @@ fn every_reason_has_a_sentence_and_the_first_that_applies_is_shown() {
             "It is waiting for its turn in queue mail. One job is ahead of it.",
         ),
         (
-            WaitContext { ahead: 36, server: (9, 9), ..on(&ready) },
+            WaitContext { ahead: 36, server: (9, Some(9)), ..on(&ready) },
             "server_full",
             "All 9 slots on the server are busy. 36 jobs are ahead of it.",
         ),
         (
-            WaitContext { ahead: 0, queue: (4, 4), server: (9, 9), ..on(&ready) },
+            WaitContext { ahead: 0, queue: (4, Some(4)), server: (9, Some(9)), ..on(&ready) },
             "queue_full",
             "All 4 slots in queue mail are busy. It is next.",
         ),
         (
-            WaitContext { ahead: 1_000, queue: (5, 4), ..on(&ready) },
+            WaitContext { queue: (4_000, None), server: (9_000, None), ..on(&ready) },
+            "waits",
+            "It is next in its queue and starts when a worker takes it.",
+        ),
+        (
+            WaitContext { ahead: 1_000, queue: (5, Some(4)), ..on(&ready) },
             "queue_full",
             "5 attempts are running in queue mail, above the limit of 4. More than 1,000 jobs are ahead of it.",
         ),
         (
-            WaitContext { rate: Some((per_minute, next)), queue: (4, 4), ..on(&ready) },
+            WaitContext { rate: Some((per_minute, next)), queue: (4, Some(4)), ..on(&ready) },
             "rate_reached",
             "Queue mail is limited to 100 starts per minute. Next start: 2027-01-15T08:00:30.000Z. It is next.",
         ),
@@ -103,7 +108,7 @@ fn every_reason_has_a_sentence_and_the_first_that_applies_is_shown() {
             "Queue mail is paused. No job starts until it is resumed.",
         ),
         (
-            WaitContext { paused: true, queue: (4, 4), ..on(&ready) },
+            WaitContext { paused: true, queue: (4, Some(4)), ..on(&ready) },
             "queue_paused",
             "Queue mail is paused. No job starts until it is resumed.",
         ),
@@ -114,7 +119,7 @@ fn every_reason_has_a_sentence_and_the_first_that_applies_is_shown() {
             "Queue mail is paused. No job starts until it is resumed.",
         ),
         (
-            WaitContext { paused: true, queue: (4, 4), ..on(&later) },
+            WaitContext { paused: true, queue: (4, Some(4)), ..on(&later) },
             "not_due",
             "It is not due until 2027-01-15T08:00:00.001Z.",
         ),

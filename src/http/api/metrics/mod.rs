@@ -164,7 +164,8 @@ impl Scrape {
         self.counters("cortado_worker_attempts_ended", help, ended.collect());
         let help = "Reports of workers that came after their leases were lost.";
         self.counter("cortado_worker_reports_stale", help, totals.counts.stale);
-        let help = "Workers refused because engine.max_workers were known.";
+        let help =
+            "Workers refused because engine.max_workers or engine.workers_per_token were known.";
         self.counter("cortado_workers_refused", help, totals.counts.refused);
     }
 

@@ -328,6 +328,7 @@ impl Hub {
             limits.socket_pong,
             limits.subscriber_mark,
             limits.write_timeout,
+            limits.body_timeout,
             limits.min_rate_window,
             limits.close,
         ];

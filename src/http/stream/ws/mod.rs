@@ -22,6 +22,7 @@ pub mod hub_load;
 pub mod hubs;
 pub mod inbound;
 pub mod log_page_cache;
+pub mod message_reader;
 pub mod pacer;
 pub mod ready_set;
 pub mod socket;

@@ -12,7 +12,8 @@ use super::accepted_socket::SlotGuard;
 use super::close_reason::CloseReason;
 use super::frames;
 use super::hub_load::LoadGuard;
-use super::inbound::{InboundMessage, MessageDecoder};
+use super::inbound::InboundMessage;
+use super::message_reader::MessageReader;
 use super::socket::{Arrived, Flushed, Socket};
 use super::socket_stream::SocketStream;
 use super::subscription_groups::{SubscriptionGroup, SubscriptionGroups};
@@ -26,8 +27,7 @@ use crate::job::{Cursor, Epoch};
 /// A WebSocket with its cursor and its subscriptions.
 pub struct Subscriber {
     socket: Socket,
-    /// Holds the beginning of a message while it is incomplete.
-    decoder: Option<Box<MessageDecoder>>,
+    reader: MessageReader,
     /// The subscribers with the same subscriptions; they share frames.
     group: Arc<SubscriptionGroup>,
     /// Every event up to here was written to the socket or filtered out.
@@ -102,7 +102,7 @@ impl Subscriber {
     ) -> Subscriber {
         Subscriber {
             socket: Socket::new(stream, waker),
-            decoder: None,
+            reader: MessageReader::default(),
             group,
             cursor,
             watch: AccessWatch::default(),
@@ -241,9 +241,7 @@ impl Subscriber {
         {
             return Ok(());
         }
-        let mut decoder = self.decoder.take().unwrap_or_default();
-        let (messages, error) = decoder.decode(arrived, hub.limits.socket_message);
-        self.decoder = Some(decoder).filter(|decoder| !decoder.is_empty());
+        let (messages, error) = self.reader.read(arrived, hub.limits.socket_message, hub.now);
         let mut messages = messages.into_iter();
         while let Some(message) = messages.next() {
             if let Err(reason) = self.on_message(message, hub) {
@@ -329,7 +327,8 @@ impl Subscriber {
         reply
     }
 
-    /// Sends a ping or a mark when it is due, and closes the socket of a client that is too slow or silent.
+    /// Sends a ping or a mark when it is due, and closes the socket of a client that is too slow or silent, or that does
+    /// not finish a message.
     pub fn check_timers(&mut self, hub: &HubContext<'_>) -> Result<(), CloseReason> {
         let (now, limits) = (hub.now, hub.limits);
         match self.state {
@@ -343,6 +342,10 @@ impl Subscriber {
             } else {
                 CloseReason::AccessEnded
             });
+        }
+        let unfinished_since = self.reader.unfinished_since();
+        if unfinished_since.is_some_and(|since| since + limits.body_timeout <= now) {
+            return Err(CloseReason::Unfinished);
         }
         let bounds = limits.write_bounds();
         self.socket.check_rate(now, &bounds).map_err(|_| CloseReason::Unwritable)?;

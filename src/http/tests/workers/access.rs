@@ -1,5 +1,6 @@
 //! Who may be a worker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,10 +8,11 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::{Shop, say};
 use crate::access::AccessCommand;
+use crate::engine::{Interest, WorkerCaller, WorkerRegistration, WorkerTransport};
 use crate::http::HttpLimits;
 use crate::http::tests::support::{Socket, refused, within};
 use crate::http::tests::team::{add_token, add_user, bearer, restrict};
-use crate::job::{Actor, Kind, Role, TokenName};
+use crate::job::{Actor, Kind, QueueName, Role, TokenName, WorkerName};
 
 fn request(shop: &Shop, token: &str) -> tokio_tungstenite::tungstenite::handshake::client::Request {
     request_as("w", shop, token)
@@ -53,6 +55,44 @@ async fn only_workers_and_admins_claim() {
             assert_eq!(refused(request(&shop, &token)).await.0, 403, "{role}");
         }
     }
+}
+
+#[tokio::test]
+async fn one_token_does_not_take_the_places_of_the_workers_of_others() {
+    let shop = Shop::open().await;
+    let engine = &shop.server.engine;
+    add_user(engine, "root", Role::Admin).await;
+    let (_, greedy) = add_token(engine, "greedy", Role::Worker, |_| {}).await;
+    let (_, other) = add_token(engine, "other", Role::Worker, |_| {}).await;
+    let interest = Interest {
+        queues: [QueueName::default()].into(),
+        kinds: Arc::new([Kind::parse("resize").unwrap()].into()),
+    };
+    let registration = WorkerRegistration {
+        interest: Arc::new(interest),
+        lease: Duration::from_secs(30),
+        about: None,
+        transport: WorkerTransport::WebSocket,
+        caller: WorkerCaller::default(),
+    };
+    let as_greedy = engine.by(Some(Actor::Token(TokenName::parse("greedy").unwrap())));
+    let connect = |n: usize| {
+        let name = WorkerName::parse(&format!("greedy-{n}")).unwrap();
+        as_greedy.connect_worker(name, registration.clone()).unwrap()
+    };
+    let limit = engine.config().worker_limits().per_token;
+    let _sessions: Vec<_> = (0..limit).map(connect).collect();
+    let claim = async |token: &str| {
+        let authorization = bearer(token);
+        let headers =
+            [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let path = "/api/v1/workers/w/claim";
+        shop.server.send("POST", path, &headers, r#"{"kinds":["resize"]}"#).await
+    };
+    let refused = claim(&greedy).await;
+    assert_eq!(refused.header("retry-after"), "10");
+    refused.is_problem(429, "too_many_workers_of_token");
+    assert_eq!(claim(&other).await.status, 200);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Shop, job, say};
-use crate::engine::{Interest, WorkerCaller, WorkerHello, WorkerTransport};
+use crate::engine::{Interest, WorkerCaller, WorkerRegistration, WorkerTransport};
 use crate::http::tests::support::within;
 use crate::job::{Kind, WorkerName};
 
@@ -105,7 +105,7 @@ async fn claims_that_wait_and_workers_that_are_refused_are_counted() {
         queues: BTreeSet::new(),
         kinds: Arc::new([Kind::parse("resize").unwrap()].into()),
     });
-    let hello = WorkerHello {
+    let registration = WorkerRegistration {
         interest,
         lease: Duration::from_secs(30),
         about: None,
@@ -114,7 +114,7 @@ async fn claims_that_wait_and_workers_that_are_refused_are_counted() {
     };
     let connect = |n: usize| {
         let name = WorkerName::parse(&format!("many-{n}")).unwrap();
-        engine.connect_worker(name, hello.clone())
+        engine.connect_worker(name, registration.clone())
     };
     let limit = engine.config().max_workers;
     let sessions: Vec<_> = (1..limit).map(|n| connect(n).unwrap()).collect();

@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::connection_end::{ConnectionEnd, ThenWait};
 use super::engine_answer::{EngineAnswer, next_done, under_way, woken};
-use super::leaving::{Leaving, ThenWait};
 use super::protocol::{self, NumberedUpdate, Ready, RefusedMessage, WorkerMessage};
 use super::socket::{Inbound, ReadMode, WorkerSocket};
 use crate::engine::{ClaimUnderWay, Grant, Granted, Push, StoreError, WorkerError, WorkerSession};
@@ -96,18 +96,18 @@ impl WorkerConnection {
 
     /// Serves the worker until the connection ends.
     pub async fn run(&mut self) {
-        let leaving = self.serve().await;
-        tracing::debug!(worker = %self.name, ?leaving, "a worker's connection ends");
+        let end = self.serve().await;
+        tracing::debug!(worker = %self.name, ?end, "a worker's connection ends");
         self.claim = None; // what it brings is given back
-        if leaving == Leaving::SignedOff {
+        if end == ConnectionEnd::SignedOff {
             // It has left, whatever else there is to say.
             let _ = self.finish_reports().await;
         }
         self.session = None;
-        self.close(leaving).await;
+        self.close(end).await;
     }
 
-    async fn serve(&mut self) -> Leaving {
+    async fn serve(&mut self) -> ConnectionEnd {
         let engine = self.api.engine.clone();
         let must_leave = engine.workers_must_leave();
         let timer = sleep_until(self.ping_at);
@@ -132,19 +132,19 @@ impl WorkerConnection {
             };
             let handled = match next {
                 Next::Inbound(Ok(inbound)) => self.on_inbound(inbound),
-                Next::Inbound(Err(reason)) => Err(Leaving::Other(reason)),
+                Next::Inbound(Err(reason)) => Err(ConnectionEnd::Other(reason)),
                 Next::Granted(granted) => self.on_granted(granted),
                 Next::EngineAnswer(done) => self.on_done(done),
                 Next::Woken => self.on_woken(),
                 Next::Timer => self.on_timer(),
-                Next::AccessEnded => Err(Leaving::Other(CloseReason::AccessEnded)),
+                Next::AccessEnded => Err(ConnectionEnd::Other(CloseReason::AccessEnded)),
                 Next::MustLeave => {
                     let finished = self.finish_reports().await;
-                    finished.and(Err(Leaving::Other(CloseReason::Delivered)))
+                    finished.and(Err(ConnectionEnd::Other(CloseReason::Delivered)))
                 }
             };
-            if let Err(leaving) = handled {
-                return leaving;
+            if let Err(end) = handled {
+                return end;
             }
         }
     }
@@ -181,14 +181,14 @@ impl WorkerConnection {
         let Some(session) = self.session.as_mut().filter(|_| may_claim) else { return };
         if self.socket.is_full() {
             // The next read resolves when the worker has read what waits. Until then, other workers are woken instead.
-            return session.step_out();
+            return session.stop_waiting();
         }
         self.should_claim = false;
         let max = self.credit.min(MAX_CLAIM);
         self.claim = session.claim(max);
     }
 
-    fn on_granted(&mut self, granted: Result<Granted, StoreError>) -> Result<(), Leaving> {
+    fn on_granted(&mut self, granted: Result<Granted, StoreError>) -> Result<(), ConnectionEnd> {
         if self.claim.take().is_none() {
             return Ok(());
         }
@@ -211,9 +211,9 @@ impl WorkerConnection {
         Ok(())
     }
 
-    fn on_woken(&mut self) -> Result<(), Leaving> {
+    fn on_woken(&mut self) -> Result<(), ConnectionEnd> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        self.should_claim |= session.take_turn();
+        self.should_claim |= session.take_wake_up();
         for push in session.take_pushes() {
             match push {
                 Push::Cancel(lease) => self.socket.push(protocol::cancel(&session.text(lease))),
@@ -222,15 +222,15 @@ impl WorkerConnection {
                     self.should_claim = true; // `begin_claim` stops waiting if the worker is to get no jobs
                     self.socket.push(protocol::command(command));
                 }
-                Push::Replaced => return Err(Leaving::Replaced),
-                Push::SignedOff => return Err(Leaving::SignedOff),
+                Push::Replaced => return Err(ConnectionEnd::Replaced),
+                Push::SignedOff => return Err(ConnectionEnd::SignedOff),
                 Push::NotSignedOff => self.should_claim = true,
             }
         }
         Ok(())
     }
 
-    fn on_inbound(&mut self, inbound: Inbound) -> Result<(), Leaving> {
+    fn on_inbound(&mut self, inbound: Inbound) -> Result<(), ConnectionEnd> {
         for message in inbound.messages {
             if self.sign_off != SignOff::NotAsked {
                 break; // the worker has said `bye`
@@ -241,11 +241,11 @@ impl WorkerConnection {
                 InboundMessage::Ping(payload) => self.socket.push(frames::pong(&payload)),
                 InboundMessage::Pong => self.pong_by = None,
                 InboundMessage::Close(code) => {
-                    return Err(Leaving::Other(CloseReason::ClientClosed(code)));
+                    return Err(ConnectionEnd::Other(CloseReason::ClientClosed(code)));
                 }
             }
         }
-        inbound.fault.map_or(Ok(()), |fault| Err(Leaving::Other(fault)))
+        inbound.fault.map_or(Ok(()), |fault| Err(ConnectionEnd::Other(fault)))
     }
 
     fn on_text(&mut self, text: &str) {
@@ -285,18 +285,19 @@ impl WorkerConnection {
     }
 
     fn on_ready(&mut self, ready: Ready) -> Result<(), Problem> {
-        let Ready { free, hello, held } = ready;
-        self.credentials.scope.check_claim(&hello.interest.queues, &hello.interest.kinds)?;
-        let (engine, interest) = (self.api.engine.clone(), hello.interest.clone());
+        let Ready { free, registration, held } = ready;
+        let (engine, interest) = (self.api.engine.clone(), registration.interest.clone());
+        self.credentials.scope.check_claim(&interest.queues, &interest.kinds)?;
         let announced = async move { engine.announce_interest(&interest).await };
         match &mut self.session {
             Some(session) => {
-                session.change(hello)?;
+                session.change(registration)?;
                 self.ask(announced.map(EngineAnswer::Announced).boxed());
             }
             None => {
                 self.api.engine.check_leases(held.iter().map(String::as_str))?;
-                let mut session = self.api.engine.connect_worker(self.name.clone(), hello)?;
+                let mut session =
+                    self.api.engine.connect_worker(self.name.clone(), registration)?;
                 let kept = session.keep(held);
                 self.session = Some(Box::new(session));
                 let kept = async move {
@@ -319,7 +320,7 @@ impl WorkerConnection {
         }
     }
 
-    fn on_done(&mut self, done: EngineAnswer) -> Result<(), Leaving> {
+    fn on_done(&mut self, done: EngineAnswer) -> Result<(), ConnectionEnd> {
         if self.asked.as_ref().is_some_and(FuturesUnordered::is_empty) {
             self.asked = None;
         }
@@ -331,7 +332,7 @@ impl WorkerConnection {
             }
             EngineAnswer::Announced(Ok(())) => {}
             EngineAnswer::Kept(Err(_)) | EngineAnswer::Announced(Err(_)) => {
-                return Err(Leaving::Other(CloseReason::StoreFailed));
+                return Err(ConnectionEnd::Other(CloseReason::StoreFailed));
             }
             EngineAnswer::Updated(id, Ok(answer)) => {
                 self.socket.push(protocol::updated(id, &answer))
@@ -340,17 +341,17 @@ impl WorkerConnection {
             EngineAnswer::Updated(id, Err(error)) => {
                 let refusal = RefusedMessage::of(error, Some(id));
                 self.socket.push(protocol::refused(&refusal));
-                return Err(Leaving::Other(CloseReason::StoreFailed));
+                return Err(ConnectionEnd::Other(CloseReason::StoreFailed));
             }
             // Nobody has this name any more, so there is nothing to give back.
             EngineAnswer::SignedOff(Ok(_) | Err(WorkerError::NotFound(_))) => {
-                return Err(Leaving::SignedOff);
+                return Err(ConnectionEnd::SignedOff);
             }
             // The worker still holds its leases. It can connect and sign off again, or let them expire.
             EngineAnswer::SignedOff(Err(error)) => {
                 tracing::debug!(worker = %self.name, %error, "a worker was not signed off");
                 self.socket.push(protocol::refused(&RefusedMessage::of(error, None)));
-                return Err(Leaving::Other(CloseReason::StoreFailed));
+                return Err(ConnectionEnd::Other(CloseReason::StoreFailed));
             }
         }
         Ok(())
@@ -368,13 +369,13 @@ impl WorkerConnection {
         self.socket.unfinished_since().map(|since| since + self.api.limits.body_timeout)
     }
 
-    fn on_timer(&mut self) -> Result<(), Leaving> {
+    fn on_timer(&mut self) -> Result<(), ConnectionEnd> {
         let (now, limits) = (Instant::now(), &self.api.limits);
         if self.credentials.watch.has_ended() {
-            return Err(Leaving::Other(CloseReason::AccessEnded));
+            return Err(ConnectionEnd::Other(CloseReason::AccessEnded));
         }
         if self.socket.stalled_since().is_some_and(|since| since + limits.write_timeout <= now) {
-            return Err(Leaving::Other(CloseReason::Unwritable));
+            return Err(ConnectionEnd::Other(CloseReason::Unwritable));
         }
         if self.read_mode() != ReadMode::Reading {
             // What it has sent meanwhile waits in the kernel.
@@ -382,10 +383,10 @@ impl WorkerConnection {
             self.socket.excuse_unfinished();
         }
         if self.pong_by.is_some_and(|by| by <= now) {
-            return Err(Leaving::Other(CloseReason::Silent));
+            return Err(ConnectionEnd::Other(CloseReason::Silent));
         }
         if self.finished_by().is_some_and(|by| by <= now) {
-            return Err(Leaving::Other(CloseReason::Unfinished));
+            return Err(ConnectionEnd::Other(CloseReason::Unfinished));
         }
         if self.ping_at <= now {
             self.ping_at = now + limits.socket_ping;
@@ -402,7 +403,7 @@ impl WorkerConnection {
     ///
     /// # Errors
     /// The reason to leave that came with an answer.
-    async fn finish_reports(&mut self) -> Result<(), Leaving> {
+    async fn finish_reports(&mut self) -> Result<(), ConnectionEnd> {
         let within = self.api.limits.close;
         let all = async {
             self.claim = None; // what it brings is given back
@@ -420,13 +421,13 @@ impl WorkerConnection {
     }
 
     /// Sends the last frames, and waits for the worker to close.
-    async fn close(&mut self, leaving: Leaving) {
+    async fn close(&mut self, end: ConnectionEnd) {
         let limits = self.api.limits.clone();
         self.socket.keep_jobs_back();
-        let frames = leaving.last_frames(limits.retry_ms());
+        let frames = end.last_frames(limits.retry_ms());
         frames.into_iter().for_each(|frame| self.socket.push(frame));
         let closed = async {
-            match leaving.then() {
+            match end.then() {
                 ThenWait::Nothing => return,
                 ThenWait::PeerCloses => {
                     while let Ok(Inbound { messages, fault: None }) =

@@ -15,8 +15,8 @@ use crate::http::stream::ws::socket_stream::SocketStream;
 use crate::http::{Api, Problem};
 
 mod connection;
+mod connection_end;
 mod engine_answer;
-mod leaving;
 mod protocol;
 mod socket;
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::engine::{
-    AboutLease, ExtendAnswer, Grant, UpdateAnswer, WorkerCommand, WorkerHello, WorkerTransport,
-    WorkerUpdate,
+    AboutLease, ExtendAnswer, Grant, UpdateAnswer, WorkerCommand, WorkerRegistration,
+    WorkerTransport, WorkerUpdate,
 };
 use crate::http::Problem;
 use crate::http::access::messages::WorkerMessageName;
@@ -46,7 +46,7 @@ pub struct Ready {
     /// How many jobs it can be sent.
     pub free: usize,
     /// What it says about itself.
-    pub hello: WorkerHello,
+    pub registration: WorkerRegistration,
     /// The leases that it still holds from an earlier connection.
     pub held: Vec<String>,
 }
@@ -128,16 +128,17 @@ fn message(
         "ready" => {
             let free = fields.present("free", errors).is_some();
             let free = if free { fields.integer("free", CREDIT, errors) } else { None };
-            let hello = read::hello(&mut fields, errors, WorkerTransport::WebSocket, limits.lease);
+            let registration =
+                read::registration(&mut fields, errors, WorkerTransport::WebSocket, limits.lease);
             let held = fields.texts("held", errors).unwrap_or_default();
             if held.len() > MAX_HELD {
                 let found = held.len();
                 errors.add("held", format!("must have at most {MAX_HELD} items, but has {found}"));
             }
             let held = held.into_iter().map(|text| text.into_owned()).collect();
-            free.zip(hello).map(|(free, hello)| {
+            free.zip(registration).map(|(free, registration)| {
                 let free = usize::try_from(free).unwrap_or_default();
-                WorkerMessage::Ready(Box::new(Ready { free, hello, held }))
+                WorkerMessage::Ready(Box::new(Ready { free, registration, held }))
             })
         }
         "update" => {

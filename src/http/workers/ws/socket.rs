@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use crate::engine::UnsentGrants;
 use crate::http::HttpLimits;
 use crate::http::stream::ws::close_reason::CloseReason;
-use crate::http::stream::ws::inbound::{InboundMessage, MessageDecoder};
+use crate::http::stream::ws::inbound::InboundMessage;
+use crate::http::stream::ws::message_reader::MessageReader;
 use crate::http::stream::ws::socket_stream::SocketStream;
 
 /// Bytes that are read at once.
@@ -62,8 +63,7 @@ struct WaitingFrame {
 /// A WebSocket.
 pub struct WorkerSocket {
     stream: SocketStream,
-    /// Holds the beginning of a message while it is incomplete.
-    decoder: Option<Box<MessageDecoder>>,
+    reader: MessageReader,
     /// Frames that wait; a part of the first may be written already.
     waiting: VecDeque<WaitingFrame>,
     waiting_bytes: usize,
@@ -73,8 +73,6 @@ pub struct WorkerSocket {
     first_bytes: Option<Box<[u8]>>,
     /// The longest message.
     max_message: usize,
-    /// Since when a message is incomplete.
-    unfinished_since: Option<Instant>,
 }
 
 impl WorkerSocket {
@@ -82,13 +80,12 @@ impl WorkerSocket {
     pub fn new(stream: SocketStream, first_bytes: &[u8], limits: &Arc<HttpLimits>) -> WorkerSocket {
         WorkerSocket {
             stream,
-            decoder: None,
+            reader: MessageReader::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             progress_at: Instant::now(),
             first_bytes: (!first_bytes.is_empty()).then(|| first_bytes.into()),
             max_message: limits.max_body,
-            unfinished_since: None,
         }
     }
 
@@ -118,12 +115,12 @@ impl WorkerSocket {
 
     /// Since when the peer has not finished a message that it has begun; `None` when there is none.
     pub fn unfinished_since(&self) -> Option<Instant> {
-        self.unfinished_since
+        self.reader.unfinished_since()
     }
 
     /// Gives the peer as long for the message that it has begun as if it began it now: it was not read meanwhile.
     pub fn excuse_unfinished(&mut self) {
-        self.unfinished_since = self.unfinished_since.map(|_| Instant::now());
+        self.reader.excuse_unfinished(Instant::now());
     }
 
     /// Since when the peer has read nothing although frames wait; `None` when none do.
@@ -222,15 +219,7 @@ impl WorkerSocket {
     }
 
     fn decode(&mut self, bytes: &mut [u8]) -> Inbound {
-        let mut decoder = self.decoder.take().unwrap_or_default();
-        let was_open = decoder.has_open_message();
-        let (messages, fault) = decoder.decode(bytes, self.max_message);
-        let has_text = messages.iter().any(|one| matches!(one, InboundMessage::Text(_)));
-        // Control frames may come between the frames of a message.
-        let is_same = messages.is_empty() || (was_open && decoder.has_open_message() && !has_text);
-        let since = self.unfinished_since.filter(|_| is_same);
-        self.decoder = Some(decoder).filter(|decoder| !decoder.is_empty());
-        self.unfinished_since = self.decoder.as_ref().map(|_| since.unwrap_or_else(Instant::now));
+        let (messages, fault) = self.reader.read(bytes, self.max_message, Instant::now());
         Inbound { messages, fault }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::hello::WorkerCommand;
+use super::registration::WorkerCommand;
 use super::waiting_claims::Signal;
 use crate::store::LeaseRef;
 
@@ -26,13 +26,13 @@ pub enum Push {
 
 /// The messages to one worker, and the signal that wakes the task of its socket.
 #[derive(Debug, Default)]
-pub struct Mailbox {
+pub struct PushQueue {
     pushes: Mutex<Vec<Push>>,
     /// Also wakes the task when it should claim.
     pub signal: std::sync::Arc<Signal>,
 }
 
-impl Mailbox {
+impl PushQueue {
     /// Adds a message and wakes the task of the socket.
     pub fn put(&self, push: Push) {
         self.lock().push(push);

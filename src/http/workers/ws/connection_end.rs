@@ -9,7 +9,7 @@ use crate::http::view::to_json;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leaving {
+pub enum ConnectionEnd {
     /// The worker has signed off.
     SignedOff,
     /// Another connection was opened under its name.
@@ -26,16 +26,16 @@ struct Bye<'a> {
     retry_ms: Option<u64>,
 }
 
-impl Leaving {
+impl ConnectionEnd {
     /// The last frames: `bye` and the close frame. `retry_ms` is the longest delay before the worker reconnects.
     pub fn last_frames(self, retry_ms: u64) -> Vec<Bytes> {
         let (code, why, retry_ms) = match self {
-            Leaving::SignedOff => (1000, "signed_off", None),
-            Leaving::Replaced => (4409, "replaced", None),
-            Leaving::Other(CloseReason::ClientClosed(code)) => {
+            ConnectionEnd::SignedOff => (1000, "signed_off", None),
+            ConnectionEnd::Replaced => (4409, "replaced", None),
+            ConnectionEnd::Other(CloseReason::ClientClosed(code)) => {
                 return vec![frames::close(code.map(|code| (code, "")))];
             }
-            Leaving::Other(reason) => match reason.close_frame() {
+            ConnectionEnd::Other(reason) => match reason.close_frame() {
                 Some((code, why)) => (code, why, Some(retry_ms)),
                 None => return Vec::new(),
             },
@@ -47,11 +47,11 @@ impl Leaving {
     /// What the connection waits for after its last frames.
     pub fn then(self) -> ThenWait {
         match self {
-            Leaving::SignedOff | Leaving::Replaced => ThenWait::PeerCloses,
-            Leaving::Other(CloseReason::Gone) => ThenWait::Nothing,
-            Leaving::Other(CloseReason::ClientClosed(_)) => ThenWait::PeerDisconnects,
-            Leaving::Other(reason) if reason.can_still_decode() => ThenWait::PeerCloses,
-            Leaving::Other(_) => ThenWait::PeerDisconnects,
+            ConnectionEnd::SignedOff | ConnectionEnd::Replaced => ThenWait::PeerCloses,
+            ConnectionEnd::Other(CloseReason::Gone) => ThenWait::Nothing,
+            ConnectionEnd::Other(CloseReason::ClientClosed(_)) => ThenWait::PeerDisconnects,
+            ConnectionEnd::Other(reason) if reason.can_still_decode() => ThenWait::PeerCloses,
+            ConnectionEnd::Other(_) => ThenWait::PeerDisconnects,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker says about itself when it connects.
+//! What a worker says about itself when it is registered.
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub struct WorkerCaller {
 
 /// What a worker says when it connects, and with every claim.
 #[derive(Debug, Clone)]
-pub struct WorkerHello {
+pub struct WorkerRegistration {
     /// The jobs that it can run.
     pub interest: Arc<Interest>,
     /// How long its leases last. A worker that is not heard from for that long counts as silent.
