@@ -20,7 +20,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use self::commit::recover::{Opening, empty_store};
+pub use self::commit::open::Opening;
+pub use self::commit::recover::empty_store;
 pub use self::commit::tuning::Tuning;
 pub use self::verify::{Report, VerifyProblem, verify};
 use super::kinds::DeclaredKinds;
@@ -79,7 +80,7 @@ impl LogStore {
         tuning: Tuning,
         opening: Opening,
     ) -> Result<Arc<LogStore>, StoreError> {
-        let core = commit::recover::open(log, limits, clock, tuning, opening)?;
+        let core = commit::open::open(log, limits, clock, tuning, opening)?;
         let (shared, node) = (core.shared.clone(), core.node);
         let failures = PartFailures::default();
         let readers = ReadPool::new(&shared.limits, failures.clone());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::{HeldLease, LeaseKeeper};
 use super::group::CommitGroup;
-use super::index::{HeldLease, LeaseKeeper};
 use crate::job::{Change, Event, Job, JobId, Status, Step, Time};
 use crate::store::{Claim, Lease, StoreError};
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::entry::{Entry, Queue};
 use super::future_waits::FutureWaits;
-use super::index::{Entry, Index, Queue};
+use super::index::Index;
 use super::meta::Meta;
 use super::ready::ReadySets;
 use super::shared::Shared;

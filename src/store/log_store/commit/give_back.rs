@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::core::Core;
+use super::entry::{HeldLease, LeaseKeeper};
 use super::group::CommitGroup;
-use super::index::{HeldLease, LeaseKeeper};
 use crate::job::{Interruption, JobId};
 use crate::store::StoreError;
 use crate::store::log::{Mark, NodeBeat};

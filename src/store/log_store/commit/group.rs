@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::core::Core;
-use super::index::{Entry, Index, LeaseKeeper};
+use super::entry::{Entry, LeaseKeeper};
+use super::index::Index;
 use super::meta::Meta;
 use crate::access::AccessTable;
 use crate::job::{

@@ -2,6 +2,7 @@
 //! are the callers answered.
 
 mod access;
+mod apply;
 pub mod archiver;
 pub mod claim;
 mod clock_jump;
@@ -9,13 +10,16 @@ pub mod command;
 pub mod committer;
 pub mod core;
 pub mod enqueue;
+pub mod entry;
 pub mod follow;
 pub mod future_waits;
 pub mod give_back;
 pub mod group;
 pub mod index;
+mod index_undo;
 mod kinds;
 pub mod meta;
+pub mod open;
 pub mod outage;
 pub mod publish_time;
 pub mod ready;

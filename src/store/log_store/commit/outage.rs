@@ -12,8 +12,8 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::command::{Command, CommandBatch, Mutation, Reply};
 use super::core::Core;
+use super::entry::{HeldLease, LeasesByJob};
 use super::group::CommitGroup;
-use super::index::{HeldLease, LeasesByJob};
 use super::recover;
 use super::shared::Shared;
 use super::shared_group;

@@ -1,29 +1,23 @@
-//! Opening a store: the headers of the archive and the whole journal are read, the index is built from them, and a
-//! first group rescues the jobs that the previous process was running.
+//! Reads a store: the headers of the archive and the whole journal are read, and the index is built from them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
-use super::command::{CommandBatch, Mutation};
 use super::core::Core;
+use super::entry::{Entry, HeldLease, LeaseKeeper};
 use super::future_waits::FutureWaits;
-use super::group::CommitGroup;
-use super::index::{Entry, HeldLease, Index, LeaseKeeper};
+use super::index::Index;
 use super::meta::{Meta, StoredMeta};
 use super::shared::Shared;
-use super::shared_group;
 use super::tuning::Tuning;
-use super::writer::PendingGroup;
 use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::clock::Clock;
 use crate::job::{
-    Change, DeclaredKind, Event, Fact, Interruption, JobId, LeaseHolder, QueueName, Schedule,
-    State, Status, Time,
+    Change, DeclaredKind, Event, Fact, JobId, LeaseHolder, QueueName, Schedule, State, Status, Time,
 };
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
-use crate::store::log::{Log, Mark, WriteBatch};
+use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::archive::runs::{self, Archive};
 use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
@@ -35,69 +29,10 @@ use crate::store::log_store::journal::trail::Trail;
 use crate::store::log_store::journal::{named_rows, queue_rows};
 use crate::store::log_store::read::records::status_after;
 use crate::store::schedules::Schedules;
-use crate::store::{DeclaredKinds, StoreError, StoreLimits, remember_start};
+use crate::store::{DeclaredKinds, StoreError, StoreLimits};
 
 /// How many chunks are read between two progress messages.
 const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
-
-/// What a store is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    /// To run its jobs: those that the previous process was running are rescued, and the start is recorded.
-    ToRunJobs,
-    /// To change what has nothing to do with jobs, by a command that ends at once: jobs and the list of starts stay as they
-    /// are.
-    ToMaintain,
-}
-
-/// Opens a log and builds everything the committer owns.
-pub fn open(
-    log: impl FnOnce() -> Result<Box<dyn Log>, StoreError>,
-    limits: StoreLimits,
-    clock: Arc<dyn Clock>,
-    tuning: Tuning,
-    opening: Opening,
-) -> Result<Core, StoreError> {
-    let begun = Instant::now();
-    let mut core = read(log()?, limits, clock, tuning)?;
-    core.correct_times(core.shared.clock.now());
-    let lost = match opening {
-        Opening::ToRunJobs if core.node.is_some() => {
-            join(&mut core)?;
-            0
-        }
-        Opening::ToRunJobs => {
-            let lost = rescue_running(&mut core)?;
-            remember_start(&mut core.meta.starts, core.shared.clock.now());
-            write_meta(&*core.shared.log, &core.meta)?;
-            lost
-        }
-        Opening::ToMaintain => 0,
-    };
-    core.schedules.reconsider(core.shared.clock.now());
-    core.shared.starts.get_or_init(|| core.meta.starts.clone());
-    core.shared.log.record_head(core.shared.head())?;
-    tracing::info!(
-        data_dir = %core.shared.log.location(),
-        jobs = core.index.entries.len(),
-        archived = core.archive.runs.values().flat_map(|run| &run.counts).map(|c| c.3).sum::<u64>(),
-        chunks = core.journal.len(),
-        rescued = lost,
-        duration_ms = begun.elapsed().as_millis() as u64,
-        "store opened"
-    );
-    Ok(core)
-}
-
-/// Joins the nodes that work on a shared log: reads it to its end, and gives back what nobody runs any more.
-fn join(core: &mut Core) -> Result<(), StoreError> {
-    core.stale_rows = ChangedRows::ALL; // they were not read at the same moment as the journal
-    core.catch_up()?;
-    let nodes = core.node.map(|node| core.shared.beat(node)).transpose()?;
-    let mutations = vec![Mutation::RecordStart];
-    shared_group::run(core, CommandBatch { nodes, mutations, ..CommandBatch::default() })?;
-    Ok(())
-}
 
 /// The rows of a new, empty store.
 pub fn empty_store() -> Result<WriteBatch, StoreError> {
@@ -105,7 +40,7 @@ pub fn empty_store() -> Result<WriteBatch, StoreError> {
 }
 
 /// Reads everything before anything is written.
-fn read(
+pub fn read(
     log: Box<dyn Log>,
     limits: StoreLimits,
     clock: Arc<dyn Clock>,
@@ -288,7 +223,7 @@ fn corrupt(log: &dyn Log, what: &str, why: impl Into<Unreadable>) -> StoreError 
     why.into().at(format!("{what} in {}", log.location()))
 }
 
-fn write_meta(log: &dyn Log, meta: &Meta) -> Result<(), StoreError> {
+pub fn write_meta(log: &dyn Log, meta: &Meta) -> Result<(), StoreError> {
     log.apply_alone(meta_row(meta)?)?;
     log.sync()
 }
@@ -522,26 +457,4 @@ fn forget_archived(core: &mut Core) {
     for id in archived {
         forget(core, id);
     }
-}
-
-/// Rescues every job that the previous process was running, because it has ended. Those of remote workers keep their
-/// leases. Returns their number.
-fn rescue_running(core: &mut Core) -> Result<usize, StoreError> {
-    let Index { entries, leases, .. } = &core.index;
-    let running = entries.iter().filter(|(_, entry)| entry.status.state == State::Running);
-    let ids: Vec<JobId> =
-        running.map(|(id, _)| *id).filter(|id| !leases.contains_key(id)).collect();
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let now = core.shared.clock.now();
-    let mut group = CommitGroup::new(core, now);
-    group.writes.mark(Mark::Rescue);
-    for id in &ids {
-        group.rescue(*id, Interruption::Crash)?;
-    }
-    let packed = group.pack()?;
-    // There are no followers yet. Later ones read these events from the log.
-    core.write(PendingGroup::without_callers(packed))?;
-    Ok(ids.len())
 }

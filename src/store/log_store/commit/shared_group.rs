@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use super::apply::apply;
 use super::command::{CommandBatch, Mutation};
-use super::committer::apply;
 use super::core::Core;
 use super::group::PackedGroup;
-use super::writer::{self, FailedGroup, PendingGroup, Replies, Written};
+use super::writer::{self, FailedGroup, GroupWrite, PendingGroup, Replies};
 use crate::store::StoreError;
 
 /// The wait after the first lost race is up to this long, and up to twice as long after each further one.
@@ -42,8 +42,8 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
             return Ok(Vec::new());
         }
         batch = match attempt(core, batch)? {
-            Attempt::Done(later) => return Ok(later),
-            Attempt::Lost(again) => again,
+            AppendAttempt::Done(later) => return Ok(later),
+            AppendAttempt::Lost(again) => again,
         };
         if let Err(error) = core.catch_up() {
             core.shared.suspend(error.clone());
@@ -57,14 +57,14 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
 }
 
 /// What became of one attempt to append a group.
-enum Attempt {
+enum AppendAttempt {
     /// It is durable. These mutations must wait for the archiver.
     Done(Vec<Mutation>),
     /// Another node was first. These commands have to be applied again.
     Lost(CommandBatch),
 }
 
-fn attempt(core: &mut Core, batch: CommandBatch) -> Result<Attempt, StoreError> {
+fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreError> {
     let has_archived = batch.mutations.iter().any(Mutation::archives);
     let undo = core.begin_undo(batch.changes_tables());
     let (packed, replies, later) = apply(core, batch);
@@ -77,19 +77,19 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<Attempt, StoreError> 
         }
     };
     match outcome {
-        Ok(Written::Stored(stored)) => {
+        Ok(GroupWrite::Stored(stored)) => {
             core.end_undo();
-            core.written(Ok(Written::Stored(stored)))?;
-            Ok(Attempt::Done(later))
+            core.written(Ok(GroupWrite::Stored(stored)))?;
+            Ok(AppendAttempt::Done(later))
         }
-        Ok(Written::Lost(replies)) => {
+        Ok(GroupWrite::Lost(replies)) => {
             core.roll_back(undo);
             if has_archived {
                 core.abandon_run(); // the group has used up the run that was built
             }
             let mut again = replies.into_commands();
             again.mutations.extend(later);
-            Ok(Attempt::Lost(again))
+            Ok(AppendAttempt::Lost(again))
         }
         Err(FailedGroup { error, .. }) => {
             core.roll_back(undo);
@@ -108,7 +108,7 @@ fn append(core: &Core, packed: PackedGroup, replies: Replies) -> writer::WriteOu
     if packed.chunks.is_empty() {
         match core.shared.log.wait_for_chunk(packed.first_chunk, Duration::ZERO) {
             Ok(false) => {}
-            Ok(true) => return Ok(Written::Lost(replies)),
+            Ok(true) => return Ok(GroupWrite::Lost(replies)),
             Err(error) => {
                 core.shared.suspend(error.clone());
                 replies.refuse(&error);

@@ -1,56 +1,17 @@
 //! Takes a group back. Where the log is shared, another node may append first: then nothing of the group was written, and
 //! its changes in memory are undone before it is applied again to what the other node has written.
 
-use std::collections::hash_map::Entry as Slot;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use foldhash::fast::RandomState as FastHash;
-
 use super::core::Core;
-use super::index::{Entry, HeldLease, Index, LeasesByJob, Queue};
+use super::index_undo::IndexUndo;
 use super::meta::Meta;
 use crate::access::AccessTable;
-use crate::job::{JobId, QueueSettings, Time};
-use crate::store::claim_limits::ClaimLimits;
+use crate::job::Time;
 use crate::store::clock_changes::TickWatch;
 use crate::store::kinds::DeclaredKinds;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::schedules::Schedules;
-
-/// What the jobs and queues that a group has changed were before it.
-#[derive(Default)]
-pub struct IndexUndo {
-    jobs: HashMap<JobId, JobBefore, FastHash>,
-    queues: HashMap<u32, (QueueSettings, ClaimLimits), FastHash>,
-}
-
-/// A job before the group. One that did not exist has neither.
-struct JobBefore {
-    entry: Option<Entry>,
-    lease: Option<HeldLease>,
-}
-
-impl IndexUndo {
-    /// Keeps what a job is, unless the group has changed it before.
-    pub fn remember_job(
-        &mut self,
-        id: JobId,
-        entries: &BTreeMap<JobId, Entry>,
-        leases: &LeasesByJob,
-    ) {
-        if let Slot::Vacant(slot) = self.jobs.entry(id) {
-            let (entry, lease) = (entries.get(&id).cloned(), leases.get(&id).cloned());
-            slot.insert(JobBefore { entry, lease });
-        }
-    }
-
-    /// Keeps the settings and recent starts of a queue, unless the group has changed them before.
-    pub fn remember_queue(&mut self, number: u32, queue: &Queue) {
-        let before = || (queue.settings, queue.limits.clone());
-        self.queues.entry(number).or_insert_with(before);
-    }
-}
 
 /// What everything else was before a group.
 pub struct CoreUndo {
@@ -69,30 +30,6 @@ struct TablesUndo {
     archive: Archive,
     retired: Vec<Arc<Run>>,
     schedules: Schedules,
-}
-
-impl Index {
-    /// Takes back what was changed since the undo began.
-    fn roll_back(&mut self) {
-        let Some(undo) = self.undo.take() else { return };
-        // All changed jobs leave first, because a new one may have the key of one that the group has removed.
-        for id in undo.jobs.keys() {
-            self.unlease(*id);
-            self.remove(*id);
-        }
-        for (id, JobBefore { entry, lease }) in undo.jobs {
-            if let Some(entry) = entry {
-                self.insert(id, entry);
-            }
-            if let Some(lease) = lease {
-                self.put_lease(id, lease);
-            }
-        }
-        for (number, (settings, limits)) in undo.queues {
-            let queue = &mut self.sets.queues[number as usize];
-            (queue.settings, queue.limits) = (settings, limits);
-        }
-    }
 }
 
 impl Core {

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::entry::{Entry, LeaseKeeper};
 use super::group::CommitGroup;
-use super::index::{Entry, LeaseKeeper};
 use crate::job::{
     Change, Fact, Interruption, JobId, Labels, QueueChange, QueueName, Refused, State, Status,
     Step, Verdict,

@@ -57,13 +57,13 @@ pub struct FailedGroup {
 }
 
 /// What became of the write of a group.
-pub enum Written {
+pub enum GroupWrite {
     Stored(StoredChunks),
     /// Another node has appended first. These callers are still waiting.
     Lost(Replies),
 }
 
-pub type WriteOutcome = Result<Written, FailedGroup>;
+pub type WriteOutcome = Result<GroupWrite, FailedGroup>;
 
 impl Replies {
     /// Answers every caller that nothing was done.
@@ -117,7 +117,7 @@ pub fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
         true => Ok(()),
         false => match shared.log.apply(writes) {
             Ok(Applied::Done) => Ok(()),
-            Ok(Applied::Lost) => return Ok(Written::Lost(Replies { claims, answers })),
+            Ok(Applied::Lost) => return Ok(GroupWrite::Lost(Replies { claims, answers })),
             Err(error) => Err(error),
         },
     };
@@ -162,7 +162,7 @@ pub fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     }
     // This comes after the answers, which have already woken the runtime, so it costs little.
     shared.publish(&followers, events);
-    Ok(Written::Stored(StoredChunks { first_chunk, lens }))
+    Ok(GroupWrite::Stored(StoredChunks { first_chunk, lens }))
 }
 
 impl Core {
@@ -175,11 +175,11 @@ impl Core {
     /// Notes the outcome of a group.
     pub fn written(&mut self, outcome: WriteOutcome) -> Result<(), StoreError> {
         match outcome {
-            Ok(Written::Stored(StoredChunks { first_chunk, lens })) => {
+            Ok(GroupWrite::Stored(StoredChunks { first_chunk, lens })) => {
                 self.journal.stored(first_chunk, &lens);
                 Ok(())
             }
-            Ok(Written::Lost(replies)) => {
+            Ok(GroupWrite::Lost(replies)) => {
                 let error = another_writer(&self.shared.log.name());
                 self.shared.suspend(error.clone());
                 replies.refuse(&error);

@@ -6,7 +6,8 @@ use super::records::RecordReader;
 use crate::job::{Job, JobId, JobQuery, Matcher, PageCursor, Reading, State, Status, Time};
 use crate::store::StoreError;
 use crate::store::log_store::archive::scan::ArchiveScan;
-use crate::store::log_store::commit::index::{Entry, Index};
+use crate::store::log_store::commit::entry::Entry;
+use crate::store::log_store::commit::index::Index;
 use crate::store::log_store::commit::shared::Shared;
 use crate::store::search::Budget;
 

@@ -1,0 +1,158 @@
+//! Applies the commands of a group in order, and keeps what each caller is to be answered once the group is durable.
+
+use super::command::{CommandBatch, Mutation, Reply};
+use super::core::Core;
+use super::group::{CommitGroup, PackedGroup};
+use super::tick::TickOutcome;
+use super::verbs::ControlOutcome;
+use super::writer::{DurableReply, GroupOutcome, Replies};
+use crate::store::StoreError;
+
+/// Applies the commands of a group in order.
+pub fn apply(
+    core: &mut Core,
+    batch: CommandBatch,
+) -> (Result<PackedGroup, StoreError>, Replies, Vec<Mutation>) {
+    let now = core.shared.clock.now();
+    let mut group = CommitGroup::new(core, now);
+    // Claims come first, so that they see only jobs of earlier groups, which are durable when the claim is answered.
+    let claims = batch.claims.into_iter().map(|(claim, reply)| {
+        let claimed = group.claim(&claim);
+        (claim, claimed, reply)
+    });
+    let mut replies = Replies { claims: claims.collect(), answers: Vec::new() };
+    let mut later = Vec::new();
+    let mut archived = Ok(Vec::new());
+    // Only a group on a shared log can be lost, so only there the commands are kept.
+    let keep = group.core.node.is_some();
+    for mutation in batch.mutations {
+        let answer = match mutation {
+            Mutation::Enqueue(batch, reply) => {
+                let again = keep.then(|| batch.clone());
+                when_durable(group.enqueue(batch), reply, again, Mutation::Enqueue)
+            }
+            Mutation::Settle(all, reply) => {
+                let again = keep.then(|| all.clone());
+                when_durable(group.settle(all), reply, again, Mutation::Settle)
+            }
+            Mutation::Annotate(notes, reply) => {
+                let again = keep.then(|| notes.clone());
+                when_durable(group.annotate(notes), reply, again, Mutation::Annotate)
+            }
+            Mutation::Extend(leases, ttl, reply) => {
+                let answer = group.extend(&leases, ttl);
+                let again = keep.then_some((leases, ttl));
+                let mutation = |(leases, ttl), reply| Mutation::Extend(leases, ttl, reply);
+                when_durable(answer, reply, again, mutation)
+            }
+            Mutation::Control(control, by, reply) => {
+                let again = keep.then(|| (control.clone(), by.clone()));
+                let mutation = |(control, by), reply| Mutation::Control(control, by, reply);
+                match group.in_the_name_of(by.clone(), |group| group.control(control)) {
+                    Ok(ControlOutcome::Done(done)) => {
+                        when_durable(Ok(done), reply, again, mutation)
+                    }
+                    Ok(ControlOutcome::Deferred(control)) => {
+                        later.push(Mutation::Control(control, by, reply));
+                        continue;
+                    }
+                    Err(error) => when_durable(Err(error), reply, again, mutation),
+                }
+            }
+            Mutation::Schedule(command, by, reply) => {
+                let again = keep.then(|| (command.clone(), by.clone()));
+                let mutation = |(command, by), reply| Mutation::Schedule(command, by, reply);
+                when_durable(group.schedule(command, by), reply, again, mutation)
+            }
+            Mutation::Report(notices, reply) => {
+                let again = keep.then(|| notices.clone());
+                when_durable(group.report(notices), reply, again, Mutation::Report)
+            }
+            Mutation::Kind(command, by, reply) => {
+                let again = keep.then(|| (command.clone(), by.clone()));
+                let mutation = |(command, by), reply| Mutation::Kind(command, by, reply);
+                when_durable(group.kind(command, by), reply, again, mutation)
+            }
+            Mutation::Access(command, by, reply) => {
+                let again = keep.then(|| (command.clone(), by.clone()));
+                let mutation = |(command, by), reply| Mutation::Access(command, by, reply);
+                when_durable(group.access(command, by), reply, again, mutation)
+            }
+            Mutation::Tick(so_far, reply) => {
+                let again = keep.then(|| so_far.clone());
+                match group.tick(so_far) {
+                    Ok(TickOutcome::Done(ticked)) => {
+                        when_durable(Ok(ticked), reply, again, Mutation::Tick)
+                    }
+                    Ok(TickOutcome::Deferred(so_far)) => {
+                        later.push(Mutation::Tick(so_far, reply));
+                        continue;
+                    }
+                    Err(error) => when_durable(Err(error), reply, again, Mutation::Tick),
+                }
+            }
+            Mutation::RecordStart => {
+                group.record_start();
+                unanswered(Ok(()), || Mutation::RecordStart)
+            }
+            // When it fails, the nodes are still silent at the next beat.
+            Mutation::GiveBack(nodes) => {
+                unanswered(group.give_back(&nodes), || Mutation::GiveBack(nodes))
+            }
+            Mutation::TakeBack(refused) => {
+                unanswered(group.take_back(&refused), || Mutation::TakeBack(refused))
+            }
+            Mutation::Archive(version, built) => {
+                // A run that was requested before an outage, or before another node has changed the archive, may hold
+                // jobs that have moved since.
+                if version == group.core.archive_version() {
+                    archived = archived.and_then(|mut all: Vec<_>| {
+                        all.push(built?);
+                        Ok(all)
+                    });
+                }
+                continue;
+            }
+        };
+        replies.answers.push(answer);
+    }
+    // Last, so that no command of this group looks for a run that is not stored yet.
+    let archived = archived.map(|all| all.into_iter().for_each(|built| group.archive(built)));
+    (archived.and_then(|()| group.pack()), replies, later)
+}
+
+/// Nobody waits for this mutation. `again` makes it once more, in case the group is lost.
+fn unanswered(
+    outcome: Result<(), StoreError>,
+    again: impl FnOnce() -> Mutation + Send + 'static,
+) -> DurableReply {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "jobs were not given back");
+    }
+    Box::new(|outcome| matches!(outcome, GroupOutcome::Lost).then(again))
+}
+
+/// Answers a mutation with `value` when its group is durable. `again` and `mutation` make the same mutation once more,
+/// in case the group is lost.
+fn when_durable<T, E, A>(
+    value: Result<T, E>,
+    reply: Reply<T, E>,
+    again: Option<A>,
+    mutation: impl FnOnce(A, Reply<T, E>) -> Mutation + Send + 'static,
+) -> DurableReply
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+    A: Send + 'static,
+{
+    Box::new(move |outcome| {
+        let answer = match outcome {
+            GroupOutcome::Durable => value,
+            GroupOutcome::Failed(error) => Err(error.into()),
+            GroupOutcome::Lost => return again.map(|again| mutation(again, reply)),
+        };
+        // The caller may have stopped waiting; the change stays.
+        let _gone = reply.send(answer);
+        None
+    })
+}
