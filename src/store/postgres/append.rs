@@ -7,9 +7,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::batch::BatchChanges;
-use super::connections::Connections;
+use super::connections::PostgresConnections;
 use super::failure::{StatementFailure, unavailable};
-use super::schema;
+use super::format;
 use super::session::{OpenSession, Parameter};
 use super::settings::PostgresSettings;
 use crate::store::StoreError;
@@ -88,7 +88,7 @@ pub struct Append {
 }
 
 /// What a statement that inserted nothing, or whose answer was lost, has left.
-enum Outcome {
+enum AppendOutcome {
     /// The batch was written, or another one was.
     Decided(Applied),
     /// Neither, so it can be tried again.
@@ -102,12 +102,12 @@ impl Append {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the batch was not written, or when that is not known.
-    pub async fn write(&self, connections: &Connections) -> Result<Applied, StoreError> {
+    pub async fn write(&self, connections: &PostgresConnections) -> Result<Applied, StoreError> {
         let (mut tried, mut until) = (self.try_once(connections).await, None);
         loop {
             let why = match tried {
-                Ok(Outcome::Decided(applied)) => return Ok(applied),
-                Ok(Outcome::Open) => "another process has not written it either".to_owned(),
+                Ok(AppendOutcome::Decided(applied)) => return Ok(applied),
+                Ok(AppendOutcome::Open) => "another process has not written it either".to_owned(),
                 Err(StatementFailure::Refused(error)) => return Err(error),
                 Err(StatementFailure::Unanswered(why)) => why,
             };
@@ -124,23 +124,29 @@ impl Append {
         }
     }
 
-    async fn try_again(&self, connections: &Connections) -> Result<Outcome, StatementFailure> {
+    async fn try_again(
+        &self,
+        connections: &PostgresConnections,
+    ) -> Result<AppendOutcome, StatementFailure> {
         let found = self.find(connections).await?;
         match found.outcome(self, connections.location())? {
-            Outcome::Open => self.try_once(connections).await,
-            decided @ Outcome::Decided(_) => Ok(decided),
+            AppendOutcome::Open => self.try_once(connections).await,
+            decided @ AppendOutcome::Decided(_) => Ok(decided),
         }
     }
 
-    async fn try_once(&self, connections: &Connections) -> Result<Outcome, StatementFailure> {
+    async fn try_once(
+        &self,
+        connections: &PostgresConnections,
+    ) -> Result<AppendOutcome, StatementFailure> {
         let BatchChanges { chunks, bodies, keys, values, removed_keys, removed_chunks, .. } =
             &self.changes;
         let (Some((first, further)), Some((body, further_bodies))) =
             (chunks.split_first(), bodies.split_first())
         else {
-            return Ok(Outcome::Decided(Applied::Done));
+            return Ok(AppendOutcome::Decided(Applied::Done));
         };
-        let format = schema::NEWEST;
+        let format = format::NEWEST;
         let parameters: [Parameter<'_>; 11] = [
             (first, Type::INT8),
             (&self.grp, Type::TEXT),
@@ -165,12 +171,12 @@ impl Append {
             return Err(StatementFailure::Refused(unavailable(connections.location(), why)));
         }
         if !rows.is_empty() {
-            return Ok(Outcome::Decided(Applied::Done));
+            return Ok(AppendOutcome::Decided(Applied::Done));
         }
         self.find(connections).await?.outcome(self, connections.location())
     }
 
-    async fn find(&self, connections: &Connections) -> Result<Found, StatementFailure> {
+    async fn find(&self, connections: &PostgresConnections) -> Result<Found, StatementFailure> {
         let rows = connections.writer().query(FIND, &[(&self.first(), Type::INT8)]).await?;
         let found = rows.first().map(Found::of).transpose();
         let found = found.map_err(|error| StatementFailure::of(&error, connections.location()))?;
@@ -207,11 +213,11 @@ impl Found {
     }
 
     /// What became of a batch.
-    fn outcome(&self, append: &Append, location: &str) -> Result<Outcome, StatementFailure> {
+    fn outcome(&self, append: &Append, location: &str) -> Result<AppendOutcome, StatementFailure> {
         let refused = |error| Err(StatementFailure::Refused(error));
-        schema::check(self.format, location).map_err(StatementFailure::Refused)?;
+        format::check(self.format, location).map_err(StatementFailure::Refused)?;
         if self.grp.as_ref() == Some(&append.grp) {
-            return Ok(Outcome::Decided(Applied::Done));
+            return Ok(AppendOutcome::Decided(Applied::Done));
         }
         let first = append.first();
         let is_behind = self.newest.is_some_and(|newest| newest > first);
@@ -224,7 +230,7 @@ impl Found {
             return refused(lost_commits(first - 1, location));
         }
         if self.grp.is_some() {
-            return Ok(Outcome::Decided(Applied::Lost));
+            return Ok(AppendOutcome::Decided(Applied::Lost));
         }
         if is_behind {
             let why = format!("chunk {first} was trimmed before it was known who had written it");
@@ -234,7 +240,7 @@ impl Found {
             let why = format!("chunk {first} cannot be written before chunk {}", first - 1);
             return refused(unavailable(location, why));
         }
-        Ok(Outcome::Open)
+        Ok(AppendOutcome::Open)
     }
 }
 
@@ -276,8 +282,8 @@ mod tests {
         let append =
             Append { changes, grp: "mine".to_owned(), previous: previous.map(str::to_owned) };
         match found.outcome(&append, "here") {
-            Ok(Outcome::Decided(applied)) => Ok(Some(applied)),
-            Ok(Outcome::Open) => Ok(None),
+            Ok(AppendOutcome::Decided(applied)) => Ok(Some(applied)),
+            Ok(AppendOutcome::Open) => Ok(None),
             Err(failure) => Err(failure.into_store_error("here").to_string()),
         }
     }
@@ -287,7 +293,7 @@ mod tests {
             grp: grp.map(str::to_owned),
             previous: previous.map(str::to_owned),
             newest: Some(newest),
-            format: Some(schema::NEWEST),
+            format: Some(format::NEWEST),
         }
     }
 

@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::driver::Driver;
 use super::hint::{self, ChunkHint};
-use super::session::Session;
+use super::session::SessionSlot;
 use super::settings::PostgresSettings;
 use crate::store::StoreError;
 
 /// The connections. Nothing is connected before it is used, and everything ends when this is dropped.
-pub struct Connections {
+pub struct PostgresConnections {
     driver: Driver,
     /// Appends, one after the other, without waiting for each other's answers.
-    writer: Session,
-    readers: Vec<Session>,
+    writer: SessionSlot,
+    readers: Vec<SessionSlot>,
     next_reader: AtomicUsize,
     listening: Once,
     /// Wakes those who wait for chunks.
@@ -24,17 +24,17 @@ pub struct Connections {
     pub settings: Arc<PostgresSettings>,
 }
 
-impl Connections {
+impl PostgresConnections {
     /// Starts the thread.
     ///
     /// # Errors
     /// When the system cannot start a thread.
-    pub fn start(settings: Arc<PostgresSettings>) -> Result<Arc<Connections>, StoreError> {
+    pub fn start(settings: Arc<PostgresSettings>) -> Result<Arc<PostgresConnections>, StoreError> {
         let driver = Driver::start()?;
-        let session = || Session::new(settings.clone(), driver.downgrade());
+        let session = || SessionSlot::new(settings.clone(), driver.downgrade());
         let (writer, readers) = (session(), settings.readers.max(1));
         let readers = (0..readers).map(|_| session()).collect();
-        Ok(Arc::new(Connections {
+        Ok(Arc::new(PostgresConnections {
             driver,
             writer,
             readers,
@@ -61,12 +61,12 @@ impl Connections {
     }
 
     /// The connection for appends.
-    pub fn writer(&self) -> &Session {
+    pub fn writer(&self) -> &SessionSlot {
         &self.writer
     }
 
     /// One of the connections for reads, in turn.
-    pub fn reader(&self) -> &Session {
+    pub fn reader(&self) -> &SessionSlot {
         let next = self.next_reader.fetch_add(1, Ordering::Relaxed);
         &self.readers[next % self.readers.len()]
     }

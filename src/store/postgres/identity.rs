@@ -5,7 +5,7 @@
 use tokio_postgres::types::Type;
 
 use super::failure::StatementFailure;
-use super::schema::SqlSession;
+use super::sql::SqlSession;
 
 const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
 const TIMELINE: &str = "select left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";

@@ -1,23 +1,20 @@
 //! The implementation of the log on PostgreSQL.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::types::Type;
 
-use super::append::{self, Append};
 use super::batch::BatchChanges;
-use super::connections::Connections;
+use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
 use super::identity::ServerIdentity;
 use super::keys::{self, KeyPlace};
-use super::known::KnownChunks;
 use super::scan::ScanRows;
-use super::schema::{self, SqlSession};
 use super::session::Parameter;
 use super::settings::PostgresSettings;
-use crate::job::{Cursor, Epoch, fresh_uuid};
+use super::state::LogState;
+use crate::job::{Cursor, Epoch};
 use crate::store::log::{Applied, Log, Rows, WriteBatch};
 use crate::store::{Storage, StoreError};
 
@@ -26,25 +23,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The log in a database.
 pub struct PostgresLog(Arc<LogState>);
-
-/// What the log and its scans share.
-pub struct LogState {
-    settings: Arc<PostgresSettings>,
-    /// The connections, except between [`Log::shut`] and [`Log::reopen`].
-    open: RwLock<Option<Arc<Connections>>>,
-    known: Mutex<KnownChunks>,
-    /// The identity of the server that is to be stored, because the stored one was of another.
-    new_server: Mutex<Option<ServerIdentity>>,
-    written: WrittenCounts,
-}
-
-/// What was written since the log was first opened.
-#[derive(Debug, Default)]
-struct WrittenCounts {
-    accepted: AtomicU64,
-    bytes: AtomicU64,
-    batches: AtomicU64,
-}
 
 impl PostgresLog {
     /// Opens the log in a database.
@@ -67,143 +45,11 @@ impl PostgresLog {
         settings: PostgresSettings,
         new: WriteBatch,
     ) -> Result<PostgresLog, StoreError> {
-        let new = BatchChanges::of(new)?;
         let log = PostgresLog(Arc::new(LogState::new(settings)));
-        // A connection of its own, which ends with the transaction if that fails.
-        Connections::start(log.0.settings.clone())?.wait_for(|connections| async move {
-            let created = async {
-                let session = connections.writer().get().await?;
-                let settings = connections.settings.clone();
-                SqlSession { session, settings }.create_if_missing(&new).await
-            };
-            created.await.map_err(|failure| failure.into_store_error(connections.location()))
-        })?;
+        log.0.create_if_missing(BatchChanges::of(new)?)?;
         log.reopen()?;
         Ok(log)
     }
-}
-
-impl LogState {
-    fn new(settings: PostgresSettings) -> LogState {
-        LogState {
-            settings: Arc::new(settings),
-            open: RwLock::new(None),
-            known: Mutex::default(),
-            new_server: Mutex::new(None),
-            written: WrittenCounts::default(),
-        }
-    }
-
-    /// The open connections.
-    ///
-    /// # Errors
-    /// Between [`Log::shut`] and [`Log::reopen`].
-    pub fn connections(&self) -> Result<Arc<Connections>, StoreError> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.clone().ok_or_else(|| StoreError::Unavailable("it is being opened again".into()))
-    }
-
-    /// Remembers which batches wrote these chunks.
-    pub fn remember(&self, chunks: &[(i64, String)]) {
-        let mut known = self.known();
-        for (number, grp) in chunks {
-            known.add(*number, grp);
-        }
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, KnownChunks> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs statements on one of the connections for reads.
-    fn read<T, F>(
-        &self,
-        read: impl FnOnce(SqlSession) -> F + Send + 'static,
-    ) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, StatementFailure>> + Send,
-    {
-        read_on(&self.connections()?, read)
-    }
-
-    /// Checks that the server has a schema of this version, and the newest chunk that this process knows.
-    fn check(&self, connections: &Arc<Connections>) -> Result<(), StoreError> {
-        let location = self.settings.location().to_owned();
-        let format = read_on(connections, |sql| async move { sql.format().await })?;
-        schema::check(format, &location)?;
-        let Some((number, grp)) = self.known().newest() else { return Ok(()) };
-        let (found, newest) = read_on(connections, move |sql| async move {
-            let newest = "select max(number) from cortado.chunk";
-            let newest: Option<i64> = sql.value(newest, &[]).await?;
-            let grp = "select (select grp::text from cortado.chunk where number = $1)";
-            let grp: Option<String> = sql.value(grp, &[(&number, Type::INT8)]).await?;
-            Ok((grp, newest))
-        })?;
-        // A chunk that others have trimmed since has later ones behind it.
-        let was_trimmed = found.is_none() && newest.is_some_and(|newest| newest > number);
-        if found.as_ref() == Some(&grp) || was_trimmed {
-            return Ok(());
-        }
-        Err(append::lost_commits(number, &location))
-    }
-
-    /// Appends a batch with chunks.
-    fn append(&self, changes: BatchChanges) -> Result<Applied, StoreError> {
-        let first = changes.chunks.first().copied().unwrap_or_default();
-        let previous = self.known().get(first.saturating_sub(1));
-        let append = Append { changes, grp: fresh_uuid().to_string(), previous };
-        let (append, applied) = self.connections()?.wait_for(|connections| async move {
-            let applied = append.write(&connections).await?;
-            Ok((append, applied))
-        })?;
-        if applied == Applied::Done {
-            let written = append.changes.chunks.iter().map(|number| (*number, append.grp.clone()));
-            self.remember(&written.collect::<Vec<_>>());
-            self.count(&append.changes);
-        }
-        Ok(applied)
-    }
-
-    /// Applies a batch without a chunk.
-    fn change_rows(&self, changes: BatchChanges) -> Result<Applied, StoreError> {
-        let changes = self.connections()?.wait_for(|connections| async move {
-            let changed = async {
-                let session = connections.writer().get().await?;
-                append::change_rows(&session, &connections.settings, &changes).await
-            };
-            let changed = changed.await;
-            changed.map_err(|failure| failure.into_store_error(connections.location()))?;
-            Ok(changes)
-        })?;
-        self.count(&changes);
-        Ok(Applied::Done)
-    }
-
-    fn count(&self, changes: &BatchChanges) {
-        self.written.accepted.fetch_add(changes.accepted_bytes, Ordering::Relaxed);
-        self.written.bytes.fetch_add(changes.bytes, Ordering::Relaxed);
-        self.written.batches.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn read_on<T, F>(
-    connections: &Arc<Connections>,
-    read: impl FnOnce(SqlSession) -> F + Send + 'static,
-) -> Result<T, StoreError>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, StatementFailure>> + Send,
-{
-    connections.wait_for(|connections| async move {
-        let result = match connections.reader().get().await {
-            Ok(session) => {
-                read(SqlSession { session, settings: connections.settings.clone() }).await
-            }
-            Err(failure) => Err(failure),
-        };
-        result.map_err(|failure| failure.into_store_error(connections.location()))
-    })
 }
 
 impl Log for PostgresLog {
@@ -315,32 +161,21 @@ impl Log for PostgresLog {
         const SIZE: &str = "select pg_total_relation_size('cortado.chunk')
             + pg_total_relation_size('cortado.row')";
         let size: i64 = self.0.read(|sql| async move { sql.value(SIZE, &[]).await })?;
-        let written = &self.0.written;
         storage.disk_bytes = size.unsigned_abs();
-        storage.accepted_bytes = written.accepted.load(Ordering::Relaxed);
-        storage.written_bytes = written.bytes.load(Ordering::Relaxed);
-        storage.groups = written.batches.load(Ordering::Relaxed);
-        storage.syncs = storage.groups;
+        self.0.add_written(storage);
         Ok(())
     }
 
     fn shut(&self) {
-        let open = self.0.open.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(open) = open {
-            open.hint.wake();
-        }
+        self.0.shut();
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
-        self.shut();
-        let connections = Connections::start(self.0.settings.clone())?;
-        self.0.check(&connections)?;
-        *self.0.open.write().unwrap_or_else(PoisonError::into_inner) = Some(connections);
-        Ok(())
+        self.0.reopen()
     }
 }
 
-fn has_chunk(connections: &Arc<Connections>, number: i64) -> Result<bool, StoreError> {
+fn has_chunk(connections: &Arc<PostgresConnections>, number: i64) -> Result<bool, StoreError> {
     connections.wait_for(|connections| async move {
         let sql = "select from cortado.chunk where number >= $1 limit 1";
         let rows = connections.reader().read(sql, &[(&number, Type::INT8)]).await;

@@ -9,6 +9,7 @@ mod batch;
 mod connections;
 mod driver;
 mod failure;
+mod format;
 mod hint;
 mod identity;
 mod keys;
@@ -18,9 +19,13 @@ mod scan;
 mod schema;
 mod session;
 mod settings;
+mod settings_error;
+mod sql;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 pub use log::PostgresLog;
-pub use settings::{PostgresSettings, SettingsError};
+pub use settings::PostgresSettings;
+pub use settings_error::SettingsError;

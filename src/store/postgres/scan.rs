@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connections::Connections;
+use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
 use super::keys::{TableRange, chunk_key};
-use super::log::LogState;
 use super::session::Parameter;
+use super::state::LogState;
 use crate::store::StoreError;
 
 /// The most rows of a page.
@@ -52,7 +52,7 @@ pub struct ScanPage {
 
 impl TableRange {
     /// Reads the first page of a range.
-    async fn read(self, connections: &Connections) -> Result<ScanPage, StatementFailure> {
+    async fn read(self, connections: &PostgresConnections) -> Result<ScanPage, StatementFailure> {
         let mut page = ScanPage { rows: VecDeque::new(), grps: Vec::new(), rest: None };
         let reader = connections.reader();
         let fail = |error| StatementFailure::of(&error, connections.location());

@@ -21,7 +21,7 @@ use super::settings::{OpenedConnection, PostgresSettings};
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// A place for one connection.
-pub struct Session {
+pub struct SessionSlot {
     settings: Arc<PostgresSettings>,
     driver: WeakDriver,
     open: Mutex<Option<Arc<OpenSession>>>,
@@ -36,10 +36,10 @@ pub struct OpenSession {
     _end: DropGuard,
 }
 
-impl Session {
+impl SessionSlot {
     /// A place without a connection.
-    pub fn new(settings: Arc<PostgresSettings>, driver: WeakDriver) -> Session {
-        Session { settings, driver, open: Mutex::new(None) }
+    pub fn new(settings: Arc<PostgresSettings>, driver: WeakDriver) -> SessionSlot {
+        SessionSlot { settings, driver, open: Mutex::new(None) }
     }
 
     /// The connection; opens one if there is none.
@@ -63,7 +63,7 @@ impl Session {
         self.query_on(&open, sql, parameters).await
     }
 
-    /// The same on a connection that was just opened by [`Session::get`].
+    /// The same on a connection that was just opened by [`SessionSlot::get`].
     pub async fn query_on(
         &self,
         open: &Arc<OpenSession>,

@@ -13,7 +13,7 @@ use rustls::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::settings::SettingsError;
+use super::settings_error::SettingsError;
 
 /// What is checked of the certificate of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]

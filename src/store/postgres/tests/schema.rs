@@ -118,6 +118,7 @@ fn a_head_is_known_to_be_durable_only_on_the_server_that_had_it() {
     let database = TestDatabase::new();
     let (epoch, head) = (Epoch(1), Cursor { epoch: Epoch(1), seq: 9 });
     let running = database.open();
+    running.apply_alone(puts(&[(b"meta", b"1")])).unwrap();
     assert_eq!(running.recorded_head(epoch), Ok(Some(0)));
     running.record_head(head).unwrap();
     for (part, other) in [("^[0-9]+", "1"), ("/.*", "/000000FF")] {
