@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::barrier;
 use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::failure::{StatementFailure, unavailable};
@@ -103,6 +104,9 @@ impl Append {
     /// # Errors
     /// [`StoreError::Unavailable`] when the batch was not written, or when that is not known.
     pub async fn write(&self, connections: &PostgresConnections) -> Result<Applied, StoreError> {
+        // Without a connection, nothing is in doubt.
+        let connected = connections.writer().get().await.map(drop);
+        connected.map_err(|failure| failure.into_store_error(connections.location()))?;
         let (mut tried, mut until) = (self.try_once(connections).await, None);
         loop {
             let why = match tried {
@@ -128,8 +132,7 @@ impl Append {
         &self,
         connections: &PostgresConnections,
     ) -> Result<AppendOutcome, StatementFailure> {
-        let found = self.find(connections).await?;
-        match found.outcome(self, connections.location())? {
+        match self.find(connections).await? {
             AppendOutcome::Open => self.try_once(connections).await,
             decided @ AppendOutcome::Decided(_) => Ok(decided),
         }
@@ -160,27 +163,28 @@ impl Append {
             (&self.previous, Type::TEXT),
             (&format, Type::INT8),
         ];
-        let writer = connections.writer();
-        let session = writer.get().await.map_err(|failure| {
-            StatementFailure::Refused(failure.into_store_error(connections.location()))
-        })?;
-        let unreplicated = session.unreplicated();
-        let rows = writer.query_on(&session, APPEND, &parameters).await?;
-        if session.unreplicated() != unreplicated {
-            let why = "a commit did not wait for the synchronous standby";
-            return Err(StatementFailure::Refused(unavailable(connections.location(), why)));
-        }
+        let rows = connections.writer().query(APPEND, &parameters).await?;
         if !rows.is_empty() {
             return Ok(AppendOutcome::Decided(Applied::Done));
         }
-        self.find(connections).await?.outcome(self, connections.location())
+        self.find(connections).await
     }
 
-    async fn find(&self, connections: &PostgresConnections) -> Result<Found, StatementFailure> {
-        let rows = connections.writer().query(FIND, &[(&self.first(), Type::INT8)]).await?;
+    /// Looks for what became of the batch.
+    async fn find(
+        &self,
+        connections: &PostgresConnections,
+    ) -> Result<AppendOutcome, StatementFailure> {
+        let (writer, location) = (connections.writer(), connections.location());
+        let rows = writer.query(FIND, &[(&self.first(), Type::INT8)]).await?;
         let found = rows.first().map(Found::of).transpose();
-        let found = found.map_err(|error| StatementFailure::of(&error, connections.location()))?;
-        found.ok_or_else(|| StatementFailure::Unanswered("no row".to_owned()))
+        let found = found.map_err(|error| StatementFailure::of(&error, location))?;
+        let found = found.ok_or_else(|| StatementFailure::Unanswered("no row".to_owned()))?;
+        let outcome = found.outcome(self, location)?;
+        if let AppendOutcome::Decided(Applied::Done) = outcome {
+            barrier::confirm(writer).await?;
+        }
+        Ok(outcome)
     }
 
     /// The number of the first chunk.

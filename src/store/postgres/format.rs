@@ -2,12 +2,12 @@
 
 use super::failure::{StatementFailure, unavailable};
 use super::sql::SqlSession;
-use crate::store::StoreError;
+use crate::store::{StoreError, formats};
 
+/// The format of this version, which is the number of the newest migration.
+pub const NEWEST: i64 = formats::POSTGRES_SCHEMA.newest as i64;
 /// The migrations, oldest first.
-pub const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
-/// The number of the newest migration is the format of the schema.
-pub const NEWEST: i64 = MIGRATIONS.len() as i64;
+pub const MIGRATIONS: [&str; NEWEST as usize] = [include_str!("migrations/0001.sql")];
 
 /// Checks the format that was found.
 ///
@@ -15,18 +15,16 @@ pub const NEWEST: i64 = MIGRATIONS.len() as i64;
 /// [`StoreError::Newer`] when a newer version has changed the schema, and [`StoreError::Unavailable`] when there is none
 /// or this version has not brought it up to date yet.
 pub fn check(format: Option<i64>, location: &str) -> Result<(), StoreError> {
-    match format {
-        Some(NEWEST) => Ok(()),
-        Some(found) if found > NEWEST => {
-            let (found, newest) = (found.unsigned_abs(), NEWEST.unsigned_abs());
-            Err(StoreError::Newer { what: format!("the schema in {location}"), found, newest })
-        }
-        Some(found) => {
-            let why = format!("its schema has format {found}; a start of the server updates it");
-            Err(unavailable(location, why))
-        }
-        None => Err(unavailable(location, "there is no store in this database")),
+    let Some(found) = format else {
+        return Err(unavailable(location, "there is no store in this database"));
+    };
+    let checked = formats::POSTGRES_SCHEMA.check(found.unsigned_abs());
+    checked.map_err(|why| why.at(format!("the schema in {location}")))?;
+    if found < NEWEST {
+        let why = format!("its schema has format {found}; the start of a server updates it");
+        return Err(unavailable(location, why));
     }
+    Ok(())
 }
 
 /// The format of the schema, or `None` when there is none.

@@ -32,7 +32,7 @@ impl PostgresLog {
     /// [`StoreError::Newer`] when a newer version has changed its schema.
     pub fn open(settings: PostgresSettings) -> Result<PostgresLog, StoreError> {
         let log = PostgresLog(Arc::new(LogState::new(settings)));
-        log.reopen()?;
+        log.0.open()?;
         Ok(log)
     }
 
@@ -47,7 +47,7 @@ impl PostgresLog {
     ) -> Result<PostgresLog, StoreError> {
         let log = PostgresLog(Arc::new(LogState::new(settings)));
         log.0.create_if_missing(BatchChanges::of(new)?)?;
-        log.reopen()?;
+        log.0.open()?;
         Ok(log)
     }
 }
@@ -116,8 +116,9 @@ impl Log for PostgresLog {
         self.0.connections().map(drop)
     }
 
+    /// A process that ended before may have left commits that are not replicated yet.
     fn begin_writing(&self) -> Result<(), StoreError> {
-        self.0.connections().map(drop)
+        self.0.confirm()
     }
 
     /// A record of the head beside the log would be in the same database, and no local file knows what other processes
@@ -171,7 +172,12 @@ impl Log for PostgresLog {
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
-        self.0.reopen()
+        self.0.open()?;
+        let confirmed = self.0.confirm();
+        if confirmed.is_err() {
+            self.shut();
+        }
+        confirmed
     }
 }
 

@@ -5,6 +5,7 @@
 //! time: who inserts it has won, and all other changes of the batch depend on that row.
 
 mod append;
+mod barrier;
 mod batch;
 mod connections;
 mod driver;

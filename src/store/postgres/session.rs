@@ -14,7 +14,7 @@ use tokio_postgres::{AsyncMessage, Client, Row};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::driver::WeakDriver;
-use super::failure::{StatementFailure, is_unreplicated_commit};
+use super::failure::{StatementFailure, is_unreplicated_commit, unavailable};
 use super::settings::{OpenedConnection, PostgresSettings};
 
 /// A parameter of a statement.
@@ -60,21 +60,11 @@ impl SessionSlot {
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, StatementFailure> {
         let open = self.get().await?;
-        self.query_on(&open, sql, parameters).await
-    }
-
-    /// The same on a connection that was just opened by [`SessionSlot::get`].
-    pub async fn query_on(
-        &self,
-        open: &Arc<OpenSession>,
-        sql: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, StatementFailure> {
         let result = open.query(&self.settings, sql, parameters).await;
         if let Err(StatementFailure::Unanswered(_)) = &result {
             // What comes on this connection later can no longer be told apart.
             let mut current = self.open.lock().await;
-            if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, open)) {
+            if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &open)) {
                 *current = None;
             }
         }
@@ -129,20 +119,21 @@ impl OpenSession {
         &self.client
     }
 
-    /// How many commits did not wait for the standby although they should have.
-    pub fn unreplicated(&self) -> u64 {
-        self.unreplicated.load(Ordering::Acquire)
-    }
-
-    /// Executes a statement and returns its rows when its transaction has ended.
+    /// Executes a statement and returns its rows when its transaction has ended. If a commit on this connection did not
+    /// wait for the standby meanwhile, the statement is refused although it may have had its effect.
     pub async fn query(
         &self,
         settings: &PostgresSettings,
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, StatementFailure> {
+        let unreplicated = self.unreplicated.load(Ordering::Acquire);
         let answer = self.client.query_typed(sql, parameters);
         match tokio::time::timeout(settings.timeout, answer).await {
+            Ok(Ok(_)) if self.unreplicated.load(Ordering::Acquire) != unreplicated => {
+                let why = "a commit did not wait for the synchronous standby";
+                Err(StatementFailure::Refused(unavailable(settings.location(), why)))
+            }
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => Err(StatementFailure::of(&error, settings.location())),
             Err(_) => Err(StatementFailure::timeout(settings.timeout)),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio_postgres::types::Type;
 
 use super::append::{self, Append};
+use super::barrier;
 use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
@@ -59,13 +60,21 @@ impl LogState {
         open.clone().ok_or_else(|| StoreError::Unavailable("it is being opened again".into()))
     }
 
-    /// Opens the connections again and checks what the server has.
-    pub fn reopen(&self) -> Result<(), StoreError> {
+    /// Opens the connections, again or for the first time, and checks what the server has.
+    pub fn open(&self) -> Result<(), StoreError> {
         self.shut();
         let connections = PostgresConnections::start(self.settings.clone())?;
         self.check(&connections)?;
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(connections);
         Ok(())
+    }
+
+    /// Waits until everything that can be read is durable.
+    pub fn confirm(&self) -> Result<(), StoreError> {
+        self.connections()?.wait_for(|connections| async move {
+            let confirmed = barrier::confirm(connections.writer()).await;
+            confirmed.map_err(|failure| failure.into_store_error(connections.location()))
+        })
     }
 
     /// Gives up the connections, and wakes those who wait for chunks.

@@ -133,26 +133,48 @@ fn an_append_that_is_not_answered_in_time_may_still_be_written_later() {
 
 #[test]
 fn a_commit_that_did_not_wait_for_the_standby_is_not_acknowledged() {
-    let server: &'static TestServer = Box::leak(Box::new(TestServer::start()));
-    let database = server.database();
-    let log = database.open();
+    let database = TestServer::start().database();
+    let mut settings = database.settings();
+    settings.timeout = Duration::from_secs(2);
+    let log = PostgresLog::create_if_missing(settings, Default::default()).unwrap();
     log.apply_alone(puts(&[(&chunk(0), b"zero")])).unwrap();
-    database.execute("alter system set synchronous_standby_names = 'nobody'");
-    database.execute("select pg_reload_conf()");
-    thread::scope(|scope| {
-        let append = scope.spawn(|| log.apply(puts(&[(&chunk(1), b"one")])));
-        wait_until(&database, "wait_event = 'SyncRep'");
-        let cancel =
-            "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'";
-        assert_eq!(database.execute(cancel), ["t"]);
-        let refused = append.join().unwrap();
-        let Err(StoreError::Unavailable(why)) = refused else { panic!("{refused:?}") };
-        assert!(why.contains("synchronous standby"), "{why}");
-    });
-    database.execute("alter system reset synchronous_standby_names");
-    database.execute("select pg_reload_conf()");
-    log.reopen().unwrap();
-    assert_eq!(keys(&log, b"j", b"j"), [chunk(0), chunk(1)], "others have seen it");
+    let unavailable = |result: Result<_, StoreError>| match result {
+        Err(StoreError::Unavailable(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    let set_standby = |name: &str| {
+        database.execute(&format!("alter system set synchronous_standby_names = '{name}'"));
+        database.execute("select pg_reload_conf()");
+        while database.execute("show synchronous_standby_names") != [name] {
+            thread::yield_now();
+        }
+    };
+    let count = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
+    for (number, end, why) in [
+        (1, "pg_cancel_backend(pid)", "synchronous standby"),
+        (2, "pg_terminate_backend(pid)", "not known whether the last batch was written"),
+    ] {
+        set_standby("missing");
+        thread::scope(|scope| {
+            let append = scope.spawn(|| log.apply(puts(&[(&chunk(number), b"chunk")])));
+            wait_until(&database, "wait_event = 'SyncRep'");
+            let end = format!("select {end} from pg_stat_activity where wait_event = 'SyncRep'");
+            database.execute(&end);
+            let refused = unavailable(append.join().unwrap());
+            assert!(refused.contains(why), "{refused}");
+        });
+        assert_eq!(log.get(&chunk(number)).unwrap(), Some(b"chunk".to_vec()), "others see it");
+        unavailable(log.apply(puts(&[(b"row", b"1")])));
+        unavailable(log.begin_writing().map(|()| Applied::Done));
+        unavailable(log.reopen().map(|()| Applied::Done));
+        set_standby("");
+        while database.execute(count) != ["0"] {
+            thread::yield_now();
+        }
+        log.reopen().unwrap();
+    }
+    assert_eq!(keys(&log, b"j", b"j"), [chunk(0), chunk(1), chunk(2)]);
+    log.apply_alone(puts(&[(&chunk(3), b"three")])).unwrap();
 }
 
 #[test]

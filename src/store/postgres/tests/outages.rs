@@ -10,7 +10,7 @@ use crate::store::postgres::PostgresLog;
 
 #[test]
 fn a_log_works_again_when_its_server_does() {
-    let server: &'static TestServer = Box::leak(Box::new(TestServer::start()));
+    let server = TestServer::start();
     let database = server.database();
     let log = database.open();
     log.apply_alone(puts(&[(&chunk(0), b"zero")])).unwrap();
@@ -44,7 +44,7 @@ fn a_log_works_again_when_its_server_does() {
 #[test]
 fn appends_during_crashes_of_the_server_are_all_there_or_refused() {
     const CRASHES: usize = 3;
-    let server: &'static TestServer = Box::leak(Box::new(TestServer::start()));
+    let server = TestServer::start();
     let database = server.database();
     let log = database.open();
     let (mut number, mut refused) = (0, 0);

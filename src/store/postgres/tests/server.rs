@@ -16,21 +16,22 @@ use crate::store::postgres::{PostgresLog, PostgresSettings};
 /// Runs the server, and obeys what it is told on its input until that is closed. The server refuses to run as root.
 const SUPERVISOR: &str = r#"
 trap '' INT HUP
-dir=$1 bin=$2 as=
+dir=$1 bin=$2 more=$3 as=
 if [ "$(id -u)" = 0 ]; then
     user=$(id -un postgres 2>/dev/null || echo nobody)
-    chown "$user" "$dir"
     as="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
+    chown -R "$user" "$dir"
 fi
 chmod 711 "$dir"
 cd "$dir"
 options="-c listen_addresses='' -c unix_socket_directories='$dir' -c unix_socket_permissions=0777"
-options="$options -c fsync=off -c max_connections=200"
+options="$options -c fsync=off -c max_connections=200 $more"
 control() { $as "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 "$@" >>control.log 2>&1 </dev/null; }
 start() { control -o "$options" start; }
 fail() { tail -n 20 *.log log 2>/dev/null | tr '\n' ' '; echo; cd /; rm -rf "$dir"; exit 1; }
 $as "$bin/initdb" -D "$dir/data" -U cortado -A trust -E UTF8 --locale=C --no-sync >initdb.log 2>&1 </dev/null || fail
 sed -i '1i local all locked scram-sha-256' "$dir/data/pg_hba.conf"
+sed -i '1i host all locked 127.0.0.1/32 scram-sha-256' "$dir/data/pg_hba.conf"
 start || fail
 echo done
 while read -r word; do
@@ -60,8 +61,10 @@ fn programs() -> Option<PathBuf> {
         std::env::var_os("POSTGRES_BIN").map(Into::into).into_iter().collect();
     places.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin"));
     places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    places.extend(versions.map(|version| version.path().join("bin")));
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<PathBuf> = installed.map(|version| version.path().join("bin")).collect();
+    versions.sort();
+    places.extend(versions.into_iter().rev()); // the newest first
     places.into_iter().find(|place| place.join("initdb").exists() && place.join("pg_ctl").exists())
 }
 
@@ -69,20 +72,31 @@ impl TestServer {
     /// The server that the tests of this process share.
     pub fn shared() -> &'static TestServer {
         static SHARED: OnceLock<TestServer> = OnceLock::new();
-        SHARED.get_or_init(TestServer::start)
+        SHARED.get_or_init(|| TestServer::start_with(|_| String::new()))
     }
 
-    /// Starts a server for a test that stops it or changes its settings.
-    pub fn start() -> TestServer {
+    /// Starts a server for a test that stops it or changes its settings. It runs until the process ends.
+    pub fn start() -> &'static TestServer {
+        TestServer::set_up(|_| String::new())
+    }
+
+    /// The same with further options, which may name files that `set_up` writes into its directory.
+    pub fn set_up(set_up: impl FnOnce(&Path) -> String) -> &'static TestServer {
+        Box::leak(Box::new(TestServer::start_with(set_up)))
+    }
+
+    fn start_with(set_up: impl FnOnce(&Path) -> String) -> TestServer {
         let programs = programs().expect(
             "these tests need PostgreSQL 15 or newer: run tests/tools.sh, which finds or fetches it",
         );
         // The path of a socket is short.
         let dir = tempfile::Builder::new().prefix("cortado-pg.").tempdir_in("/tmp").unwrap().keep();
+        let options = set_up(&dir);
         let arguments = [OsStr::new("-c"), SUPERVISOR.as_ref(), "sh".as_ref(), dir.as_ref()];
         let mut supervisor = Command::new("sh")
             .args(arguments)
             .arg(programs)
+            .arg(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -134,8 +148,18 @@ impl TestServer {
         self.session(database).execute(sql)
     }
 
+    /// Executes statements in the database `postgres` of a server with another port.
+    pub fn execute_at(&self, port: u16, sql: &str) -> Vec<String> {
+        self.session_at(port, "postgres").execute(sql)
+    }
+
     fn session(&self, database: &str) -> TestSession {
-        let config = format!("host={} user=cortado dbname={database}", self.dir.display());
+        self.session_at(5432, database)
+    }
+
+    fn session_at(&self, port: u16, database: &str) -> TestSession {
+        let dir = self.dir.display();
+        let config = format!("host={dir} port={port} user=cortado dbname={database}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (client, connection) =
             runtime.block_on(tokio_postgres::connect(&config, NoTls)).unwrap();
