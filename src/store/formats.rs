@@ -19,6 +19,7 @@
 //! | [`ACCESS`] | version byte of the values under `u`, `o`, `x`, `l`, `v` and `i` | 1 | the first |
 //! | [`DECLARED_KIND`] | version byte of the values under `d` | 1 | the first |
 //! | [`HEAD_FILE`] | third word of each slot of the file `head` | 1 | the first |
+//! | [`POSTGRES_SCHEMA`] | row `format` of the table `cortado.meta` | 1 | the first |
 //! | [`EXPORT`] | `cortado_export` in the first line of an export | 1 | the first |
 //! | | | 2 | a checksum at the end of each line, and one over all lines in the last |
 //! | | | 3 | one line for all settings of a queue |
@@ -58,6 +59,8 @@ pub const QUEUE_SETTINGS: StoredFormat = StoredFormat { name: "queue settings", 
 pub const ACCESS: StoredFormat = StoredFormat { name: "access record", newest: 1 };
 /// The file beside the log that records how far it was durable.
 pub const HEAD_FILE: StoredFormat = StoredFormat { name: "head file", newest: 1 };
+/// The tables of a store on PostgreSQL.
+pub const POSTGRES_SCHEMA: StoredFormat = StoredFormat { name: "PostgreSQL schema", newest: 1 };
 /// An export.
 pub const EXPORT: StoredFormat = StoredFormat { name: "export", newest: 4 };
 
@@ -144,7 +147,7 @@ impl From<StoreError> for Unreadable {
 mod tests {
     use super::*;
 
-    const ALL: [StoredFormat; 10] = [
+    const ALL: [StoredFormat; 11] = [
         STORE,
         JOURNAL_CHUNK,
         RUN_HEADER,
@@ -154,6 +157,7 @@ mod tests {
         QUEUE_SETTINGS,
         ACCESS,
         HEAD_FILE,
+        POSTGRES_SCHEMA,
         EXPORT,
     ];
 

@@ -33,6 +33,7 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod permissions;
+pub mod postgres;
 mod rate_window;
 mod reused_key;
 mod schedules;

@@ -18,6 +18,8 @@ pub enum Part {
     LogWatch,
     /// A thread that reads from the disk.
     Reader,
+    /// The thread that drives the connections to PostgreSQL. When it fails, the log is opened again, with another one.
+    LogConnections,
     /// The loop that sends committed events.
     EventPump,
     /// The loop that notifies requests that wait for jobs.
@@ -64,13 +66,14 @@ pub enum Part {
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 27] = [
+    pub const ALL: [Part; 28] = [
         Part::Committer,
         Part::GroupWriter,
         Part::Archiver,
         Part::HeadFile,
         Part::LogWatch,
         Part::Reader,
+        Part::LogConnections,
         Part::EventPump,
         Part::CompletionWaiters,
         Part::Observer,
@@ -103,6 +106,7 @@ impl Part {
             Part::HeadFile => "head-file",
             Part::LogWatch => "log-watch",
             Part::Reader => "reader",
+            Part::LogConnections => "log-connections",
             Part::EventPump => "event-pump",
             Part::CompletionWaiters => "completion-waiters",
             Part::Observer => "observer",
@@ -127,10 +131,11 @@ impl Part {
         }
     }
 
-    /// Whether the server has to stop when this part fails. A request, an attempt or a bulk run fails alone.
+    /// Whether the server has to stop when this part fails. A request, an attempt or a bulk run fails alone, and
+    /// connections are opened again.
     pub fn is_vital(self) -> bool {
         match self {
-            Part::Request | Part::Handler | Part::BulkRun => false,
+            Part::LogConnections | Part::Request | Part::Handler | Part::BulkRun => false,
             Part::Committer
             | Part::GroupWriter
             | Part::Archiver

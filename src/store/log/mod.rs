@@ -1,6 +1,8 @@
 //! The log that the durable store writes to. `log_store` holds the rules and knows logs only through this trait; each
 //! implementation has a folder beside it.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 mod write_batch;
 
 pub use write_batch::{Mark, Write, WriteBatch};

@@ -300,7 +300,7 @@ impl Disk {
             Ok(open) => (Some(open.tree.range(from.max(prefix)..)), None),
             Err(error) => (None, Some(Err(error))),
         };
-        let prefix = prefix.to_vec();
+        let (prefix, from) = (prefix.to_vec(), from.to_vec());
         let rows = std::iter::from_fn(move || {
             let row = match guard(|| rows.as_mut()?.next()) {
                 Ok(row) => row?.map_err(sled_error),
@@ -314,7 +314,7 @@ impl Disk {
         let rows = rows
             .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)));
         let mut rows = rows.peekable();
-        std::iter::from_fn(move || {
+        let values = std::iter::from_fn(move || {
             if let Some(refused) = refused.take() {
                 return Some(refused);
             }
@@ -331,7 +331,9 @@ impl Disk {
                 rows.next();
             }
             Some(Ok((key, value)))
-        })
+        });
+        // The pieces of a shorter key may be behind `from`.
+        values.skip_while(move |row| row.as_ref().is_ok_and(|(key, _)| *key < from))
     }
 
     /// Checks that no value has spilled into a file that sled never syncs.

@@ -101,16 +101,28 @@ fn no_two_types_of_the_library_have_the_same_name() {
     assert!(files_of.is_empty(), "types with the same name: {files_of:#?}");
 }
 
-/// The rules of the store work with any log; a second log would be a folder beside `src/store/sled`.
+/// The rules of the store work with any log; each log is a folder beside `src/store/log_store`.
 #[test]
 fn the_rules_of_the_store_know_no_log_and_the_log_no_rules() {
     refuse("src/store/log_store names sled: use the trait of src/store/log", |path, line| {
         path.starts_with("src/store/log_store") && line.to_lowercase().contains("sled")
     });
-    refuse(
-        "src/store/sled names the rules: it implements the trait of src/store/log",
-        |path, line| path.starts_with("src/store/sled") && line.contains("log_store"),
-    );
+    refuse("src/store/log_store names postgres: use the trait of src/store/log", |path, line| {
+        path.starts_with("src/store/log_store") && line.to_lowercase().contains("postgres")
+    });
+    refuse("a log names the rules: it implements the trait of src/store/log", |path, line| {
+        let logs = ["src/store/sled", "src/store/postgres"];
+        logs.iter().any(|log| path.starts_with(log)) && line.contains("log_store")
+    });
+    refuse("only src/store/postgres knows the driver of PostgreSQL", |path, line| {
+        !path.starts_with("src/store/postgres/") && line.contains("tokio_postgres")
+    });
+    refuse("one log names another", |path, line| {
+        let names = |log: &str, other: &str| {
+            path.starts_with(&format!("src/store/{log}/")) && line.contains(&format!("{other}::"))
+        };
+        names("sled", "postgres") || names("postgres", "sled")
+    });
     refuse("only two files know the sled crate", |path, line| {
         let may = ["src/store/sled/files.rs", "src/store/sled/pieces.rs"];
         let is_module = path == "src/store/data_dir.rs"; // there `sled::` is `store::sled`

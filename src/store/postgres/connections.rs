@@ -1,0 +1,85 @@
+//! All connections of an open log, and the thread that drives them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::driver::Driver;
+use super::hint::{self, ChunkHint};
+use super::session::SessionSlot;
+use super::settings::PostgresSettings;
+use crate::store::StoreError;
+
+/// The connections. Nothing is connected before it is used, and everything ends when this is dropped.
+pub struct PostgresConnections {
+    driver: Driver,
+    /// Appends, one after the other, without waiting for each other's answers.
+    writer: SessionSlot,
+    readers: Vec<SessionSlot>,
+    next_reader: AtomicUsize,
+    listening: Once,
+    /// Wakes those who wait for chunks.
+    pub hint: Arc<ChunkHint>,
+    pub settings: Arc<PostgresSettings>,
+}
+
+impl PostgresConnections {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn start(settings: Arc<PostgresSettings>) -> Result<Arc<PostgresConnections>, StoreError> {
+        let driver = Driver::start()?;
+        let session = || SessionSlot::new(settings.clone(), driver.downgrade());
+        let (writer, readers) = (session(), settings.readers.max(1));
+        let readers = (0..readers).map(|_| session()).collect();
+        Ok(Arc::new(PostgresConnections {
+            driver,
+            writer,
+            readers,
+            next_reader: AtomicUsize::new(0),
+            listening: Once::new(),
+            hint: Arc::default(),
+            settings,
+        }))
+    }
+
+    /// Runs something on the thread and waits for its result.
+    ///
+    /// # Errors
+    /// Those of the work, and when the thread has ended.
+    pub fn wait_for<T, F>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.driver.wait_for(work(self.clone()))
+    }
+
+    /// The connection for appends.
+    pub fn writer(&self) -> &SessionSlot {
+        &self.writer
+    }
+
+    /// One of the connections for reads, in turn.
+    pub fn reader(&self) -> &SessionSlot {
+        let next = self.next_reader.fetch_add(1, Ordering::Relaxed);
+        &self.readers[next % self.readers.len()]
+    }
+
+    /// Asks for notifications, once.
+    pub fn listen(&self) {
+        self.listening.call_once(|| {
+            self.driver.begin(hint::listen(self.settings.clone(), self.hint.clone()));
+        });
+    }
+
+    /// The address of the server.
+    pub fn location(&self) -> &str {
+        self.settings.location()
+    }
+}

@@ -1,0 +1,204 @@
+//! The implementation of the log on PostgreSQL.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_postgres::types::Type;
+
+use super::batch::BatchChanges;
+use super::connections::PostgresConnections;
+use super::failure::StatementFailure;
+use super::identity::ServerIdentity;
+use super::keys::{self, KeyPlace};
+use super::scan::ScanRows;
+use super::session::Parameter;
+use super::settings::PostgresSettings;
+use super::state::LogState;
+use crate::job::{Cursor, Epoch};
+use crate::store::log::{Applied, Log, Rows, WriteBatch};
+use crate::store::{Storage, StoreError};
+
+/// How often the server is asked for new chunks while no notification arrives.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The log in a database.
+pub struct PostgresLog(Arc<LogState>);
+
+impl PostgresLog {
+    /// Opens the log in a database.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the server cannot be reached or the database has no store, and
+    /// [`StoreError::Newer`] when a newer version has changed its schema.
+    pub fn open(settings: PostgresSettings) -> Result<PostgresLog, StoreError> {
+        let log = PostgresLog(Arc::new(LogState::new(settings)));
+        log.0.open()?;
+        Ok(log)
+    }
+
+    /// Opens the log in a database for a server. Missing tables are created, older ones updated, and the rows of `new`,
+    /// which has no chunk, are stored if there is no store yet.
+    ///
+    /// # Errors
+    /// As [`PostgresLog::open`], and when the tables cannot be created.
+    pub fn create_if_missing(
+        settings: PostgresSettings,
+        new: WriteBatch,
+    ) -> Result<PostgresLog, StoreError> {
+        let log = PostgresLog(Arc::new(LogState::new(settings)));
+        log.0.create_if_missing(BatchChanges::of(new)?)?;
+        log.0.open()?;
+        Ok(log)
+    }
+}
+
+impl Log for PostgresLog {
+    fn location(&self) -> &str {
+        self.0.settings.location()
+    }
+
+    fn name(&self) -> String {
+        format!("the log in {}", self.location())
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(place) = KeyPlace::of(key) else { return Ok(None) };
+        let key = key.to_vec();
+        self.0.connections()?.wait_for(|connections| async move {
+            let (sql, parameter): (_, Parameter<'_>) = match &place {
+                KeyPlace::Chunk(number) => {
+                    ("select body from cortado.chunk where number = $1", (number, Type::INT8))
+                }
+                KeyPlace::Row => {
+                    ("select value from cortado.row where key = $1", (&key, Type::BYTEA))
+                }
+            };
+            let fail = |failure: StatementFailure| failure.into_store_error(connections.location());
+            let rows = connections.reader().read(sql, &[parameter]).await.map_err(fail)?;
+            let value = rows.first().map(|row| row.try_get(0)).transpose();
+            value.map_err(|error| fail(StatementFailure::of(&error, connections.location())))
+        })
+    }
+
+    fn scan_from(&self, prefix: &[u8], from: &[u8]) -> Rows {
+        Box::new(ScanRows::new(self.0.clone(), keys::ranges(prefix, from)))
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, batch: WriteBatch) -> Result<Applied, StoreError> {
+        let changes = BatchChanges::of(batch)?;
+        if changes.chunks.is_empty() { self.0.change_rows(changes) } else { self.0.append(changes) }
+    }
+
+    fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError> {
+        let Ok(number) = i64::try_from(number) else { return Ok(false) };
+        let until = Instant::now() + at_most;
+        loop {
+            let connections = self.0.connections()?;
+            connections.listen();
+            let seen = connections.hint.count();
+            if has_chunk(&connections, number)? {
+                return Ok(true);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            connections.hint.wait(seen, left.min(POLL_INTERVAL));
+        }
+    }
+
+    /// A commit is durable when it is answered.
+    fn sync(&self) -> Result<(), StoreError> {
+        self.0.connections().map(drop)
+    }
+
+    /// A process that ended before may have left commits that are not replicated yet.
+    fn begin_writing(&self) -> Result<(), StoreError> {
+        self.0.confirm()
+    }
+
+    /// A record of the head beside the log would be in the same database, and no local file knows what other processes
+    /// have written. PostgreSQL loses nothing that was committed, except when it is replaced by a replica or a backup that
+    /// was behind, which its identity shows: then nothing is known to have been durable, which starts a new epoch. As long
+    /// as the identity is the same, the log is complete, however short it is.
+    fn recorded_head(&self, _epoch: Epoch) -> Result<Option<u64>, StoreError> {
+        let (server, stored) = self.0.read(|sql| async move {
+            let server = ServerIdentity::read(&sql).await?;
+            Ok((server, ServerIdentity::stored(&sql).await?))
+        })?;
+        let is_new = stored.is_some_and(|stored| !stored.may_be(&server));
+        let new_server = is_new.then_some(server);
+        let mut pending = self.0.new_server.lock().unwrap_or_else(PoisonError::into_inner);
+        *pending = new_server;
+        Ok(if is_new { None } else { Some(0) })
+    }
+
+    /// Stores the identity of the server if [`Log::recorded_head`] has found another one: the store that was opened then
+    /// has a new epoch. A process that was running meanwhile must not store it, because it has kept the old epoch.
+    fn record_head(&self, _head: Cursor) -> Result<(), StoreError> {
+        let mut pending = self.0.new_server.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = pending.clone() {
+            self.0.read(|sql| async move { server.store(&sql).await })?;
+            *pending = None;
+        }
+        Ok(())
+    }
+
+    /// There is nothing that could be renamed or removed under an open database. Whoever follows the log notices at once
+    /// that the server is gone.
+    fn check_identity(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn measure(&self, storage: &mut Storage) -> Result<(), StoreError> {
+        const SIZE: &str = "select pg_total_relation_size('cortado.chunk')
+            + pg_total_relation_size('cortado.row')";
+        let size: i64 = self.0.read(|sql| async move { sql.value(SIZE, &[]).await })?;
+        storage.disk_bytes = size.unsigned_abs();
+        self.0.add_written(storage);
+        Ok(())
+    }
+
+    fn shut(&self) {
+        self.0.shut();
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        self.0.open()?;
+        let confirmed = self.0.confirm();
+        if confirmed.is_err() {
+            self.shut();
+        }
+        confirmed
+    }
+}
+
+fn has_chunk(connections: &Arc<PostgresConnections>, number: i64) -> Result<bool, StoreError> {
+    connections.wait_for(|connections| async move {
+        let sql = "select from cortado.chunk where number >= $1 limit 1";
+        let rows = connections.reader().read(sql, &[(&number, Type::INT8)]).await;
+        rows.map(|rows| !rows.is_empty())
+            .map_err(|failure| failure.into_store_error(connections.location()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::postgres::hint::ChunkHint;
+
+    impl PostgresLog {
+        /// What wakes those who wait for chunks.
+        pub fn hint(&self) -> Result<Arc<ChunkHint>, StoreError> {
+            self.0.connections().map(|connections| connections.hint.clone())
+        }
+    }
+}

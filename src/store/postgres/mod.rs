@@ -1,0 +1,32 @@
+//! The log on PostgreSQL, which several processes share: one table for the chunks of the journal, one for all other
+//! rows. It knows nothing of what the store keeps in them.
+//!
+//! A batch is one statement. The primary key of its first chunk decides between processes that append at the same
+//! time: who inserts it has won, and all other changes of the batch depend on that row.
+
+mod append;
+mod barrier;
+mod batch;
+mod connections;
+mod driver;
+mod failure;
+mod format;
+mod hint;
+mod identity;
+mod keys;
+mod known;
+mod log;
+mod scan;
+mod schema;
+mod session;
+mod settings;
+mod settings_error;
+mod sql;
+mod state;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use log::PostgresLog;
+pub use settings::PostgresSettings;
+pub use settings_error::SettingsError;

@@ -1,0 +1,203 @@
+//! The state of an open log, which its scans share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio_postgres::types::Type;
+
+use super::append::{self, Append};
+use super::barrier;
+use super::batch::BatchChanges;
+use super::connections::PostgresConnections;
+use super::failure::StatementFailure;
+use super::format;
+use super::identity::ServerIdentity;
+use super::known::KnownChunks;
+use super::schema;
+use super::settings::PostgresSettings;
+use super::sql::SqlSession;
+use crate::job::fresh_uuid;
+use crate::store::log::Applied;
+use crate::store::{Storage, StoreError};
+
+/// What the log and its scans share.
+pub struct LogState {
+    pub settings: Arc<PostgresSettings>,
+    /// The connections, while the log is open.
+    open: RwLock<Option<Arc<PostgresConnections>>>,
+    known: Mutex<KnownChunks>,
+    /// The identity of the server that is to be stored, because the stored one was of another.
+    pub new_server: Mutex<Option<ServerIdentity>>,
+    written: WrittenCounts,
+}
+
+/// What was written since the log was first opened.
+#[derive(Debug, Default)]
+struct WrittenCounts {
+    accepted: AtomicU64,
+    bytes: AtomicU64,
+    batches: AtomicU64,
+}
+
+impl LogState {
+    /// The state of a log that is shut.
+    pub fn new(settings: PostgresSettings) -> LogState {
+        LogState {
+            settings: Arc::new(settings),
+            open: RwLock::new(None),
+            known: Mutex::default(),
+            new_server: Mutex::new(None),
+            written: WrittenCounts::default(),
+        }
+    }
+
+    /// The open connections.
+    ///
+    /// # Errors
+    /// When the log is shut.
+    pub fn connections(&self) -> Result<Arc<PostgresConnections>, StoreError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.clone().ok_or_else(|| StoreError::Unavailable("it is being opened again".into()))
+    }
+
+    /// Opens the connections, again or for the first time, and checks what the server has.
+    pub fn open(&self) -> Result<(), StoreError> {
+        self.shut();
+        let connections = PostgresConnections::start(self.settings.clone())?;
+        self.check(&connections)?;
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(connections);
+        Ok(())
+    }
+
+    /// Waits until everything that can be read is durable.
+    pub fn confirm(&self) -> Result<(), StoreError> {
+        self.connections()?.wait_for(|connections| async move {
+            let confirmed = barrier::confirm(connections.writer()).await;
+            confirmed.map_err(|failure| failure.into_store_error(connections.location()))
+        })
+    }
+
+    /// Gives up the connections, and wakes those who wait for chunks.
+    pub fn shut(&self) {
+        let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(open) = open {
+            open.hint.wake();
+        }
+    }
+
+    /// Creates or updates the tables, on a connection of its own, which ends with the transaction if that fails.
+    pub fn create_if_missing(&self, new: BatchChanges) -> Result<(), StoreError> {
+        let connections = PostgresConnections::start(self.settings.clone())?;
+        read_on(&connections, |sql| async move { schema::create_if_missing(&sql, &new).await })
+    }
+
+    /// Remembers which batches wrote these chunks.
+    pub fn remember(&self, chunks: &[(i64, String)]) {
+        let mut known = self.known();
+        for (number, grp) in chunks {
+            known.add(*number, grp);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, KnownChunks> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs statements on one of the connections for reads.
+    pub fn read<T, F>(
+        &self,
+        read: impl FnOnce(SqlSession) -> F + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StatementFailure>> + Send,
+    {
+        read_on(&self.connections()?, read)
+    }
+
+    /// Checks that the server has a schema of this version, and the newest chunk that this process knows.
+    fn check(&self, connections: &Arc<PostgresConnections>) -> Result<(), StoreError> {
+        let location = self.settings.location().to_owned();
+        let format = read_on(connections, |sql| async move { format::read(&sql).await })?;
+        format::check(format, &location)?;
+        let Some((number, grp)) = self.known().newest() else { return Ok(()) };
+        let (found, newest) = read_on(connections, move |sql| async move {
+            let newest = "select max(number) from cortado.chunk";
+            let newest: Option<i64> = sql.value(newest, &[]).await?;
+            let grp = "select (select grp::text from cortado.chunk where number = $1)";
+            let grp: Option<String> = sql.value(grp, &[(&number, Type::INT8)]).await?;
+            Ok((grp, newest))
+        })?;
+        // A chunk that others have trimmed since has later ones behind it.
+        let was_trimmed = found.is_none() && newest.is_some_and(|newest| newest > number);
+        if found.as_ref() == Some(&grp) || was_trimmed {
+            return Ok(());
+        }
+        Err(append::lost_commits(number, &location))
+    }
+
+    /// Appends a batch with chunks.
+    pub fn append(&self, changes: BatchChanges) -> Result<Applied, StoreError> {
+        let first = changes.chunks.first().copied().unwrap_or_default();
+        let previous = self.known().get(first.saturating_sub(1));
+        let append = Append { changes, grp: fresh_uuid().to_string(), previous };
+        let (append, applied) = self.connections()?.wait_for(|connections| async move {
+            let applied = append.write(&connections).await?;
+            Ok((append, applied))
+        })?;
+        if applied == Applied::Done {
+            let written = append.changes.chunks.iter().map(|number| (*number, append.grp.clone()));
+            self.remember(&written.collect::<Vec<_>>());
+            self.count(&append.changes);
+        }
+        Ok(applied)
+    }
+
+    /// Applies a batch without a chunk.
+    pub fn change_rows(&self, changes: BatchChanges) -> Result<Applied, StoreError> {
+        let changes = self.connections()?.wait_for(|connections| async move {
+            let changed = async {
+                let session = connections.writer().get().await?;
+                append::change_rows(&session, &connections.settings, &changes).await
+            };
+            let changed = changed.await;
+            changed.map_err(|failure| failure.into_store_error(connections.location()))?;
+            Ok(changes)
+        })?;
+        self.count(&changes);
+        Ok(Applied::Done)
+    }
+
+    /// Adds what was written.
+    pub fn add_written(&self, storage: &mut Storage) {
+        storage.accepted_bytes = self.written.accepted.load(Ordering::Relaxed);
+        storage.written_bytes = self.written.bytes.load(Ordering::Relaxed);
+        storage.groups = self.written.batches.load(Ordering::Relaxed);
+        storage.syncs = storage.groups; // each commit is one
+    }
+
+    fn count(&self, changes: &BatchChanges) {
+        self.written.accepted.fetch_add(changes.accepted_bytes, Ordering::Relaxed);
+        self.written.bytes.fetch_add(changes.bytes, Ordering::Relaxed);
+        self.written.batches.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn read_on<T, F>(
+    connections: &Arc<PostgresConnections>,
+    read: impl FnOnce(SqlSession) -> F + Send + 'static,
+) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, StatementFailure>> + Send,
+{
+    connections.wait_for(|connections| async move {
+        let result = match connections.reader().get().await {
+            Ok(session) => {
+                read(SqlSession { session, settings: connections.settings.clone() }).await
+            }
+            Err(failure) => Err(failure),
+        };
+        result.map_err(|failure| failure.into_store_error(connections.location()))
+    })
+}
