@@ -41,7 +41,7 @@ pub use error::{ConfigError, InvalidSetting};
 pub use file::FileConfig;
 pub use health_args::HealthArgs;
 pub use link_args::{LinkArgs, LinkCommand};
-pub use parts::{AuthSettings, Config, LogConfig, StopSettings};
+pub use parts::{AuthSettings, Config, DatabaseSettings, LogConfig, StopSettings};
 pub use secret_file::read_secret;
 pub use settings::Setting;
 
@@ -51,6 +51,8 @@ impl InvalidSetting {
         let source = match self.key.as_str() {
             "listen" if !args.listen.is_empty() => "--listen or CORTADO_LISTEN",
             "data_dir" if args.data_dir.is_some() => "--data-dir or CORTADO_DATA_DIR",
+            "store.url" if args.store.is_some() => "--store or CORTADO_STORE",
+            "store.node" if args.node.is_some() => "--node or CORTADO_NODE",
             "base_path" if args.base_path.is_some() => "--base-path or CORTADO_BASE_PATH",
             "auth.token" if args.auth_token.is_some() => "--auth-token or CORTADO_AUTH_TOKEN",
             "log.filter" if args.log.is_some() => "--log or CORTADO_LOG",
@@ -97,6 +99,8 @@ impl Config {
             }
         }
         file.data_dir = args.data_dir.clone().unwrap_or(file.data_dir);
+        file.store.url = args.store.clone().or(file.store.url);
+        file.store.node = args.node.clone().or(file.store.node);
         file.base_path = args.base_path.clone().unwrap_or(file.base_path);
         file.demo |= args.demo;
         file.paused |= args.paused;

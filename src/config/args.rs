@@ -165,6 +165,12 @@ pub struct ServeArgs {
     /// Directory that holds the jobs [default: data]
     #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// PostgreSQL database that holds the jobs instead, such as postgres://cortado@db/jobs; several servers may share it
+    #[arg(long, value_name = "URL", env = "CORTADO_STORE", hide_env_values = true)]
+    pub store: Option<Secret>,
+    /// Name of this server among those that share the database [default: the name of the machine]
+    #[arg(long, value_name = "NAME", env = "CORTADO_NODE")]
+    pub node: Option<String>,
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "CORTADO_CONFIG")]
     pub config: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! Validates the merged settings and splits them into the parts that the layers take, or returns a list of all invalid
 //! settings.
 
+mod database;
 mod external;
 mod program;
 
@@ -93,6 +94,8 @@ pub(super) fn split(
     let access = problems.access(&file.access);
     engine.access = access;
     problems.http(http, file.engine.max_payload);
+    let database = problems.database(&file.store);
+    database::name_worker(&mut engine, database.as_ref());
     let limits = store::StoreLimits {
         access,
         queues: limits_of(queues),
@@ -115,6 +118,7 @@ pub(super) fn split(
         socket_mode: file.socket_mode,
         tls,
         data_dir: file.data_dir,
+        database,
         base_url,
         base_path,
         log: LogConfig {

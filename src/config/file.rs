@@ -186,6 +186,8 @@ pub struct QueueSection {
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // as above
 pub struct StoreSection {
+    pub url: Option<Secret>,
+    pub node: Option<String>,
     pub max_waiting: u64,
     pub max_queues: usize,
     pub max_schedules: usize,
@@ -407,6 +409,8 @@ impl Default for StoreSection {
     fn default() -> Self {
         let limits = store::StoreLimits::default();
         StoreSection {
+            url: None,
+            node: None,
             max_waiting: limits.max_waiting,
             max_queues: limits.max_queues,
             max_schedules: limits.max_schedules,

@@ -15,8 +15,17 @@ use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::tls::TlsSettings;
 use crate::http::server::unix_socket::SocketMode;
 use crate::http::{BasePath, HttpLimits};
-use crate::job::{ScheduleName, Secret};
+use crate::job::{ScheduleName, Secret, WorkerName};
 use crate::store;
+
+/// A PostgreSQL database that several servers may share.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// Its URL, which may hold a password. It was parsed once, so it is valid.
+    pub url: Secret,
+    /// The name of this server among those that share it.
+    pub node: WorkerName,
+}
 
 /// All settings, in the parts that the layers take.
 #[derive(Debug, Clone)]
@@ -27,8 +36,10 @@ pub struct Config {
     pub socket_mode: SocketMode,
     /// The certificate of the server and how it is used, if it has one.
     pub tls: Option<TlsSettings>,
-    /// The directory that holds the jobs.
+    /// The directory that holds the jobs, unless a database does.
     pub data_dir: PathBuf,
+    /// The database that holds the jobs instead.
+    pub database: Option<DatabaseSettings>,
     /// The server's public URL, if it is behind a proxy.
     pub base_url: Option<Url>,
     /// The path to serve under when other services share the host.

@@ -41,6 +41,7 @@ fn the_example_file_names_every_setting() {
             });
         let secret = bare.starts_with("signing_secret")
             || bare.starts_with("token")
+            || bare.starts_with("url = \"postgres")
             || bare.starts_with("client_secret_file");
         if setting && !secret {
             text.push_str(bare);

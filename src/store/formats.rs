@@ -11,6 +11,7 @@
 //! | | | 3 | rows for users, tokens, sessions, share links, the signing key and declared kinds |
 //! | [`JOURNAL_CHUNK`] | version byte of the values under `j` | 1 | the first |
 //! | | | 2 | actors of events, and events about users, tokens, sessions, share links and declared kinds |
+//! | | | 3 | notes of the nodes that share a log |
 //! | [`RUN_HEADER`] | version byte of the values under `r` and `t` | 1 | the first |
 //! | [`ARCHIVED_JOBS`] | version byte of the values under `a` | 1 | the first |
 //! | | | 2 | who submitted a job, and who caused each change |
@@ -44,7 +45,7 @@ pub struct StoredFormat {
 /// must not open a directory at all.
 pub const STORE: StoredFormat = StoredFormat { name: "description of the store", newest: 3 };
 /// A chunk of the journal.
-pub const JOURNAL_CHUNK: StoredFormat = StoredFormat { name: "journal chunk", newest: 2 };
+pub const JOURNAL_CHUNK: StoredFormat = StoredFormat { name: "journal chunk", newest: 3 };
 /// The header of a run of the archive.
 pub const RUN_HEADER: StoredFormat = StoredFormat { name: "run header", newest: 1 };
 /// A chunk of a run of the archive.

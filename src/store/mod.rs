@@ -22,6 +22,7 @@ mod clock_changes;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod data_dir;
+pub mod database;
 mod errors;
 pub mod export;
 pub mod formats;
@@ -33,7 +34,7 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod permissions;
-pub mod postgres;
+mod postgres;
 mod rate_window;
 mod reused_key;
 mod schedules;

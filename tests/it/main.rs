@@ -28,6 +28,7 @@ mod listeners;
 mod logging;
 mod logins;
 mod metrics;
+mod nodes;
 mod orphans;
 mod paused;
 mod permissions;

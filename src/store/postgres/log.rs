@@ -1,5 +1,6 @@
 //! The implementation of the log on PostgreSQL.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,12 +11,13 @@ use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
 use super::identity::ServerIdentity;
 use super::keys::{self, KeyPlace};
+use super::nodes::{self, OwnBeat};
 use super::scan::ScanRows;
 use super::session::Parameter;
 use super::settings::PostgresSettings;
 use super::state::LogState;
 use crate::job::{Cursor, Epoch};
-use crate::store::log::{Applied, Log, Rows, WriteBatch};
+use crate::store::log::{Applied, Log, NodeBeat, Rows, WriteBatch};
 use crate::store::{Storage, StoreError};
 
 /// How often the server is asked for new chunks while no notification arrives.
@@ -91,6 +93,24 @@ impl Log for PostgresLog {
     fn apply(&self, batch: WriteBatch) -> Result<Applied, StoreError> {
         let changes = BatchChanges::of(batch)?;
         if changes.chunks.is_empty() { self.0.change_rows(changes) } else { self.0.append(changes) }
+    }
+
+    fn beat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeBeat>, StoreError> {
+        let (session, name) = (node.cast_signed(), self.0.settings.node.clone());
+        let own = OwnBeat { session, name, reads_snapshot };
+        let (beats, is_new) = self.0.read(|sql| async move { own.store(&sql).await })?;
+        if is_new && self.0.has_beaten.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                node = self.0.settings.node,
+                "another process with this name works on the same store; every node needs a name of \
+                 its own (store.node)"
+            );
+        }
+        Ok(beats)
+    }
+
+    fn sign_off(&self, node: u64) -> Result<(), StoreError> {
+        self.0.read(move |sql| async move { nodes::sign_off(&sql, node.cast_signed()).await })
     }
 
     fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError> {

@@ -16,6 +16,7 @@ mod identity;
 mod keys;
 mod known;
 mod log;
+mod nodes;
 mod scan;
 mod schema;
 mod session;
@@ -24,7 +25,7 @@ mod settings_error;
 mod sql;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 
 pub use log::PostgresLog;

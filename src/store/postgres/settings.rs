@@ -28,6 +28,8 @@ pub struct PostgresSettings {
     config: Config,
     tls: MakeRustlsConnect,
     location: String,
+    /// The name of this process among those that work on the log. Every one needs a name of its own.
+    pub node: String,
     /// How many connections read at the same time.
     pub readers: usize,
     /// How long a statement may take. Then its connection is given up.
@@ -87,7 +89,8 @@ impl FromStr for PostgresSettings {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let location = location(&config);
         let tls = tls::connector(&check)?;
-        Ok(PostgresSettings { config, tls, location, readers: READERS, timeout: TIMEOUT })
+        let node = "local".to_owned();
+        Ok(PostgresSettings { config, tls, location, node, readers: READERS, timeout: TIMEOUT })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The state of an open log, which its scans share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio_postgres::types::Type;
@@ -28,6 +28,8 @@ pub struct LogState {
     known: Mutex<KnownChunks>,
     /// The identity of the server that is to be stored, because the stored one was of another.
     pub new_server: Mutex<Option<ServerIdentity>>,
+    /// Whether this process has said before that it is at work.
+    pub has_beaten: AtomicBool,
     written: WrittenCounts,
 }
 
@@ -47,6 +49,7 @@ impl LogState {
             open: RwLock::new(None),
             known: Mutex::default(),
             new_server: Mutex::new(None),
+            has_beaten: AtomicBool::new(false),
             written: WrittenCounts::default(),
         }
     }

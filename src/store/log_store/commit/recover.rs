@@ -36,7 +36,14 @@ const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
 
 /// The rows of a new, empty store.
 pub fn empty_store() -> Result<WriteBatch, StoreError> {
-    meta_row(&Meta::new())
+    let mut writes = meta_row(&Meta::new())?;
+    access_rows::put(&mut writes, &mut RowLengths::default(), &new_signing_key()?)?;
+    Ok(writes)
+}
+
+fn new_signing_key() -> Result<AccessRecord, StoreError> {
+    let key = SigningKey::generate().map_err(|why| StoreError::Unavailable(why.to_string()))?;
+    Ok(AccessRecord::SigningKey(key))
 }
 
 /// Reads everything before anything is written.
@@ -116,10 +123,9 @@ fn convert(core: &Core) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes the key that signs share links. A store that is new, imported or of an older format has none.
+/// Writes the key that signs share links. A store that is imported or of an older format has none.
 fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
-    let key = SigningKey::generate().map_err(|why| StoreError::Unavailable(why.to_string()))?;
-    let record = AccessRecord::SigningKey(key);
+    let record = new_signing_key()?;
     let mut writes = WriteBatch::default();
     access_rows::put(&mut writes, &mut core.rows, &record)?;
     core.shared.log.apply_alone(writes)?;

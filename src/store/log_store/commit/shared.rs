@@ -76,7 +76,7 @@ impl Shared {
         tuning: Tuning,
         epoch: Epoch,
     ) -> Shared {
-        let node = log.is_shared().then(|| NodeId(fastrand::u64(1..)));
+        let node = log.is_shared().then(|| NodeId(fastrand::u64(1..=i64::MAX.unsigned_abs())));
         Shared {
             log,
             clock,

@@ -2,6 +2,7 @@
 //! goes to another one.
 
 mod memory_log;
+mod postgres;
 mod spread;
 mod together;
 

@@ -14,3 +14,13 @@ create table cortado.row (
     value bytea not null
 );
 alter table cortado.row alter column value set storage external;
+
+-- The processes that work on the log. Each says about once a second that it is there.
+create table cortado.node (
+    session int8 primary key,
+    name text not null,
+    version text not null,
+    -- While somebody reads a snapshot there, the others remove nothing.
+    reads_snapshot bool not null,
+    beat timestamptz not null
+) with (fillfactor = 50);

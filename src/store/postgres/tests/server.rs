@@ -1,7 +1,6 @@
 //! A PostgreSQL server for tests: a cluster in a directory of its own, with a Unix socket and no port. It is stopped and
 //! removed when the process of the tests ends, however it ends.
 
-use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,41 +12,11 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::store::postgres::{PostgresLog, PostgresSettings};
 
-/// Runs the server, and obeys what it is told on its input until that is closed. The server refuses to run as root.
-const SUPERVISOR: &str = r#"
-trap '' INT HUP
-dir=$1 bin=$2 more=$3 as=
-if [ "$(id -u)" = 0 ]; then
-    user=$(id -un postgres 2>/dev/null || echo nobody)
-    as="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
-    chown -R "$user" "$dir"
-fi
-chmod 711 "$dir"
-cd "$dir"
-options="-c listen_addresses='' -c unix_socket_directories='$dir' -c unix_socket_permissions=0777"
-options="$options -c fsync=off -c max_connections=200 $more"
-control() { $as "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 "$@" >>control.log 2>&1 </dev/null; }
-start() { control -o "$options" start; }
-fail() { tail -n 20 *.log log 2>/dev/null | tr '\n' ' '; echo; cd /; rm -rf "$dir"; exit 1; }
-$as "$bin/initdb" -D "$dir/data" -U cortado -A trust -E UTF8 --locale=C --no-sync >initdb.log 2>&1 </dev/null || fail
-sed -i '1i local all locked scram-sha-256' "$dir/data/pg_hba.conf"
-sed -i '1i host all locked 127.0.0.1/32 scram-sha-256' "$dir/data/pg_hba.conf"
-start || fail
-echo done
-while read -r word; do
-    case $word in
-        stop) control -m immediate stop ;;
-        start) start ;;
-    esac
-    echo done
-done
-control -m immediate stop
-cd /
-rm -rf "$dir"
-"#;
+/// Runs the server, and obeys what it is told on its input until that is closed.
+const SUPERVISOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres.sh");
 
 /// A running server.
-pub(super) struct TestServer {
+pub(crate) struct TestServer {
     dir: PathBuf,
     /// What the supervisor is told, and what it answers. The server ends when the first is closed.
     channel: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
@@ -92,10 +61,9 @@ impl TestServer {
         // The path of a socket is short.
         let dir = tempfile::Builder::new().prefix("cortado-pg.").tempdir_in("/tmp").unwrap().keep();
         let options = set_up(&dir);
-        let arguments = [OsStr::new("-c"), SUPERVISOR.as_ref(), "sh".as_ref(), dir.as_ref()];
         let mut supervisor = Command::new("sh")
-            .args(arguments)
-            .arg(programs)
+            .arg(SUPERVISOR)
+            .args([&dir, &programs])
             .arg(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -169,7 +137,7 @@ impl TestServer {
 }
 
 /// A session for the statements of a test. It ends when it is dropped, and its transaction with it.
-pub(super) struct TestSession {
+pub(crate) struct TestSession {
     client: Client,
     runtime: Runtime,
 }
@@ -187,7 +155,7 @@ impl TestSession {
 }
 
 /// A database on a server.
-pub(super) struct TestDatabase {
+pub(crate) struct TestDatabase {
     server: &'static TestServer,
     name: String,
 }
