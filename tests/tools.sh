@@ -28,9 +28,7 @@ while IFS= read -r -d : place; do
   if [ "$place" != "$bin" ]; then places+=$place:; fi
   if [[ $place == */bin ]]; then
     places+=${place%bin}sbin:
-    for place in "${place%bin}"lib/postgresql/*/bin; do
-      if [ -d "$place" ]; then places+=$place:; fi
-    done
+    while IFS= read -r place; do places+=$place:; done < <(printf '%s\n' "${place%bin}"lib/postgresql/*/bin | sort -rV)
   fi
 done <<<"$PATH:"
 PATH=${places%:}
