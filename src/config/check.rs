@@ -94,8 +94,7 @@ pub(super) fn split(
     let access = problems.access(&file.access);
     engine.access = access;
     problems.http(http, file.engine.max_payload);
-    let database = problems.database(&file.store);
-    database::name_worker(&mut engine, database.as_ref());
+    let database = problems.database(&file.store, &mut engine);
     let limits = store::StoreLimits {
         access,
         queues: limits_of(queues),

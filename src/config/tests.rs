@@ -39,10 +39,8 @@ fn the_example_file_names_every_setting() {
             || bare.split_once(" = ").is_some_and(|(key, _)| {
                 key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             });
-        let secret = bare.starts_with("signing_secret")
-            || bare.starts_with("token")
-            || bare.starts_with("url = \"postgres")
-            || bare.starts_with("client_secret_file");
+        let hidden = ["signing_secret", "token", "client_secret_file", "url = \"postgres"];
+        let secret = hidden.iter().any(|start| bare.starts_with(start));
         if setting && !secret {
             text.push_str(bare);
             text.push('\n');

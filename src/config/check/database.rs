@@ -8,22 +8,22 @@ use crate::job::WorkerName;
 use crate::store::database::PostgresSettings;
 
 impl InvalidSettings {
-    /// The database, if there is one. Its node has the name of the machine unless something else is set.
-    pub fn database(&mut self, section: &StoreSection) -> Option<DatabaseSettings> {
+    /// The database, if there is one. Its node has the name of the machine unless something else is set, and its worker has
+    /// the name of the node, so that each attempt tells where it runs.
+    pub fn database(
+        &mut self,
+        section: &StoreSection,
+        engine: &mut EngineConfig,
+    ) -> Option<DatabaseSettings> {
         let node = section.node.clone().unwrap_or_else(machine_name);
         let node = self.take("store.node", WorkerName::parse(&node));
         let url = section.url.clone()?;
         self.take("store.url", url.expose().parse::<PostgresSettings>())?;
-        Some(DatabaseSettings { url, node: node? })
-    }
-}
-
-/// Lets attempts name the node on which they run, unless the worker has another name.
-pub fn name_worker(engine: &mut EngineConfig, database: Option<&DatabaseSettings>) {
-    if let Some(database) = database
-        && engine.worker == EngineConfig::default().worker
-    {
-        engine.worker = database.node.clone();
+        let node = node?;
+        if engine.worker == EngineConfig::default().worker {
+            engine.worker = node.clone();
+        }
+        Some(DatabaseSettings { url, node })
     }
 }
 

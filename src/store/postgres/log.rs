@@ -27,22 +27,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 pub struct PostgresLog(Arc<LogState>);
 
 impl PostgresLog {
-    /// Opens the log in a database.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the server cannot be reached or the database has no store, and
-    /// [`StoreError::Newer`] when a newer version has changed its schema.
-    pub fn open(settings: PostgresSettings) -> Result<PostgresLog, StoreError> {
-        let log = PostgresLog(Arc::new(LogState::new(settings)));
-        log.0.open()?;
-        Ok(log)
-    }
-
     /// Opens the log in a database for a server. Missing tables are created, older ones updated, and the rows of `new`,
     /// which has no chunk, are stored if there is no store yet.
     ///
     /// # Errors
-    /// As [`PostgresLog::open`], and when the tables cannot be created.
+    /// [`StoreError::Unavailable`] when the server cannot be reached or the tables cannot be created, and
+    /// [`StoreError::Newer`] when a newer version has changed its schema.
     pub fn create_if_missing(
         settings: PostgresSettings,
         new: WriteBatch,
@@ -216,6 +206,17 @@ mod tests {
     use crate::store::postgres::hint::ChunkHint;
 
     impl PostgresLog {
+        /// Opens the log in a database.
+        ///
+        /// # Errors
+        /// [`StoreError::Unavailable`] when the server cannot be reached or the database has no store, and
+        /// [`StoreError::Newer`] when a newer version has changed its schema.
+        pub fn open(settings: PostgresSettings) -> Result<PostgresLog, StoreError> {
+            let log = PostgresLog(Arc::new(LogState::new(settings)));
+            log.0.open()?;
+            Ok(log)
+        }
+
         /// What wakes those who wait for chunks.
         pub fn hint(&self) -> Result<Arc<ChunkHint>, StoreError> {
             self.0.connections().map(|connections| connections.hint.clone())

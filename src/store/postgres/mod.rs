@@ -30,4 +30,3 @@ mod tls;
 
 pub use log::PostgresLog;
 pub use settings::PostgresSettings;
-pub use settings_error::SettingsError;
