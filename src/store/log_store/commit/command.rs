@@ -28,8 +28,8 @@ pub type Inspection = Box<dyn FnOnce(&Core) + Send>;
 /// A request from the handle or the archiver.
 pub enum Command {
     Inspect(Inspection),
-    /// Another node may have appended the chunk with this number.
-    Follow(u64),
+    /// Another node has appended a chunk.
+    Follow,
     /// The nodes that are at work or were lately.
     Nodes(Vec<NodeBeat>),
     Claim(Claim, ClaimReply),
@@ -70,7 +70,7 @@ impl Command {
             Command::Mutate(Mutation::Settle(all, _)) => all.len(),
             Command::Claim(claim, _) => claim.max,
             Command::Inspect(_)
-            | Command::Follow(_)
+            | Command::Follow
             | Command::Nodes(_)
             | Command::Mutate(_)
             | Command::Failed
@@ -137,7 +137,7 @@ impl CommandBatch {
             Command::Claim(claim, reply) => self.claims.push((claim, reply)),
             Command::Mutate(change) => self.mutations.push(change),
             Command::Failed => self.failed = true,
-            Command::Follow(_) => self.follows = true,
+            Command::Follow => self.follows = true,
             Command::Nodes(nodes) => self.nodes = Some(nodes),
             Command::Close(reply) => self.closing.push(reply),
         }

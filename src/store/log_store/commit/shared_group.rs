@@ -22,7 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, StoreError> {
     // What another node has answered before these requests began has to be visible to them. A tick corrects times in
     // memory after the clock was set, so it has to know all jobs.
-    let reads_on = batch.follows || !batch.inspections.is_empty() || batch.changes_tables();
+    let shows = batch.follows || !batch.inspections.is_empty();
+    let reads_on = shows || batch.failed || batch.changes_tables();
     if reads_on && let Err(error) = core.catch_up() {
         core.shared.suspend(error.clone()); // before any caller is answered
         batch.refuse(&error);
@@ -45,14 +46,14 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
             AppendAttempt::Done(later) => return Ok(later),
             AppendAttempt::Lost(again) => again,
         };
+        // Without this the node that is slowest to decide would lose every time.
+        std::thread::sleep(pause.mul_f64(fastrand::f64()));
+        pause = (pause * 2).min(LONGEST_PAUSE);
         if let Err(error) = core.catch_up() {
             core.shared.suspend(error.clone());
             batch.refuse(&error);
             return Err(error);
         }
-        // Without this the node that is slowest to decide would lose every time.
-        std::thread::sleep(pause.mul_f64(fastrand::f64()));
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -84,6 +84,8 @@ pub fn follow(
 ) -> io::Result<JoinHandle<()>> {
     failures.thread(Part::LogWatch, move || {
         let mut beaten: Option<Instant> = None;
+        // A chunk that is there and that the committer may be about to have appended itself.
+        let mut appended: Option<u64> = None;
         let mut pause = Duration::ZERO;
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(pause) {
             pass(Part::LogWatch);
@@ -92,31 +94,29 @@ pub fn follow(
                 continue;
             }
             pause = Duration::ZERO;
+            let next = next_chunk(&shared);
             let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_beat;
-            let noticed = if beaten.is_none_or(is_due) {
+            let noticed = if appended.take() == Some(next) {
+                Ok(Some(Command::Follow))
+            } else if beaten.is_none_or(is_due) {
                 beaten = Some(Instant::now());
                 shared.beat(node).map(|nodes| Some(Command::Nodes(nodes)))
             } else {
-                let next = next_chunk(&shared);
-                let appended = shared.log.wait_for_chunk(next, FOLLOW_INTERVAL);
-                appended.map(|is_there| is_there.then_some(Command::Follow(next)))
+                let is_there = shared.log.wait_for_chunk(next, FOLLOW_INTERVAL);
+                is_there.map(|is_there| {
+                    (appended, pause) =
+                        if is_there { (Some(next), OWN_APPEND) } else { (None, pause) };
+                    None
+                })
             };
             let Some(commands) = commands.upgrade() else { return };
-            // If the channel is full, the committer reads on anyway when it cannot append.
-            match noticed {
-                Ok(Some(Command::Follow(next))) => {
-                    pause = OWN_APPEND;
-                    std::thread::sleep(OWN_APPEND);
-                    if next_chunk(&shared) == next {
-                        let _full = commands.try_send(Command::Follow(next));
-                    }
-                }
-                Ok(Some(nodes)) => drop(commands.try_send(nodes)),
-                Ok(None) => {}
-                Err(_) => {
-                    pause = CHECK_INTERVAL;
-                    let _full = commands.try_send(Command::Failed);
-                }
+            let command = noticed.unwrap_or_else(|_| {
+                pause = CHECK_INTERVAL;
+                Some(Command::Failed)
+            });
+            if let Some(command) = command {
+                // If the channel is full, the committer reads on anyway when it cannot append.
+                let _full = commands.try_send(command);
             }
         }
     })
