@@ -6,6 +6,7 @@ mod outages;
 mod proxy;
 mod schema;
 mod server;
+mod store;
 mod tls;
 
 use server::TestDatabase;
