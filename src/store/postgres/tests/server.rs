@@ -13,9 +13,10 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::store::postgres::{PostgresLog, PostgresSettings};
 
-/// Runs the server, and obeys what it is told on its input until that is closed. The server refuses to run as root.
+/// Runs the server, and obeys what it is told on its input until that is closed, whatever signal ends the tests. The server
+/// refuses to run as root.
 const SUPERVISOR: &str = r#"
-trap '' INT HUP
+trap '' INT HUP TERM
 dir=$1 bin=$2 more=$3 as=
 if [ "$(id -u)" = 0 ]; then
     user=$(id -un postgres 2>/dev/null || echo nobody)
