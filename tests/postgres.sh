@@ -5,7 +5,7 @@
 # server accepts connections, and after each word that it reads: `stop`, as a crash does, and `start`. When its input is
 # closed, the server is stopped and the directory removed. PostgreSQL refuses to run as root, so then it runs as another
 # user.
-trap '' INT HUP
+trap '' INT HUP TERM
 dir=$1 bin=$2 more=$3 as=
 if [ "$(id -u)" = 0 ]; then
     user=$(id -un postgres 2>/dev/null || echo nobody)

@@ -47,10 +47,9 @@ pub(crate) fn nobody_sees_half_of_a_batch(harness: &impl LogHarness) {
                 }
             });
         }
-        for round in 1..=ROUNDS {
-            log.apply_alone(batch(round)).unwrap();
-        }
+        let applied = (1..=ROUNDS).try_for_each(|round| log.apply_alone(batch(round)));
         ended.store(true, Ordering::Relaxed);
+        applied.unwrap();
     });
     assert_eq!((number(b"a"), number(b"z")), (ROUNDS, ROUNDS));
 }

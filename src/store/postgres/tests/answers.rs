@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::proxy::LossyProxy;
 use super::server::{TestDatabase, TestServer};
 use crate::store::StoreError;
-use crate::store::log::conformance::{chunk, keys, puts};
+use crate::store::log::conformance::{chunk, keys, puts, within_bound};
 use crate::store::log::{Applied, Log};
 use crate::store::postgres::PostgresLog;
 
@@ -56,125 +56,136 @@ fn an_append_of_another_process_is_recognized_when_the_answer_was_lost() {
 
 #[test]
 fn a_session_that_is_ended_before_its_commit_is_followed_by_a_second_try() {
-    let database = TestDatabase::new();
-    let log = database.open();
-    log.apply_alone(puts(&[(&chunk(0), b"zero"), (b"row", b"0")])).unwrap();
-    let other = database.session();
-    // The lock of the row keeps the append from ending.
-    other.execute("begin; update cortado.row set value = '1'");
-    let waits = "query like '%with won%' and wait_event_type = 'Lock'";
-    thread::scope(|scope| {
-        let append = scope.spawn(|| log.apply(puts(&[(&chunk(1), b"one"), (b"row", b"2")])));
-        wait_until(&database, waits);
-        let end = "select pg_terminate_backend(pid, 60000) from pg_stat_activity where ";
-        let own = " and datname = current_database()";
-        assert_eq!(database.execute(&format!("{end}{waits}{own}")), ["t"]);
-        wait_until(&database, waits);
-        other.execute("commit");
-        assert_eq!(append.join().unwrap(), Ok(Applied::Done));
+    within_bound(|| {
+        let database = TestDatabase::new();
+        let log = database.open();
+        log.apply_alone(puts(&[(&chunk(0), b"zero"), (b"row", b"0")])).unwrap();
+        let other = database.session();
+        // The lock of the row keeps the append from ending.
+        other.execute("begin; update cortado.row set value = '1'");
+        let waits = "query like '%with won%' and wait_event_type = 'Lock'";
+        thread::scope(|scope| {
+            let append = scope.spawn(|| log.apply(puts(&[(&chunk(1), b"one"), (b"row", b"2")])));
+            wait_until(&database, waits);
+            let end = "select pg_terminate_backend(pid, 60000) from pg_stat_activity where ";
+            let own = " and datname = current_database()";
+            assert_eq!(database.execute(&format!("{end}{waits}{own}")), ["t"]);
+            wait_until(&database, waits);
+            other.execute("commit");
+            assert_eq!(append.join().unwrap(), Ok(Applied::Done));
+        });
+        assert_eq!(keys(&log, b"j", b"j").len(), 2);
+        assert_eq!(log.get(b"row").unwrap(), Some(b"2".to_vec()));
     });
-    assert_eq!(keys(&log, b"j", b"j").len(), 2);
-    assert_eq!(log.get(b"row").unwrap(), Some(b"2".to_vec()));
 }
 
 #[test]
 fn sessions_that_are_ended_all_the_time_lose_and_double_nothing() {
-    const APPENDS: u64 = 300;
-    let database = TestDatabase::new();
-    let log = database.open();
-    let ended = AtomicBool::new(false);
-    let killed = thread::scope(|scope| {
-        let killer = scope.spawn(|| {
-            let mut killed = 0;
-            while !ended.load(Ordering::Relaxed) {
-                // Those that have not appended yet are still being opened.
-                killed += database
-                    .execute(
-                        "select pg_terminate_backend(pid) from pg_stat_activity
+    within_bound(|| {
+        const APPENDS: u64 = 300;
+        let database = TestDatabase::new();
+        let log = database.open();
+        let ended = AtomicBool::new(false);
+        let killed = thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                let mut killed = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    // Those that have not appended yet are still being opened.
+                    killed += database
+                        .execute(
+                            "select pg_terminate_backend(pid) from pg_stat_activity
                          where query like '%with won%' and datname = current_database()
                          and pid <> pg_backend_pid()",
-                    )
-                    .len();
+                        )
+                        .len();
+                }
+                killed
+            });
+            for number in 0..APPENDS {
+                let value = number.to_be_bytes();
+                let batch = puts(&[(&chunk(number), &value), (b"last", &value)]);
+                if log.apply(batch) != Ok(Applied::Done) {
+                    break; // the chunks are counted below
+                }
             }
-            killed
+            ended.store(true, Ordering::Relaxed);
+            killer.join().unwrap()
         });
-        for number in 0..APPENDS {
-            let value = number.to_be_bytes();
-            let batch = puts(&[(&chunk(number), &value), (b"last", &value)]);
-            assert_eq!(log.apply(batch), Ok(Applied::Done), "append {number}");
-        }
-        ended.store(true, Ordering::Relaxed);
-        killer.join().unwrap()
+        assert!(killed > 20, "only {killed} sessions were ended");
+        assert_eq!(keys(&log, b"j", b"j"), (0..APPENDS).map(chunk).collect::<Vec<_>>());
+        assert_eq!(log.get(b"last").unwrap(), Some((APPENDS - 1).to_be_bytes().to_vec()));
     });
-    assert!(killed > 20, "only {killed} sessions were ended");
-    assert_eq!(keys(&log, b"j", b"j"), (0..APPENDS).map(chunk).collect::<Vec<_>>());
-    assert_eq!(log.get(b"last").unwrap(), Some((APPENDS - 1).to_be_bytes().to_vec()));
 }
 
 #[test]
 fn an_append_that_is_not_answered_in_time_may_still_be_written_later() {
-    let database = TestDatabase::new();
-    database.open().apply_alone(puts(&[(&chunk(0), b"zero")])).unwrap();
-    let mut settings = database.settings();
-    settings.timeout = Duration::from_millis(300);
-    let log = PostgresLog::open(settings).unwrap();
-    let other = database.session();
-    other.execute("begin; lock table cortado.row");
-    let refused = log.apply(puts(&[(&chunk(1), b"one"), (b"row", b"1")]));
-    let Err(StoreError::Unavailable(why)) = refused else { panic!("{refused:?}") };
-    assert!(why.contains("not known whether the last batch was written"), "{why}");
-    other.execute("commit");
-    // The sessions that were given up go on when the lock is gone; one of them commits.
-    assert_eq!(log.wait_for_chunk(1, Duration::from_secs(30)), Ok(true));
-    assert_eq!(log.get(b"row").unwrap(), Some(b"1".to_vec()));
-    assert_eq!(log.apply(puts(&[(&chunk(1), b"another")])), Ok(Applied::Lost));
-    assert_eq!(log.apply(puts(&[(&chunk(2), b"two")])), Ok(Applied::Done));
+    within_bound(|| {
+        let database = TestDatabase::new();
+        database.open().apply_alone(puts(&[(&chunk(0), b"zero")])).unwrap();
+        let mut settings = database.settings();
+        settings.timeout = Duration::from_millis(300);
+        let log = PostgresLog::open(settings).unwrap();
+        let other = database.session();
+        other.execute("begin; lock table cortado.row");
+        let refused = log.apply(puts(&[(&chunk(1), b"one"), (b"row", b"1")]));
+        let Err(StoreError::Unavailable(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains("not known whether the last batch was written"), "{why}");
+        other.execute("commit");
+        // The sessions that were given up go on when the lock is gone; one of them commits.
+        assert_eq!(log.wait_for_chunk(1, Duration::from_secs(30)), Ok(true));
+        assert_eq!(log.get(b"row").unwrap(), Some(b"1".to_vec()));
+        assert_eq!(log.apply(puts(&[(&chunk(1), b"another")])), Ok(Applied::Lost));
+        assert_eq!(log.apply(puts(&[(&chunk(2), b"two")])), Ok(Applied::Done));
+    });
 }
 
 #[test]
 fn a_commit_that_did_not_wait_for_the_standby_is_not_acknowledged() {
-    let database = TestServer::start().database();
-    let mut settings = database.settings();
-    settings.timeout = Duration::from_secs(2);
-    let log = PostgresLog::create_if_missing(settings, Default::default()).unwrap();
-    log.apply_alone(puts(&[(&chunk(0), b"zero")])).unwrap();
-    let unavailable = |result: Result<_, StoreError>| match result {
-        Err(StoreError::Unavailable(why)) => why,
-        other => panic!("{other:?}"),
-    };
-    let set_standby = |name: &str| {
-        database.execute(&format!("alter system set synchronous_standby_names = '{name}'"));
-        database.execute("select pg_reload_conf()");
-        while database.execute("show synchronous_standby_names") != [name] {
-            thread::yield_now();
+    within_bound(|| {
+        let database = TestServer::start().database();
+        let mut settings = database.settings();
+        settings.timeout = Duration::from_secs(2);
+        let log = PostgresLog::create_if_missing(settings, Default::default()).unwrap();
+        log.apply_alone(puts(&[(&chunk(0), b"zero")])).unwrap();
+        let unavailable = |result: Result<_, StoreError>| match result {
+            Err(StoreError::Unavailable(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let set_standby = |name: &str| {
+            database.execute(&format!("alter system set synchronous_standby_names = '{name}'"));
+            database.execute("select pg_reload_conf()");
+            while database.execute("show synchronous_standby_names") != [name] {
+                thread::yield_now();
+            }
+        };
+        let count = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
+        for (number, end, why) in [
+            (1, "pg_cancel_backend(pid)", "synchronous standby"),
+            (2, "pg_terminate_backend(pid)", "not known whether the last batch was written"),
+        ] {
+            set_standby("missing");
+            thread::scope(|scope| {
+                let append = scope.spawn(|| log.apply(puts(&[(&chunk(number), b"chunk")])));
+                wait_until(&database, "wait_event = 'SyncRep'");
+                let end =
+                    format!("select {end} from pg_stat_activity where wait_event = 'SyncRep'");
+                database.execute(&end);
+                let refused = unavailable(append.join().unwrap());
+                assert!(refused.contains(why), "{refused}");
+            });
+            assert_eq!(log.get(&chunk(number)).unwrap(), Some(b"chunk".to_vec()), "others see it");
+            unavailable(log.apply(puts(&[(b"row", b"1")])));
+            unavailable(log.begin_writing().map(|()| Applied::Done));
+            unavailable(log.reopen().map(|()| Applied::Done));
+            set_standby("");
+            while database.execute(count) != ["0"] {
+                thread::yield_now();
+            }
+            log.reopen().unwrap();
         }
-    };
-    let count = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
-    for (number, end, why) in [
-        (1, "pg_cancel_backend(pid)", "synchronous standby"),
-        (2, "pg_terminate_backend(pid)", "not known whether the last batch was written"),
-    ] {
-        set_standby("missing");
-        thread::scope(|scope| {
-            let append = scope.spawn(|| log.apply(puts(&[(&chunk(number), b"chunk")])));
-            wait_until(&database, "wait_event = 'SyncRep'");
-            let end = format!("select {end} from pg_stat_activity where wait_event = 'SyncRep'");
-            database.execute(&end);
-            let refused = unavailable(append.join().unwrap());
-            assert!(refused.contains(why), "{refused}");
-        });
-        assert_eq!(log.get(&chunk(number)).unwrap(), Some(b"chunk".to_vec()), "others see it");
-        unavailable(log.apply(puts(&[(b"row", b"1")])));
-        unavailable(log.begin_writing().map(|()| Applied::Done));
-        unavailable(log.reopen().map(|()| Applied::Done));
-        set_standby("");
-        while database.execute(count) != ["0"] {
-            thread::yield_now();
-        }
-        log.reopen().unwrap();
-    }
-    assert_eq!(keys(&log, b"j", b"j"), [chunk(0), chunk(1), chunk(2)]);
-    log.apply_alone(puts(&[(&chunk(3), b"three")])).unwrap();
+        assert_eq!(keys(&log, b"j", b"j"), [chunk(0), chunk(1), chunk(2)]);
+        log.apply_alone(puts(&[(&chunk(3), b"three")])).unwrap();
+    });
 }
 
 #[test]
@@ -206,17 +217,20 @@ fn an_append_is_durable_whatever_the_defaults_are() {
 
 #[test]
 fn an_append_is_announced() {
-    let database = TestDatabase::new();
-    let (one, two) = (database.open(), database.open());
-    assert_eq!(one.wait_for_chunk(0, Duration::ZERO), Ok(false));
-    let listens = "select 1 from pg_stat_activity where query = 'listen cortado' and state = 'idle'
+    within_bound(|| {
+        let database = TestDatabase::new();
+        let (one, two) = (database.open(), database.open());
+        assert_eq!(one.wait_for_chunk(0, Duration::ZERO), Ok(false));
+        let listens =
+            "select 1 from pg_stat_activity where query = 'listen cortado' and state = 'idle'
         and datname = current_database()";
-    while database.execute(listens).is_empty() {
-        thread::yield_now();
-    }
-    let hint = one.hint().unwrap();
-    let seen = hint.count();
-    two.apply_alone(puts(&[(&chunk(0), b"zero"), (&chunk(1), b"one")])).unwrap();
-    hint.wait(seen, Duration::from_secs(60));
-    assert!(hint.count() > seen);
+        while database.execute(listens).is_empty() {
+            thread::yield_now();
+        }
+        let hint = one.hint().unwrap();
+        let seen = hint.count();
+        two.apply_alone(puts(&[(&chunk(0), b"zero"), (&chunk(1), b"one")])).unwrap();
+        hint.wait(seen, Duration::from_secs(60));
+        assert!(hint.count() > seen);
+    });
 }

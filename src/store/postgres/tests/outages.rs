@@ -4,7 +4,7 @@ use std::thread;
 
 use super::server::{TestDatabase, TestServer};
 use crate::store::StoreError;
-use crate::store::log::conformance::{chunk, keys, puts};
+use crate::store::log::conformance::{chunk, keys, puts, within_bound};
 use crate::store::log::{Applied, Log};
 use crate::store::postgres::PostgresLog;
 
@@ -43,42 +43,45 @@ fn a_log_works_again_when_its_server_does() {
 
 #[test]
 fn appends_during_crashes_of_the_server_are_all_there_or_refused() {
-    const CRASHES: usize = 3;
-    let server = TestServer::start();
-    let database = server.database();
-    let log = database.open();
-    let (mut number, mut refused) = (0, 0);
-    thread::scope(|scope| {
-        let crashes = scope.spawn(|| {
-            for _ in 0..CRASHES {
-                let before = database.execute("select count(*) from cortado.chunk");
-                while database.execute("select count(*) from cortado.chunk") == before {
-                    thread::yield_now();
-                }
-                server.crash();
-                server.start_again();
-            }
-        });
-        while !crashes.is_finished() {
-            match log.apply(puts(&[(&chunk(number), &[1; 100]), (b"last", &number.to_be_bytes())]))
-            {
-                Ok(Applied::Done) => number += 1,
-                Ok(Applied::Lost) => panic!("nobody else appends"),
-                Err(StoreError::Unavailable(_)) => {
-                    refused += 1;
-                    while log.reopen().is_err() {
+    within_bound(|| {
+        const CRASHES: usize = 3;
+        let server = TestServer::start();
+        let database = server.database();
+        let log = database.open();
+        let (mut number, mut refused) = (0, 0);
+        thread::scope(|scope| {
+            let crashes = scope.spawn(|| {
+                for _ in 0..CRASHES {
+                    let before = database.execute("select count(*) from cortado.chunk");
+                    while database.execute("select count(*) from cortado.chunk") == before {
                         thread::yield_now();
                     }
-                    // It may have been written nevertheless.
-                    number = keys(&log, b"j", b"j").len() as u64;
+                    server.crash();
+                    server.start_again();
                 }
-                Err(error) => panic!("{error}"),
+            });
+            while !crashes.is_finished() {
+                match log
+                    .apply(puts(&[(&chunk(number), &[1; 100]), (b"last", &number.to_be_bytes())]))
+                {
+                    Ok(Applied::Done) => number += 1,
+                    Ok(Applied::Lost) => panic!("nobody else appends"),
+                    Err(StoreError::Unavailable(_)) => {
+                        refused += 1;
+                        while log.reopen().is_err() {
+                            thread::yield_now();
+                        }
+                        // It may have been written nevertheless.
+                        number = keys(&log, b"j", b"j").len() as u64;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
             }
-        }
+        });
+        assert_eq!(keys(&log, b"j", b"j"), (0..number).map(chunk).collect::<Vec<_>>());
+        let last = log.get(b"last").unwrap().unwrap();
+        assert_eq!(u64::from_be_bytes(last.try_into().unwrap()), number - 1, "{refused} refused");
     });
-    assert_eq!(keys(&log, b"j", b"j"), (0..number).map(chunk).collect::<Vec<_>>());
-    let last = log.get(b"last").unwrap().unwrap();
-    assert_eq!(u64::from_be_bytes(last.try_into().unwrap()), number - 1, "{refused} refused");
 }
 
 #[test]
