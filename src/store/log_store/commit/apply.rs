@@ -117,7 +117,15 @@ pub fn apply(
         replies.answers.push(answer);
     }
     // Last, so that no command of this group looks for a run that is not stored yet.
-    let archived = archived.map(|all| all.into_iter().for_each(|built| group.archive(built)));
+    let archived = archived.map(|all| {
+        for built in all {
+            if built.is_current(group.core) {
+                group.archive(built);
+            } else {
+                group.core.abandon_run();
+            }
+        }
+    });
     (archived.and_then(|()| group.pack()), replies, later)
 }
 

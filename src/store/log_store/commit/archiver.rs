@@ -105,6 +105,16 @@ fn read_all(shared: &Shared, selection: Selection) -> Result<Vec<Job>, StoreErro
     selection.into_iter().map(whole).collect()
 }
 
+impl NewRun {
+    /// Whether its jobs are still as they were when they were selected. Another node may have changed one meanwhile.
+    pub fn is_current(&self, core: &Core) -> bool {
+        self.jobs.iter().all(|(id, seq)| {
+            let finished = core.index.entries.get(id).and_then(|entry| entry.finished);
+            finished.is_some_and(|(end, _)| end == *seq)
+        })
+    }
+}
+
 impl CommitGroup<'_> {
     /// Writes a run and removes its jobs from the index.
     pub fn archive(&mut self, built: NewRun) {

@@ -189,6 +189,9 @@ impl<'a> CommitGroup<'a> {
             archiving: false,
         };
         self.core.index.insert(id, entry);
+        if is_delayed {
+            self.note(NodeNote::Delayed(id))?;
+        }
         self.notify_about(counters, state, run_at);
         let job = self.events.last().and_then(Job::from_enqueued);
         job.ok_or_else(|| StoreError::Corrupt("an enqueued event made no job".into()))

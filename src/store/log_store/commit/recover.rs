@@ -415,6 +415,7 @@ fn replay_note(core: &mut Core, note: NodeNote) {
                 core.shared.oldest.fetch_max(first.saturating_sub(1), Ordering::AcqRel);
             }
         }
+        NodeNote::Delayed(job) => core.index.change(job, |entry| entry.is_delayed = true),
         NodeNote::Rows(rows) => core.stale_rows = core.stale_rows.or(rows),
     }
 }

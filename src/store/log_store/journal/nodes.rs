@@ -22,6 +22,9 @@ pub enum NodeNote {
         /// The node.
         node: NodeId,
     },
+    /// A new job waits for the end of a delay and not for a time that somebody chose, so it moves with the clock of every
+    /// node.
+    Delayed(JobId),
     /// Rows besides the journal have changed with this group.
     Rows(ChangedRows),
     /// The chunks below this number were removed.
