@@ -105,11 +105,21 @@ pub fn apply(
             Mutation::Archive(version, built) => {
                 // A run that was requested before an outage, or before another node has changed the archive, may hold
                 // jobs that have moved since.
-                if version == group.core.archive_version() {
-                    archived = archived.and_then(|mut all: Vec<_>| {
-                        all.push(built?);
-                        Ok(all)
-                    });
+                if version != group.core.archive_version() {
+                    continue;
+                }
+                match built {
+                    Err(error) if keep => {
+                        // Another node may have removed a job, and its chunks, while they were read.
+                        tracing::warn!(%error, "finished jobs could not be read for the archive; trying again");
+                        group.core.abandon_run();
+                    }
+                    built => {
+                        archived = archived.and_then(|mut all: Vec<_>| {
+                            all.push(built?);
+                            Ok(all)
+                        });
+                    }
                 }
                 continue;
             }
