@@ -59,19 +59,24 @@ async fn every_node_shows_what_another_has_accepted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_jobs_of_a_killed_node_run_on_another() {
     let cluster = Cluster::new(2).await;
-    let (one, two) = (cluster.node(0).await, cluster.node(1).await);
-    two.client.post("/api/v1/queues/default/pause", None).await;
-    two.client.post("/api/v1/queues/default/resume", None).await;
-    let ids = one.client.submit_all((0..40).map(|_| sleep(300)).collect()).await;
+    let one = cluster.node(0).await;
+    let ids = one.client.submit_all((0..10).map(|_| sleep(5_000)).collect()).await;
+    for id in &ids {
+        one.client.job_in(id, "running").await;
+    }
+    let two = cluster.node(1).await;
     one.kill().await;
     for id in &ids {
-        two.client.job_in(id, "completed").await;
+        let job = two.client.job_in(id, "completed").await;
+        let timeline = job["timeline"].as_array().unwrap();
+        let rescued = timeline.iter().filter(|moment| moment["type"] == "job.rescued");
+        assert_eq!(rescued.count(), 1, "{job}");
     }
     // The killed node comes back under its name and takes part again.
     let one = cluster.node(0).await;
     let id = one.client.submit(&sleep(1)).await;
     two.client.job_in(&id, "completed").await;
-    assert_eq!(completed(&one.client).await, 41);
+    assert_eq!(completed(&one.client).await, 11);
     two.stop().await;
     one.stop().await;
 }

@@ -6,13 +6,43 @@ use super::group::{CommitGroup, PackedGroup};
 use super::tick::TickOutcome;
 use super::verbs::ControlOutcome;
 use super::writer::{DurableReply, GroupOutcome, Replies};
-use crate::store::StoreError;
+use crate::store::{StoreError, Ticked};
+
+/// The mutations of a group that must wait for the archiver.
+#[derive(Default)]
+pub struct DeferredMutations(Vec<(Mutation, Option<Ticked>)>);
+
+impl DeferredMutations {
+    /// Defers a mutation as it is.
+    fn add(&mut self, mutation: Mutation) {
+        self.0.push((mutation, None));
+    }
+
+    /// Defers a tick. The group has done a part of it already.
+    fn add_tick(&mut self, before: Ticked, so_far: Ticked, reply: Reply<Ticked>) {
+        self.0.push((Mutation::Tick(before, reply), Some(so_far)));
+    }
+
+    /// The mutations after the group was stored.
+    pub fn stored(self) -> Vec<Mutation> {
+        let mutation = |deferred| match deferred {
+            (Mutation::Tick(_, reply), Some(so_far)) => Mutation::Tick(so_far, reply),
+            (mutation, _) => mutation,
+        };
+        self.0.into_iter().map(mutation).collect()
+    }
+
+    /// The mutations after nothing of the group was stored.
+    pub fn lost(self) -> Vec<Mutation> {
+        self.0.into_iter().map(|(mutation, _)| mutation).collect()
+    }
+}
 
 /// Applies the commands of a group in order.
 pub fn apply(
     core: &mut Core,
     batch: CommandBatch,
-) -> (Result<PackedGroup, StoreError>, Replies, Vec<Mutation>) {
+) -> (Result<PackedGroup, StoreError>, Replies, DeferredMutations) {
     let now = core.shared.clock.now();
     let mut group = CommitGroup::new(core, now);
     // Claims come first, so that they see only jobs of earlier groups, which are durable when the claim is answered.
@@ -21,7 +51,7 @@ pub fn apply(
         (claim, claimed, reply)
     });
     let mut replies = Replies { claims: claims.collect(), answers: Vec::new() };
-    let mut later = Vec::new();
+    let mut later = DeferredMutations::default();
     let mut archived = Ok(Vec::new());
     // Only a group on a shared log can be lost, so only there the commands are kept.
     let keep = group.core.node.is_some();
@@ -53,7 +83,7 @@ pub fn apply(
                         when_durable(Ok(done), reply, again, mutation)
                     }
                     Ok(ControlOutcome::Deferred(control)) => {
-                        later.push(Mutation::Control(control, by, reply));
+                        later.add(Mutation::Control(control, by, reply));
                         continue;
                     }
                     Err(error) => when_durable(Err(error), reply, again, mutation),
@@ -79,13 +109,14 @@ pub fn apply(
                 when_durable(group.access(command, by), reply, again, mutation)
             }
             Mutation::Tick(so_far, reply) => {
+                let before = so_far.clone();
                 let again = keep.then(|| so_far.clone());
                 match group.tick(so_far) {
                     Ok(TickOutcome::Done(ticked)) => {
                         when_durable(Ok(ticked), reply, again, Mutation::Tick)
                     }
                     Ok(TickOutcome::Deferred(so_far)) => {
-                        later.push(Mutation::Tick(so_far, reply));
+                        later.add_tick(before, so_far, reply);
                         continue;
                     }
                     Err(error) => when_durable(Err(error), reply, again, Mutation::Tick),

@@ -128,7 +128,7 @@ fn run_group(
         Err(error) => {
             core.shared.suspend(error.clone()); // before any caller is answered
             replies.refuse(&error);
-            CommandBatch::of(later).refuse(&error);
+            CommandBatch::of(later.lost()).refuse(&error);
             return Err(error);
         }
     };
@@ -140,10 +140,10 @@ fn run_group(
     if let Some(pending) = left
         && let Err(error) = core.write(pending)
     {
-        CommandBatch::of(later).refuse(&error);
+        CommandBatch::of(later.lost()).refuse(&error);
         return Err(error);
     }
-    Ok(later)
+    Ok(later.stored())
 }
 
 /// Waits until every earlier group is durable.

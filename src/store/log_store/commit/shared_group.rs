@@ -81,7 +81,7 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreE
         Ok(GroupWrite::Stored(stored)) => {
             core.end_undo();
             core.written(Ok(GroupWrite::Stored(stored)))?;
-            Ok(AppendAttempt::Done(later))
+            Ok(AppendAttempt::Done(later.stored()))
         }
         Ok(GroupWrite::Lost(replies)) => {
             core.roll_back(undo);
@@ -89,7 +89,7 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreE
                 core.abandon_run(); // the group has used up the run that was built
             }
             let mut again = replies.into_commands();
-            again.mutations.extend(later);
+            again.mutations.extend(later.lost());
             Ok(AppendAttempt::Lost(again))
         }
         Err(FailedGroup { error, .. }) => {
@@ -97,7 +97,7 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreE
             if has_archived {
                 core.abandon_run();
             }
-            CommandBatch::of(later).refuse(&error);
+            CommandBatch::of(later.lost()).refuse(&error);
             Err(error)
         }
     }

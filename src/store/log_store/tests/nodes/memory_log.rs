@@ -9,10 +9,13 @@ use crate::job::{Cursor, Epoch};
 use crate::store::log::{Applied, Log, NodeBeat, Rows, Write, WriteBatch};
 use crate::store::{Storage, StoreError};
 
+/// The values by their keys.
+type RowTable = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// What all handles share.
 #[derive(Default)]
 struct Content {
-    rows: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    rows: Mutex<RowTable>,
     appended: Condvar,
     beats: Mutex<BTreeMap<u64, (String, bool, Instant)>>,
     /// How many appends were lost.
@@ -66,7 +69,7 @@ impl MemoryLog {
         self.content.lost.load(Ordering::Acquire)
     }
 
-    fn rows(&self) -> Result<MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>>, StoreError> {
+    fn rows(&self) -> Result<MutexGuard<'_, RowTable>, StoreError> {
         if self.is_shut.load(Ordering::Acquire) {
             return Err(StoreError::Unavailable("the log is shut".into()));
         }
@@ -75,7 +78,7 @@ impl MemoryLog {
 }
 
 /// Whether there is a chunk with this key or a later one.
-fn has_chunk(rows: &BTreeMap<Vec<u8>, Vec<u8>>, key: &[u8]) -> bool {
+fn has_chunk(rows: &RowTable, key: &[u8]) -> bool {
     rows.range(key.to_vec()..).next().is_some_and(|(key, _)| key.starts_with(b"j"))
 }
 
@@ -173,7 +176,7 @@ impl Log for MemoryLog {
     fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError> {
         let key = chunk_key(number);
         let rows = self.rows()?;
-        let is_missing = |rows: &mut BTreeMap<_, _>| !has_chunk(rows, &key);
+        let is_missing = |rows: &mut RowTable| !has_chunk(rows, &key);
         let waited = self.content.appended.wait_timeout_while(rows, at_most, is_missing).unwrap();
         Ok(has_chunk(&waited.0, &key))
     }
