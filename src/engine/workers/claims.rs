@@ -39,7 +39,7 @@ impl Grant {
     }
 
     /// How many of the first of these jobs one message may bring: at least one, and only one that is longer than
-    /// [`MAX_MESSAGE`].
+    /// a message may be.
     pub fn fitting(grants: &[Grant]) -> usize {
         let mut bytes = 0;
         let fit = grants.iter().take_while(|grant| {
