@@ -28,10 +28,10 @@ pub use crate::http::server::inherited::InheritedSockets;
 use crate::http::server::listener::Listener;
 use crate::job::{Kind, ScheduleName, Schema, Secret};
 use crate::shutdown::{Shutdown, StopReport};
+use crate::store::Store;
 use crate::store::data_dir;
 use crate::store::database::{self, PostgresSettings};
 use crate::store::memory::MemoryStore;
-use crate::store::{Store, StoreLimits};
 use crate::supervise::Part;
 use crate::{demo, handlers, ui};
 
@@ -392,27 +392,18 @@ impl Builder {
 async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let (limits, clock) = (config.limits.clone(), Arc::new(SystemClock));
     let dir = config.data_dir.clone();
-    Ok(match location {
-        StoreLocation::Memory => MemoryStore::new(limits, clock),
-        StoreLocation::Disk if config.database.is_some() => {
-            open_database(config, limits, clock).await?
-        }
-        StoreLocation::Disk => {
-            // Opening reads the whole journal, so it must not run on a thread that serves.
+    // Opening reads the whole journal, so it must not run on a thread that serves.
+    Ok(match (location, &config.database) {
+        (StoreLocation::Memory, _) => MemoryStore::new(limits, clock),
+        (StoreLocation::Disk, None) => {
             tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
         }
+        (StoreLocation::Disk, Some(shared)) => {
+            let mut settings: PostgresSettings = shared.url.expose().parse()?;
+            settings.node = shared.node.to_string();
+            tokio::task::spawn_blocking(move || database::open(settings, limits, clock)).await??
+        }
     })
-}
-
-async fn open_database(
-    config: &Config,
-    limits: StoreLimits,
-    clock: Arc<SystemClock>,
-) -> anyhow::Result<Arc<dyn Store>> {
-    let Some(database) = &config.database else { anyhow::bail!("there is no database") };
-    let mut settings: PostgresSettings = database.url.expose().parse()?;
-    settings.node = database.node.to_string();
-    Ok(tokio::task::spawn_blocking(move || database::open(settings, limits, clock)).await??)
 }
 
 #[cfg(test)]

@@ -32,3 +32,49 @@ fn machine_name() -> String {
     let name = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
     if WorkerName::parse(&name).is_ok() { name } else { "local".to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, ConfigError, FileConfig, ServeArgs};
+
+    fn config(toml: &str, args: &ServeArgs) -> Result<Config, ConfigError> {
+        Config::build(FileConfig::parse(toml).unwrap(), args)
+    }
+
+    #[test]
+    fn jobs_are_in_a_directory_unless_a_database_is_named() {
+        let node = ServeArgs { node: Some("web-1".into()), ..ServeArgs::default() };
+        let without = config("", &node).unwrap();
+        assert!(without.database.is_none());
+        assert_eq!(without.engine.worker.as_str(), "local");
+        let url = "[store]\nurl = 'postgres://cortado:s3cret@db/jobs'\n";
+        let with = config(url, &node).unwrap();
+        assert_eq!(with.database.as_ref().unwrap().node.as_str(), "web-1");
+        assert_eq!(with.engine.worker.as_str(), "web-1");
+        assert!(!format!("{with:?}").contains("s3cret"), "{with:?}");
+        let own = config(&format!("{url}[engine]\nworker = 'mine'\n"), &node).unwrap();
+        assert_eq!(own.engine.worker.as_str(), "mine");
+        let named = config(&format!("{url}node = 'web-2'\n"), &ServeArgs::default()).unwrap();
+        assert_eq!(named.database.unwrap().node.as_str(), "web-2");
+        let unnamed = config(url, &ServeArgs::default()).unwrap();
+        assert!(!unnamed.database.unwrap().node.as_str().is_empty(), "the name of the machine");
+    }
+
+    #[test]
+    fn a_wrong_url_or_name_is_blamed_on_where_it_comes_from() {
+        let args = ServeArgs {
+            store: Some("mysql://anna:s3cret@db/jobs".into()),
+            node: Some("a\nb".into()),
+            ..ServeArgs::default()
+        };
+        let error = config("", &args).unwrap_err().to_string();
+        for (key, source) in [
+            ("store.url", "(set by --store or CORTADO_STORE)"),
+            ("store.node", "(set by --node or CORTADO_NODE)"),
+        ] {
+            let line = error.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
+            assert!(line.ends_with(source), "{line}");
+        }
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}

@@ -14,13 +14,9 @@ use crate::store::{Storage, StoreError};
 
 /// A node that works on a shared log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeBeat {
+pub struct NodeHeartbeat {
     /// The run of its process.
     pub node: u64,
-    /// What people call it.
-    pub name: String,
-    /// The version of Cortado that it runs.
-    pub version: String,
     /// Whether somebody reads a snapshot there, so that nothing may be removed.
     pub reads_snapshot: bool,
     /// How long ago it was heard of, by the clock of the log.
@@ -76,7 +72,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// Says that a node is at work, and returns all nodes that have said so and have not signed off. A node whose process
     /// was replaced by another one of the same name is not among them. A log that is not shared has none.
-    fn beat(&self, _node: u64, _reads_snapshot: bool) -> Result<Vec<NodeBeat>, StoreError> {
+    fn heartbeat(
+        &self,
+        _node: u64,
+        _reads_snapshot: bool,
+    ) -> Result<Vec<NodeHeartbeat>, StoreError> {
         Ok(Vec::new())
     }
 

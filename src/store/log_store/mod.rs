@@ -81,7 +81,7 @@ impl LogStore {
         opening: Opening,
     ) -> Result<Arc<LogStore>, StoreError> {
         let core = commit::open::open(log, limits, clock, tuning, opening)?;
-        let (shared, node) = (core.shared.clone(), core.node);
+        let (shared, node) = (core.shared.clone(), core.shared.node);
         let failures = PartFailures::default();
         let readers = ReadPool::new(&shared.limits, failures.clone());
         let (commands, receiver) = mpsc::channel(MAX_QUEUED_COMMANDS);
@@ -405,7 +405,7 @@ impl Store for LogStore {
         let pin = self.shared.pins.add(self.shared.clock.steady());
         if let Some(node) = self.shared.node {
             // The other nodes have to know before the state is captured; see `Core::others_read_snapshots`.
-            self.read(move |shared| shared.beat(node)).await?;
+            self.read(move |shared| shared.heartbeat(node)).await?;
         }
         let state = self.inspect(move |core| SnapshotState::capture(core, pin)).await?;
         Ok(Box::new(LiveSnapshot::new(self.shared.clone(), state)))

@@ -65,22 +65,57 @@ impl TestStore {
     }
 }
 
-/// Defines a harness of a store with this tuning.
-macro_rules! harness {
-    ($name:ident, $tuning:expr) => {
-        pub(crate) struct $name(TestStore);
+/// A place in which a store is opened again and again.
+pub(crate) trait StorePlace {
+    fn clock(&self) -> &ManualClock;
 
-        impl Harness for $name {
+    /// Sets the limits for the next openings.
+    fn set_limits(&mut self, limits: StoreLimits);
+
+    /// Opens the store for the first time.
+    fn open(&self) -> Arc<dyn Store>;
+
+    /// Opens what the previous process has left.
+    fn open_again(&self) -> Arc<dyn Store> {
+        self.open()
+    }
+}
+
+impl StorePlace for TestStore {
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    fn set_limits(&mut self, limits: StoreLimits) {
+        self.limits = limits;
+    }
+
+    fn open(&self) -> Arc<dyn Store> {
+        TestStore::open(self)
+    }
+
+    fn open_again(&self) -> Arc<dyn Store> {
+        TestStore::open_again(self)
+    }
+}
+
+/// Defines a harness of the stores in such places, which `new` makes.
+macro_rules! harness {
+    ($name:ident, $place:ty, $new:expr) => {
+        pub(crate) struct $name($place);
+
+        impl $crate::store::conformance::Harness for $name {
             fn new(clock: ManualClock) -> Self {
-                $name(TestStore::new(clock, $tuning))
+                let new: fn(ManualClock) -> $place = $new;
+                $name(new(clock))
             }
 
             fn clock(&self) -> &ManualClock {
-                &self.0.clock
+                self.0.clock()
             }
 
             async fn open(&mut self, limits: StoreLimits) -> Arc<dyn Store> {
-                self.0.limits = limits;
+                self.0.set_limits(limits);
                 self.0.open()
             }
 
@@ -98,6 +133,8 @@ macro_rules! harness {
     };
 }
 
+pub(crate) use harness;
+
 /// As shipped, but with short waits after a fault.
 pub(crate) fn quick() -> Tuning {
     Tuning { pauses: tiny::TINY.pauses, ..Tuning::default() }
@@ -106,7 +143,7 @@ pub(crate) fn quick() -> Tuning {
 mod as_shipped {
     use super::*;
 
-    harness!(Shipped, Tuning::default());
+    harness!(Shipped, TestStore, |clock| TestStore::new(clock, Tuning::default()));
     conformance_suite!(Shipped);
 }
 
@@ -120,11 +157,11 @@ pub(crate) mod tiny {
         carry_above: 0,
         pipeline_from: 1,
         pauses: (Duration::from_millis(1), Duration::from_millis(20)),
-        node_beat: Duration::from_millis(20),
+        node_heartbeat: Duration::from_millis(20),
         node_silence: Duration::from_secs(600),
     };
 
-    harness!(Tiny, TINY);
+    harness!(Tiny, TestStore, |clock| TestStore::new(clock, TINY));
     conformance_suite!(Tiny);
 }
 
@@ -184,7 +221,9 @@ fn a_claim_finds_records_that_are_copied_forward_under_it() {
     });
 }
 
-harness!(Few, Tuning { run_from: 4, rewrite_percent: 25, ..tiny::TINY });
+harness!(Few, TestStore, |clock| {
+    TestStore::new(clock, Tuning { run_from: 4, rewrite_percent: 25, ..tiny::TINY })
+});
 
 /// The header of a run knows only when its first and last job finished. What lies between is asked.
 #[tokio::test]

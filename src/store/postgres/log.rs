@@ -11,13 +11,13 @@ use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
 use super::identity::ServerIdentity;
 use super::keys::{self, KeyPlace};
-use super::nodes::{self, OwnBeat};
+use super::nodes::{self, OwnHeartbeat};
 use super::scan::ScanRows;
 use super::session::Parameter;
 use super::settings::PostgresSettings;
 use super::state::LogState;
 use crate::job::{Cursor, Epoch};
-use crate::store::log::{Applied, Log, NodeBeat, Rows, WriteBatch};
+use crate::store::log::{Applied, Log, NodeHeartbeat, Rows, WriteBatch};
 use crate::store::{Storage, StoreError};
 
 /// How often the server is asked for new chunks while no notification arrives.
@@ -85,18 +85,18 @@ impl Log for PostgresLog {
         if changes.chunks.is_empty() { self.0.change_rows(changes) } else { self.0.append(changes) }
     }
 
-    fn beat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeBeat>, StoreError> {
+    fn heartbeat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeHeartbeat>, StoreError> {
         let (session, name) = (node.cast_signed(), self.0.settings.node.clone());
-        let own = OwnBeat { session, name, reads_snapshot };
-        let (beats, is_new) = self.0.read(|sql| async move { own.store(&sql).await })?;
-        if is_new && self.0.has_beaten.swap(true, Ordering::AcqRel) {
+        let own = OwnHeartbeat { session, name, reads_snapshot };
+        let (heartbeats, is_new) = self.0.read(|sql| async move { own.store(&sql).await })?;
+        if is_new && self.0.has_sent_heartbeat.swap(true, Ordering::AcqRel) {
             tracing::error!(
                 node = self.0.settings.node,
                 "another process with this name works on the same store; every node needs a name of \
                  its own (store.node)"
             );
         }
-        Ok(beats)
+        Ok(heartbeats)
     }
 
     fn sign_off(&self, node: u64) -> Result<(), StoreError> {

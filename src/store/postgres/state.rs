@@ -29,7 +29,7 @@ pub struct LogState {
     /// The identity of the server that is to be stored, because the stored one was of another.
     pub new_server: Mutex<Option<ServerIdentity>>,
     /// Whether this process has said before that it is at work.
-    pub has_beaten: AtomicBool,
+    pub has_sent_heartbeat: AtomicBool,
     written: WrittenCounts,
 }
 
@@ -49,7 +49,7 @@ impl LogState {
             open: RwLock::new(None),
             known: Mutex::default(),
             new_server: Mutex::new(None),
-            has_beaten: AtomicBool::new(false),
+            has_sent_heartbeat: AtomicBool::new(false),
             written: WrittenCounts::default(),
         }
     }

@@ -32,9 +32,10 @@ pub enum TlsCheck {
 /// When the file of the certificate cannot be used.
 pub fn connector(check: &TlsCheck) -> Result<MakeRustlsConnect, SettingsError> {
     let provider = Arc::new(ring::default_provider());
+    let lenient = |signer| Arc::new(LenientVerifier { signer, provider: provider.clone() });
     let verifier: Arc<dyn ServerCertVerifier> = match check {
-        TlsCheck::Nothing => Arc::new(AnyCertificate(provider.clone())),
-        TlsCheck::Signer(root) => Arc::new(AnyName(verifier(root, provider.clone())?)),
+        TlsCheck::Nothing => lenient(None),
+        TlsCheck::Signer(root) => lenient(Some(verifier(root, provider.clone())?)),
         TlsCheck::SignerAndName(root) => verifier(root, provider.clone())?,
     };
     let config =
@@ -61,50 +62,15 @@ fn verifier(
         .map_err(|error| fail(error.to_string()))
 }
 
-/// Accepts every certificate, but only from a server that has its key.
+/// Accepts certificates with a valid signature, whatever host they are for, or every certificate when there is no signer;
+/// in both cases only from a server that has its key.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct LenientVerifier {
+    signer: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
 }
 
-/// Accepts certificates with a valid signature, whatever host they are for.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for LenientVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -113,8 +79,9 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Some(signer) = &self.signer else { return Ok(ServerCertVerified::assertion()) };
         let verified =
-            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+            signer.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             // The name is checked last.
             Err(Error::InvalidCertificate(
@@ -130,7 +97,8 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -139,10 +107,11 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

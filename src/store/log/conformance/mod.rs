@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{Log, WriteBatch};
 
 pub(crate) mod contract;
+pub(crate) mod nodes;
 pub(crate) mod shared;
 
 /// Opens the log that a rule is about.
@@ -17,6 +18,12 @@ pub(crate) trait LogHarness {
 
     /// Opens the log, as another process would. Only a shared log is opened while it is open.
     fn open(&self) -> Box<dyn Log>;
+}
+
+/// Opens a log that several processes share.
+pub(crate) trait SharedLogHarness: LogHarness {
+    /// Opens the log as a node with this name.
+    fn open_as(&self, node: &str) -> Box<dyn Log>;
 }
 
 /// The key of a chunk.
@@ -95,6 +102,12 @@ macro_rules! shared_log_conformance_suite {
             a_chunk_that_is_there_is_not_waited_for
             a_wait_ends_when_its_time_is_over
             a_wait_fails_when_the_log_is_shut
+        }
+        $crate::store::log::conformance::log_rules! { $harness: nodes
+            every_node_is_known_to_all
+            a_node_that_sends_no_heartbeat_falls_silent
+            a_node_that_has_signed_off_is_not_shown
+            a_process_replaces_an_earlier_one_of_its_name
         }
     };
 }

@@ -54,7 +54,7 @@ pub fn apply(
     let mut later = DeferredMutations::default();
     let mut archived = Ok(Vec::new());
     // Only a group on a shared log can be lost, so only there the commands are kept.
-    let keep = group.core.node.is_some();
+    let keep = group.core.shared.node.is_some();
     for mutation in batch.mutations {
         let answer = match mutation {
             Mutation::Enqueue(batch, reply) => {
@@ -126,7 +126,7 @@ pub fn apply(
                 group.record_start();
                 unanswered(Ok(()), || Mutation::RecordStart)
             }
-            // When it fails, the nodes are still silent at the next beat.
+            // When it fails, the nodes are still silent at the next heartbeat.
             Mutation::GiveBack(nodes) => {
                 unanswered(group.give_back(&nodes), || Mutation::GiveBack(nodes))
             }

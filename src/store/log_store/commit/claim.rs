@@ -61,16 +61,17 @@ impl CommitGroup<'_> {
     pub fn claim(&mut self, claim: &Claim) -> Result<ClaimedJobs, StoreError> {
         let (ids, held) = self.core.index.pick(claim, self.steady);
         let expires = self.steady.after(claim.ttl);
+        let holder = claim.holder();
         let mut jobs = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(entry) = self.core.index.entries.get(&id) else { continue };
             let Ok(status) = entry.status.step(Step::Claim) else { continue };
             let trail = entry.trail.iter().collect();
             let started = self.events.len();
-            let change = Change::Started { worker: claim.holder() };
+            let change = Change::Started { worker: holder.clone() };
             let token = self.change(id, status, change)?;
             let keeper = LeaseKeeper::Here(expires);
-            let kept_for = claim.holder().kept_for();
+            let kept_for = holder.kept_for();
             self.core.index.put_lease(id, HeldLease { token, keeper, kept_for });
             self.core.expect_tick(self.now.after(claim.ttl));
             jobs.push(ClaimedJob { id, token, expires, trail, status, started });

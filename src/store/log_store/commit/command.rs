@@ -10,7 +10,7 @@ use super::enqueue::{EnqueueOutcome, NewBatch};
 use super::verbs::JobAnswers;
 use crate::access::{AccessApplied, AccessCommand};
 use crate::job::{Actor, Event, Schedule, Status};
-use crate::store::log::NodeBeat;
+use crate::store::log::NodeHeartbeat;
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::log_store::journal::nodes::NodeId;
 use crate::store::{
@@ -31,7 +31,7 @@ pub enum Command {
     /// Another node has appended a chunk.
     Follow,
     /// The nodes that are at work or were lately.
-    Nodes(Vec<NodeBeat>),
+    Nodes(Vec<NodeHeartbeat>),
     Claim(Claim, ClaimReply),
     Mutate(Mutation),
     /// The writer could not write a group, or the data directory is gone. The committer checks.
@@ -118,7 +118,7 @@ pub struct CommandBatch {
     /// Whether another node may have appended to the log.
     pub follows: bool,
     /// The nodes that are at work or were lately, if somebody has asked.
-    pub nodes: Option<Vec<NodeBeat>>,
+    pub nodes: Option<Vec<NodeHeartbeat>>,
     /// An estimate of how many events the commands make.
     pub weight: usize,
 }

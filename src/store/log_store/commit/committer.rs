@@ -47,7 +47,7 @@ pub fn run(
             batch.mutations.append(&mut deferred);
         }
         let closing = std::mem::take(&mut batch.closing);
-        let written = match core.node {
+        let written = match core.shared.node {
             Some(_) => shared_group::run(&mut core, batch),
             None => run_group(&mut core, batch, &mut writer),
         };

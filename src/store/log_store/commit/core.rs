@@ -14,7 +14,6 @@ use crate::job::{Event, Job, Labels, QueueName, QueueSettings, Time};
 use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
 use crate::store::kinds::DeclaredKinds;
-use crate::store::log::NodeBeat;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::nodes::{ChangedRows, NodeId};
@@ -25,10 +24,6 @@ use crate::store::schedules::Schedules;
 /// The state of the store between two groups, owned by the committer.
 pub struct Core {
     pub shared: Arc<Shared>,
-    /// This process among those that write to the log; `None` where the log is not shared.
-    pub node: Option<NodeId>,
-    /// The nodes that are at work or were lately.
-    pub nodes: Vec<NodeBeat>,
     /// The node that has written the chunk that is being read.
     pub writer: Option<NodeId>,
     pub index: Index,

@@ -9,9 +9,8 @@ use super::core::Core;
 use super::recover;
 use crate::job::{Event, Fact, JobId, QueueChange, QueueName, State};
 use crate::store::StoreError;
-use crate::store::formats::Unreadable;
 use crate::store::log_store::journal::chunks;
-use crate::store::log_store::journal::codec::{Chunk, Record};
+use crate::store::log_store::journal::codec::Record;
 use crate::store::log_store::journal::nodes::ChangedRows;
 
 /// What was read, as far as others have to be told.
@@ -53,24 +52,10 @@ impl Core {
         let from = chunks::key(self.journal.next_chunk());
         for row in shared.log.scan_from(b"j", &from) {
             let (key, value) = row?;
-            let number = self.journal.next_chunk();
-            let damaged = |why: Unreadable| {
-                why.at(format!("journal chunk {number} in {}", shared.log.location()))
-            };
-            if chunks::number(&key) != Some(number) {
-                return Err(damaged(Unreadable::from("missing")));
-            }
-            let chunk = Chunk::decode(&value).map_err(damaged)?;
-            if chunk.first_seq != self.next_seq {
-                return Err(damaged(Unreadable::from("events are missing before it")));
-            }
-            let Chunk { first_seq, at, records, .. } = chunk;
-            self.writer = None;
-            for record in records {
-                self.next_seq += u64::from(matches!(record, Record::Event(_)));
-                self.follow_record(number, record, followed)?;
-            }
-            self.journal.add(first_seq, at, value.len());
+            let (number, chunk) = recover::decode_chunk(&*shared.log, &key, &value)?;
+            recover::fold_chunk(self, number, chunk, value.len(), |core, record| {
+                core.follow_record(number, record, followed)
+            })?;
         }
         self.future_waits.began.clear(); // they matter only at a start
         Ok(())
@@ -84,10 +69,13 @@ impl Core {
     ) -> Result<(), StoreError> {
         let id = job_of(&record);
         let before = id.and_then(|id| self.before(id));
-        let lease = id.and_then(|id| self.index.leases.get(&id).cloned());
+        let lease = match &record {
+            Record::Carried(job) => self.index.leases.get(&job.id).cloned(),
+            Record::Event(_) | Record::Pruned(_) | Record::Note(_) => None,
+        };
         recover::replay_record(self, number, &record)?;
-        if let (Record::Carried(job), Some(lease)) = (&record, lease) {
-            self.index.put_lease(job.id, lease);
+        if let (Some(id), Some(lease)) = (id, lease) {
+            self.index.put_lease(id, lease); // a copy of the record does not change it
         }
         if let Some(id) = id {
             self.wake_for(id, before, followed);
@@ -96,7 +84,7 @@ impl Core {
             if let Fact::Queue { queue, change } = &event.fact {
                 self.follow_queue(queue, *change, followed);
             }
-            if self.writer == self.node {
+            if self.writer == self.shared.node {
                 self.refused.push(event.clone());
             }
             followed.events.push(event);

@@ -8,38 +8,43 @@ use super::entry::{HeldLease, LeaseKeeper};
 use super::group::CommitGroup;
 use crate::job::{Interruption, JobId};
 use crate::store::StoreError;
-use crate::store::log::{Mark, NodeBeat};
+use crate::store::log::{Mark, NodeHeartbeat};
 use crate::store::log_store::journal::nodes::NodeId;
 
 impl Core {
     /// Says that this node has ended, so that the others need not wait until it has been silent for long.
     pub fn sign_off(&self) -> Result<(), StoreError> {
-        self.node.map_or(Ok(()), |node| self.shared.log.sign_off(node.0))
+        self.shared.node.map_or(Ok(()), |node| self.shared.log.sign_off(node.0))
     }
 
     /// Whether another node reads a snapshot, so that nothing may be removed. A node says so before it captures the state,
     /// so whoever captured an older one is among those that are asked here.
     pub fn others_read_snapshots(&self) -> Result<bool, StoreError> {
-        let Some(node) = self.node else { return Ok(false) };
+        let Some(node) = self.shared.node else { return Ok(false) };
         let silence = self.shared.tuning.node_silence;
-        let reads = |beat: &NodeBeat| {
-            beat.node != node.0 && beat.reads_snapshot && beat.silent_for < silence
+        let reads = |heartbeat: &NodeHeartbeat| {
+            heartbeat.node != node.0 && heartbeat.reads_snapshot && heartbeat.silent_for < silence
         };
-        Ok(self.shared.beat(node)?.iter().any(reads))
+        Ok(self.shared.heartbeat(node)?.iter().any(reads))
     }
 
     /// The other nodes that hold leases although they have ended or are silent.
-    pub fn gone_nodes(&self, beats: &[NodeBeat]) -> Vec<NodeId> {
+    pub fn gone_nodes(&self, heartbeats: &[NodeHeartbeat]) -> Vec<NodeId> {
         let silence = self.shared.tuning.node_silence;
         let is_at_work = |node: NodeId| {
-            beats.iter().any(|beat| beat.node == node.0 && beat.silent_for < silence)
+            heartbeats
+                .iter()
+                .any(|heartbeat| heartbeat.node == node.0 && heartbeat.silent_for < silence)
         };
         let holders = self.index.leases.values().filter_map(|held| match held.keeper {
             LeaseKeeper::Node(node) => Some(node),
             LeaseKeeper::Here(_) => None,
         });
         let holders: BTreeSet<NodeId> = holders.collect();
-        holders.into_iter().filter(|node| Some(*node) != self.node && !is_at_work(*node)).collect()
+        holders
+            .into_iter()
+            .filter(|node| Some(*node) != self.shared.node && !is_at_work(*node))
+            .collect()
     }
 }
 

@@ -57,7 +57,7 @@ pub struct CommitGroup<'a> {
 
 impl<'a> CommitGroup<'a> {
     pub fn new(core: &'a mut Core, now: Time) -> Self {
-        let packer = Packer::new(now, core.next_seq).written_by(core.node);
+        let packer = Packer::new(now, core.next_seq).written_by(core.shared.node);
         let first_chunk = core.journal.next_chunk();
         let steady = core.shared.clock.steady();
         let oldest_chunk = core.journal.first_chunk();
@@ -126,7 +126,7 @@ impl<'a> CommitGroup<'a> {
 
     /// Tells the other nodes something, if there can be any.
     pub fn note(&mut self, note: NodeNote) -> Result<(), StoreError> {
-        if self.core.node.is_some() {
+        if self.core.shared.node.is_some() {
             self.packer.note(note).map_err(StoreError::Corrupt)?;
         }
         Ok(())
@@ -135,7 +135,7 @@ impl<'a> CommitGroup<'a> {
     /// Notes which node holds the lease of a job from now on.
     pub fn note_holder(&mut self, job: JobId, keeper: LeaseKeeper) -> Result<(), StoreError> {
         let node = match keeper {
-            LeaseKeeper::Here(_) => self.core.node,
+            LeaseKeeper::Here(_) => self.core.shared.node,
             LeaseKeeper::Node(node) => Some(node),
         };
         node.map_or(Ok(()), |node| self.note(NodeNote::Holds { job, node }))

@@ -39,7 +39,7 @@ pub fn open(
     let mut core = recover::read(log()?, limits, clock, tuning)?;
     core.correct_times(core.shared.clock.now());
     let lost = match opening {
-        Opening::ToRunJobs if core.node.is_some() => {
+        Opening::ToRunJobs if core.shared.node.is_some() => {
             join(&mut core)?;
             0
         }
@@ -70,7 +70,7 @@ pub fn open(
 fn join(core: &mut Core) -> Result<(), StoreError> {
     core.stale_rows = ChangedRows::ALL; // they were not read at the same moment as the journal
     core.catch_up()?;
-    let nodes = core.node.map(|node| core.shared.beat(node)).transpose()?;
+    let nodes = core.shared.node.map(|node| core.shared.heartbeat(node)).transpose()?;
     let mutations = vec![Mutation::RecordStart];
     shared_group::run(core, CommandBatch { nodes, mutations, ..CommandBatch::default() })?;
     Ok(())

@@ -29,8 +29,6 @@ use crate::store::log_store::read::records;
 const BACKOFF_RESET: Duration = Duration::from_secs(30);
 /// How often the commands that have arrived are refused.
 const REFUSAL_INTERVAL: Duration = Duration::from_millis(10);
-/// The length of the lease of an attempt whose end was in the failed group, in case nobody extends it.
-const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
 /// The waits between two tries, over all outages of a store.
 pub struct ReopenDelays {
@@ -163,7 +161,7 @@ enum Recovery {
 
 impl Recovery {
     fn of(core: Core) -> Recovery {
-        match core.node {
+        match core.shared.node {
             Some(_) => Recovery::ReadOn(Box::new(core)),
             None => Recovery::Rebuild(BeforeOutage {
                 head: core.shared.head(),
@@ -239,7 +237,11 @@ fn restore_claims(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
         let Some(Ok(status)) = status.map(|status| status.step(Step::Claim)) else { continue };
         let token = group.change(*id, status, change.clone())?;
         let expires = before.leases.get(id).and_then(HeldLease::expires);
-        group.core.index.lease(*id, token, expires.unwrap_or(group.steady.after(UNKNOWN_LEASE)));
+        group.core.index.lease(
+            *id,
+            token,
+            expires.unwrap_or(group.steady.after(recover::UNKNOWN_LEASE)),
+        );
         if token != event.seq {
             group.rescue(*id, Interruption::LeaseExpired)?;
         }
@@ -270,7 +272,7 @@ fn restore_leases(group: &mut CommitGroup<'_>, before: &BeforeOutage) -> Result<
         }
         let known = before.leases.get(&id).filter(|held| held.token == token);
         let expires = known.and_then(HeldLease::expires);
-        let expires = expires.unwrap_or_else(|| group.steady.after(UNKNOWN_LEASE));
+        let expires = expires.unwrap_or_else(|| group.steady.after(recover::UNKNOWN_LEASE));
         group.core.index.lease(id, token, expires);
         let ends = group.now.after(expires.since(group.steady));
         group.core.expect_tick(ends);

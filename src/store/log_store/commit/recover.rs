@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::core::Core;
 use super::entry::{Entry, HeldLease, LeaseKeeper};
@@ -23,7 +24,7 @@ use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::Journal;
 use crate::store::log_store::journal::codec::{Chunk, Record};
-use crate::store::log_store::journal::nodes::{ChangedRows, NodeNote};
+use crate::store::log_store::journal::nodes::{ChangedRows, NodeId, NodeNote};
 use crate::store::log_store::journal::row_lengths::RowLengths;
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::log_store::journal::{named_rows, queue_rows};
@@ -33,6 +34,8 @@ use crate::store::{DeclaredKinds, StoreError, StoreLimits};
 
 /// How many chunks are read between two progress messages.
 const CHUNKS_PER_PROGRESS_LINE: u64 = 50_000;
+/// The length of the lease of an attempt of this process whose end is not known, in case nobody extends it.
+pub const UNKNOWN_LEASE: Duration = Duration::from_secs(30);
 
 /// The rows of a new, empty store.
 pub fn empty_store() -> Result<WriteBatch, StoreError> {
@@ -139,8 +142,6 @@ fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
 fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core, StoreError> {
     let StoredMeta { meta, format: _, older_settings } = stored;
     let mut core = Core {
-        node: shared.node,
-        nodes: Vec::new(),
         writer: None,
         stale_rows: ChangedRows::default(),
         index: Index::default(),
@@ -264,43 +265,21 @@ pub fn read_archive_again(core: &mut Core) -> Result<(), StoreError> {
 /// Folds the journal into the index. Returns the number of chunks.
 fn replay(core: &mut Core) -> Result<u64, StoreError> {
     let mut chunks = 0;
-    let mut last_seq = None;
     let shared = core.shared.clone();
     let log = &*shared.log;
     // References to a chunk are counted before the journal has an entry for it; the entry then takes them over.
     for row in log.scan(b"j") {
         let (key, value) = row?;
-        let number = chunks::number(&key)
-            .ok_or_else(|| corrupt(log, &format!("key {key:02x?}"), "not a chunk's key"))?;
-        let chunk = Chunk::decode(&value)
-            .map_err(|why| corrupt(log, &format!("journal chunk {number}"), &why))?;
+        let (number, chunk) = decode_chunk(log, &key, &value)?;
         if chunks == 0 {
             core.journal = Journal::new(number, shared.chunk_index.clone());
+            core.next_seq = chunk.first_seq;
             shared.oldest.store(chunk.first_seq.saturating_sub(1), Ordering::Release);
         }
-        if number != core.journal.next_chunk() {
-            return Err(corrupt(
-                log,
-                &format!("journal chunk {}", core.journal.next_chunk()),
-                "missing",
-            ));
-        }
-        if last_seq.is_some_and(|last: u64| chunk.first_seq != last + 1) {
-            return Err(corrupt(
-                log,
-                &format!("journal chunk {number}"),
-                "events are missing before it",
-            ));
-        }
-        let mut next = chunk.first_seq;
-        for record in &chunk.records {
-            replay_record(core, number, record)?;
-            next += u64::from(matches!(record, Record::Event(_)));
-        }
         core.future_waits.note_chunk(chunk.at);
-        last_seq = Some(next - 1);
-        core.next_seq = next;
-        core.journal.add(chunk.first_seq, chunk.at, value.len());
+        fold_chunk(core, number, chunk, value.len(), |core, record| {
+            replay_record(core, number, &record)
+        })?;
         chunks += 1;
         if chunks % CHUNKS_PER_PROGRESS_LINE == 0 {
             tracing::info!(chunks, jobs = core.index.entries.len(), "reading the journal");
@@ -314,6 +293,46 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
     Ok(chunks)
 }
 
+/// Decodes the row of a chunk. Returns its number and what is in it.
+pub fn decode_chunk(log: &dyn Log, key: &[u8], value: &[u8]) -> Result<(u64, Chunk), StoreError> {
+    let number = chunks::number(key)
+        .ok_or_else(|| corrupt(log, &format!("key {key:02x?}"), "not a chunk's key"))?;
+    let chunk = Chunk::decode(value)
+        .map_err(|why| corrupt(log, &format!("journal chunk {number}"), &why))?;
+    Ok((number, chunk))
+}
+
+/// Adds the next chunk, which is stored in `len` bytes, to what was read; `take` folds each of its records.
+///
+/// # Errors
+/// When it does not follow the chunk before it.
+pub fn fold_chunk(
+    core: &mut Core,
+    number: u64,
+    chunk: Chunk,
+    len: usize,
+    mut take: impl FnMut(&mut Core, Record) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let damaged = |number: u64, why: &str| {
+        Err(corrupt(&*core.shared.log, &format!("journal chunk {number}"), why))
+    };
+    let expected = core.journal.next_chunk();
+    if number != expected {
+        return damaged(expected, "missing");
+    }
+    if chunk.first_seq != core.next_seq {
+        return damaged(number, "events are missing before it");
+    }
+    core.writer = None;
+    for record in chunk.records {
+        core.next_seq += u64::from(matches!(record, Record::Event(_)));
+        take(core, record)?;
+    }
+    core.journal.add(chunk.first_seq, chunk.at, len);
+    Ok(())
+}
+
+/// Folds one record into the index.
 pub fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), StoreError> {
     match record {
         Record::Event(event) => replay_event(core, chunk, event),
@@ -406,7 +425,8 @@ fn replay_note(core: &mut Core, note: NodeNote) {
         NodeNote::WrittenBy(node) => core.writer = Some(node),
         NodeNote::Holds { job, node } => {
             if let Some(held) = core.index.leases.get(&job).cloned() {
-                core.index.put_lease(job, HeldLease { keeper: LeaseKeeper::Node(node), ..held });
+                let keeper = kept_by(core, node, held.kept_for);
+                core.index.put_lease(job, HeldLease { keeper, ..held });
             }
         }
         NodeNote::Trimmed(number) => {
@@ -424,14 +444,23 @@ fn replay_note(core: &mut Core, note: NodeNote) {
 /// process has ended that held it: a remote worker keeps its lease for as long as it lasted, and the others are rescued.
 fn keep_lease(core: &mut Core, id: JobId, token: u64, holder: &LeaseHolder) {
     let kept_for = holder.kept_for();
-    let keeper = match (core.node, core.writer, kept_for) {
-        (Some(_), Some(writer), _) => LeaseKeeper::Node(writer),
-        (None, ..) | (_, None, _) => {
-            let Some(ttl) = kept_for else { return };
-            LeaseKeeper::Here(core.shared.clock.steady().after(ttl))
-        }
+    let keeper = match (core.writer, kept_for) {
+        (Some(writer), _) => kept_by(core, writer, kept_for),
+        (None, Some(ttl)) => LeaseKeeper::Here(core.shared.clock.steady().after(ttl)),
+        (None, None) => return,
     };
     core.index.put_lease(id, HeldLease { token, keeper, kept_for });
+}
+
+/// The keeper of a lease that a node holds. This node finds its own only when the answer of its append was lost, and then
+/// has to know when it expires.
+fn kept_by(core: &mut Core, node: NodeId, kept_for: Option<Duration>) -> LeaseKeeper {
+    if core.shared.node != Some(node) {
+        return LeaseKeeper::Node(node);
+    }
+    let ttl = kept_for.unwrap_or(UNKNOWN_LEASE);
+    core.expect_tick(core.shared.clock.now().after(ttl));
+    LeaseKeeper::Here(core.shared.clock.steady().after(ttl))
 }
 
 /// Counts a recent start for the rate limit of its queue.

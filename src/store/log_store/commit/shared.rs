@@ -12,7 +12,7 @@ use crate::access::AccessTable;
 use crate::clock::Clock;
 use crate::job::{Cursor, Epoch, Event, QueueName, Time};
 use crate::store::kinds::DeclaredKinds;
-use crate::store::log::{Log, NodeBeat};
+use crate::store::log::{Log, NodeHeartbeat};
 use crate::store::log_store::archive::runs::Archive;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::ChunkIndex;
@@ -47,7 +47,7 @@ pub struct Shared {
     /// Readers of snapshots. Nothing is removed while there are any.
     pub pins: Pins,
     /// Held while this node says that it is at work.
-    beating: Mutex<()>,
+    heartbeat_turn: Mutex<()>,
     /// This process among those that write to the log; `None` where the log is not shared.
     pub node: Option<NodeId>,
     /// Lists and searches under way.
@@ -92,7 +92,7 @@ impl Shared {
             wakes: Mutex::default(),
             timer: Arc::default(),
             pins: Pins::default(),
-            beating: Mutex::default(),
+            heartbeat_turn: Mutex::default(),
             node,
             down: watch::Sender::new(None),
             outages: AtomicU64::new(0),
@@ -127,10 +127,10 @@ impl Shared {
     }
 
     /// Says that this node is at work, and whether somebody reads a snapshot here. Returns all nodes.
-    pub fn beat(&self, node: NodeId) -> Result<Vec<NodeBeat>, StoreError> {
+    pub fn heartbeat(&self, node: NodeId) -> Result<Vec<NodeHeartbeat>, StoreError> {
         // One at a time, so that no older message follows a newer one.
-        let _turn = self.beating.lock().unwrap_or_else(PoisonError::into_inner);
-        self.log.beat(node.0, self.pins.any())
+        let _turn = self.heartbeat_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.log.heartbeat(node.0, self.pins.any())
     }
 
     /// Measures what is stored and what was written.

@@ -24,18 +24,15 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
     // memory after the clock was set, so it has to know all jobs.
     let shows = batch.follows || !batch.inspections.is_empty();
     let reads_on = shows || batch.failed || batch.changes_tables();
-    if reads_on && let Err(error) = core.catch_up() {
-        core.shared.suspend(error.clone()); // before any caller is answered
-        batch.refuse(&error);
-        return Err(error);
+    if reads_on {
+        batch = catch_up(core, batch)?;
     }
     batch.inspections.drain(..).for_each(|inspect| inspect(core));
-    if let Some(beats) = batch.nodes.take() {
-        let gone = core.gone_nodes(&beats);
+    if let Some(heartbeats) = batch.nodes.take() {
+        let gone = core.gone_nodes(&heartbeats);
         if !gone.is_empty() {
             batch.mutations.push(Mutation::GiveBack(gone));
         }
-        core.nodes = beats;
     }
     let mut pause = FIRST_PAUSE;
     loop {
@@ -49,10 +46,18 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
         // Without this the node that is slowest to decide would lose every time.
         std::thread::sleep(pause.mul_f64(fastrand::f64()));
         pause = (pause * 2).min(LONGEST_PAUSE);
-        if let Err(error) = core.catch_up() {
-            core.shared.suspend(error.clone());
+        batch = catch_up(core, batch)?;
+    }
+}
+
+/// Reads the log to its end. When that fails, every caller of the batch is refused.
+fn catch_up(core: &mut Core, batch: CommandBatch) -> Result<CommandBatch, StoreError> {
+    match core.catch_up() {
+        Ok(()) => Ok(batch),
+        Err(error) => {
+            core.shared.suspend(error.clone()); // before any caller is answered
             batch.refuse(&error);
-            return Err(error);
+            Err(error)
         }
     }
 }
@@ -71,32 +76,28 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreE
     let (packed, replies, later) = apply(core, batch);
     let outcome = match packed {
         Ok(packed) => append(core, packed, replies),
-        Err(error) => {
-            core.shared.suspend(error.clone());
-            replies.refuse(&error);
-            Err(FailedGroup { error, unsynced_claims: Vec::new() })
-        }
+        Err(error) => Err(refuse(core, replies, error)),
     };
-    match outcome {
+    let outcome = match outcome {
         Ok(GroupWrite::Stored(stored)) => {
             core.end_undo();
             core.written(Ok(GroupWrite::Stored(stored)))?;
-            Ok(AppendAttempt::Done(later.stored()))
+            return Ok(AppendAttempt::Done(later.stored()));
         }
-        Ok(GroupWrite::Lost(replies)) => {
-            core.roll_back(undo);
-            if has_archived {
-                core.abandon_run(); // the group has used up the run that was built
-            }
+        Ok(GroupWrite::Lost(replies)) => Ok(replies),
+        Err(FailedGroup { error, .. }) => Err(error),
+    };
+    core.roll_back(undo);
+    if has_archived {
+        core.abandon_run(); // the group has used up the run that was built
+    }
+    match outcome {
+        Ok(replies) => {
             let mut again = replies.into_commands();
             again.mutations.extend(later.lost());
             Ok(AppendAttempt::Lost(again))
         }
-        Err(FailedGroup { error, .. }) => {
-            core.roll_back(undo);
-            if has_archived {
-                core.abandon_run();
-            }
+        Err(error) => {
             CommandBatch::of(later.lost()).refuse(&error);
             Err(error)
         }
@@ -110,12 +111,15 @@ fn append(core: &Core, packed: PackedGroup, replies: Replies) -> writer::WriteOu
         match core.shared.log.wait_for_chunk(packed.first_chunk, Duration::ZERO) {
             Ok(false) => {}
             Ok(true) => return Ok(GroupWrite::Lost(replies)),
-            Err(error) => {
-                core.shared.suspend(error.clone());
-                replies.refuse(&error);
-                return Err(FailedGroup { error, unsynced_claims: Vec::new() });
-            }
+            Err(error) => return Err(refuse(core, replies, error)),
         }
     }
     writer::write(&core.shared, PendingGroup { packed, replies })
+}
+
+/// Refuses the callers of a group that was not written.
+fn refuse(core: &Core, replies: Replies, error: StoreError) -> FailedGroup {
+    core.shared.suspend(error.clone()); // before any caller is answered
+    replies.refuse(&error);
+    FailedGroup { error, unsynced_claims: Vec::new() }
 }

@@ -259,7 +259,7 @@ impl CommitGroup<'_> {
             return Ok(false);
         }
         // A trim is a chunk of its own where others have to follow it, so it has to be worth one.
-        if self.core.node.is_some() {
+        if self.core.shared.node.is_some() {
             if self.core.journal.removable(oldest) < MIN_SHARED_TRIM {
                 return self.carry_forward(oldest);
             }

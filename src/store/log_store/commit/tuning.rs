@@ -23,7 +23,7 @@ pub struct Tuning {
     /// wait.
     pub pauses: (Duration, Duration),
     /// How often a node of a shared log says that it is at work.
-    pub node_beat: Duration,
+    pub node_heartbeat: Duration,
     /// How long a node may be silent before the others give back what it was running.
     pub node_silence: Duration,
 }
@@ -38,7 +38,7 @@ impl Tuning {
             carry_above: limits.carry_above,
             pipeline_from: limits.pipeline_from,
             pauses: (Duration::from_millis(100), Duration::from_secs(5)),
-            node_beat: Duration::from_secs(1),
+            node_heartbeat: Duration::from_secs(1),
             node_silence: Duration::from_secs(15),
         }
     }

@@ -83,7 +83,7 @@ pub fn follow(
     failures: &PartFailures,
 ) -> io::Result<JoinHandle<()>> {
     failures.thread(Part::LogWatch, move || {
-        let mut beaten: Option<Instant> = None;
+        let mut sent_at: Option<Instant> = None;
         // A chunk that is there and that the committer may be about to have appended itself.
         let mut appended: Option<u64> = None;
         let mut pause = Duration::ZERO;
@@ -95,12 +95,12 @@ pub fn follow(
             }
             pause = Duration::ZERO;
             let next = next_chunk(&shared);
-            let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_beat;
+            let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_heartbeat;
             let noticed = if appended.take() == Some(next) {
                 Ok(Some(Command::Follow))
-            } else if beaten.is_none_or(is_due) {
-                beaten = Some(Instant::now());
-                shared.beat(node).map(|nodes| Some(Command::Nodes(nodes)))
+            } else if sent_at.is_none_or(is_due) {
+                sent_at = Some(Instant::now());
+                shared.heartbeat(node).map(|nodes| Some(Command::Nodes(nodes)))
             } else {
                 let is_there = shared.log.wait_for_chunk(next, FOLLOW_INTERVAL);
                 is_there.map(|is_there| {

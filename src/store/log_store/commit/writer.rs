@@ -99,7 +99,8 @@ impl PendingGroup {
     }
 }
 
-/// Makes a group durable, or loses it. When it is durable, wakes the loops that have new work, answers the callers, and publishes the events.
+/// Makes a group durable, or loses it to another node. When it is durable, wakes the loops that have new work, answers the
+/// callers, and publishes the events.
 pub fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     let PendingGroup { packed, replies } = pending;
     let PackedGroup { first_chunk, chunks, mut writes, events, head, .. } = packed;
@@ -113,14 +114,11 @@ pub fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     }
     let empty = writes.is_empty();
     let mut unsynced_claims = 0;
-    let mut written = match empty {
-        true => Ok(()),
-        false => match shared.log.apply(writes) {
-            Ok(Applied::Done) => Ok(()),
-            Ok(Applied::Lost) => return Ok(GroupWrite::Lost(Replies { claims, answers })),
-            Err(error) => Err(error),
-        },
-    };
+    let applied = if empty { Ok(Applied::Done) } else { shared.log.apply(writes) };
+    if applied == Ok(Applied::Lost) {
+        return Ok(GroupWrite::Lost(Replies { claims, answers }));
+    }
+    let mut written = applied.map(drop);
     if written.is_ok() {
         // The kernel has the claim now, and its job was durable before: the worker may begin.
         for (_, claimed, reply) in claims.drain(..) {

@@ -1,104 +1,87 @@
 //! Several nodes on one log. The rules of the store hold for one node on a shared log, and between nodes when each call
-//! goes to another one.
+//! goes to another one: on a log in memory and on PostgreSQL.
 
 mod memory_log;
-mod postgres;
 mod spread;
 mod together;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::memory_log::MemoryLog;
 use self::spread::Spread;
 use super::tiny::TINY;
+use super::{StorePlace, harness};
 use crate::clock::ManualClock;
-use crate::store::conformance::{Harness, conformance_suite};
+use crate::store::conformance::conformance_suite;
+use crate::store::log::Log;
+use crate::store::log::conformance::SharedLogHarness;
 use crate::store::log_store::{LogStore, Opening, Tuning, empty_store};
 use crate::store::{Store, StoreLimits};
 
-/// Nodes on one log in memory. They are called `node-1` and so on, and are restarted together.
-pub(crate) struct Nodes {
+/// Nodes on one log. They are called `node-1` and so on, and are restarted together.
+pub(crate) struct Nodes<L> {
     clock: ManualClock,
-    log: MemoryLog,
+    log: L,
     limits: StoreLimits,
     tuning: Tuning,
     count: usize,
 }
 
-impl Nodes {
-    pub(crate) fn new(clock: ManualClock, tuning: Tuning, count: usize) -> Nodes {
-        let log = MemoryLog::new();
-        crate::store::log::Log::apply_alone(&log, empty_store().unwrap()).unwrap();
-        let tuning = Tuning { node_beat: Duration::from_millis(20), ..tuning };
+impl<L: SharedLogHarness + Send + 'static> Nodes<L> {
+    pub(crate) fn new(clock: ManualClock, tuning: Tuning, count: usize) -> Nodes<L> {
+        // Some logs wait for a server, which only a plain thread may do.
+        let log = std::thread::spawn(L::new).join().unwrap();
+        log.open().apply_alone(empty_store().unwrap()).unwrap();
         Nodes { clock, log, limits: StoreLimits::default(), tuning, count }
     }
 
-    /// Opens a node. Its handle of the log is for faults.
-    fn node(&self, number: usize) -> (Arc<dyn Store>, MemoryLog) {
-        let handle = self.log.handle(&format!("node-{number}"));
-        let log = handle.clone();
-        let store = LogStore::open(
-            || Ok(Box::new(log)),
-            self.limits.clone(),
-            Arc::new(self.clock.clone()),
-            self.tuning,
-            Opening::ToRunJobs,
-        );
-        (store.unwrap(), handle)
+    /// Opens a node.
+    fn node(&self, number: usize) -> Arc<dyn Store> {
+        self.open_on(self.log.open_as(&format!("node-{number}")))
     }
 
-    fn open(&self) -> Arc<dyn Store> {
-        if self.count == 1 {
-            return self.node(1).0;
-        }
-        Arc::new(Spread::new((1..=self.count).map(|number| self.node(number).0).collect()))
+    fn open_on(&self, log: Box<dyn Log>) -> Arc<dyn Store> {
+        let (limits, clock) = (self.limits.clone(), Arc::new(self.clock.clone()));
+        LogStore::open(|| Ok(log), limits, clock, self.tuning, Opening::ToRunJobs).unwrap()
     }
 }
 
-macro_rules! nodes_harness {
-    ($name:ident, $tuning:expr, $count:expr) => {
-        pub(crate) struct $name(Nodes);
+impl Nodes<MemoryLog> {
+    /// Opens a node, and returns its handle of the log, for faults.
+    fn node_with_log(&self, number: usize) -> (Arc<dyn Store>, MemoryLog) {
+        let log = self.log.handle(&format!("node-{number}"));
+        (self.open_on(Box::new(log.clone())), log)
+    }
+}
 
-        impl Harness for $name {
-            fn new(clock: ManualClock) -> Self {
-                $name(Nodes::new(clock, $tuning, $count))
-            }
+impl<L: SharedLogHarness + Send + 'static> StorePlace for Nodes<L> {
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
 
-            fn clock(&self) -> &ManualClock {
-                &self.0.clock
-            }
+    fn set_limits(&mut self, limits: StoreLimits) {
+        self.limits = limits;
+    }
 
-            async fn open(&mut self, limits: StoreLimits) -> Arc<dyn Store> {
-                self.0.limits = limits;
-                self.0.open()
-            }
-
-            async fn reopen(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
-                store.close().await.unwrap();
-                drop(store);
-                self.0.open()
-            }
-
-            async fn crash(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
-                drop(store);
-                self.0.open()
-            }
+    fn open(&self) -> Arc<dyn Store> {
+        match self.count {
+            1 => self.node(1),
+            count => Arc::new(Spread::new((1..=count).map(|number| self.node(number)).collect())),
         }
-    };
+    }
 }
 
 mod one {
     use super::*;
 
-    nodes_harness!(OneNode, TINY, 1);
+    harness!(OneNode, Nodes<MemoryLog>, |clock| Nodes::new(clock, TINY, 1));
     conformance_suite!(OneNode);
 }
 
 mod two {
     use super::*;
 
-    nodes_harness!(TwoNodes, TINY, 2);
+    harness!(TwoNodes, Nodes<MemoryLog>, |clock| Nodes::new(clock, TINY, 2));
     conformance_suite!(TwoNodes);
 }
 
@@ -107,7 +90,7 @@ mod model {
     use crate::store::memory::tests::MemoryHarness;
     use crate::store::model::compare;
 
-    nodes_harness!(FourNodes, TINY, 4);
+    harness!(FourNodes, Nodes<MemoryLog>, |clock| Nodes::new(clock, TINY, 4));
 
     #[test]
     fn one_node_equals_memory_under_random_scripts() {
@@ -117,5 +100,28 @@ mod model {
     #[test]
     fn four_nodes_equal_memory_under_random_scripts() {
         compare::<MemoryHarness, FourNodes>(32);
+    }
+}
+
+mod postgres {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::postgres::tests::InDatabase;
+
+    const TUNING: Tuning = Tuning { node_heartbeat: Duration::from_millis(500), ..TINY };
+
+    mod one {
+        use super::*;
+
+        harness!(OneOnPostgres, Nodes<InDatabase>, |clock| Nodes::new(clock, TUNING, 1));
+        conformance_suite!(OneOnPostgres);
+    }
+
+    mod two {
+        use super::*;
+
+        harness!(TwoOnPostgres, Nodes<InDatabase>, |clock| Nodes::new(clock, TUNING, 2));
+        conformance_suite!(TwoOnPostgres);
     }
 }

@@ -22,5 +22,5 @@ create table cortado.node (
     version text not null,
     -- While somebody reads a snapshot there, the others remove nothing.
     reads_snapshot bool not null,
-    beat timestamptz not null
+    heartbeat timestamptz not null
 ) with (fillfactor = 50);

@@ -5,18 +5,19 @@ mod answers;
 mod outages;
 mod proxy;
 mod schema;
-pub(crate) mod server;
+mod server;
 mod tls;
 
 use server::TestDatabase;
 
+use super::PostgresLog;
 use crate::store::log::Log;
 use crate::store::log::conformance::{
-    LogHarness, log_conformance_suite, shared_log_conformance_suite,
+    LogHarness, SharedLogHarness, log_conformance_suite, shared_log_conformance_suite,
 };
 
 /// A log in a database of its own.
-struct InDatabase(TestDatabase);
+pub(crate) struct InDatabase(TestDatabase);
 
 impl LogHarness for InDatabase {
     fn new() -> InDatabase {
@@ -25,6 +26,14 @@ impl LogHarness for InDatabase {
 
     fn open(&self) -> Box<dyn Log> {
         Box::new(self.0.open())
+    }
+}
+
+impl SharedLogHarness for InDatabase {
+    fn open_as(&self, node: &str) -> Box<dyn Log> {
+        let mut settings = self.0.settings();
+        settings.node = node.to_owned();
+        Box::new(PostgresLog::create_if_missing(settings, Default::default()).unwrap())
     }
 }
 

@@ -6,7 +6,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::job::{Cursor, Epoch};
-use crate::store::log::{Applied, Log, NodeBeat, Rows, Write, WriteBatch};
+use crate::store::log::conformance::{
+    self, LogHarness, SharedLogHarness, shared_log_conformance_suite,
+};
+use crate::store::log::{Applied, Log, NodeHeartbeat, Rows, Write, WriteBatch};
 use crate::store::{Storage, StoreError};
 
 /// The values by their keys.
@@ -16,8 +19,10 @@ type RowTable = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Default)]
 struct Content {
     rows: Mutex<RowTable>,
-    appended: Condvar,
-    beats: Mutex<BTreeMap<u64, (String, bool, Instant)>>,
+    /// Wakes those who wait for a chunk.
+    changed: Condvar,
+    /// The name of each node, whether it reads a snapshot, and when it was last heard of.
+    heartbeats: Mutex<BTreeMap<u64, (String, bool, Instant)>>,
     /// How many appends were lost.
     lost: AtomicU64,
 }
@@ -44,7 +49,7 @@ pub struct MemoryLog {
 
 impl MemoryLog {
     /// An empty log.
-    pub fn new() -> MemoryLog {
+    fn empty() -> MemoryLog {
         MemoryLog {
             content: Arc::default(),
             name: "nobody".into(),
@@ -56,7 +61,7 @@ impl MemoryLog {
 
     /// The handle of a node with this name.
     pub fn handle(&self, name: &str) -> MemoryLog {
-        MemoryLog { content: self.content.clone(), name: name.into(), ..MemoryLog::new() }
+        MemoryLog { content: self.content.clone(), name: name.into(), ..MemoryLog::empty() }
     }
 
     /// Makes the next append of this handle fail.
@@ -82,8 +87,8 @@ fn has_chunk(rows: &RowTable, key: &[u8]) -> bool {
     rows.range(key.to_vec()..).next().is_some_and(|(key, _)| key.starts_with(b"j"))
 }
 
-fn chunk_key(number: u64) -> Vec<u8> {
-    [&b"j"[..], &number.to_be_bytes()].concat()
+fn number_of(chunk: &[u8]) -> u64 {
+    u64::from_be_bytes(chunk[1..].try_into().unwrap())
 }
 
 impl Log for MemoryLog {
@@ -121,10 +126,15 @@ impl Log for MemoryLog {
             Write::Put { key, .. } => key.starts_with(b"j").then_some(key),
             Write::Remove { .. } => None,
         });
-        let first = chunks.min().expect("a batch for a shared log has a chunk");
-        if has_chunk(&rows, first) {
-            self.content.lost.fetch_add(1, Ordering::AcqRel);
-            return Ok(Applied::Lost);
+        if let Some(first) = chunks.min() {
+            if has_chunk(&rows, first) {
+                self.content.lost.fetch_add(1, Ordering::AcqRel);
+                return Ok(Applied::Lost);
+            }
+            let newest = rows.range(b"j".to_vec()..b"k".to_vec()).next_back();
+            if newest.is_some_and(|(newest, _)| number_of(newest) + 1 != number_of(first)) {
+                return Err(StoreError::Unavailable("the chunk before it is missing".into()));
+            }
         }
         let fault = self.faults.lock().unwrap().pop();
         let failed = || StoreError::Unavailable("the connection was lost".into());
@@ -137,48 +147,38 @@ impl Log for MemoryLog {
                 Write::Remove { key, .. } => rows.remove(&key),
             };
         }
-        self.content.appended.notify_all();
+        self.content.changed.notify_all();
         if fault == Some(Fault::After) { Err(failed()) } else { Ok(Applied::Done) }
     }
 
-    fn apply_alone(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        let mut rows = self.rows()?;
-        for write in batch.into_writes() {
-            match write {
-                Write::Put { key, value, .. } => rows.insert(key, value),
-                Write::Remove { key, .. } => rows.remove(&key),
-            };
-        }
-        Ok(())
-    }
-
-    fn beat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeBeat>, StoreError> {
-        let mut beats = self.content.beats.lock().unwrap();
+    fn heartbeat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeHeartbeat>, StoreError> {
+        let mut heartbeats = self.content.heartbeats.lock().unwrap();
         if !self.is_silent.load(Ordering::Acquire) {
-            beats.retain(|other, (name, ..)| *other == node || *name != self.name);
-            beats.insert(node, (self.name.clone(), reads_snapshot, Instant::now()));
+            heartbeats.retain(|other, (name, ..)| *other == node || *name != self.name);
+            heartbeats.insert(node, (self.name.clone(), reads_snapshot, Instant::now()));
         }
-        let beat = |(node, (name, reads, at)): (&u64, &(String, bool, Instant))| NodeBeat {
+        let heartbeat = |(node, (_, reads, at)): (&u64, &(String, bool, Instant))| NodeHeartbeat {
             node: *node,
-            name: name.clone(),
-            version: "1.0.0".into(),
             reads_snapshot: *reads,
             silent_for: at.elapsed(),
         };
-        Ok(beats.iter().map(beat).collect())
+        Ok(heartbeats.iter().map(heartbeat).collect())
     }
 
     fn sign_off(&self, node: u64) -> Result<(), StoreError> {
-        self.content.beats.lock().unwrap().remove(&node);
+        self.content.heartbeats.lock().unwrap().remove(&node);
         Ok(())
     }
 
     fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError> {
-        let key = chunk_key(number);
+        let key = conformance::chunk(number);
         let rows = self.rows()?;
-        let is_missing = |rows: &mut RowTable| !has_chunk(rows, &key);
-        let waited = self.content.appended.wait_timeout_while(rows, at_most, is_missing).unwrap();
-        Ok(has_chunk(&waited.0, &key))
+        let waits =
+            |rows: &mut RowTable| !has_chunk(rows, &key) && !self.is_shut.load(Ordering::Acquire);
+        let waited = self.content.changed.wait_timeout_while(rows, at_most, waits).unwrap();
+        let is_there = has_chunk(&waited.0, &key);
+        drop(waited);
+        self.rows().map(|_| is_there)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -210,7 +210,9 @@ impl Log for MemoryLog {
     }
 
     fn shut(&self) {
+        let _rows = self.content.rows.lock().unwrap(); // nobody is about to wait
         self.is_shut.store(true, Ordering::Release);
+        self.content.changed.notify_all();
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
@@ -218,3 +220,21 @@ impl Log for MemoryLog {
         Ok(())
     }
 }
+
+impl LogHarness for MemoryLog {
+    fn new() -> Self {
+        MemoryLog::empty()
+    }
+
+    fn open(&self) -> Box<dyn Log> {
+        Box::new(self.handle("nobody"))
+    }
+}
+
+impl SharedLogHarness for MemoryLog {
+    fn open_as(&self, node: &str) -> Box<dyn Log> {
+        Box::new(self.handle(node))
+    }
+}
+
+shared_log_conformance_suite!(MemoryLog);

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
-use super::memory_log::Fault;
+use super::memory_log::{Fault, MemoryLog};
 use super::{Nodes, TINY};
 use crate::access::Role;
 use crate::access::tests::{add_user, user};
@@ -23,7 +24,7 @@ const TTL: Duration = Duration::from_secs(30);
 /// How long a node may be silent in these tests.
 const SILENCE: Duration = Duration::from_millis(100);
 
-fn nodes() -> Nodes {
+fn nodes() -> Nodes<MemoryLog> {
     Nodes::new(clock(), Tuning { node_silence: SILENCE, ..TINY }, 0)
 }
 
@@ -57,11 +58,29 @@ async fn state(store: &Arc<dyn Store>, id: JobId) -> Option<State> {
     store.get(id).await.unwrap().0.map(|job| job.status.state)
 }
 
+/// Waits until something is a fact.
+async fn eventually<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
+    let wait = async {
+        while !is_so().await {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), wait).await.expect("it never happens");
+}
+
 /// Waits until a job is in a state on this node.
 async fn becomes(store: &Arc<dyn Store>, id: JobId, expected: Option<State>) {
-    while state(store, id).await != expected {
-        yield_now().await;
-    }
+    eventually(|| async { state(store, id).await == expected }).await;
+}
+
+/// Lets time pass on a node until it gives a job back whose lease has expired.
+async fn expires(nodes: &Nodes<MemoryLog>, store: &Arc<dyn Store>, id: JobId) {
+    eventually(|| async {
+        nodes.clock.advance(TTL + TTL);
+        store.tick().await.unwrap();
+        state(store, id).await == Some(State::Available)
+    })
+    .await;
 }
 
 async fn log(store: &Arc<dyn Store>) -> Vec<Event> {
@@ -75,7 +94,7 @@ async fn log(store: &Arc<dyn Store>) -> Vec<Event> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_one_node_has_accepted_runs_on_another() {
     let nodes = nodes();
-    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let (one, two) = (nodes.node(1), nodes.node(2));
     let woken = two.wake(&queue("default"));
     let id = add(&one).await;
     woken.notified().await;
@@ -90,7 +109,7 @@ async fn a_job_that_one_node_has_accepted_runs_on_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_attempts_of_a_silent_node_are_given_back() {
     let nodes = nodes();
-    let ((one, handle), two) = (nodes.node(1), nodes.node(2).0);
+    let ((one, handle), two) = (nodes.node_with_log(1), nodes.node(2));
     let id = add(&one).await;
     let lost = start(&one, WorkerPlace::InProcess).await;
     handle.is_silent.store(true, Ordering::Release);
@@ -103,12 +122,12 @@ async fn the_attempts_of_a_silent_node_are_given_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_node_gives_back_its_own_attempts_at_once() {
-    let nodes = Nodes::new(clock(), TINY, 0); // with the silence of a real node, which would fail this test by its time
-    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let nodes = Nodes::<MemoryLog>::new(clock(), TINY, 0); // with the silence of a real node, which would fail this test by its time
+    let (one, two) = (nodes.node(1), nodes.node(2));
     let id = add(&two).await;
     let lost = start(&one, WorkerPlace::InProcess).await;
     drop(one); // as a crash
-    let one = nodes.node(1).0;
+    let one = nodes.node(1);
     assert_eq!(state(&two, id).await, Some(State::Available));
     assert_eq!(complete(&two, &lost).await, Err(SettleError::Stale));
     assert_eq!(start(&one, WorkerPlace::InProcess).await.job.id, id);
@@ -117,7 +136,7 @@ async fn a_restarted_node_gives_back_its_own_attempts_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leases_of_remote_workers_outlive_their_node() {
     let nodes = nodes();
-    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let (one, two) = (nodes.node(1), nodes.node(2));
     let id = add(&one).await;
     let lease = start(&one, WorkerPlace::Remote).await;
     one.close().await.unwrap();
@@ -132,24 +151,34 @@ async fn the_leases_of_remote_workers_outlive_their_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_was_taken_over_expires() {
     let nodes = nodes();
-    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let (one, two) = (nodes.node(1), nodes.node(2));
     let id = add(&one).await;
     start(&one, WorkerPlace::Remote).await;
     drop(one); // it falls silent
-    loop {
-        nodes.clock.advance(TTL + TTL);
-        two.tick().await.unwrap();
-        if state(&two, id).await == Some(State::Available) {
-            return;
-        }
-        yield_now().await;
-    }
+    expires(&nodes, &two, id).await;
+}
+
+/// The node does not know at first that it has the lease, because the answer of its append was lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_was_taken_over_without_an_answer_expires_too() {
+    let nodes = nodes();
+    let (one, (two, handle)) = (nodes.node(1), nodes.node_with_log(2));
+    let id = add(&one).await;
+    let lease = start(&one, WorkerPlace::Remote).await;
+    assert_eq!(state(&two, id).await, Some(State::Running)); // node 2 has read on, so it appends at once
+    handle.fail_next(Fault::After);
+    let refused = two.extend(vec![lease.key()], TTL).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    eventually(|| async { two.health().is_ok() }).await;
+    one.close().await.unwrap();
+    drop(one);
+    expires(&nodes, &two, id).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_changes_to_another_node_keeps_its_lease() {
     let nodes = nodes();
-    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let (one, two) = (nodes.node(1), nodes.node(2));
     let id = add(&one).await;
     let lease = start(&one, WorkerPlace::Remote).await;
     nodes.clock.advance(TTL / 2);
@@ -164,7 +193,7 @@ async fn a_worker_that_changes_to_another_node_keeps_its_lease() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_of_users_and_kinds_follow_on_every_node() {
     let nodes = nodes();
-    let (one, two) = (nodes.node(1).0, nodes.node(2).0);
+    let (one, two) = (nodes.node(1), nodes.node(2));
     let mut table = two.access_table();
     one.access(add_user("ada", Role::Admin), None).await.unwrap();
     table.wait_for(|table| table.user(&user("ada")).is_some()).await.unwrap();
@@ -175,18 +204,15 @@ async fn tables_of_users_and_kinds_follow_on_every_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_append_is_refused_and_leaves_nothing() {
     let nodes = nodes();
-    let ((one, handle), two) = (nodes.node(1), nodes.node(2).0);
+    let ((one, handle), two) = (nodes.node_with_log(1), nodes.node(2));
     for fault in [Fault::Before, Fault::After] {
         handle.fail_next(fault);
         let refused = one.enqueue(vec![draft().job()]).await;
         assert!(refused.is_err(), "{fault:?}: {refused:?}");
-        while one.health().is_err() {
-            yield_now().await;
-        }
+        eventually(|| async { one.health().is_ok() }).await;
         let jobs = || async { two.list(JobQuery::default()).await.unwrap().jobs };
-        while !jobs().await.is_empty() {
-            yield_now().await; // a job whose append was answered too late is deleted again
-        }
+        // A job whose append was answered too late is deleted again.
+        eventually(|| async { jobs().await.is_empty() }).await;
         add(&one).await;
         let lease = start(&two, WorkerPlace::InProcess).await;
         complete(&two, &lease).await.unwrap();
@@ -198,7 +224,7 @@ async fn a_failed_append_is_refused_and_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_whose_answer_was_lost_is_taken_back() {
     let nodes = nodes();
-    let ((one, handle), two) = (nodes.node(1), nodes.node(2).0);
+    let ((one, handle), two) = (nodes.node_with_log(1), nodes.node(2));
     let id = add(&two).await;
     state(&one, id).await; // node 1 has read on, so the next append is the claim
     handle.fail_next(Fault::After);
@@ -212,8 +238,8 @@ async fn a_claim_whose_answer_was_lost_is_taken_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_contend_keep_one_dense_log() {
     const JOBS: usize = 40;
-    let nodes = Nodes::new(clock(), TINY, 0);
-    let stores: Vec<Arc<dyn Store>> = (1..=4).map(|number| nodes.node(number).0).collect();
+    let nodes = Nodes::<MemoryLog>::new(clock(), TINY, 0);
+    let stores: Vec<Arc<dyn Store>> = (1..=4).map(|number| nodes.node(number)).collect();
     let followers: Vec<_> = stores.iter().map(|store| store.follow(100_000)).collect();
     let work = stores.iter().cloned().map(|store| {
         tokio::spawn(async move {
