@@ -2,9 +2,14 @@
 # Runs a PostgreSQL server for tests: a cluster in a directory of its own, with a Unix socket there and no port.
 #   postgres.sh DIRECTORY PROGRAMS [OPTIONS]
 # PROGRAMS is the directory with initdb and pg_ctl, OPTIONS are further options of the server. It prints `done` when the
-# server accepts connections, and after each word that it reads: `stop`, as a crash does, and `start`. When its input is
-# closed, the server is stopped and the directory removed. PostgreSQL refuses to run as root, so then it runs as another
-# user.
+# server accepts connections, and after each word that it reads:
+#   stop, start                  stops the server as a crash does; starts it again
+#   standby                      makes a standby with a socket in DIRECTORY/standby, and starts it
+#   standby-stop, standby-start  stops the standby, so that it falls behind; starts it again
+#   synchronous                  from now on, commits wait for the standby
+#   promote                      makes a server of its own of the standby
+# When its input is closed, the servers are stopped and the directory removed. PostgreSQL refuses to run as root, so then
+# it runs as another user.
 trap '' INT HUP TERM
 dir=$1 bin=$2 more=$3 as=
 if [ "$(id -u)" = 0 ]; then
@@ -14,10 +19,19 @@ if [ "$(id -u)" = 0 ]; then
 fi
 chmod 711 "$dir"
 cd "$dir"
-options="-c listen_addresses='' -c unix_socket_directories='$dir' -c unix_socket_permissions=0777"
-options="$options -c fsync=off -c max_connections=200 $more"
-control() { $as "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 "$@" >>control.log 2>&1 </dev/null; }
-start() { control -o "$options" start; }
+options="-c listen_addresses='' -c unix_socket_permissions=0777 -c fsync=off -c max_connections=200 $more"
+quietly() { $as "$@" >>control.log 2>&1 </dev/null; }
+control() { quietly "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 "$@"; }
+start() { control -o "$options -c unix_socket_directories='$dir'" start; }
+standby() { quietly "$bin/pg_ctl" -D "$dir/standby/data" -l "$dir/standby/log" -w -t 60 "$@"; }
+start_standby() { standby -o "$options -c unix_socket_directories='$dir/standby'" start; }
+make_standby() {
+    control -m fast stop && $as mkdir -m 711 standby && $as cp -a data standby/data &&
+        $as touch standby/data/standby.signal &&
+        echo "primary_conninfo = 'host=$dir user=cortado'" >>standby/data/postgresql.auto.conf &&
+        start && start_standby
+}
+wait_for_standbys() { echo "synchronous_standby_names = '*'" >>data/postgresql.auto.conf && control reload; }
 fail() { tail -n 20 *.log log 2>/dev/null | tr '\n' ' '; echo; cd /; rm -rf "$dir"; exit 1; }
 $as "$bin/initdb" -D "$dir/data" -U cortado -A trust -E UTF8 --locale=C --no-sync >initdb.log 2>&1 </dev/null || fail
 sed -i '1i local all locked scram-sha-256' "$dir/data/pg_hba.conf"
@@ -28,9 +42,14 @@ while read -r word; do
     case $word in
         stop) control -m immediate stop ;;
         start) start ;;
-    esac
-    echo done
+        standby) make_standby ;;
+        standby-stop) standby -m fast stop ;;
+        standby-start) start_standby ;;
+        synchronous) wait_for_standbys ;;
+        promote) standby promote ;;
+    esac && echo done || { tail -n 5 control.log | tr '\n' ' '; echo; }
 done
 control -m immediate stop
+[ ! -d standby ] || standby -m immediate stop
 cd /
 rm -rf "$dir"

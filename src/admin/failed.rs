@@ -54,7 +54,9 @@ impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Newer { .. } => Failed::Newer(error.to_string()),
-            StoreError::Unavailable(why) | StoreError::Corrupt(why) => Failed::Other(why),
+            StoreError::Unavailable(why) | StoreError::Corrupt(why) | StoreError::Replaced(why) => {
+                Failed::Other(why)
+            }
             StoreError::Closed => Failed::Other(error.to_string()),
         }
     }

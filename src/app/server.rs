@@ -12,7 +12,7 @@ use super::restart::{Restart, RestartCheck};
 use super::service_manager::{ServiceManager, ServiceState};
 use super::signals::{ServerSignals, SignalRequest, Signals};
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, StoreError};
 use crate::http::server::listener::{BoundAddress, HeldSocket};
 use crate::http::server::tls::TlsServer;
 use crate::logging;
@@ -108,8 +108,8 @@ impl Server {
     pub async fn run(self, signals: Signals) -> anyhow::Result<StopReport> {
         match self.serve(signals.into(), ServiceManager::of_environment()).await? {
             Served::Stopped(report) => Ok(report),
-            // Without the signal for a restart, there is none.
-            Served::Restarting(_) => Err(anyhow::anyhow!("the server stopped for a restart")),
+            // Without the signal for a restart, only the store asks for one, which has been logged.
+            Served::Restarting(_) => Err(anyhow::anyhow!("the server has to be started again")),
         }
     }
 
@@ -139,20 +139,25 @@ impl Server {
                     failures.record(failure.clone());
                     break ServeEnd::Failure(failure);
                 }
+                replaced = self.engine.store_replaced() => break ServeEnd::Replaced(replaced),
                 () = manager.watch(&self.engine, &self.routes) => {}
             }
         };
         let state = match &ending {
-            ServeEnd::Restart => ServiceState::Restarting,
+            ServeEnd::Restart | ServeEnd::Replaced(_) => ServiceState::Restarting,
             ServeEnd::Stop | ServeEnd::Failure(_) => ServiceState::Stopping,
         };
         manager.report(state, "finishing running jobs".to_owned()).await;
-        let (failure, mut is_restart) = match ending {
-            ServeEnd::Stop => (None, false),
-            ServeEnd::Restart => (None, true),
-            ServeEnd::Failure(failure) => (Some(failure), false),
+        let (failure, mut is_restart, is_replaced) = match ending {
+            ServeEnd::Stop => (None, false, false),
+            ServeEnd::Restart => (None, true, false),
+            ServeEnd::Failure(failure) => (Some(failure), false, false),
+            ServeEnd::Replaced(why) => {
+                tracing::error!(%why, "the server starts again with a new epoch");
+                (None, true, true)
+            }
         };
-        if failure.as_ref().is_some_and(|failure| failure.part.stores_outcomes()) {
+        if is_replaced || failure.as_ref().is_some_and(|failure| failure.part.stores_outcomes()) {
             tracing::info!("cannot store the results of running jobs, interrupting them now");
             abort.cancel();
         }
@@ -186,6 +191,7 @@ impl Server {
         let failure = failure.or_else(|| failures.get().cloned()).or_else(logging::failure);
         match failure {
             Some(failure) => Err(anyhow::anyhow!("{failure}")),
+            None if is_restart && is_replaced => Ok(Served::Restarting(Restart::new(sockets))),
             None if !report.clean => Err(anyhow::anyhow!("the server did not stop cleanly")),
             None if is_restart => Ok(Served::Restarting(Restart::new(sockets))),
             None => Ok(Served::Stopped(report)),
@@ -216,6 +222,8 @@ enum ServeEnd {
     Stop,
     Restart,
     Failure(PartFailure),
+    /// The store was replaced by another one.
+    Replaced(StoreError),
 }
 
 /// What was set up when the engine ran already. If that has failed, the engine is stopped: nobody else could do so.

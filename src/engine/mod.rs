@@ -199,6 +199,12 @@ impl Engine {
         self.parts.shutdown.failures.first().await
     }
 
+    /// Resolves with the reason when the store was replaced by another one, as by the failover of a database, so that the
+    /// server must start again.
+    pub async fn store_replaced(&self) -> StoreError {
+        self.parts.store.replaced().await
+    }
+
     /// Pauses a queue: none of its jobs is claimed.
     pub async fn pause(&self, queue: QueueName) -> Result<(), ControlError> {
         self.set_queue(queue, QueueChange::Paused).await

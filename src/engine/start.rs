@@ -81,7 +81,8 @@ impl Engine {
         // Every open store has a key, which stays the same over restarts.
         let key = store.access_table().borrow().signing_key().cloned();
         let key = key.unwrap_or_else(|| SigningKey::from_bytes([0; 32]));
-        let (tokens, callbacks) = (Arc::new(LeaseTokens::new(key)), Arc::<Callbacks>::default());
+        let (tokens, callbacks) =
+            (Arc::new(LeaseTokens::new(key, store.head().epoch)), Arc::<Callbacks>::default());
         let live = Arc::new(Live::new(config.stream_capacity));
         let remote = Arc::new(RemoteWorkers::new(RemoteParts {
             store: store.clone(),

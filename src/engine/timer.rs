@@ -61,7 +61,8 @@ impl Timer {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
-                    | StoreError::Newer { .. }),
+                    | StoreError::Newer { .. }
+                    | StoreError::Replaced(_)),
                 ) => {
                     let wait = retry.failed(&error);
                     // A wake-up does not shorten this wait: the store would be asked in a tight loop.

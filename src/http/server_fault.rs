@@ -104,7 +104,8 @@ impl From<&StoreError> for ServerFault {
     fn from(error: &StoreError) -> ServerFault {
         match error {
             StoreError::Closed => ServerFault::Stopping,
-            StoreError::Unavailable(_) => ServerFault::StoreUnavailable,
+            // A server whose database was replaced starts again.
+            StoreError::Unavailable(_) | StoreError::Replaced(_) => ServerFault::StoreUnavailable,
             StoreError::Corrupt(_) | StoreError::Newer { .. } => ServerFault::StoreUnreadable,
         }
     }

@@ -19,6 +19,10 @@ pub enum StoreError {
     /// The stored data is damaged.
     #[error("the store cannot be read: {0}")]
     Corrupt(String),
+    /// The database was replaced by one that may lack the last commits, as by a failover to a standby. What this process
+    /// knows may never have happened there, so only a new start of the server can use it, with a new epoch.
+    #[error("the database was replaced: {0}")]
+    Replaced(String),
     /// A newer version wrote the stored data, which is left as it is. See [`formats`](super::formats).
     #[error(
         "{what} was written by a newer version of Cortado (format {found}; this version reads up to {newest})"

@@ -139,7 +139,7 @@ impl From<StoreError> for Unreadable {
         match error {
             StoreError::Newer { found, newest, .. } => Unreadable::Newer { found, newest },
             StoreError::Unavailable(why) | StoreError::Corrupt(why) => Unreadable::Damaged(why),
-            StoreError::Closed => Unreadable::Damaged(error.to_string()),
+            StoreError::Closed | StoreError::Replaced(_) => Unreadable::Damaged(error.to_string()),
         }
     }
 }

@@ -277,6 +277,12 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store can still accept work; the error says why not. Cheap.
     fn health(&self) -> Result<(), StoreError>;
 
+    /// Resolves with [`StoreError::Replaced`] when the stored data was replaced, so that only a new start of the server can
+    /// use it. A store in this process never is.
+    async fn replaced(&self) -> StoreError {
+        std::future::pending().await
+    }
+
     /// Reports that one of the store's threads has ended, after which the server must stop. `None` when the store has
     /// no threads.
     fn failures(&self) -> Option<PartFailures> {

@@ -18,6 +18,7 @@ mod documents;
 mod embedded;
 mod examples;
 mod exit_codes;
+mod failover;
 mod faults;
 mod files;
 mod hostile;

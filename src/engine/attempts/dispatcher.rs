@@ -93,7 +93,8 @@ impl Dispatcher {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
-                    | StoreError::Newer { .. }),
+                    | StoreError::Newer { .. }
+                    | StoreError::Replaced(_)),
                 ) => Pause::Outage(retry.failed(&error)),
             };
             self.slots.set_idle(key);

@@ -152,7 +152,8 @@ impl Settler {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
-                    | StoreError::Newer { .. }),
+                    | StoreError::Newer { .. }
+                    | StoreError::Replaced(_)),
                 ) => retry.failed(&error),
             };
             tokio::select! {

@@ -6,10 +6,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
 use crate::access::SigningKey;
-use crate::job::JobId;
+use crate::job::{Epoch, JobId};
 use crate::store::LeaseRef;
 
-/// Bytes of the job, of the fencing token and of the code.
+/// Bytes of the epoch, which is in the code only, of the job, of the fencing token and of the code.
+const EPOCH: usize = 4;
 const JOB: usize = 16;
 const TOKEN: usize = 8;
 const CODE: usize = 16;
@@ -22,12 +23,14 @@ const PURPOSE: &[u8] = b"cortado lease ";
 #[derive(Debug)]
 pub struct LeaseTokens {
     key: SigningKey,
+    /// The code of a lease contains the epoch. In another one, the same token may belong to another attempt of the job.
+    epoch: Epoch,
 }
 
 impl LeaseTokens {
     /// The texts that are signed with this key, which must be kept as long as there are leases.
-    pub fn new(key: SigningKey) -> LeaseTokens {
-        LeaseTokens { key }
+    pub fn new(key: SigningKey, epoch: Epoch) -> LeaseTokens {
+        LeaseTokens { key, epoch }
     }
 
     /// The text of a lease.
@@ -40,7 +43,7 @@ impl LeaseTokens {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The lease that a text names; `None` when this store did not make it.
+    /// The lease that a text names; `None` when this store did not make it, or made it in an earlier epoch.
     pub fn read(&self, text: &str) -> Option<LeaseRef> {
         if text.len() != TEXT {
             return None;
@@ -60,9 +63,12 @@ impl LeaseTokens {
     }
 
     fn code(&self, named: &[u8]) -> [u8; CODE] {
-        let mut message = [0; PURPOSE.len() + JOB + TOKEN];
-        message[..PURPOSE.len()].copy_from_slice(PURPOSE);
-        message[PURPOSE.len()..].copy_from_slice(named);
+        let mut message = [0; PURPOSE.len() + EPOCH + JOB + TOKEN];
+        let (purpose, rest) = message.split_at_mut(PURPOSE.len());
+        let (epoch, rest) = rest.split_at_mut(EPOCH);
+        purpose.copy_from_slice(PURPOSE);
+        epoch.copy_from_slice(&self.epoch.0.to_be_bytes());
+        rest.copy_from_slice(named);
         let mut code = [0; CODE];
         code.copy_from_slice(&self.key.sign(&message)[..CODE]);
         code
@@ -75,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_text_names_its_lease_and_cannot_be_made_up() {
-        let tokens = LeaseTokens::new(SigningKey::from_bytes([1; 32]));
+        let tokens = LeaseTokens::new(SigningKey::from_bytes([1; 32]), Epoch(5));
         let lease = LeaseRef { job: JobId::from_u128(7), token: 43 };
         let text = tokens.text(lease);
         assert_eq!((text.len(), tokens.read(&text)), (TEXT, Some(lease)));
@@ -84,7 +90,9 @@ mod tests {
         for bad in ["", "nonsense", &mixed, &text[1..], &format!("{text}A"), &text.to_uppercase()] {
             assert_eq!(tokens.read(bad), None, "{bad}");
         }
-        let other = LeaseTokens::new(SigningKey::from_bytes([2; 32]));
+        let other = LeaseTokens::new(SigningKey::from_bytes([2; 32]), Epoch(5));
         assert_eq!(other.read(&text), None, "another store made it");
+        let later = LeaseTokens::new(SigningKey::from_bytes([1; 32]), Epoch(6));
+        assert_eq!(later.read(&text), None, "it is of an earlier epoch");
     }
 }

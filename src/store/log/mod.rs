@@ -44,7 +44,8 @@ pub enum Applied {
 /// new chunk whether a batch may follow: a store writes no batch without a chunk to a shared log.
 ///
 /// [`StoreError::Unavailable`] says that a call may work later; the store then refuses commands and calls
-/// [`Log::reopen`] until it succeeds. [`StoreError::Corrupt`] and [`StoreError::Newer`] are final.
+/// [`Log::reopen`] until it succeeds. [`StoreError::Corrupt`], [`StoreError::Newer`] and [`StoreError::Replaced`] are
+/// final.
 pub trait Log: Send + Sync + 'static {
     /// Where the data is, for messages.
     fn location(&self) -> &str;
@@ -114,10 +115,21 @@ pub trait Log: Send + Sync + 'static {
     /// When what was recorded cannot be read, or belongs to another store than the one with this epoch.
     fn recorded_head(&self, epoch: Epoch) -> Result<Option<u64>, StoreError>;
 
+    /// Stores the description of a store with a new epoch, because nothing is known to have been durable
+    /// ([`Log::recorded_head`] has returned `None`). Loses if another process has done so meanwhile.
+    fn begin_epoch(&self, description: WriteBatch) -> Result<Applied, StoreError> {
+        self.apply_alone(description)?;
+        self.sync()?;
+        Ok(Applied::Done)
+    }
+
     /// Records how far the log is durable.
     fn record_head(&self, head: Cursor) -> Result<(), StoreError>;
 
     /// Whether a later process would find what is written now.
+    ///
+    /// # Errors
+    /// [`StoreError::Replaced`] when the log is another one than at the start.
     fn check_identity(&self) -> Result<(), StoreError>;
 
     /// Whether every value is stored where a sync makes it durable.

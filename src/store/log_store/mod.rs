@@ -447,6 +447,10 @@ impl Store for LogStore {
         self.shared.log_reads.end(now);
     }
 
+    async fn replaced(&self) -> StoreError {
+        self.shared.wait_for_replacement().await
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         self.shared.check()?;
         self.shared.log.check_values()

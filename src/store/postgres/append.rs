@@ -1,5 +1,6 @@
 //! Writes a batch in one statement and one round trip, and finds out what became of it when the answer is lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,8 +12,10 @@ use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::failure::{StatementFailure, unavailable};
 use super::format;
+use super::identity::{EpochServer, TIMELINE};
 use super::session::{OpenSession, Parameter};
 use super::settings::PostgresSettings;
+use super::sql::SqlSession;
 use crate::store::StoreError;
 use crate::store::log::Applied;
 
@@ -22,18 +25,23 @@ const RESOLVE_INTERVAL: Duration = Duration::from_millis(100);
 /// Inserts the first chunk of a batch, and makes all other changes only if that was inserted. The unique index decides
 /// between processes: whoever comes second waits until the first one's transaction has ended, and then inserts nothing.
 ///
-/// The chunk is not inserted either when a newer version has changed the schema, or when the chunk before it is not
-/// there or is another one than this process has read: then the server has lost commits, and the batch was decided on
-/// a history that no longer exists.
+/// The chunk is not inserted either when a newer version has changed the schema, when the server was replaced by another
+/// one (see [`identity`](super::identity)), or when the chunk before it is not there or is another one than this process
+/// has read: then commits are missing, and the batch was decided on a history that no longer exists.
 ///
 /// A commit must be durable, whatever the user's or the database's defaults are, so `synchronous_commit` is not left
 /// `off`. It is set for this transaction only, because a pooler would pass a setting of the session on to others.
 /// `local` and `remote_write` are durable on this server; whoever sets them has decided about the standbys.
+///
+/// The condition `$timeline` is inserted if the server tells its timeline: a call of a function that the user may not call
+/// fails even where it is not reached.
 const APPEND: &str = "
 with won as (
     insert into cortado.chunk (number, grp, body)
     select $1, $2::uuid, $3
     where (select value::int8 <= $11 from cortado.meta where key = 'format')
+    and ($12 is null or (select value = $12 from cortado.meta where key = 'server'))
+    $timeline
     and coalesce(
         (select $10 is null or grp = $10::uuid from cortado.chunk where number = $1 - 1),
         $10 is null and not exists (select from cortado.chunk)
@@ -79,8 +87,20 @@ select (select grp::text from cortado.chunk where number = $1),
     (select max(number) from cortado.chunk),
     (select value::int8 from cortado.meta where key = 'format')";
 
+/// The statement that appends on the server of an epoch.
+pub fn statement(server: Option<&EpochServer>) -> String {
+    let timeline = server.and_then(|server| server.server.timeline());
+    // Every parameter has to be in the statement.
+    let expression = timeline.map_or("null::text", |_| TIMELINE);
+    let condition = format!("and $13 is not distinct from {expression}");
+    APPEND.replace("$timeline", &condition)
+}
+
 /// A batch with at least one chunk.
 pub struct Append {
+    /// The server on which the epoch of this process began, and the statement for it; see [`statement`].
+    pub server: Option<EpochServer>,
+    pub statement: Arc<str>,
     pub changes: BatchChanges,
     /// What tells this batch from those of other processes, even if a second try of it meets the first one.
     pub grp: String,
@@ -150,7 +170,9 @@ impl Append {
             return Ok(AppendOutcome::Decided(Applied::Done));
         };
         let format = format::NEWEST;
-        let parameters: [Parameter<'_>; 11] = [
+        let stored = self.server.as_ref().map(|server| server.stored.as_str());
+        let timeline = self.server.as_ref().and_then(|server| server.server.timeline());
+        let parameters: [Parameter<'_>; 13] = [
             (first, Type::INT8),
             (&self.grp, Type::TEXT),
             (body, Type::BYTEA),
@@ -162,8 +184,10 @@ impl Append {
             (removed_chunks, Type::INT8_ARRAY),
             (&self.previous, Type::TEXT),
             (&format, Type::INT8),
+            (&stored, Type::TEXT),
+            (&timeline, Type::TEXT),
         ];
-        let rows = connections.writer().query(APPEND, &parameters).await?;
+        let rows = connections.writer().query(&self.statement, &parameters).await?;
         if !rows.is_empty() {
             return Ok(AppendOutcome::Decided(Applied::Done));
         }
@@ -176,6 +200,10 @@ impl Append {
         connections: &PostgresConnections,
     ) -> Result<AppendOutcome, StatementFailure> {
         let (writer, location) = (connections.writer(), connections.location());
+        if let Some(server) = &self.server {
+            let session = writer.get().await?;
+            server.check(&SqlSession { session, settings: connections.settings.clone() }).await?;
+        }
         let rows = writer.query(FIND, &[(&self.first(), Type::INT8)]).await?;
         let found = rows.first().map(Found::of).transpose();
         let found = found.map_err(|error| StatementFailure::of(&error, location))?;
@@ -252,8 +280,8 @@ impl Found {
 /// log a new epoch, so that nobody takes new events for those that were lost.
 pub fn lost_commits(number: i64, location: &str) -> StoreError {
     let why = "the server has lost commits, as after a failover to a replica that was behind";
-    StoreError::Corrupt(format!(
-        "{location}: chunk {number} is not the one that this process knows: {why}; restart Cortado"
+    StoreError::Replaced(format!(
+        "{location}: chunk {number} is not the one that this process knows: {why}"
     ))
 }
 
@@ -283,8 +311,8 @@ mod tests {
     fn outcome(found: Found, previous: Option<&str>) -> Result<Option<Applied>, String> {
         let mut changes = BatchChanges::default();
         changes.chunks.push(7);
-        let append =
-            Append { changes, grp: "mine".to_owned(), previous: previous.map(str::to_owned) };
+        let (grp, previous) = ("mine".to_owned(), previous.map(str::to_owned));
+        let append = Append { server: None, statement: "".into(), changes, grp, previous };
         match found.outcome(&append, "here") {
             Ok(AppendOutcome::Decided(applied)) => Ok(Some(applied)),
             Ok(AppendOutcome::Open) => Ok(None),

@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
-use super::identity::ServerIdentity;
+use super::identity::{self, EpochServer};
 use super::keys::{self, KeyPlace};
 use super::nodes::{self, OwnHeartbeat};
 use super::scan::ScanRows;
@@ -86,6 +86,8 @@ impl Log for PostgresLog {
     }
 
     fn heartbeat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeHeartbeat>, StoreError> {
+        // Nothing else tells a node that writes nothing, and that a pooler connects to another server, of a failover.
+        self.0.check_server()?;
         let (session, name) = (node.cast_signed(), self.0.settings.node.clone());
         let own = OwnHeartbeat { session, name, reads_snapshot };
         let (heartbeats, is_new) = self.0.read(|sql| async move { own.store(&sql).await })?;
@@ -136,32 +138,38 @@ impl Log for PostgresLog {
     /// was behind, which its identity shows: then nothing is known to have been durable, which starts a new epoch. As long
     /// as the identity is the same, the log is complete, however short it is.
     fn recorded_head(&self, _epoch: Epoch) -> Result<Option<u64>, StoreError> {
-        let (server, stored) = self.0.read(|sql| async move {
-            let server = ServerIdentity::read(&sql).await?;
-            Ok((server, ServerIdentity::stored(&sql).await?))
-        })?;
-        let is_new = stored.is_some_and(|stored| !stored.may_be(&server));
-        let new_server = is_new.then_some(server);
-        let mut pending = self.0.new_server.lock().unwrap_or_else(PoisonError::into_inner);
-        *pending = new_server;
-        Ok(if is_new { None } else { Some(0) })
-    }
-
-    /// Stores the identity of the server if [`Log::recorded_head`] has found another one: the store that was opened then
-    /// has a new epoch. A process that was running meanwhile must not store it, because it has kept the old epoch.
-    fn record_head(&self, _head: Cursor) -> Result<(), StoreError> {
-        let mut pending = self.0.new_server.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = pending.clone() {
-            self.0.read(|sql| async move { server.store(&sql).await })?;
-            *pending = None;
+        let found = self.0.read(|sql| async move { EpochServer::read(&sql).await })?;
+        let is_same = found.is_same();
+        if is_same {
+            self.0.set_epoch_server(found);
+        } else {
+            *self.0.former_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         }
+        Ok(is_same.then_some(0))
+    }
+
+    fn begin_epoch(&self, description: WriteBatch) -> Result<Applied, StoreError> {
+        let former = self.0.former_server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Two processes that begin an epoch at once must have read the same stored identity.
+        let Some(EpochServer { stored, server }) = former else { return Ok(Applied::Lost) };
+        let changes = BatchChanges::of(description)?;
+        let to = server.clone();
+        let applied = self
+            .0
+            .read(|sql| async move { identity::begin_epoch(&sql, &stored, &to, &changes).await })?;
+        if applied == Applied::Done {
+            self.0.set_epoch_server(EpochServer { stored: server.clone(), server });
+        }
+        Ok(applied)
+    }
+
+    /// There is nothing to record; see [`Log::recorded_head`].
+    fn record_head(&self, _head: Cursor) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// There is nothing that could be renamed or removed under an open database. Whoever follows the log notices at once
-    /// that the server is gone.
     fn check_identity(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.0.check_server()
     }
 
     fn check_values(&self) -> Result<(), StoreError> {

@@ -94,7 +94,8 @@ impl FromStr for PostgresSettings {
     }
 }
 
-/// A URL without the parameters that the driver does not know.
+/// A URL without the parameters that the driver does not know, and with each host in a parameter of its own: the driver
+/// takes a list of hosts for one path.
 struct SplitUrl {
     rest: String,
     ssl_mode: Option<String>,
@@ -107,14 +108,17 @@ impl SplitUrl {
         // A question mark before the `@` belongs to the password.
         let host = url.find('@').unwrap_or(0);
         let Some(query) = url[host..].find('?').map(|at| host + at + 1) else { return split };
-        let mut kept = Vec::new();
+        let mut kept: Vec<Cow<'_, str>> = Vec::new();
         for parameter in url[query..].split('&') {
             match parameter.split_once('=') {
                 Some(("sslmode", value)) => split.ssl_mode = Some(decoded(value).into_owned()),
                 Some(("sslrootcert", value)) => {
                     split.root_certificate = Some(PathBuf::from(&*decoded(value)));
                 }
-                Some(_) | None => kept.push(parameter),
+                Some(("host", hosts)) => {
+                    kept.extend(hosts.split(',').map(|host| format!("host={host}").into()));
+                }
+                Some(_) | None => kept.push(parameter.into()),
             }
         }
         split.rest = url[..query].to_owned() + &kept.join("&");
@@ -192,6 +196,7 @@ mod tests {
             ("postgresql://anna@db:6432/jobs?password=s3cret", "postgresql://anna@db:6432/jobs"),
             ("postgresql://a@one,two:6432/jobs", "postgresql://a@one:5432,two:6432/jobs"),
             ("postgresql://a@/jobs?host=/run/pg&port=6432", "postgresql://a@/run/pg:6432/jobs"),
+            ("postgresql://a@/jobs?host=/one,/two", "postgresql://a@/one:5432,/two:5432/jobs"),
         ] {
             assert_eq!(settings(url).location(), location);
         }

@@ -11,7 +11,7 @@ use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
 use super::format;
-use super::identity::ServerIdentity;
+use super::identity::EpochServer;
 use super::known::KnownChunks;
 use super::schema;
 use super::settings::PostgresSettings;
@@ -26,8 +26,12 @@ pub struct LogState {
     /// The connections, while the log is open.
     open: RwLock<Option<Arc<PostgresConnections>>>,
     known: Mutex<KnownChunks>,
-    /// The identity of the server that is to be stored, because the stored one was of another.
-    pub new_server: Mutex<Option<ServerIdentity>>,
+    /// The server that was found at the start instead of the one whose identity is stored.
+    pub former_server: Mutex<Option<EpochServer>>,
+    /// On which server the epoch of this process began, once that is known.
+    epoch_server: Mutex<Option<EpochServer>>,
+    /// The statement that appends there.
+    append_statement: Mutex<Arc<str>>,
     /// Whether this process has said before that it is at work.
     pub has_sent_heartbeat: AtomicBool,
     written: WrittenCounts,
@@ -48,7 +52,9 @@ impl LogState {
             settings: Arc::new(settings),
             open: RwLock::new(None),
             known: Mutex::default(),
-            new_server: Mutex::new(None),
+            former_server: Mutex::new(None),
+            epoch_server: Mutex::new(None),
+            append_statement: Mutex::new(append::statement(None).into()),
             has_sent_heartbeat: AtomicBool::new(false),
             written: WrittenCounts::default(),
         }
@@ -118,11 +124,32 @@ impl LogState {
         read_on(&self.connections()?, read)
     }
 
+    /// Notes on which server the epoch of this process began. From now on, only that one is written to.
+    pub fn set_epoch_server(&self, server: EpochServer) {
+        let statement = append::statement(Some(&server)).into();
+        *self.append_statement.lock().unwrap_or_else(PoisonError::into_inner) = statement;
+        *self.epoch_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+    }
+
+    /// On which server the epoch of this process began, if that is known yet.
+    fn epoch_server(&self) -> Option<EpochServer> {
+        self.epoch_server.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Checks that the server is still the one on which the epoch of this process began.
+    ///
+    /// # Errors
+    /// [`StoreError::Replaced`] when it is not.
+    pub fn check_server(&self) -> Result<(), StoreError> {
+        check_server(&self.connections()?, self.epoch_server())
+    }
+
     /// Checks that the server has a schema of this version, and the newest chunk that this process knows.
     fn check(&self, connections: &Arc<PostgresConnections>) -> Result<(), StoreError> {
         let location = self.settings.location().to_owned();
         let format = read_on(connections, |sql| async move { format::read(&sql).await })?;
         format::check(format, &location)?;
+        check_server(connections, self.epoch_server())?;
         let Some((number, grp)) = self.known().newest() else { return Ok(()) };
         let (found, newest) = read_on(connections, move |sql| async move {
             let newest = "select max(number) from cortado.chunk";
@@ -143,7 +170,10 @@ impl LogState {
     pub fn append(&self, changes: BatchChanges) -> Result<Applied, StoreError> {
         let first = changes.chunks.first().copied().unwrap_or_default();
         let previous = self.known().get(first.saturating_sub(1));
-        let append = Append { changes, grp: fresh_uuid().to_string(), previous };
+        let statement = self.append_statement.lock().unwrap_or_else(PoisonError::into_inner);
+        let (server, statement) = (self.epoch_server(), statement.clone());
+        let grp = fresh_uuid().to_string();
+        let append = Append { server, statement, changes, grp, previous };
         let (append, applied) = self.connections()?.wait_for(|connections| async move {
             let applied = append.write(&connections).await?;
             Ok((append, applied))
@@ -184,6 +214,14 @@ impl LogState {
         self.written.bytes.fetch_add(changes.bytes, Ordering::Relaxed);
         self.written.batches.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+fn check_server(
+    connections: &Arc<PostgresConnections>,
+    server: Option<EpochServer>,
+) -> Result<(), StoreError> {
+    let Some(server) = server else { return Ok(()) };
+    read_on(connections, |sql| async move { server.check(&sql).await })
 }
 
 fn read_on<T, F>(

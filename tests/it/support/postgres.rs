@@ -45,6 +45,40 @@ impl Postgres {
         format!("postgresql://cortado@/postgres?host={}", self.dir.display())
     }
 
+    /// The URL of its database, or of that of its standby once that was promoted.
+    pub fn url_of_either(&self) -> String {
+        let dir = self.dir.display();
+        format!(
+            "postgresql://cortado@/postgres?host={dir},{dir}/standby&target_session_attrs=read-write"
+        )
+    }
+
+    /// Makes a standby and starts it.
+    pub async fn add_standby(&mut self) {
+        self.tell("standby").await;
+    }
+
+    /// Lets commits wait for the standby.
+    pub async fn wait_for_standby(&mut self) {
+        self.tell("synchronous").await;
+    }
+
+    /// Stops the standby, which then falls behind.
+    pub async fn stop_standby(&mut self) {
+        self.tell("standby-stop").await;
+    }
+
+    /// Starts the standby again and makes a server of its own of it.
+    pub async fn promote_stopped_standby(&mut self) {
+        self.tell("standby-start").await;
+        self.tell("promote").await;
+    }
+
+    /// Makes a server of its own of the standby.
+    pub async fn promote_standby(&mut self) {
+        self.tell("promote").await;
+    }
+
     /// Stops it as a crash does.
     pub async fn crash(&mut self) {
         self.tell("stop").await;

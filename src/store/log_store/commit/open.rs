@@ -36,7 +36,7 @@ pub fn open(
     opening: Opening,
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
-    let mut core = recover::read(log()?, limits, clock, tuning)?;
+    let mut core = recover::read(log()?, &limits, &clock, tuning)?;
     core.correct_times(core.shared.clock.now());
     let lost = match opening {
         Opening::ToRunJobs if core.shared.node.is_some() => {

@@ -101,7 +101,7 @@ pub fn wait_for_recovery(
                 return Ok(core);
             }
             Err((unchanged, error)) if is_permanent(&error) => {
-                tracing::error!(%error, "the store is damaged and stays closed");
+                tracing::error!(%error, "the store stays closed");
                 shared.suspend(error.clone());
                 shared.log.shut();
                 (recovery, reason) = (unchanged, error);
@@ -121,7 +121,7 @@ pub fn wait_for_recovery(
 /// Whether trying again cannot help.
 fn is_permanent(error: &StoreError) -> bool {
     match error {
-        StoreError::Corrupt(_) | StoreError::Newer { .. } => true,
+        StoreError::Corrupt(_) | StoreError::Newer { .. } | StoreError::Replaced(_) => true,
         StoreError::Unavailable(_) | StoreError::Closed => false,
     }
 }

@@ -18,7 +18,7 @@ use crate::job::{
 };
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
-use crate::store::log::{Log, WriteBatch};
+use crate::store::log::{Applied, Log, WriteBatch};
 use crate::store::log_store::archive::runs::{self, Archive};
 use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
@@ -49,36 +49,68 @@ fn new_signing_key() -> Result<AccessRecord, StoreError> {
     Ok(AccessRecord::SigningKey(key))
 }
 
-/// Reads everything before anything is written.
+/// Reads everything before anything is written. When nothing is known to have been durable, a new epoch begins.
 pub fn read(
-    log: Box<dyn Log>,
-    limits: StoreLimits,
-    clock: Arc<dyn Clock>,
+    mut log: Box<dyn Log>,
+    limits: &StoreLimits,
+    clock: &Arc<dyn Clock>,
     tuning: Tuning,
 ) -> Result<Core, StoreError> {
-    let mut stored = read_meta(&*log)?;
-    let least = log.recorded_head(stored.meta.epoch)?;
-    let has_no_record = least.is_none() && log.scan(b"j").next().is_some();
-    if has_no_record {
-        tracing::warn!(
-            data_dir = %log.location(),
-            "the head file is missing, so lost events could not be noticed; starting a new epoch"
-        );
-        stored.meta.epoch = Meta::new().epoch;
+    loop {
+        let (mut stored, least) = read_start(&*log)?;
+        let has_no_record = least.is_none() && log.scan(b"j").next().is_some();
+        if has_no_record {
+            tracing::warn!(
+                data_dir = %log.location(),
+                "it is not known up to which event this store was durable, as after a failover or when the head file \
+                 is missing; starting a new epoch"
+            );
+            stored.meta.epoch = Meta::new().epoch;
+        }
+        let is_older = stored.is_older();
+        let epoch = stored.meta.epoch;
+        let shared = Arc::new(Shared::new(log, clock.clone(), limits.clone(), tuning, epoch));
+        let mut core = read_all(shared, stored, least.unwrap_or(0))?;
+        core.shared.log.begin_writing()?;
+        let description = if is_older { converted(&core)? } else { meta_row(&core.meta)? };
+        if has_no_record {
+            if core.shared.log.begin_epoch(description)? == Applied::Lost {
+                log = into_log(core)?; // another process has begun an epoch
+                continue;
+            }
+        } else if is_older {
+            core.shared.log.apply_alone(description)?;
+            core.shared.log.sync()?;
+        }
+        if is_older {
+            let (log, format) = (&*core.shared.log, formats::STORE.newest);
+            tracing::info!(data_dir = %log.location(), format, "store converted to a new format");
+        }
+        if core.access.signing_key().is_none() {
+            add_signing_key(&mut core)?;
+        }
+        return Ok(core);
     }
-    let shared = Arc::new(Shared::new(log, clock, limits, tuning, stored.meta.epoch));
-    let is_older = stored.is_older();
-    let mut core = read_all(shared, stored, least.unwrap_or(0))?;
-    core.shared.log.begin_writing()?;
-    if is_older {
-        convert(&core)?;
-    } else if has_no_record {
-        write_meta(&*core.shared.log, &core.meta)?;
+}
+
+/// Reads the description of the store, and up to which event the log was durable. Another process may begin an epoch
+/// meanwhile: then both are read again, so that they belong together.
+fn read_start(log: &dyn Log) -> Result<(StoredMeta, Option<u64>), StoreError> {
+    loop {
+        let stored = read_meta(log)?;
+        let least = log.recorded_head(stored.meta.epoch)?;
+        if !log.is_shared() || read_meta(log)?.meta.epoch == stored.meta.epoch {
+            return Ok((stored, least));
+        }
     }
-    if core.access.signing_key().is_none() {
-        add_signing_key(&mut core)?;
-    }
-    Ok(core)
+}
+
+/// Takes the log out of a store that nobody has begun to use.
+fn into_log(core: Core) -> Result<Box<dyn Log>, StoreError> {
+    let shared = core.shared.clone();
+    drop(core);
+    let log = Arc::into_inner(shared).map(|shared| shared.log);
+    log.ok_or_else(|| StoreError::Unavailable("another process has begun an epoch".into()))
 }
 
 /// Reads everything again after an outage. No job is rescued, because this process is still running them; see
@@ -111,19 +143,14 @@ pub fn load(
     read_all(shared, stored, least)
 }
 
-/// Writes a store of an older format in the newest one: its description, and the rows of queues, which format 1 did not
-/// have. It is one batch, so a process that ends here leaves the store in one format or the other.
-fn convert(core: &Core) -> Result<(), StoreError> {
-    let log = &*core.shared.log;
+/// A store of an older format in the newest one: its description, and the rows of queues, which format 1 did not have. It
+/// is one batch, so a process that ends while it is applied leaves the store in one format or the other.
+fn converted(core: &Core) -> Result<WriteBatch, StoreError> {
     let mut writes = meta_row(&core.meta)?;
     for (name, settings) in core.index.queue_settings() {
         queue_rows::put(&mut writes, &name, &settings)?;
     }
-    log.apply_alone(writes)?;
-    log.sync()?;
-    let format = formats::STORE.newest;
-    tracing::info!(data_dir = %log.location(), format, "store converted to a new format");
-    Ok(())
+    Ok(writes)
 }
 
 /// Writes the key that signs share links. A store that is imported or of an older format has none.

@@ -177,6 +177,17 @@ impl Shared {
         }
     }
 
+    /// Waits until the log was replaced by another one; never returns when the store is closed before that.
+    pub async fn wait_for_replacement(&self) -> StoreError {
+        let is_replaced = |down: &Option<StoreError>| matches!(down, Some(StoreError::Replaced(_)));
+        let mut down = self.down.subscribe();
+        let found = down.wait_for(is_replaced).await.ok().and_then(|down| down.clone());
+        match found {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Refuses every command from now on. The first reason is kept.
     pub fn close_with(&self, error: StoreError) {
         self.down.send_modify(|down| _ = down.get_or_insert(error));

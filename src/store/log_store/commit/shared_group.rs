@@ -24,6 +24,13 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
     // memory after the clock was set, so it has to know all jobs.
     let shows = batch.follows || !batch.inspections.is_empty();
     let reads_on = shows || batch.failed || batch.changes_tables();
+    if batch.failed
+        && let Err(error) = core.shared.log.check_identity()
+    {
+        core.shared.suspend(error.clone()); // before any caller is answered
+        batch.refuse(&error);
+        return Err(error);
+    }
     if reads_on {
         batch = catch_up(core, batch)?;
     }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::server::TestDatabase;
-use crate::job::{Cursor, Epoch};
+use crate::job::Epoch;
 use crate::store::StoreError;
 use crate::store::log::conformance::{chunk, keys, puts};
 use crate::store::log::{Applied, Log};
@@ -90,9 +90,11 @@ fn nothing_is_appended_to_a_log_that_has_lost_commits() {
         database.execute(failover);
         for log in [writer, reader] {
             let refused = log.apply(puts(&[(&chunk(number), b"next"), (b"row", b"1")]));
-            let Err(StoreError::Corrupt(why)) = &refused else { panic!("{failover}: {refused:?}") };
+            let Err(StoreError::Replaced(why)) = &refused else {
+                panic!("{failover}: {refused:?}")
+            };
             assert!(why.contains("lost commits"), "{why}");
-            assert!(matches!(log.reopen(), Err(StoreError::Corrupt(_))), "{failover}");
+            assert!(matches!(log.reopen(), Err(StoreError::Replaced(_))), "{failover}");
         }
         let log = database.open(); // the next process knows nothing of what was lost
         let count = keys(&log, b"j", b"j").len() as u64;
@@ -114,23 +116,35 @@ fn a_log_whose_known_chunks_were_trimmed_by_others_is_opened_again() {
 }
 
 #[test]
-fn a_head_is_known_to_be_durable_only_on_the_server_that_had_it() {
+fn a_head_is_known_to_be_durable_only_on_the_server_on_which_the_epoch_began() {
     let database = TestDatabase::new();
-    let (epoch, head) = (Epoch(1), Cursor { epoch: Epoch(1), seq: 9 });
-    let running = database.open();
-    running.apply_alone(puts(&[(b"meta", b"1")])).unwrap();
-    assert_eq!(running.recorded_head(epoch), Ok(Some(0)));
-    running.record_head(head).unwrap();
+    let epoch = Epoch(1);
     for (part, other) in [("^[0-9]+", "1"), ("/.*", "/000000FF")] {
+        let running = database.open();
+        assert_eq!(running.recorded_head(epoch), Ok(Some(0)));
+        let number = keys(&running, b"j", b"j").len() as u64;
+        running.apply_alone(puts(&[(&chunk(number), b"one"), (b"meta", b"old")])).unwrap();
         let promote = format!(
             "update cortado.meta set value = regexp_replace(value, '{part}', '{other}') where key = 'server'"
         );
         database.execute(&promote);
-        running.record_head(head).unwrap();
-        let opened = database.open();
-        assert_eq!(opened.recorded_head(epoch), Ok(None), "a process that runs changes nothing");
-        assert_eq!(database.open().recorded_head(epoch), Ok(None), "the start was interrupted");
-        opened.record_head(head).unwrap();
-        assert_eq!(database.open().recorded_head(epoch), Ok(Some(0)));
+        // Nothing of the log is missing, but that cannot be known.
+        let refused = running.apply(puts(&[(&chunk(number + 1), b"two"), (b"meta", b"two")]));
+        assert!(matches!(refused, Err(StoreError::Replaced(_))), "{refused:?}");
+        assert!(matches!(running.check_identity(), Err(StoreError::Replaced(_))));
+        assert!(matches!(running.heartbeat(7, false), Err(StoreError::Replaced(_))));
+        assert!(matches!(running.reopen(), Err(StoreError::Replaced(_))));
+        let (first, second) = (database.open(), database.open());
+        for starting in [&first, &second] {
+            assert_eq!(starting.recorded_head(epoch), Ok(None));
+        }
+        assert_eq!(first.begin_epoch(puts(&[(b"meta", b"first")])), Ok(Applied::Done));
+        assert_eq!(second.begin_epoch(puts(&[(b"meta", b"second")])), Ok(Applied::Lost));
+        assert_eq!(second.recorded_head(epoch), Ok(Some(0)));
+        assert_eq!(second.get(b"meta"), Ok(Some(b"first".to_vec())));
+        for log in [&first, &second] {
+            assert_eq!(log.check_identity(), Ok(()));
+        }
+        first.apply_alone(puts(&[(&chunk(number + 1), b"two")])).unwrap();
     }
 }

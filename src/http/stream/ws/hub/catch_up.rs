@@ -130,7 +130,10 @@ impl Hub {
                 // after the next start.
                 PageRead::Failed(StoreError::Closed) => Err(end_of_stream),
                 PageRead::Failed(
-                    StoreError::Unavailable(_) | StoreError::Corrupt(_) | StoreError::Newer { .. },
+                    StoreError::Unavailable(_)
+                    | StoreError::Corrupt(_)
+                    | StoreError::Newer { .. }
+                    | StoreError::Replaced(_),
                 ) => Err(CloseReason::StoreFailed),
             });
             if next.is_some() {
