@@ -24,7 +24,8 @@ const MAX_KINDS: usize = 10_000;
 /// All remote workers.
 #[derive(Debug, Default)]
 pub struct WorkerTable {
-    workers: BTreeMap<WorkerName, WorkerEntry>,
+    /// Their entries are boxed, because most nodes of the map are only half full.
+    workers: BTreeMap<WorkerName, Box<WorkerEntry>>,
     /// How many of them each token or user has connected.
     counts: ActorCounts,
     pub leases: RemoteLeases,
@@ -79,7 +80,7 @@ impl WorkerTable {
         let mut worker = WorkerEntry::new(registration, held, when);
         worker.announce(name, when, &mut self.announcements, &mut self.pending_events);
         self.counts.add(worker.by.as_ref());
-        self.workers.insert(name.clone(), worker);
+        self.workers.insert(name.clone(), Box::new(worker));
         Ok(())
     }
 
@@ -119,7 +120,7 @@ impl WorkerTable {
 
     /// A worker by its name.
     pub fn get(&self, name: &WorkerName) -> Option<&WorkerEntry> {
-        self.workers.get(name)
+        self.workers.get(name).map(Box::as_ref)
     }
 
     /// The workers whose names come after a name, in the order of their names.
@@ -128,7 +129,8 @@ impl WorkerTable {
         name: Option<&WorkerName>,
     ) -> impl Iterator<Item = (&WorkerName, &WorkerEntry)> {
         let from = name.map_or(Bound::Unbounded, Bound::Excluded);
-        self.workers.range::<WorkerName, _>((from, Bound::Unbounded))
+        let after = self.workers.range::<WorkerName, _>((from, Bound::Unbounded));
+        after.map(|(name, worker)| (name, worker.as_ref()))
     }
 
     /// Notes that a claim of a worker waits.
@@ -287,7 +289,7 @@ impl WorkerTable {
         if self.leases.has_ended(lease.lease) || self.leases.of_job(lease.lease.job).is_some() {
             return;
         }
-        let restored = || WorkerEntry::restored(ttl, when);
+        let restored = || Box::new(WorkerEntry::restored(ttl, when));
         self.workers
             .entry(lease.worker.clone())
             .or_insert_with(restored)
@@ -432,7 +434,7 @@ impl WorkerTable {
     pub fn workers_for(&self, kind: &Kind, queue: &QueueName) -> KindWorkers {
         let mut found = KindWorkers::default();
         let running = |worker: &&WorkerEntry| worker.interest.kinds.contains(kind);
-        for worker in self.workers.values().filter(running) {
+        for worker in self.workers.values().map(Box::as_ref).filter(running) {
             match worker.state() {
                 WorkerState::Silent => {}
                 WorkerState::Quiet | WorkerState::Stopping => found.withdrawn += 1,
@@ -445,7 +447,8 @@ impl WorkerTable {
 
     /// The connected workers that take jobs.
     fn active(&self) -> impl Iterator<Item = &WorkerEntry> {
-        self.workers.values().filter(|worker| worker.state() == WorkerState::Active)
+        let workers = self.workers.values().map(Box::as_ref);
+        workers.filter(|worker| worker.state() == WorkerState::Active)
     }
 
     /// How many connected workers take jobs of each kind.
