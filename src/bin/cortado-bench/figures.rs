@@ -48,6 +48,11 @@ impl Latencies {
         self.0.append(&mut other.0);
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The latency below which `share` of all stay, in milliseconds.
     pub fn at(&mut self, share: f64) -> f64 {
         self.0.sort_unstable();
@@ -134,12 +139,16 @@ pub fn at(sorted: &[u32], share: f64) -> u32 {
 
 /// Processor time that a process has used so far, in seconds.
 pub fn cpu_seconds(pid: u32) -> f64 {
+    ticks_of(pid, 2) as f64 / 100.0
+}
+
+/// The first of the fields of a process that say how much processor time it has used, added up, in ticks of a hundredth
+/// of a second: user and system time, and those of its children that have ended.
+pub fn ticks_of(pid: u32, fields: usize) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name may hold spaces; user and system time are the 12th and 13th field behind it, in ticks of
-    // a hundredth of a second.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    ticks / 100.0
+    // The name may hold spaces; the times are the 12th field behind it and those that follow.
+    let all = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    all.skip(11).take(fields).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
 /// Kernel memory of all TCP sockets of this machine, in bytes.

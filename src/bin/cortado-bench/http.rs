@@ -53,7 +53,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
 }
 
 /// A job with a payload of 100 bytes that waits.
-fn job(tag: &str, delay_ms: u64) -> String {
+pub fn job(tag: &str, delay_ms: u64) -> String {
     let data: String = std::iter::repeat_with(fastrand::alphanumeric).take(89).collect();
     format!(
         "{{\"kind\":\"echo\",\"payload\":{{\"data\":\"{data}\"}},\"delay_ms\":{delay_ms},\"tags\":[\"{tag}\"]}}"
@@ -62,7 +62,7 @@ fn job(tag: &str, delay_ms: u64) -> String {
 
 /// Sends the same request `each` times on every connection. Returns jobs per second and the response
 /// times.
-async fn load(
+pub async fn load(
     server: &Server,
     connections: usize,
     each: usize,

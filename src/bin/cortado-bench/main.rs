@@ -6,6 +6,7 @@ mod engine;
 mod fanout;
 mod figures;
 mod http;
+mod nodes;
 mod store;
 mod waiters;
 mod workers;
@@ -48,7 +49,7 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Everything but `pages`, `fanout`, `returning`, `workers` and `long`.
+    /// Everything but `pages`, `fanout`, `returning`, `workers`, `nodes` and `long`.
     All,
     /// The store without engine and HTTP.
     Store,
@@ -64,6 +65,8 @@ enum Mode {
     Returning,
     /// Workers in processes of their own, in three languages.
     Workers,
+    /// Several servers on one PostgreSQL.
+    Nodes,
     /// Ten million jobs through the store: does memory or disk grow?
     Long,
     /// The load generator of `fanout`.
@@ -109,6 +112,7 @@ fn main() -> anyhow::Result<()> {
         | Mode::Fanout
         | Mode::Returning
         | Mode::Workers
+        | Mode::Nodes
         | Mode::Long => {}
     }
     let dir = args.dir.unwrap_or_else(std::env::temp_dir);
@@ -161,6 +165,12 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
     if mode == Mode::Workers {
         let mut table = Table::new("workers (server and workers in processes of their own)");
         workers::measure(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Nodes {
+        let mut table =
+            Table::new("nodes (PostgreSQL, servers and load in processes of their own)");
+        nodes::measure(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Long {

@@ -6,7 +6,7 @@ pub mod program;
 mod drain;
 mod idle;
 mod latency;
-mod process;
+pub mod process;
 
 use super::figures::Table;
 use super::{Setup, waiters};

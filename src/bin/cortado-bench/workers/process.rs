@@ -14,7 +14,7 @@ use crate::http::{Client, Server, act, get};
 /// How many jobs a worker runs at once.
 pub const CREDIT: usize = 256;
 /// The kinds that the workers run.
-const KINDS: &str = "[kinds.noop]\n[kinds.mark]\n[kinds.hold]\n";
+pub const KINDS: &str = "[kinds.noop]\n[kinds.mark]\n[kinds.hold]\n";
 
 /// Starts a server that knows the kinds of the workers.
 pub async fn server(dir: &Path) -> anyhow::Result<Server> {
