@@ -1,4 +1,4 @@
-// Runs nginx and Caddy with the configurations of docs/reverse-proxy.md, each in its own folder and not as a service.
+// Runs nginx and Caddy with the configurations of the documents, each in its own folder and not as a service.
 // The variables NGINX and CADDY name other programs.
 
 import { spawn, spawnSync } from "node:child_process";
@@ -10,12 +10,12 @@ import { PATIENCE_MS } from "./page.mjs";
 import { program, root } from "./programs.mjs";
 import { freePort } from "./server.mjs";
 
-/** The host name in the document. */
+/** The host name in the documents. */
 export const HOST = "tools.example.com";
 
-/** Returns the code blocks of the document in a language, in order. */
-export async function shown(language) {
-  const text = await readFile(path.join(root, "docs/reverse-proxy.md"), "utf8");
+/** Returns the code blocks of a document in a language, in order. */
+export async function shown(language, document = "docs/reverse-proxy.md") {
+  const text = await readFile(path.join(root, document), "utf8");
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
 }
 
@@ -31,7 +31,7 @@ function put(text, pairs) {
 /** Quotes a path for the configuration of nginx and of Caddy. */
 const quoted = (place) => `"${place.replaceAll(/["\\]/g, "\\$&")}"`;
 
-async function nginx(block, folder, port, upstream) {
+async function nginx(block, folder, port, upstreams) {
   const [certificate, key] = [path.join(folder, "certificate.pem"), path.join(folder, "key.pem")];
   const made = spawnSync(program("openssl"), ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${HOST}`, "-addext", `subjectAltName=DNS:${HOST}`, "-keyout", key, "-out", certificate]);
   if (made.status !== 0) throw new Error(`cannot create a certificate: ${made.stderr}`);
@@ -39,7 +39,7 @@ async function nginx(block, folder, port, upstream) {
     ["listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`],
     ["/etc/ssl/certs/tools.example.com.pem", quoted(certificate)],
     ["/etc/ssl/private/tools.example.com.key", quoted(key)],
-    ["http://127.0.0.1:8080;", `http://127.0.0.1:${upstream};`],
+    ...upstreams,
   ]);
   const places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${quoted(path.join(folder, name))};`);
   const config = path.join(folder, "nginx.conf");
@@ -49,8 +49,8 @@ async function nginx(block, folder, port, upstream) {
   return [program("nginx"), ["-p", folder, "-e", "stderr", "-c", config]];
 }
 
-async function caddy(block, folder, port, upstream) {
-  const site = put(block, [["reverse_proxy 127.0.0.1:8080", `reverse_proxy 127.0.0.1:${upstream}`]]);
+async function caddy(block, folder, port, upstreams) {
+  const site = put(block, upstreams);
   const config = path.join(folder, "Caddyfile");
   // Use self-made certificates, no network, and no files outside the folder.
   const ours = ["admin off", "auto_https disable_redirects", "local_certs", "skip_install_trust", "default_bind 127.0.0.1", `https_port ${port}`, `storage file_system ${quoted(path.join(folder, "storage"))}`];
@@ -61,13 +61,18 @@ async function caddy(block, folder, port, upstream) {
 const KINDS = { nginx, caddy };
 
 export class Proxy {
-  /** Starts `kind` with a block of the document, in front of the server on port `upstream`. */
+  /**
+   * Starts `kind` with a block of a document, in front of the server on port `upstream`, or of several servers, each given
+   * as its address in the document and its port.
+   */
   static async start(kind, block, upstream) {
+    const servers = Array.isArray(upstream) ? upstream : [["127.0.0.1:8080", upstream]];
+    const upstreams = servers.map(([there, port]) => [there, `127.0.0.1:${port}`]);
     const proxy = new Proxy();
     proxy.folder = await mkdtemp(path.join(tmpdir(), "cortado-proxy-"));
     await chmod(proxy.folder, 0o755);
     proxy.port = await freePort();
-    const [binary, args] = await KINDS[kind](block, proxy.folder, proxy.port, upstream);
+    const [binary, args] = await KINDS[kind](block, proxy.folder, proxy.port, upstreams);
     const home = { HOME: proxy.folder, XDG_DATA_HOME: proxy.folder, XDG_CONFIG_HOME: proxy.folder };
     const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...home } });
     Object.assign(proxy, { child, said: "", gone: false });

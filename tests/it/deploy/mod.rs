@@ -210,6 +210,45 @@ fn the_compose_file_fits_the_image() {
 }
 
 #[test]
+fn the_compose_file_of_several_nodes_fits_the_image_and_its_proxy() {
+    let stage = LastStage::read();
+    let [file] = &yaml::documents(&read("docs/deploy/compose.nodes.yaml"))[..] else { panic!() };
+    let (port, volume) = (stage.only("EXPOSE"), stage.only("VOLUME"));
+    let proxy = read("docs/deploy/nginx.nodes.conf");
+    let database = &file["services"]["postgres"]["environment"];
+    for node in ["node-1", "node-2"] {
+        let server = &file["services"][node];
+        assert_eq!(server["image"], tag());
+        assert_eq!(words(&server["volumes"]), [format!("{node}:{volume}")]);
+        assert_eq!(words(&server["healthcheck"]["test"])[1..], stage.health_check().1[..]);
+        let stop = duration(server["stop_grace_period"].as_str().unwrap());
+        assert!(stop >= longest_stop(), "{node}: {stop:?}");
+        assert_eq!(server["read_only"], true, "{node}");
+        assert_eq!(words(&server["cap_drop"]), ["ALL"], "{node}");
+        let environment = &server["environment"];
+        let names = environment.as_object().unwrap().keys();
+        assert_known_variables(names.cloned());
+        assert_eq!(environment["CORTADO_NODE"], node, "each node has a name of its own");
+        let url = format!(
+            "postgres://{}:{}@postgres/{}",
+            database["POSTGRES_USER"].as_str().unwrap(),
+            database["POSTGRES_PASSWORD"].as_str().unwrap(),
+            database["POSTGRES_DB"].as_str().unwrap()
+        );
+        assert_eq!(environment["CORTADO_STORE"], url);
+        assert!(proxy.contains(&format!("server {node}:{port} ")), "{proxy}");
+        assert!(file["volumes"].as_object().unwrap().contains_key(node));
+    }
+    // Apart from TLS, it is the configuration that the browser tests run.
+    let shown = read("docs/several-nodes.md");
+    let location = |text: &str| {
+        let from = text.find("    location / {").unwrap();
+        text[from..from + text[from..].find("\n    }\n").unwrap()].to_owned()
+    };
+    assert_eq!(location(&proxy), location(&shown));
+}
+
+#[test]
 fn the_kubernetes_manifest_fits_the_image() {
     let stage = LastStage::read();
     let documents = yaml::documents(&read("docs/deploy/kubernetes.yaml"));
@@ -262,7 +301,7 @@ async fn a_yaml_parser_reads_the_files_as_these_tests_do() {
     if !available.exit().await.success() {
         return println!("skipped: Python has no yaml here");
     }
-    for name in ["compose.yaml", "kubernetes.yaml"] {
+    for name in ["compose.yaml", "compose.nodes.yaml", "kubernetes.yaml"] {
         let path = format!("{}/docs/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
         let mut parser = Command::of("python3", &["-c", program, &path]);
         assert!(parser.exit().await.success(), "{name}: {:?}", parser.err.so_far());
