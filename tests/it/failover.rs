@@ -33,12 +33,12 @@ impl Pair {
     }
 }
 
-fn epoch_of(cursor: &str) -> String {
+pub fn epoch_of(cursor: &str) -> String {
     cursor.split(':').next().unwrap().to_owned()
 }
 
 /// Waits until a server accepts jobs in another epoch, and returns that epoch.
-async fn new_epoch(client: &Client, before: &str) -> String {
+pub async fn new_epoch(client: &Client, before: &str) -> String {
     let job = json!({ "kind": "echo" });
     let accepted = eventually("a server goes on in a new epoch", || async {
         let read = client.try_send(Method::GET, "/api/v1/events", None).await.ok()?;

@@ -33,6 +33,7 @@ mod nodes;
 mod orphans;
 mod paused;
 mod permissions;
+mod pooler;
 mod powercut;
 mod prerequisites;
 mod private_files;

@@ -1,6 +1,6 @@
 //! A PostgreSQL server for tests of several nodes; see `tests/postgres.sh`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -77,6 +77,30 @@ impl Postgres {
     /// Makes a server of its own of the standby.
     pub async fn promote_standby(&mut self) {
         self.tell("promote").await;
+    }
+
+    /// Runs PgBouncer in front of it on a port, with the certificate `pooler.pem` and its key `pooler.key` in the directory.
+    pub async fn start_pooler(&mut self, port: u16) {
+        let program = std::env::split_paths(&tools::path())
+            .map(|place| place.join("pgbouncer"))
+            .find(|program| program.exists())
+            .expect("the tests of a pooler need PgBouncer: run tests/tools.sh");
+        self.tell(&format!("pooler {} {port}", program.display())).await;
+    }
+
+    /// Kills PgBouncer.
+    pub async fn kill_pooler(&mut self) {
+        self.tell("pooler-kill").await;
+    }
+
+    /// Lets PgBouncer connect to the standby from now on, while its clients stay connected.
+    pub async fn move_pooler(&mut self) {
+        self.tell("pooler-move").await;
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Stops it as a crash does.
