@@ -2,17 +2,19 @@
 # Checks every program that the tests run, with its version, and fetches what is missing or too old:
 #   tests/tools.sh [DIRECTORY]        (target/tools)
 #   tests/tools.sh --compilers        checks only Rust and a C compiler, without which nothing can be built
+#   tests/tools.sh --patroni          also fetches Patroni, which only ./test soak needs
 # Nothing is installed on the machine, so root is not required. The script unpacks Debian's packages into
 # DIRECTORY/root, and fetches Node and Python's packages from PyPI into DIRECTORY/node and DIRECTORY/python.
 # DIRECTORY/bin has a small script for each program that runs the chosen one; the tests run these scripts. To choose a
-# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL, JQ, PROMTOOL, INITDB or PG_CTL.
+# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL, JQ, PROMTOOL, INITDB, PG_CTL or
+# PGBOUNCER.
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
-only_compilers=
-if [ "${1:-}" = --compilers ]; then
-  only_compilers=yes
-  shift
-fi
+only_compilers='' with_patroni=''
+case ${1:-} in
+  --compilers) only_compilers=yes && shift ;;
+  --patroni) with_patroni=yes && shift ;;
+esac
 mkdir -p "${1:-target/tools}"
 tools=$(CDPATH='' cd "${1:-target/tools}" && pwd)
 bin=$tools/bin root=$tools/root shown=${tools/#"$PWD"\//}
@@ -373,6 +375,10 @@ if [ ${#problems[@]} = 0 ]; then
   if [ ${#missing[@]} -gt 0 ]; then find_all; fi
   problems=(${reasons[@]+"${reasons[@]}"})
   is_missing python3 || has_websockets || problems+=("Python's websockets 13 or newer: python3 -m pip install websockets")
+fi
+# Debian's Patroni runs with Debian's Python.
+if [ -n "$with_patroni" ] && [ ! -e "$root/usr/bin/patroni" ]; then
+  step "fetching Patroni from Debian into $shown/root" fetch_packages patroni python3-pysyncobj || problems+=("Patroni")
 fi
 if [ ${#problems[@]} -gt 0 ]; then list_problems; fi
 

@@ -31,6 +31,7 @@ mod logins;
 mod metrics;
 mod nodes;
 mod orphans;
+mod patroni;
 mod paused;
 mod permissions;
 mod pooler;
