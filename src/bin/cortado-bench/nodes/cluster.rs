@@ -24,6 +24,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a database and this many servers, each with these arguments.
     pub async fn start(dir: &Path, nodes: usize, args: &[&str]) -> anyhow::Result<Cluster> {
+        std::fs::create_dir_all(dir)?;
         let postgres = Postgres::start().await?;
         let mut servers = Vec::new();
         for number in 0..nodes {
