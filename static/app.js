@@ -36,6 +36,9 @@ const NEWS = {
   system: ({ cursor, second }) => [cursor, second.events],
 };
 
+/** How often a page that shows the nodes of a cluster is fetched again. */
+const HEARTBEATS_MS = 5000;
+
 /** Requests that failed or had to wait. They are repeated when the server is back or the page is visible. */
 const owed = new Set();
 /** The page has missed events and is about to reload. */
@@ -225,4 +228,7 @@ function sectionsOnly() {
     shown = news;
   };
   open(page === "workers" ? WORKERS : page.startsWith("schedule") ? SCHEDULES : QUEUES, sections, sections, onStats);
+  // No event tells of heartbeats.
+  const connection = document.getElementById("connection");
+  if (document.getElementById("nodes")) setInterval(() => connection.dataset.state === "live" && !document.hidden && sections(), HEARTBEATS_MS);
 }

@@ -62,6 +62,21 @@ fn warn_if_open_to_all(address: &BoundAddress) {
     }
 }
 
+/// The URL of this server alone, without what is in front of it. A server that listens on all addresses is known by the name
+/// of its machine.
+pub fn own_url(config: &Config, addresses: &[BoundAddress]) -> Option<String> {
+    let network = addresses.iter().find(|address| matches!(address, BoundAddress::Network(..)));
+    match network.or(addresses.first())? {
+        BoundAddress::Network(scheme, address) if address.ip().is_unspecified() => {
+            let machine = nix::unistd::gethostname().ok()?.into_string().ok()?;
+            let (scheme, port) = (scheme.as_str(), address.port());
+            Some(format!("{scheme}://{machine}:{port}{}", config.base_path))
+        }
+        address @ BoundAddress::Network(..) => Some(format!("{address}{}", config.base_path)),
+        address @ BoundAddress::Unix(_) => Some(address.to_string()),
+    }
+}
+
 /// Whether the modes of a socket and of all directories above it let everybody connect.
 fn is_open_to_all(socket: &Path) -> bool {
     let has = |path: &Path, bits| {
@@ -76,7 +91,22 @@ mod tests {
 
     use super::*;
     use crate::config::{FileConfig, ServeArgs};
+    use crate::http::server::connection_scheme::ConnectionScheme;
     use crate::logging::retry_log::testing::LoggedLines;
+
+    #[test]
+    fn the_url_of_a_server_is_one_at_which_it_can_be_reached() {
+        let config = Config::build(FileConfig::default(), &ServeArgs::default()).unwrap();
+        let network =
+            |address: &str| BoundAddress::Network(ConnectionScheme::Http, address.parse().unwrap());
+        let unix = BoundAddress::Unix("/run/cortado.sock".into());
+        let url = |addresses: &[BoundAddress]| own_url(&config, addresses).unwrap();
+        assert_eq!(url(&[unix.clone(), network("10.0.0.7:80")]), "http://10.0.0.7:80");
+        assert_eq!(url(&[unix]), "unix:/run/cortado.sock");
+        let url = url(&[network("0.0.0.0:8080")]);
+        assert!(url.ends_with(":8080") && !url.contains("0.0.0.0"), "{url}");
+        assert_eq!(own_url(&config, &[]), None);
+    }
 
     #[tokio::test]
     async fn a_trusted_unix_socket_that_everybody_can_use_is_warned_about() {

@@ -334,8 +334,9 @@ impl Builder {
         let mut listeners = listening::open(&config, inherited)?;
         let sockets = listeners.iter_mut().map(Listener::hold).collect::<Result<_, _>>();
         let sockets = sockets.context("cannot copy the listening sockets")?;
-        let addresses = listeners.iter().map(Listener::address).collect();
+        let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
         let tls = listeners.iter().find_map(Listener::tls).cloned();
+        config.engine.address = listening::own_url(&config, &addresses);
         let store = open_store(store, &config).await?;
         let kinds = kinds.with_declared(store.kinds());
         config.engine.schedules = specs_of(&config, &kinds)?;

@@ -276,7 +276,7 @@ impl InvalidSettings {
         }
         let worker = self.take("engine.worker", WorkerName::parse(&section.worker));
         EngineConfig {
-            worker: worker.unwrap_or(default.worker),
+            worker: worker.unwrap_or_else(|| default.worker.clone()),
             max_running: section.max_running,
             queues: own,
             default_queue: usual,
@@ -288,12 +288,9 @@ impl InvalidSettings {
             poll_interval: section.poll_interval,
             queue_histories: section.queue_histories,
             handler_grace: section.handler_grace,
-            paused: default.paused,
-            access: default.access,
             max_workers: section.max_workers,
             workers_per_token: section.workers_per_token,
-            kinds: default.kinds,
-            schedules: Vec::new(),
+            ..default // the caller adds the others
         }
     }
 
@@ -399,7 +396,6 @@ impl InvalidSettings {
             max_waiting: section.max_waiting,
             max_queues: section.max_queues,
             max_schedules: section.max_schedules,
-            queues: BTreeMap::new(),
             max_kinds: section.max_kinds,
             log: LogCaps { lines: section.log_lines, bytes: section.log_bytes },
             retention: store::Retention {
@@ -419,8 +415,9 @@ impl InvalidSettings {
             search_readers: section.search_readers,
             read_bytes: section.read_bytes,
             log_readers: section.log_readers,
-            access: AccessLimits::default(),
             group_access: section.group_access,
+            node_silence: section.node_silence,
+            ..store::StoreLimits::default() // the caller adds the others
         }
     }
 

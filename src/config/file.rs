@@ -188,6 +188,8 @@ pub struct QueueSection {
 pub struct StoreSection {
     pub url: Option<Secret>,
     pub node: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    pub node_silence: Duration,
     pub max_waiting: u64,
     pub max_queues: usize,
     pub max_schedules: usize,
@@ -411,6 +413,7 @@ impl Default for StoreSection {
         StoreSection {
             url: None,
             node: None,
+            node_silence: limits.node_silence,
             max_waiting: limits.max_waiting,
             max_queues: limits.max_queues,
             max_schedules: limits.max_schedules,

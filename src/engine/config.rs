@@ -16,6 +16,8 @@ use crate::job::{
 pub struct EngineConfig {
     /// The name under which this process holds leases.
     pub worker: WorkerName,
+    /// The URL at which this process serves, for the list of nodes that share a store.
+    pub address: Option<String>,
     /// The most attempts that run at once in the whole process.
     pub max_running: usize,
     /// Queues with settings of their own.
@@ -85,6 +87,7 @@ impl Default for EngineConfig {
     fn default() -> Self {
         EngineConfig {
             worker: WorkerName::parse("local").unwrap_or_else(|_| unreachable!("a valid name")),
+            address: None,
             max_running: 100_000,
             queues: Vec::new(),
             default_queue: QueueConfig {

@@ -132,6 +132,11 @@ impl Kinds {
         own.chain(others).cloned().collect()
     }
 
+    /// The kinds that this process runs.
+    pub fn own(&self) -> Vec<Kind> {
+        self.names().into_iter().filter(|kind| self.has_handler(kind)).collect()
+    }
+
     /// Whether jobs of this kind can be submitted.
     pub fn knows(&self, kind: &Kind) -> bool {
         self.has_handler(kind)

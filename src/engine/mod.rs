@@ -45,6 +45,7 @@ mod hash_permits;
 mod jobs;
 mod kinds;
 mod link_keeper;
+mod nodes;
 mod schedule_warnings;
 mod stages;
 mod start;
@@ -55,9 +56,9 @@ mod timer;
 pub(crate) mod tests;
 
 pub use crate::store::{
-    AccessError, ControlError, EnqueueError, Enqueued, Events, ExportCheck, ExportWriter,
-    JobControlError, KindError, Page, Piece, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats,
-    Storage, StoreError, TooManyQueues,
+    AccessError, ConfiguredTopic, ControlError, Disagreement, EnqueueError, Enqueued, Events,
+    ExportCheck, ExportWriter, JobControlError, KindError, NodeFigures, NodeReport, Page, Piece,
+    QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage, StoreError, TooManyQueues,
 };
 pub use audit::{AuditActor, AuditPage, AuditQuery};
 pub use blocking::run_blocking;

@@ -17,6 +17,7 @@ use super::insight::enqueue_times::EnqueueTimes;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
 use super::link_keeper::LinkKeeper;
+use super::nodes::NodeReporter;
 use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
 use super::queues::limits::QueueLimits;
@@ -257,6 +258,18 @@ impl Parts {
         let links = LinkKeeper { store: self.store.clone(), table: self.store.access_table() };
         let links = links.run(self.live.subscribe());
         tasks.spawn(failures.supervise(Part::LinkKeeper, &stages.no_more_events, links));
+        let reporter = NodeReporter {
+            store: self.store.clone(),
+            config: self.config.clone(),
+            own_kinds: self.kinds.own(),
+            leases: self.leases.clone(),
+            remote: self.remote.clone(),
+            subscriber_counts: self.subscriber_counts.clone(),
+            end: stages.no_more_events.clone(),
+        };
+        let reporter =
+            failures.supervise(Part::NodeReporter, &stages.no_more_events, reporter.run());
+        tasks.spawn(reporter);
         self.dispatchers.ensure(self.config.queues.iter().map(|(queue, _)| queue));
         let discovery = QueueDiscovery {
             store: self.store.clone(),

@@ -67,6 +67,7 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/api/v1/schedules/{name}/resume", post(api::schedules::resume))
         .route("/api/v1/schedules/{name}/run", post(api::schedules::run))
         .route("/api/v1/failures", get(api::failures::list))
+        .route("/api/v1/nodes", get(api::nodes::list))
         .route("/api/v1/workers", get(api::workers::list))
         .route("/api/v1/workers/{name}", delete(workers::commands::sign_off))
         .route("/api/v1/workers/{name}/claim", post(workers::claim::claim))

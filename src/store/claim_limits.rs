@@ -32,6 +32,16 @@ impl ClaimLimits {
         limits
     }
 
+    /// The configured limits.
+    pub fn configured(&self) -> ConfiguredLimits {
+        self.configured
+    }
+
+    /// Changes the configured limits.
+    pub fn configure(&mut self, configured: Option<&ConfiguredLimits>) {
+        self.configured = configured.copied().unwrap_or_default();
+    }
+
     /// Applies the settings made at run time. Earlier starts count for a new rate limit, unless there was none.
     pub fn set(&mut self, settings: &QueueSettings) {
         self.concurrency = settings.concurrency.or(self.configured.concurrency);

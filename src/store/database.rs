@@ -17,11 +17,12 @@ use crate::clock::Clock;
 /// # Errors
 /// When the server cannot be reached, a newer version has written to the database, or something cannot be read.
 pub fn open(
-    settings: PostgresSettings,
+    mut settings: PostgresSettings,
     limits: StoreLimits,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<LogStore>, StoreError> {
     let tuning = Tuning::of(&limits);
+    settings.node_silence = limits.node_silence;
     let log = || -> Result<Box<dyn Log>, StoreError> {
         Ok(Box::new(PostgresLog::create_if_missing(settings, log_store::empty_store()?)?))
     };

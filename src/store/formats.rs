@@ -17,6 +17,7 @@
 //! | | | 2 | who submitted a job, and who caused each change |
 //! | [`SCHEDULE`] | version byte of the values under `s` | 1 | the first |
 //! | [`QUEUE_SETTINGS`] | version byte of the values under `q` | 1 | the first |
+//! | [`SHARED_LIMITS`] | version byte of the value under `c` | 1 | the first |
 //! | [`ACCESS`] | version byte of the values under `u`, `o`, `x`, `l`, `v` and `i` | 1 | the first |
 //! | [`DECLARED_KIND`] | version byte of the values under `d` | 1 | the first |
 //! | [`HEAD_FILE`] | third word of each slot of the file `head` | 1 | the first |
@@ -56,6 +57,8 @@ pub const SCHEDULE: StoredFormat = StoredFormat { name: "schedule", newest: 1 };
 pub const DECLARED_KIND: StoredFormat = StoredFormat { name: "declared kind", newest: 1 };
 /// The settings of a queue.
 pub const QUEUE_SETTINGS: StoredFormat = StoredFormat { name: "queue settings", newest: 1 };
+/// The limits that all nodes of a shared log apply.
+pub const SHARED_LIMITS: StoredFormat = StoredFormat { name: "shared limits", newest: 1 };
 /// A user, token, session or share link, or the key that signs share links.
 pub const ACCESS: StoredFormat = StoredFormat { name: "access record", newest: 1 };
 /// The file beside the log that records how far it was durable.
@@ -148,7 +151,7 @@ impl From<StoreError> for Unreadable {
 mod tests {
     use super::*;
 
-    const ALL: [StoredFormat; 11] = [
+    const ALL: [StoredFormat; 12] = [
         STORE,
         JOURNAL_CHUNK,
         RUN_HEADER,
@@ -156,6 +159,7 @@ mod tests {
         SCHEDULE,
         DECLARED_KIND,
         QUEUE_SETTINGS,
+        SHARED_LIMITS,
         ACCESS,
         HEAD_FILE,
         POSTGRES_SCHEMA,

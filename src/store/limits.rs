@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::claim_limits::ConfiguredLimits;
 use super::permissions::GroupAccess;
 use crate::access::AccessLimits;
@@ -55,10 +57,29 @@ pub struct StoreLimits {
     pub access: AccessLimits,
     /// Whether a start warns when a group has access to the data directory.
     pub group_access: GroupAccess,
+    /// How long a node of a shared log may be silent before the others give back what it was running.
+    pub node_silence: Duration,
+}
+
+/// The limits that all nodes of a shared log apply alike, whatever their configurations say: those of the node that was
+/// started last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedLimits {
+    /// The limits that the configuration gives to queues.
+    pub queues: BTreeMap<QueueName, ConfiguredLimits>,
+    /// How long and how many finished jobs are kept.
+    pub retention: Retention,
+}
+
+impl StoreLimits {
+    /// Those that other nodes apply as well.
+    pub fn shared(&self) -> SharedLimits {
+        SharedLimits { queues: self.queues.clone(), retention: self.retention }
+    }
 }
 
 /// How long and how many finished jobs and events are kept. Jobs past either bound are removed, the oldest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
     /// The bound of completed jobs.
     pub completed: Keep,
@@ -71,7 +92,7 @@ pub struct Retention {
 }
 
 /// A bound by age and by count. What is past either of them is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {
     /// The age at which it is removed, counted from the end of the job or the commit of the event.
     pub age: Duration,
@@ -102,6 +123,7 @@ impl Default for StoreLimits {
             log_readers: 2,
             access: AccessLimits::default(),
             group_access: GroupAccess::default(),
+            node_silence: Duration::from_secs(15),
         }
     }
 }

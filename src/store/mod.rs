@@ -33,6 +33,7 @@ pub mod log_store;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+pub(crate) mod nodes;
 pub mod permissions;
 mod postgres;
 mod rate_window;
@@ -52,8 +53,9 @@ pub use errors::{
 };
 pub use export::{ExportCheck, ExportReader, ExportWriter};
 pub use kinds::{DeclaredKinds, KindCommand, KindError};
-pub use limits::{Keep, Retention, StoreLimits};
+pub use limits::{Keep, Retention, SharedLimits, StoreLimits};
 pub use memory::MemoryStore;
+pub use nodes::{ConfiguredTopic, Disagreement, NodeFigures, NodeReport};
 pub use permissions::{GroupAccess, WideAccess};
 pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
@@ -242,9 +244,14 @@ pub trait Store: Send + Sync + 'static {
     /// there; older ones may be. It stops reading when the caller stops waiting.
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
 
-    /// When processes opened this store to run its jobs, oldest first, the current one last; at most [`MAX_STARTS`]. It is cheap and
-    /// never waits.
+    /// When processes opened this store to run its jobs, oldest first; at most [`MAX_STARTS`]. The current one is the last,
+    /// unless several nodes share the store. It is cheap and never waits.
     fn starts(&self) -> Vec<Time>;
+
+    /// When this process opened the store.
+    fn started_at(&self) -> Option<Time> {
+        self.starts().last().copied()
+    }
 
     /// The cursor of the newest durable event. It is cheap, never waits, and still answers after `close`.
     fn head(&self) -> Cursor;
@@ -269,6 +276,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much is stored and was written, without a scan.
     async fn storage(&self) -> Result<Storage, StoreError>;
+
+    /// Sets what the next heartbeats tell the other nodes about this one, where several share the store.
+    fn describe_node(&self, _figures: NodeFigures) {}
+
+    /// The nodes that share the store, by name, as of the last heartbeat of this one; none where only one process uses
+    /// it. It is cheap and never waits.
+    fn nodes(&self) -> Vec<NodeReport> {
+        Vec::new()
+    }
 
     /// Makes every [`Store::list`] and [`Store::events`], running or later, answer in about a tenth of a second with
     /// what it has found. Called when the server stops.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::ConfiguredLimits;
 use crate::job::{Concurrency, Cursor, JobQuery, Kind, QueueName, QueueSettings, State, Time};
 
 /// The numbers of jobs by state, queue and kind.
@@ -54,6 +55,8 @@ pub struct QueueStats {
     pub states: BTreeMap<State, u64>,
     /// What was set for the queue at run time.
     pub settings: QueueSettings,
+    /// The limits that the configuration gives to it.
+    pub configured: ConfiguredLimits,
     /// Since when the job that has waited longest is available; `None` when there is none. Of more than 1,000
     /// priorities only the highest are examined.
     pub waiting_since: Option<Time>,

@@ -42,6 +42,8 @@ pub enum Part {
     WorkerKeeper,
     /// The loop that revokes the share links to jobs that are gone.
     LinkKeeper,
+    /// The loop that tells other nodes about this one.
+    NodeReporter,
     /// The task that runs one attempt, apart from its handler.
     Executor,
     /// The loop that accepts connections.
@@ -66,7 +68,7 @@ pub enum Part {
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 28] = [
+    pub const ALL: [Part; 29] = [
         Part::Committer,
         Part::GroupWriter,
         Part::Archiver,
@@ -85,6 +87,7 @@ impl Part {
         Part::QueueDiscovery,
         Part::WorkerKeeper,
         Part::LinkKeeper,
+        Part::NodeReporter,
         Part::Executor,
         Part::Listener,
         Part::Hub,
@@ -118,6 +121,7 @@ impl Part {
             Part::QueueDiscovery => "queue-discovery",
             Part::WorkerKeeper => "worker-keeper",
             Part::LinkKeeper => "link-keeper",
+            Part::NodeReporter => "node-reporter",
             Part::Executor => "executor",
             Part::Listener => "listener",
             Part::Hub => "hub",
@@ -153,6 +157,7 @@ impl Part {
             | Part::QueueDiscovery
             | Part::WorkerKeeper
             | Part::LinkKeeper
+            | Part::NodeReporter
             | Part::Executor
             | Part::Listener
             | Part::Hub

@@ -13,6 +13,7 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::layout::visit::Visit;
 use super::parts::filters;
+use super::parts::node_row::this_process;
 use super::parts::queue_row::QueueRow;
 use super::parts::unknown_parameters::{ignored, note_unknown};
 use super::submit::form_value::cut;
@@ -37,6 +38,8 @@ struct QueuesPage {
     /// The number of rows from which on the page has no room for a new queue.
     max: usize,
     max_running: usize,
+    /// What the process is called that may run so many.
+    process: &'static str,
 }
 
 /// The filter of the list and the number of the page, as read from the URL.
@@ -147,6 +150,7 @@ pub async fn show(
         first: skipped + 1,
         max: if has_room { QUEUES_PER_PAGE } else { queues.len() },
         max_running: engine.config().max_running,
+        process: this_process(&engine),
         queues,
         filter,
         layout,

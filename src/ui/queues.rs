@@ -19,6 +19,7 @@ use super::layout::visit::Visit;
 use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::JobCells;
+use super::parts::node_row::this_process;
 use super::parts::queue_row::QueueRow;
 use super::queue_list::QueueFilter;
 use super::share::ShareForm;
@@ -34,6 +35,8 @@ struct QueuePage {
     queue: QueueRow,
     charts: [Chart; 3],
     max_running: usize,
+    /// What the process is called that may run so many.
+    process: &'static str,
     newest: Vec<JobCells>,
     invalid: Option<InvalidLimit>,
     /// The form that creates a share link.
@@ -163,7 +166,8 @@ async fn render(
     let jobs = engine.jobs(query).await?;
     let now = engine.now();
     let layout = Layout::live(visit, format!("Queue {name}"), Section::Queue, jobs.cursor, now);
-    let counters = stats.queues.get(&name).cloned().unwrap_or_default();
+    let counters = stats.queues.get(&name).cloned();
+    let counters = counters.unwrap_or_else(|| engine.config().unused_queue(&name));
     let history = engine.history(Some(&name));
     let now = history.now;
     let view = QueuePage {
@@ -174,6 +178,7 @@ async fn render(
             runs(&history, Span::Minutes),
         ],
         max_running: engine.config().max_running,
+        process: this_process(engine),
         newest: jobs.jobs.iter().map(|job| JobCells::of(job, now)).collect(),
         invalid,
         share: ShareForm::of(engine),

@@ -21,8 +21,15 @@ use super::layout::flash::Done;
 use super::layout::form_fields::{NoFields, PostedForm};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
-use super::parts::filters::{bytes, count, rate};
+use super::parts::filters::{self, bytes, count, rate};
+use super::parts::node_row::NodeList;
 use super::parts::time_format::{TimeText, length};
+
+/// The facts in sections about this process that are nevertheless about the store.
+const SHARED_FACTS: &[&str] = &["Recorded starts"];
+/// The facts in sections about the store that are nevertheless about this process.
+const OWN_FACTS: &[&str] =
+    &["Bytes accepted", "Bytes written", "Write amplification", "Group commits", "Subscribers"];
 
 #[derive(Template)]
 #[template(path = "system.html")]
@@ -30,6 +37,7 @@ struct System {
     layout: Layout,
     /// The time for the fact of that name.
     started: Option<TimeText>,
+    nodes: NodeList,
     groups: Vec<Facts>,
     settings: Vec<(String, String)>,
 }
@@ -38,7 +46,44 @@ struct System {
 struct Facts {
     id: &'static str,
     title: &'static str,
-    facts: Vec<(&'static str, String)>,
+    /// Whether all of it is about this node alone, and there are others.
+    is_of_node: bool,
+    facts: Vec<(String, String)>,
+}
+
+/// What the facts of a section are about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FactScope {
+    /// The store, and so all nodes.
+    Store,
+    /// The process that shows the page.
+    Process,
+}
+
+impl Facts {
+    fn new<const N: usize>(
+        id: &'static str,
+        title: &'static str,
+        facts: [(&'static str, String); N],
+    ) -> Facts {
+        let facts = facts.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+        Facts { id, title, is_of_node: false, facts }
+    }
+
+    /// Says which facts are about this node alone.
+    fn of_several(mut self, scope: FactScope) -> Facts {
+        let (others, suffix) = match scope {
+            FactScope::Store => (OWN_FACTS, " (this node)"),
+            FactScope::Process => (SHARED_FACTS, " (all nodes)"),
+        };
+        self.is_of_node = scope == FactScope::Process;
+        for (name, _) in &mut self.facts {
+            if others.contains(&name.as_str()) {
+                name.push_str(suffix);
+            }
+        }
+        self
+    }
 }
 
 /// `GET /system`
@@ -53,13 +98,27 @@ pub async fn show(
     let storage = engine.storage().await?;
     let now = engine.now();
     let layout = Layout::live(&visit, "System", Section::System, stats.cursor, now);
-    let mut groups =
-        vec![process(&engine, now), store(&storage), log(&stats, &engine), work(&engine)];
-    groups.extend(connections.map(|Extension(connections)| clients(&connections)));
-    groups.extend(auth.filter(|auth| auth.is_required()).map(|auth| access(&auth.limiter)));
+    let nodes = NodeList::of(&engine, now);
+    let mut groups = vec![
+        (process(&engine, now), FactScope::Process),
+        (store(&storage), FactScope::Store),
+        (log(&stats, &engine), FactScope::Store),
+        (work(&engine), FactScope::Process),
+    ];
+    let connections = connections.map(|Extension(connections)| clients(&connections));
+    groups.extend(connections.map(|clients| (clients, FactScope::Process)));
+    let auth = auth.filter(|auth| auth.is_required()).map(|auth| access(&auth.limiter));
+    groups.extend(auth.map(|access| (access, FactScope::Process)));
+    let groups = groups
+        .into_iter()
+        .map(|(group, scope)| if nodes.are_several() { group.of_several(scope) } else { group });
+    let groups = groups.collect();
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
-    let started = engine.starts().last().map(|at| TimeText::new(*at, now));
-    Ok(page(StatusCode::OK, &System { settings: settings.collect(), layout, started, groups }))
+    let started = engine.started_at().map(|at| TimeText::new(at, now));
+    Ok(page(
+        StatusCode::OK,
+        &System { settings: settings.collect(), layout, started, nodes, groups },
+    ))
 }
 
 /// `POST /system/resume`
@@ -70,8 +129,8 @@ pub async fn resume(Acting(engine): Acting<Engine>, _: PostedForm<NoFields>) -> 
 
 fn process(engine: &Engine, now: Time) -> Facts {
     let starts = engine.starts();
-    let up = starts.last().map(|at| now.since(*at));
-    let facts = vec![
+    let up = engine.started_at().map(|at| now.since(at));
+    let facts = [
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),
         ("Uptime", up.map(length).unwrap_or_default()),
         ("Started", String::new()),
@@ -79,26 +138,26 @@ fn process(engine: &Engine, now: Time) -> Facts {
         ("Recorded starts", count(starts.len() as u64)),
         ("Process ID", std::process::id().to_string()),
     ];
-    Facts { id: "process", title: "Server", facts }
+    Facts::new("process", "Server", facts)
 }
 
 fn clients(connections: &Connections) -> Facts {
-    let facts = vec![
+    let facts = [
         ("Open connections", count(connections.open() as u64)),
         ("Connections refused (too many from one address)", count(connections.refused())),
         ("Connections closed (client too slow)", count(connections.too_slow())),
     ];
-    Facts { id: "clients", title: "Connections", facts }
+    Facts::new("clients", "Connections", facts)
 }
 
 fn access(logins: &LoginLimiter) -> Facts {
-    let facts = vec![
+    let facts = [
         ("Logins rejected (wrong token)", count(logins.rejected_tokens())),
         ("Logins rejected (wrong password)", count(logins.rejected_passwords())),
         ("Logins rejected (through the provider, not verified)", count(logins.rejected_external())),
         ("Logins refused (too many wrong ones)", count(logins.refused())),
     ];
-    Facts { id: "access", title: "Access", facts }
+    Facts::new("access", "Access", facts)
 }
 
 fn in_words(setting: &Setting) -> String {
@@ -119,7 +178,7 @@ fn store(storage: &Storage) -> Facts {
     let archive =
         format!("{} jobs in {} runs", count(storage.archived_jobs), count(storage.archive_runs));
     let groups = format!("{} with {} disk syncs", count(storage.groups), count(storage.syncs));
-    let facts = vec![
+    let facts = [
         ("Disk usage", bytes(storage.disk_bytes)),
         ("Journal", journal),
         ("Archive", archive),
@@ -128,19 +187,19 @@ fn store(storage: &Storage) -> Facts {
         ("Write amplification", amplification),
         ("Group commits", groups),
     ];
-    Facts { id: "store", title: "Store", facts }
+    Facts::new("store", "Store", facts)
 }
 
 fn log(stats: &Stats, engine: &Engine) -> Facts {
     let kept = stats.cursor.seq - stats.oldest.seq.min(stats.cursor.seq);
-    let facts = vec![
+    let facts = [
         ("Log head", stats.cursor.to_string()),
         ("Log start", stats.oldest.to_string()),
         ("Events kept", count(kept)),
         ("Events per second", rate(engine.rates().0.events)),
         ("Subscribers", subscribers(engine)),
     ];
-    Facts { id: "log", title: "Event log", facts }
+    Facts::new("log", "Event log", facts)
 }
 
 /// Formats the number of subscribers by transport: `2 WebSockets, 1 poll`.
@@ -163,7 +222,7 @@ fn subscribers(engine: &Engine) -> String {
 
 fn work(engine: &Engine) -> Facts {
     let config = engine.config();
-    let facts = vec![
+    let facts = [
         ("Worker name", config.worker.to_string()),
         ("Running attempts", count(engine.running() as u64)),
         ("Maximum running attempts", count(config.max_running as u64)),
@@ -174,5 +233,5 @@ fn work(engine: &Engine) -> Facts {
         ("Maximum nesting per payload", format!("{} levels", count(config.json.depth as u64))),
         ("Maximum values per payload", count(config.json.values as u64)),
     ];
-    Facts { id: "work", title: "Execution", facts }
+    Facts::new("work", "Execution", facts)
 }

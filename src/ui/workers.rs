@@ -17,6 +17,7 @@ use super::layout::form_fields::{OnlyFrom, PostedForm};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::filters;
+use super::parts::node_row::NodeList;
 use super::parts::time_format::length;
 use super::parts::worker_filter::{SHOWN, WorkerFilter};
 use super::parts::worker_row::{AttemptRow, JOBS, WorkerRow};
@@ -43,6 +44,9 @@ struct WorkersPage {
     attempts: Vec<AttemptRow>,
     lingering: usize,
     lease: String,
+    nodes: NodeList,
+    /// What this process is called: a server, or a node if there are several.
+    process: &'static str,
 }
 
 /// The numbers in the first paragraph of the page.
@@ -153,7 +157,10 @@ impl WorkersPage {
             let jobs = held.get(&worker.name).map(Vec::as_slice).unwrap_or_default();
             WorkerRow::of_remote(worker, jobs, now)
         }));
+        let nodes = NodeList::of(engine, now);
         WorkersPage {
+            process: if nodes.are_several() { "node" } else { "server" },
+            nodes,
             workers,
             matching: before + remote.matching,
             first: (filter.page - 1) * WORKERS_PER_PAGE + 1,

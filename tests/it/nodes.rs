@@ -19,8 +19,13 @@ impl Cluster {
     }
 
     async fn node(&self, number: usize) -> Server {
+        self.node_with(number, &[]).await
+    }
+
+    async fn node_with(&self, number: usize, more: &[&str]) -> Server {
         let (url, name) = (self.postgres.url(), format!("node-{number}"));
-        Server::start(&self.dirs[number], &["--store", &url, "--node", &name]).await
+        let args = [&["--store", &url, "--node", &name], more].concat();
+        Server::start(&self.dirs[number], &args).await
     }
 }
 
@@ -104,4 +109,69 @@ async fn a_node_survives_the_death_of_postgresql() {
     Fold::of(&two.client.log().await);
     one.stop().await;
     two.stop().await;
+}
+
+/// Nodes whose configurations disagree do the same all the same, and say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_node_that_was_started_last_decides_when_configurations_disagree() {
+    let cluster = Cluster::new(2).await;
+    let config = |number: usize, concurrency: u32, cron: &str| {
+        cluster.dirs[number].config(&format!(
+            "[queues.mail]\nconcurrency = {concurrency}\nrate_limit = '{concurrency}0/1m'\n\
+             [schedules.report]\ncron = '{cron}'\nkind = 'echo'\n"
+        ))
+    };
+    let (first, second) = (config(0, 2, "0 3 * * *"), config(1, 5, "0 4 * * *"));
+    let one = cluster.node_with(0, &["--config", &first]).await;
+    one.client.post("/api/v1/queues/mail/pause", None).await;
+    let two = cluster.node_with(1, &["--config", &second]).await;
+    let settings = async |client: &Client| {
+        let queues = client.get("/api/v1/queues").await;
+        let schedules = client.get("/api/v1/schedules").await;
+        let mail = &queues["queues"][0];
+        let cron = &schedules["schedules"][0]["cron"];
+        (mail["concurrency"].clone(), mail["rate_limit"].clone(), cron.clone())
+    };
+    let last = (json!(5), json!("50/1m"), json!("0 4 * * *"));
+    for client in [&one.client, &two.client] {
+        assert_eq!(settings(client).await, last);
+        let topics = eventually("the disagreement is shown", || async {
+            let nodes = client.get("/api/v1/nodes").await;
+            let topics = nodes["nodes"][0]["disagrees"].clone();
+            let both = topics.as_array().is_some_and(|topics| topics.len() == 2);
+            both.then_some((topics, nodes))
+        });
+        let (topics, nodes) = topics.await;
+        assert_eq!(topics, json!(["queues", "schedules"]), "{nodes}");
+        assert_eq!(nodes["nodes"][1]["disagrees"], json!([]), "{nodes}");
+        assert_eq!(
+            (&nodes["nodes"][0]["name"], &nodes["nodes"][1]["name"]),
+            (&json!("node-0"), &json!("node-1"))
+        );
+        assert!(nodes["nodes"][1]["address"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+        let page = client.text("/system").await;
+        assert!(
+            page.contains("The configurations of node-0 and node-1 have different schedules"),
+            "{page}"
+        );
+    }
+    for server in [&one, &two] {
+        let warned = eventually("both nodes warn", || async {
+            let lines = server.process.err.so_far();
+            let about = |words: &str| {
+                let warned = lines.iter().filter(|line| line.contains(words));
+                warned.filter(|line| line.contains("node-0") && line.contains("node-1")).count()
+            };
+            let counts = (about("different limits of queues"), about("different schedules"));
+            (counts.0 > 0 && counts.1 > 0).then_some(counts)
+        });
+        assert_eq!(warned.await, (1, 1));
+    }
+    // The end of the last node changes nothing. The start of the other one puts its own configuration in force.
+    two.stop().await;
+    assert_eq!(settings(&one.client).await, last);
+    one.stop().await;
+    let one = cluster.node_with(0, &["--config", &first]).await;
+    assert_eq!(settings(&one.client).await, (json!(2), json!("20/1m"), json!("0 3 * * *")));
+    one.stop().await;
 }

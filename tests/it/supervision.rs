@@ -32,6 +32,7 @@ fn pass(part: Part) -> u32 {
         | Part::LogWatch
         | Part::Heartbeat
         | Part::LinkKeeper
+        | Part::NodeReporter
         | Part::QueueDiscovery
         | Part::Listener
         | Part::Hub => 2,

@@ -1,11 +1,17 @@
 //! Checks the database that several servers may share.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::InvalidSettings;
 use crate::config::file::StoreSection;
 use crate::config::parts::DatabaseSettings;
 use crate::engine::EngineConfig;
 use crate::job::WorkerName;
 use crate::store::database::PostgresSettings;
+
+/// How long a node may be silent before it is thought to have ended.
+const SILENCE: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3_600);
 
 impl InvalidSettings {
     /// The database, if there is one. Its node has the name of the machine unless something else is set, and its worker has
@@ -15,6 +21,7 @@ impl InvalidSettings {
         section: &StoreSection,
         engine: &mut EngineConfig,
     ) -> Option<DatabaseSettings> {
+        self.node_silence(section.node_silence);
         let node = section.node.clone().unwrap_or_else(machine_name);
         let node = self.take("store.node", WorkerName::parse(&node));
         let url = section.url.clone()?;
@@ -24,6 +31,13 @@ impl InvalidSettings {
             engine.worker = node.clone();
         }
         Some(DatabaseSettings { url, node })
+    }
+
+    /// Checks how long a node may be silent. It sends a heartbeat at least every second, and several of them may be late.
+    fn node_silence(&mut self, silence: Duration) {
+        if !SILENCE.contains(&silence) {
+            self.add("store.node_silence", format!("must be from 5s to 1h, but is {silence:?}"));
+        }
     }
 }
 
@@ -54,10 +68,24 @@ mod tests {
         assert!(!format!("{with:?}").contains("s3cret"), "{with:?}");
         let own = config(&format!("{url}[engine]\nworker = 'mine'\n"), &node).unwrap();
         assert_eq!(own.engine.worker.as_str(), "mine");
+        assert_eq!(own.limits.node_silence, std::time::Duration::from_secs(15));
         let named = config(&format!("{url}node = 'web-2'\n"), &ServeArgs::default()).unwrap();
         assert_eq!(named.database.unwrap().node.as_str(), "web-2");
         let unnamed = config(url, &ServeArgs::default()).unwrap();
         assert!(!unnamed.database.unwrap().node.as_str().is_empty(), "the name of the machine");
+    }
+
+    #[test]
+    fn a_silence_that_is_too_short_or_too_long_is_refused() {
+        let silence = |text: &str| {
+            let toml = format!("[store]\nnode_silence = '{text}'\n");
+            config(&toml, &ServeArgs::default()).map(|config| config.limits.node_silence)
+        };
+        assert_eq!(silence("30s").unwrap().as_secs(), 30);
+        for wrong in ["4s", "0s", "2h"] {
+            let error = silence(wrong).unwrap_err().to_string();
+            assert!(error.contains("store.node_silence") && error.contains("5s to 1h"), "{error}");
+        }
     }
 
     #[test]

@@ -15,8 +15,10 @@ pub struct Period {
 /// The periods of this process and of earlier ones, built from their starts and their events.
 #[derive(Debug)]
 pub struct Coverage {
-    /// When this process began to count.
+    /// Since when there is data without a gap.
     began: Time,
+    /// When this process began to count.
+    started: Time,
     /// The starts of earlier processes, oldest first.
     earlier_starts: Vec<Time>,
     /// Whether events are missing before the first one that is added.
@@ -33,7 +35,13 @@ const MAX_PERIODS: usize = 120;
 impl Coverage {
     /// A history that begins now.
     pub fn new(began: Time) -> Self {
-        Coverage { began, earlier_starts: Vec::new(), is_cut_off: true, earlier: Vec::new() }
+        Coverage {
+            began,
+            started: began,
+            earlier_starts: Vec::new(),
+            is_cut_off: true,
+            earlier: Vec::new(),
+        }
     }
 
     /// Notes that events of earlier processes are about to be added, from the beginning of the log or from a later
@@ -43,9 +51,18 @@ impl Coverage {
         self.is_cut_off = !from_the_beginning;
     }
 
+    /// Notes that other nodes have been at work without a pause since then, so that the history of this process begins
+    /// there, as far as the log reaches back.
+    pub fn others_at_work_since(&mut self, since: Time) {
+        self.began = self.began.min(since);
+    }
+
     /// Takes an event into account. Events of this process change nothing.
     pub fn add(&mut self, at: Time) {
         if at >= self.began {
+            if std::mem::replace(&mut self.is_cut_off, false) && self.earlier.is_empty() {
+                self.began = at.min(self.started); // the events before it have left the log
+            }
             return;
         }
         let until = Time::from_millis(at.millis() + AFTER_EVENT_MS).min(self.began);
@@ -113,6 +130,24 @@ mod tests {
             coverage.add(at(seconds));
         }
         assert_eq!(periods(&coverage), [(150, 201), (600, 621), (900, 1_000)]);
+    }
+
+    #[test]
+    fn a_node_that_joins_others_has_the_history_since_they_are_at_work() {
+        let mut coverage = Coverage::new(at(900));
+        coverage.replay(&[at(100), at(400), at(900)], true);
+        coverage.others_at_work_since(at(400));
+        for seconds in [150, 420, 880] {
+            coverage.add(at(seconds));
+        }
+        assert_eq!(periods(&coverage), [(100, 151), (400, 1_000)]);
+        let mut coverage = Coverage::new(at(900));
+        coverage.replay(&[at(100), at(400), at(900)], false);
+        coverage.others_at_work_since(at(400));
+        for seconds in [500, 880] {
+            coverage.add(at(seconds));
+        }
+        assert_eq!(periods(&coverage), [(500, 1_000)], "the log was trimmed");
     }
 
     #[test]

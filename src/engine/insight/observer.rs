@@ -172,7 +172,16 @@ impl Observer {
         let Some(stats) = self.stats().await else { return };
         let from = stats.oldest.seq.max(head.seq.saturating_sub(MAX_REPLAYED_EVENTS));
         self.seen.seq = from.min(head.seq);
-        self.observed.lock().coverage.replay(&self.store.starts(), from == 0);
+        let nodes = self.store.nodes();
+        let others = nodes.iter().filter(|node| !node.is_own && !node.is_silent);
+        let at_work_since = others.map(|node| node.started_at).min();
+        {
+            let coverage = &mut self.observed.lock().coverage;
+            coverage.replay(&self.store.starts(), from == 0);
+            if let Some(since) = at_work_since {
+                coverage.others_at_work_since(since);
+            }
+        }
         while self.seen.seq < head.seq {
             self.catch_up(head.seq.min(self.seen.seq + 8 * EVENTS_PER_READ as u64)).await;
             sleep(STEP_DELAY).await;

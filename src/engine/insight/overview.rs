@@ -14,6 +14,7 @@ use super::meter::Rates;
 use crate::engine::attempts::leases::EndRequest;
 use crate::engine::{ControlError, Engine, EngineConfig, QueueStats, SubscriberCounts};
 use crate::job::{Concurrency, EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
+use crate::store::ConfiguredLimits;
 
 /// The recent history of the server or of one queue. Intervals in which nothing happened are left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +25,7 @@ pub struct History {
     pub seconds: Vec<HistoryPoint>,
     /// The last six hours by minutes, including the current minute so far.
     pub minutes: Vec<HistoryPoint>,
-    /// When this process and those before it started, oldest first.
+    /// When this process and others started, oldest first.
     pub starts: Vec<Time>,
     /// The periods for which there is data, oldest first. An interval in them that is left out was quiet.
     pub periods: Vec<Period>,
@@ -174,9 +175,14 @@ impl Engine {
         EventType::ALL.into_iter().zip(observed.event_counts).collect()
     }
 
-    /// When this process and those before it started, oldest first; the store keeps a few of these times.
+    /// When this process and others on the same store started, oldest first; the store keeps a few of these times.
     pub fn starts(&self) -> Vec<Time> {
         self.parts.store.starts()
+    }
+
+    /// When this process opened the store.
+    pub fn started_at(&self) -> Option<Time> {
+        self.parts.store.started_at()
     }
 
     /// Sets the concurrency limit of a queue, which also applies after a restart; `None` restores the configured one.
@@ -201,16 +207,25 @@ impl Engine {
 }
 
 impl EngineConfig {
+    /// The counters of a queue that the store does not know: it has nothing but its configuration.
+    pub fn unused_queue(&self, name: &QueueName) -> QueueStats {
+        let config = self.of_queue(name);
+        let (concurrency, rate_limit) = (config.limit, config.rate_limit);
+        let configured = ConfiguredLimits { concurrency, rate_limit };
+        QueueStats { configured, concurrency, ..QueueStats::default() }
+    }
+
     /// The limits of a queue with these counters.
     pub fn queue_view(&self, name: &QueueName, stats: &QueueStats) -> QueueView {
         let config = self.of_queue(name);
+        let configured_rate_limit = stats.configured.rate_limit;
         QueueView {
             concurrency: stats.concurrency.map(Concurrency::get),
             slots: stats.settings.concurrency.unwrap_or(config.concurrency).get(),
-            configured: config.limit.map(Concurrency::get),
+            configured: stats.configured.concurrency.map(Concurrency::get),
             weight: config.weight,
-            rate_limit: stats.settings.rate_limit.map_or(config.rate_limit, RateRule::limit),
-            configured_rate_limit: config.rate_limit,
+            rate_limit: stats.settings.rate_limit.map_or(configured_rate_limit, RateRule::limit),
+            configured_rate_limit,
         }
     }
 }

@@ -22,7 +22,7 @@ pub enum WaitReason {
         /// The store's error; `None` for the holder of a share link.
         error: Option<String>,
     },
-    /// No connected worker takes jobs of its kind and queue, and this process does not run its kind either.
+    /// No connected worker takes jobs of its kind and queue, and neither this process nor another node runs its kind.
     NoWorker {
         /// The kind.
         kind: Kind,
@@ -94,7 +94,7 @@ struct WaitContext<'a> {
     server_paused: bool,
     /// The store's error, when it is not accepting writes.
     refusal: Option<String>,
-    /// Whether this process runs jobs of its kind.
+    /// Whether this process or another node runs jobs of its kind.
     runs_here: bool,
     /// The connected workers that run its kind.
     workers: KindWorkers,
@@ -137,8 +137,11 @@ impl Engine {
             (table.workers_for(&labels.kind, &labels.queue), table.leases.len() as u64)
         };
         let runs_here = self.kinds().has_handler(&labels.kind);
+        let nodes = self.nodes();
+        let others = || nodes.iter().filter(|node| !node.is_own && !node.is_silent);
+        let runs_elsewhere = others().any(|node| node.figures.may_run(&labels.kind));
         // The slots of this process do not keep a job from workers elsewhere.
-        let needs_slot = runs_here && workers.able == 0;
+        let needs_slot = runs_here && workers.able == 0 && !runs_elsewhere;
         // A limit of the queue holds over all workers. Without one, the queue has slots in this process only.
         let in_queue = match queue.and_then(|queue| queue.concurrency) {
             Some(limit) => (in_queue, Some(limit.get() as u64)),
@@ -152,10 +155,10 @@ impl Engine {
         let facts = WaitContext {
             job,
             now,
-            draining: self.shutdown().draining.is_cancelled(),
-            server_paused: self.is_paused(),
+            draining: self.shutdown().draining.is_cancelled() && others().next().is_none(),
+            server_paused: self.is_paused() && others().next().is_none(),
             refusal: self.health().err().map(|error| error.to_string()),
-            runs_here,
+            runs_here: runs_here || runs_elsewhere,
             workers,
             last_left: self.parts.remote.last_left(&labels.kind),
             paused: queue.is_some_and(|queue| queue.settings.paused),

@@ -104,7 +104,7 @@ async fn a_job_that_retention_removed_leaves_its_group() {
 
 #[tokio::test]
 async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
-    let (gate, store) = (Arc::new(Semaphore::new(0)), memory());
+    let gate = Arc::new(Semaphore::new(0));
     let registry = || {
         let gate = gate.clone();
         one(move |_: Context, _: ()| {
@@ -124,6 +124,7 @@ async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart()
         )],
         ..quick()
     };
+    let store = memory_with_limits(&config());
     let mut shop = open_on(store.clone(), registry(), config());
     let jobs: Vec<NewJob> = (0..9).map(|_| work()).collect();
     shop.engine.enqueue(jobs).await.unwrap();

@@ -118,7 +118,7 @@ async fn a_queue_never_starts_more_than_its_rate_limit() {
     let (name, paced) = queue("paced", 10, 1);
     let queues = vec![(name, QueueConfig { rate_limit: Some(limit), ..paced })];
     let config = EngineConfig { queues, ..quick() };
-    let shop = open_on(memory_with_rates(&config), registry, config);
+    let shop = open_on(memory_with_limits(&config), registry, config);
     let jobs: Vec<NewJob> = (0..10).map(|_| job("work", "paced")).collect();
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
     shop.engine.enqueue(jobs).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_job_that_waits_for_the_rate_limit_of_its_queue_shows_that_reason() {
     let (name, paced) = queue("paced", 10, 1);
     let queues = vec![(name, QueueConfig { rate_limit: Some(limit), ..paced })];
     let config = EngineConfig { queues, ..quick() };
-    let shop = open_on(memory_with_rates(&config), registry, config);
+    let shop = open_on(memory_with_limits(&config), registry, config);
     let jobs = [job("work", "paced"), job("work", "paced")];
     let [first, second] = [jobs[0].id, jobs[1].id];
     shop.engine.enqueue(jobs.to_vec()).await.unwrap();
@@ -162,7 +162,7 @@ async fn a_rate_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
         queues: vec![(name.clone(), QueueConfig { rate_limit: Some(hourly(1)), ..paced })],
         ..quick()
     };
-    let store = memory_with_rates(&config());
+    let store = memory_with_limits(&config());
     let shop = open_on(store.clone(), registry(), config());
     let ids = submit_paced(&shop, 4).await;
     shop.finish(ids[0]).await;

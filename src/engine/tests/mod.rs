@@ -47,11 +47,11 @@ fn memory() -> Arc<MemoryStore> {
     MemoryStore::new(StoreLimits::default(), Arc::new(SystemClock))
 }
 
-/// A store that enforces the rate limits of this configuration.
-fn memory_with_rates(config: &EngineConfig) -> Arc<MemoryStore> {
+/// A store that enforces the limits of queues of this configuration.
+fn memory_with_limits(config: &EngineConfig) -> Arc<MemoryStore> {
     let limits = config.queues.iter().map(|(name, queue)| {
-        let rate_limit = queue.rate_limit;
-        (name.clone(), ConfiguredLimits { rate_limit, ..ConfiguredLimits::default() })
+        let (concurrency, rate_limit) = (queue.limit, queue.rate_limit);
+        (name.clone(), ConfiguredLimits { concurrency, rate_limit })
     });
     let limits = StoreLimits { queues: limits.collect(), ..StoreLimits::default() };
     MemoryStore::new(limits, Arc::new(SystemClock))

@@ -218,8 +218,7 @@ impl Engine {
 
     /// The kinds that this process runs.
     pub fn own_kinds(&self) -> Vec<Kind> {
-        let kinds = self.kinds();
-        kinds.names().into_iter().filter(|kind| kinds.has_handler(kind)).collect()
+        self.kinds().own()
     }
 
     /// All remote workers.

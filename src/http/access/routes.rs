@@ -79,6 +79,7 @@ pub const ROUTES: &[RouteRule] = &[
     rule("GET", "/api/v1/stats", Needs(Viewer), Refused),
     rule("GET", "/api/v1/failures", Needs(Viewer), Refused),
     rule("GET", "/api/v1/workers", Needs(Viewer), Refused),
+    rule("GET", "/api/v1/nodes", Needs(Viewer), Refused),
     rule("GET", "/api/v1/metrics/history", Needs(Viewer), Refused),
     rule("GET", "/metrics", Needs(Viewer), Refused),
     rule("POST", "/api/v1/resume", Needs(Operator), Refused),

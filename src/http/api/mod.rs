@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod jobs;
 pub mod kinds;
 pub mod metrics;
+pub mod nodes;
 pub mod query;
 pub mod queues;
 pub mod resume;

@@ -85,7 +85,7 @@ pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<R
     let in_process = InProcessView {
         name: config.worker.as_str(),
         remote: false,
-        started_at: api.engine.starts().last().copied().map(Displayed),
+        started_at: api.engine.started_at().map(Displayed),
         running: held.total,
         max_running: config.max_running,
         lingering: held.lingering,

@@ -24,6 +24,7 @@ mod large;
 mod listeners;
 mod log;
 mod metrics;
+mod nodes;
 mod nulls;
 mod payloads;
 mod poll;

@@ -3,25 +3,16 @@
 
 #[cfg(test)]
 pub(crate) mod conformance;
+mod node_message;
 mod write_batch;
 
+pub use node_message::{NodeHeartbeat, NodeMessage};
 pub use write_batch::{Mark, Write, WriteBatch};
 
 use std::time::Duration;
 
 use crate::job::{Cursor, Epoch};
 use crate::store::{Storage, StoreError};
-
-/// A node that works on a shared log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeHeartbeat {
-    /// The run of its process.
-    pub node: u64,
-    /// Whether somebody reads a snapshot there, so that nothing may be removed.
-    pub reads_snapshot: bool,
-    /// How long ago it was heard of, by the clock of the log.
-    pub silent_for: Duration,
-}
 
 /// Keys and values in the order of their keys. It ends after the first error.
 pub type Rows = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send>;
@@ -73,11 +64,7 @@ pub trait Log: Send + Sync + 'static {
 
     /// Says that a node is at work, and returns all nodes that have said so and have not signed off. A node whose process
     /// was replaced by another one of the same name is not among them. A log that is not shared has none.
-    fn heartbeat(
-        &self,
-        _node: u64,
-        _reads_snapshot: bool,
-    ) -> Result<Vec<NodeHeartbeat>, StoreError> {
+    fn heartbeat(&self, _message: NodeMessage) -> Result<Vec<NodeHeartbeat>, StoreError> {
         Ok(Vec::new())
     }
 

@@ -29,9 +29,9 @@ use super::log::Log;
 use super::search::Budget;
 use super::{
     AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KindCommand, KindError, Lease, LeaseRef, Note, Page, ScheduleCommand,
-    ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
-    StoreLimits, Ticked, WorkerNotice,
+    JobControlError, KindCommand, KindError, Lease, LeaseRef, NodeFigures, NodeReport, Note, Page,
+    ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
+    StoreError, StoreLimits, Ticked, WorkerNotice,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::Clock;
@@ -417,7 +417,11 @@ impl Store for LogStore {
     }
 
     fn starts(&self) -> Vec<Time> {
-        self.shared.starts.get().cloned().unwrap_or_default()
+        self.shared.starts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn started_at(&self) -> Option<Time> {
+        self.shared.started_at.get().copied()
     }
 
     fn head(&self) -> Cursor {
@@ -439,6 +443,14 @@ impl Store for LogStore {
 
     fn wake_timer(&self) -> Arc<Notify> {
         self.shared.timer.clone()
+    }
+
+    fn describe_node(&self, figures: NodeFigures) {
+        self.shared.nodes.describe(figures);
+    }
+
+    fn nodes(&self) -> Vec<NodeReport> {
+        self.shared.node_reports()
     }
 
     fn end_searches(&self) {

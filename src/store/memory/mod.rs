@@ -51,6 +51,9 @@ pub struct MemoryStore {
     access: watch::Sender<Arc<AccessTable>>,
     /// The declared kinds that readers have.
     kinds: watch::Sender<Arc<DeclaredKinds>>,
+    /// What a test makes of the nodes; there are none.
+    #[cfg(test)]
+    nodes: Mutex<Vec<super::NodeReport>>,
 }
 
 struct Inner {
@@ -74,6 +77,12 @@ impl MemoryStore {
     /// An empty store.
     pub fn new(limits: StoreLimits, clock: Arc<dyn Clock>) -> Arc<MemoryStore> {
         MemoryStore::with(Content::new(limits), clock)
+    }
+
+    /// Sets the nodes that it shows.
+    #[cfg(test)]
+    pub fn set_nodes(&self, nodes: Vec<super::NodeReport>) {
+        *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
     }
 
     /// A store with the same content, as the next process finds it after this one has ended: jobs that it was running
@@ -102,6 +111,8 @@ impl MemoryStore {
             searches: Arc::default(),
             access,
             kinds,
+            #[cfg(test)]
+            nodes: Mutex::default(),
         })
     }
 
@@ -352,6 +363,11 @@ impl Store for MemoryStore {
 
     fn starts(&self) -> Vec<Time> {
         self.lock().content.starts.clone()
+    }
+
+    #[cfg(test)]
+    fn nodes(&self) -> Vec<super::NodeReport> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn head(&self) -> Cursor {

@@ -82,6 +82,7 @@ impl Content {
             stats.settings = self.queues.get(queue).copied().unwrap_or_default();
             let new = ClaimLimits::new(self.limits.queues.get(queue));
             let limits = self.claim_limits.get(queue).unwrap_or(&new);
+            stats.configured = limits.configured();
             stats.concurrency = limits.concurrency();
             stats.rate_wait = limits.rate_wait(steady);
         }

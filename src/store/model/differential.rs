@@ -406,8 +406,16 @@ impl<H: Harness> Side<H> {
         let queues: Vec<_> = queues
             .into_iter()
             .map(|(name, stats)| {
-                let QueueStats { states, settings, waiting_since, concurrency, rate_wait } = stats;
-                (name, counted(states), settings, waiting_since, concurrency, rate_wait)
+                let QueueStats {
+                    states,
+                    settings,
+                    configured,
+                    waiting_since,
+                    concurrency,
+                    rate_wait,
+                } = stats;
+                let limits = (settings, configured, concurrency, rate_wait);
+                (name, counted(states), waiting_since, limits)
             })
             .collect();
         let kinds: Vec<_> = kinds

@@ -247,7 +247,7 @@ impl Found {
     /// What became of a batch.
     fn outcome(&self, append: &Append, location: &str) -> Result<AppendOutcome, StatementFailure> {
         let refused = |error| Err(StatementFailure::Refused(error));
-        format::check(self.format, location).map_err(StatementFailure::Refused)?;
+        format::check_format(self.format, location).map_err(StatementFailure::Refused)?;
         if self.grp.as_ref() == Some(&append.grp) {
             return Ok(AppendOutcome::Decided(Applied::Done));
         }

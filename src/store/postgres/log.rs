@@ -9,15 +9,16 @@ use tokio_postgres::types::Type;
 use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
+use super::format;
 use super::identity::{self, EpochServer};
 use super::keys::{self, KeyPlace};
-use super::nodes::{self, OwnHeartbeat};
+use super::nodes;
 use super::scan::ScanRows;
 use super::session::Parameter;
 use super::settings::PostgresSettings;
 use super::state::LogState;
 use crate::job::{Cursor, Epoch};
-use crate::store::log::{Applied, Log, NodeHeartbeat, Rows, WriteBatch};
+use crate::store::log::{Applied, Log, NodeHeartbeat, NodeMessage, Rows, WriteBatch};
 use crate::store::{Storage, StoreError};
 
 /// How often the server is asked for new chunks while no notification arrives.
@@ -85,20 +86,25 @@ impl Log for PostgresLog {
         if changes.chunks.is_empty() { self.0.change_rows(changes) } else { self.0.append(changes) }
     }
 
-    fn heartbeat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeHeartbeat>, StoreError> {
+    fn heartbeat(&self, message: NodeMessage) -> Result<Vec<NodeHeartbeat>, StoreError> {
         // Nothing else tells a node that writes nothing, and that a pooler connects to another server, of a failover.
         self.0.check_server()?;
-        let (session, name) = (node.cast_signed(), self.0.settings.node.clone());
-        let own = OwnHeartbeat { session, name, reads_snapshot };
-        let (heartbeats, is_new) = self.0.read(|sql| async move { own.store(&sql).await })?;
-        if is_new && self.0.has_sent_heartbeat.swap(true, Ordering::AcqRel) {
+        let settings = self.0.settings.clone();
+        let seen = self.0.read(|sql| async move {
+            let seen = nodes::store_heartbeat(&sql, &settings.node, &message).await?;
+            if seen.format < format::NEWEST {
+                format::raise(&sql, format::NEWEST, settings.node_silence).await?;
+            }
+            Ok(seen)
+        })?;
+        if seen.is_new && self.0.has_sent_heartbeat.swap(true, Ordering::AcqRel) {
             tracing::error!(
                 node = self.0.settings.node,
                 "another process with this name works on the same store; every node needs a name of \
                  its own (store.node)"
             );
         }
-        Ok(heartbeats)
+        Ok(seen.heartbeats)
     }
 
     fn sign_off(&self, node: u64) -> Result<(), StoreError> {
@@ -223,6 +229,14 @@ mod tests {
             let log = PostgresLog(Arc::new(LogState::new(settings)));
             log.0.open()?;
             Ok(log)
+        }
+
+        /// Raises the format of the schema, unless a node is at work that does not know it.
+        pub fn raise_format(&self, format: i64) -> bool {
+            let silence = self.0.settings.node_silence;
+            let raised =
+                self.0.read(move |sql| async move { format::raise(&sql, format, silence).await });
+            raised.unwrap()
         }
 
         /// What wakes those who wait for chunks.

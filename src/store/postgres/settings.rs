@@ -18,6 +18,8 @@ use super::tls::{self, TlsCheck};
 const READERS: usize = 4;
 /// How long a statement may take, unless something else is set.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a node may be silent, unless something else is set.
+const SILENCE: Duration = Duration::from_secs(15);
 /// How long a connection may take to be opened.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After which time without traffic the kernel checks that the server is still there.
@@ -34,6 +36,8 @@ pub struct PostgresSettings {
     pub readers: usize,
     /// How long a statement may take. Then its connection is given up.
     pub timeout: Duration,
+    /// How long a node may be silent before the others assume that it has ended.
+    pub node_silence: Duration,
 }
 
 /// The connection that [`PostgresSettings::connect`] opens: the client, and what has to be driven for it.
@@ -90,7 +94,15 @@ impl FromStr for PostgresSettings {
         let location = location(&config);
         let tls = tls::connector(&check)?;
         let node = "local".to_owned();
-        Ok(PostgresSettings { config, tls, location, node, readers: READERS, timeout: TIMEOUT })
+        Ok(PostgresSettings {
+            config,
+            tls,
+            location,
+            node,
+            readers: READERS,
+            timeout: TIMEOUT,
+            node_silence: SILENCE,
+        })
     }
 }
 

@@ -23,6 +23,7 @@ use crate::ui::layout::page::{Layout, Section, SeeOther, page, see_other};
 use crate::ui::layout::visit::Visit;
 use crate::ui::parts::filters;
 use crate::ui::parts::job_row::JobCells;
+use crate::ui::parts::node_row::this_process;
 use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::submit::form_value::cut;
 
@@ -333,6 +334,8 @@ struct RunPage {
 struct RunsPage {
     layout: Layout,
     runs: Vec<RunView>,
+    /// What the process is called that has run them.
+    process: &'static str,
 }
 
 /// A bulk run as the pages show it.
@@ -445,7 +448,7 @@ pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Response {
     let now = engine.now();
     let layout = Layout::still(&visit, "Bulk runs", Section::Jobs, now);
     let runs = engine.bulk_reports().into_iter().map(|report| RunView::of(report, now)).collect();
-    page(StatusCode::OK, &RunsPage { layout, runs })
+    page(StatusCode::OK, &RunsPage { layout, runs, process: this_process(&engine) })
 }
 
 /// `POST /jobs/bulk/{id}/stop`

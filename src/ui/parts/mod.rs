@@ -8,6 +8,7 @@ pub mod filters;
 pub mod job_row;
 pub mod json_text;
 pub mod load;
+pub mod node_row;
 pub mod queue_rank;
 pub mod queue_row;
 pub mod time_format;

@@ -108,9 +108,10 @@ impl WorkerRow {
         let now = engine.now();
         let kinds = engine.own_kinds();
         let version = env!("CARGO_PKG_VERSION");
+        let process = if engine.nodes().len() > 1 { "node" } else { "server" };
         WorkerRow {
             name: config.worker.to_string(),
-            about: format!("this server · process {} · cortado {version}", std::process::id()),
+            about: format!("this {process} · process {} · cortado {version}", std::process::id()),
             is_remote: false,
             state: WorkerState::Active.as_str(),
             tone: "active",
@@ -121,7 +122,7 @@ impl WorkerRow {
             jobs,
             kinds: ShortList::of(kinds.iter().map(Kind::as_str)),
             queues: None,
-            connected: engine.starts().last().map(|at| TimeText::new(*at, now)),
+            connected: engine.started_at().map(|at| TimeText::new(at, now)),
             seen: None,
             lease: length(config.lease_ttl),
         }

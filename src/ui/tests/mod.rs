@@ -24,6 +24,7 @@ mod failures;
 mod forms;
 mod lists;
 mod new_job;
+mod nodes;
 mod offered;
 mod one_job;
 mod roles;

@@ -131,7 +131,7 @@ impl Scrape {
         });
         let help = "Open subscriptions to events and job logs, by transport.";
         self.gauges("cortado_subscribers", help, subscribers.collect());
-        let started = engine.starts().last().map_or(0.0, |at| at.millis() as f64 / 1e3);
+        let started = engine.started_at().map_or(0.0, |at| at.millis() as f64 / 1e3);
         let help = "Time at which the process opened its store, in seconds since the Unix epoch.";
         self.gauge("cortado_start_time_seconds", help, started);
         let ready = engine.health().is_ok() && !engine.shutdown().draining.is_cancelled();

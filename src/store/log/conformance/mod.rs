@@ -105,6 +105,8 @@ macro_rules! shared_log_conformance_suite {
         }
         $crate::store::log::conformance::log_rules! { $harness: nodes
             every_node_is_known_to_all
+            what_a_node_says_about_itself_is_known_to_all
+            a_node_that_has_read_the_whole_log_has_no_lag
             a_node_that_sends_no_heartbeat_falls_silent
             a_node_that_has_signed_off_is_not_shown
             a_process_replaces_an_earlier_one_of_its_name

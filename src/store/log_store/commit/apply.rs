@@ -122,10 +122,7 @@ pub fn apply(
                     Err(error) => when_durable(Err(error), reply, again, Mutation::Tick),
                 }
             }
-            Mutation::RecordStart => {
-                group.record_start();
-                unanswered(Ok(()), || Mutation::RecordStart)
-            }
+            Mutation::RecordStart => unanswered(group.record_start(), || Mutation::RecordStart),
             // When it fails, the nodes are still silent at the next heartbeat.
             Mutation::GiveBack(nodes) => {
                 unanswered(group.give_back(&nodes), || Mutation::GiveBack(nodes))
@@ -176,7 +173,7 @@ fn unanswered(
     again: impl FnOnce() -> Mutation + Send + 'static,
 ) -> DurableReply {
     if let Err(error) = outcome {
-        tracing::error!(%error, "jobs were not given back");
+        tracing::error!(%error, "a change of the store itself was not made");
     }
     Box::new(|outcome| matches!(outcome, GroupOutcome::Lost).then(again))
 }

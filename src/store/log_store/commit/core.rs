@@ -1,7 +1,7 @@
 //! What the committer owns: the index, the tables of journal and archive, and the numbers that come next.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::entry::{Entry, Queue};
 use super::future_waits::FutureWaits;
@@ -11,6 +11,7 @@ use super::ready::ReadySets;
 use super::shared::Shared;
 use crate::access::AccessTable;
 use crate::job::{Event, Job, Labels, QueueName, QueueSettings, Time};
+use crate::store::SharedLimits;
 use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
 use crate::store::kinds::DeclaredKinds;
@@ -29,6 +30,8 @@ pub struct Core {
     pub index: Index,
     pub journal: Journal,
     pub archive: Archive,
+    /// The limits of queues and the retention in force. On a shared log they are those of the node that was started last.
+    pub limits_in_force: Arc<SharedLimits>,
     /// The description of the store, which says up to which event finished jobs are archived.
     pub meta: Meta,
     /// The rows that another node has changed and that are still to be read.
@@ -64,13 +67,13 @@ pub struct Core {
 impl Core {
     /// The number of a queue, which is created if it is new.
     pub fn queue(&mut self, name: &QueueName) -> u32 {
-        let shared = &self.shared;
+        let (shared, limits) = (&self.shared, &self.limits_in_force);
         self.index.queue(name, || Queue {
             name: name.clone(),
             settings: QueueSettings::default(),
             jobs: 0,
             running: 0,
-            limits: ClaimLimits::new(shared.limits.queues.get(name)),
+            limits: ClaimLimits::new(limits.queues.get(name)),
             ready: ReadySets::default(),
             wake: shared.wake(name),
         })
@@ -135,6 +138,12 @@ impl Core {
             trail,
             archiving: false,
         }
+    }
+
+    /// Shows readers when processes opened the store.
+    pub fn publish_starts(&self) {
+        let starts = self.meta.starts.clone();
+        *self.shared.starts.write().unwrap_or_else(PoisonError::into_inner) = starts;
     }
 
     /// Wakes the timer loop when `timer` ends before the next tick.

@@ -138,6 +138,8 @@ impl Core {
         let any = self.stale_rows.any();
         if archive {
             recover::read_archive_again(self)?;
+            self.read_limits_again()?;
+            self.publish_starts();
             self.foreign_archives += 1;
             self.abandon_run();
             let archive = self.archive.clone();

@@ -21,6 +21,7 @@ use crate::store::log::WriteBatch;
 use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::{Archive, Run};
 use crate::store::log_store::journal::codec::{Packer, RawChunk};
+use crate::store::log_store::journal::limits_row;
 use crate::store::log_store::journal::nodes::{ChangedRows, NodeNote};
 use crate::store::log_store::journal::trail::Trail;
 use crate::store::{StoreError, remember_start};
@@ -340,10 +341,14 @@ impl<'a> CommitGroup<'a> {
         !self.open_runs.is_empty()
     }
 
-    /// Records that a process has opened the store.
-    pub fn record_start(&mut self) {
+    /// Records that a process has opened the store, and puts the limits of its configuration in force.
+    pub fn record_start(&mut self) -> Result<(), StoreError> {
         remember_start(&mut self.core.meta.starts, self.now);
         self.archive_changed = true; // the description is written with the archive
+        let limits = self.core.shared.limits.shared();
+        limits_row::put(&mut self.writes, &limits)?;
+        self.core.put_in_force(Arc::new(limits));
+        Ok(())
     }
 
     /// Adds a run to the archive. Its chunks are among the writes of the group.

@@ -291,6 +291,7 @@ impl Index {
             let of_queue = stats.queues.entry(queue.name.clone()).or_default();
             of_queue.settings = queue.settings;
             of_queue.waiting_since = queue.ready.waiting_since();
+            of_queue.configured = queue.limits.configured();
             of_queue.concurrency = queue.limits.concurrency();
             of_queue.rate_wait = queue.limits.rate_wait(steady);
         }

@@ -52,7 +52,10 @@ pub fn open(
         Opening::ToMaintain => 0,
     };
     core.schedules.reconsider(core.shared.clock.now());
-    core.shared.starts.get_or_init(|| core.meta.starts.clone());
+    core.publish_starts();
+    if let Some(started_at) = core.meta.starts.last() {
+        core.shared.started_at.get_or_init(|| *started_at);
+    }
     core.shared.log.record_head(core.shared.head())?;
     tracing::info!(
         data_dir = %core.shared.log.location(),

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::entry::{Entry, HeldLease, LeaseKeeper};
 use super::future_waits::FutureWaits;
 use super::index::Index;
+use super::limits_in_force;
 use super::meta::{Meta, StoredMeta};
 use super::shared::Shared;
 use super::tuning::Tuning;
@@ -174,6 +175,7 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
         index: Index::default(),
         journal: Journal::new(0, shared.chunk_index.clone()),
         archive: Archive::default(),
+        limits_in_force: limits_in_force::read(&shared)?,
         meta,
         next_seq: 1,
         next_tick: None,
@@ -192,7 +194,7 @@ fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core,
     };
     // The limits of queues come first: the journal tells which recent starts count for them.
     let settings = older_settings.map_or_else(|| queue_rows::read(&*shared.log), Ok)?;
-    for name in shared.limits.queues.keys() {
+    for name in core.limits_in_force.clone().queues.keys() {
         core.queue(name);
     }
     for (name, settings) in settings {
@@ -314,7 +316,7 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
     }
     forget_archived(core);
     core.journal.correct_times(shared.clock.now());
-    let keep = shared.limits.retention.events;
+    let keep = core.limits_in_force.retention.events;
     let expired = core.journal.expired_up_to(core.next_seq - 1, shared.clock.now(), keep);
     shared.oldest.fetch_max(expired, Ordering::AcqRel);
     Ok(chunks)

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::node_table::NodeTable;
 use super::publish_time::PublishTime;
 use super::tuning::Tuning;
 use crate::access::AccessTable;
 use crate::clock::Clock;
 use crate::job::{Cursor, Epoch, Event, QueueName, Time};
 use crate::store::kinds::DeclaredKinds;
-use crate::store::log::{Log, NodeHeartbeat};
+use crate::store::log::Log;
 use crate::store::log_store::archive::runs::Archive;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::chunks::ChunkIndex;
@@ -46,8 +47,8 @@ pub struct Shared {
     pub outages: AtomicU64,
     /// Readers of snapshots. Nothing is removed while there are any.
     pub pins: Pins,
-    /// Held while this node says that it is at work.
-    heartbeat_turn: Mutex<()>,
+    /// What the nodes of a shared log say about themselves.
+    pub nodes: NodeTable,
     /// This process among those that write to the log; `None` where the log is not shared.
     pub node: Option<NodeId>,
     /// Lists and searches under way.
@@ -58,8 +59,10 @@ pub struct Shared {
     pub access: watch::Sender<Arc<AccessTable>>,
     /// The table of declared kinds as of the newest durable group.
     pub kinds: watch::Sender<Arc<DeclaredKinds>>,
-    /// When processes opened the store; set once, by the opening.
-    pub starts: OnceLock<Vec<Time>>,
+    /// When processes opened the store.
+    pub starts: RwLock<Vec<Time>>,
+    /// When this process did; set once, by the opening.
+    pub started_at: OnceLock<Time>,
 }
 
 /// The channels of the followers at one moment.
@@ -92,7 +95,7 @@ impl Shared {
             wakes: Mutex::default(),
             timer: Arc::default(),
             pins: Pins::default(),
-            heartbeat_turn: Mutex::default(),
+            nodes: NodeTable::default(),
             node,
             down: watch::Sender::new(None),
             outages: AtomicU64::new(0),
@@ -100,7 +103,8 @@ impl Shared {
             log_reads: Arc::default(),
             access: watch::Sender::default(),
             kinds: watch::Sender::default(),
-            starts: OnceLock::new(),
+            starts: RwLock::default(),
+            started_at: OnceLock::new(),
         }
     }
 
@@ -126,11 +130,9 @@ impl Shared {
         Chunk::decode(&bytes).map(Some).map_err(|why| why.at(place()))
     }
 
-    /// Says that this node is at work, and whether somebody reads a snapshot here. Returns all nodes.
-    pub fn heartbeat(&self, node: NodeId) -> Result<Vec<NodeHeartbeat>, StoreError> {
-        // One at a time, so that no older message follows a newer one.
-        let _turn = self.heartbeat_turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.log.heartbeat(node.0, self.pins.any())
+    /// The number of the chunk that this process reads or writes next.
+    pub fn next_chunk(&self) -> u64 {
+        self.chunk_index.read().unwrap_or_else(PoisonError::into_inner).next()
     }
 
     /// Measures what is stored and what was written.

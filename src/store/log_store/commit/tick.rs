@@ -91,7 +91,7 @@ impl CommitGroup<'_> {
 
     /// Removes about `step` finished jobs that are past their retention.
     fn prune(&mut self, step: usize) -> Result<PruneProgress, StoreError> {
-        let keep = self.core.shared.limits.retention;
+        let keep = self.core.limits_in_force.retention;
         let bounds = [
             (State::Completed, keep.completed),
             (State::Cancelled, keep.cancelled),
@@ -251,7 +251,7 @@ impl CommitGroup<'_> {
     fn trim(&mut self) -> Result<bool, StoreError> {
         let shared = self.core.shared.clone();
         let head = shared.head.load(Ordering::Acquire);
-        let keep = shared.limits.retention.events;
+        let keep = self.core.limits_in_force.retention.events;
         let expired = self.core.journal.expired_up_to(head, self.now, keep);
         let oldest = expired.max(shared.oldest.load(Ordering::Acquire));
         shared.oldest.store(oldest, Ordering::Release);

@@ -38,8 +38,9 @@ impl Tuning {
             carry_above: limits.carry_above,
             pipeline_from: limits.pipeline_from,
             pauses: (Duration::from_millis(100), Duration::from_secs(5)),
-            node_heartbeat: Duration::from_secs(1),
-            node_silence: Duration::from_secs(15),
+            // Never longer than a second, because each node judges by its own setting how long another one may be silent.
+            node_heartbeat: (limits.node_silence / 15).min(Duration::from_secs(1)),
+            node_silence: limits.node_silence,
         }
     }
 }

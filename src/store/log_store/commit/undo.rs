@@ -8,6 +8,7 @@ use super::index_undo::IndexUndo;
 use super::meta::Meta;
 use crate::access::AccessTable;
 use crate::job::Time;
+use crate::store::SharedLimits;
 use crate::store::clock_changes::TickWatch;
 use crate::store::kinds::DeclaredKinds;
 use crate::store::log_store::archive::runs::{Archive, Run};
@@ -27,6 +28,7 @@ pub struct CoreUndo {
 /// The tables that few groups change.
 struct TablesUndo {
     meta: Meta,
+    limits_in_force: Arc<SharedLimits>,
     archive: Archive,
     retired: Vec<Arc<Run>>,
     schedules: Schedules,
@@ -40,6 +42,7 @@ impl Core {
         let tables = tables.then(|| {
             Box::new(TablesUndo {
                 meta: self.meta.clone(),
+                limits_in_force: self.limits_in_force.clone(),
                 archive: self.archive.clone(),
                 retired: self.retired.clone(),
                 schedules: self.schedules.clone(),
@@ -69,7 +72,8 @@ impl Core {
         (self.next_seq, self.next_tick, self.watch) = (next_seq, next_tick, watch);
         (self.kinds, self.access) = (kinds, access);
         let Some(tables) = tables else { return };
-        let TablesUndo { meta, archive, retired, schedules } = *tables;
+        let TablesUndo { meta, limits_in_force, archive, retired, schedules } = *tables;
+        self.put_in_force(limits_in_force);
         self.replace_archive(archive);
         (self.meta, self.retired, self.schedules) = (meta, retired, schedules);
     }

@@ -3,8 +3,8 @@
 //! append, and which nodes are at work.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ pub fn follow(
                 continue;
             }
             pause = Duration::ZERO;
-            let next = next_chunk(&shared);
+            let next = shared.next_chunk();
             let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_heartbeat;
             let noticed = if appended.take() == Some(next) {
                 Ok(Some(Command::Follow))
@@ -120,9 +120,4 @@ pub fn follow(
             }
         }
     })
-}
-
-/// The number of the chunk that this node reads next.
-fn next_chunk(shared: &Shared) -> u64 {
-    shared.chunk_index.read().unwrap_or_else(PoisonError::into_inner).next()
 }

@@ -394,6 +394,7 @@ pub fn format_of(key: &[u8]) -> StoredFormat {
         Some(b's') => formats::SCHEDULE,
         Some(b'd') => formats::DECLARED_KIND,
         Some(b'q') => formats::QUEUE_SETTINGS,
+        Some(b'c') => formats::SHARED_LIMITS,
         Some(b'u' | b'o' | b'x' | b'l' | b'i') => formats::ACCESS,
         Some(_) | None => formats::STORE,
     }

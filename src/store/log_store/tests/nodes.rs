@@ -1,6 +1,7 @@
 //! Several nodes on one log. The rules of the store hold for one node on a shared log, and between nodes when each call
 //! goes to another one: on a log in memory and on PostgreSQL.
 
+mod configured;
 mod memory_log;
 mod spread;
 mod together;
@@ -107,6 +108,7 @@ mod postgres {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::conformance::{clock, draft};
     use crate::store::postgres::tests::InDatabase;
 
     const TUNING: Tuning = Tuning { node_heartbeat: Duration::from_millis(500), ..TINY };
@@ -123,5 +125,27 @@ mod postgres {
 
         harness!(TwoOnPostgres, Nodes<InDatabase>, |clock| Nodes::new(clock, TUNING, 2));
         conformance_suite!(TwoOnPostgres);
+    }
+
+    /// A version that knows a newer format has raised it, because no other node seemed to be at work.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_running_node_writes_nothing_once_the_format_is_newer() {
+        let nodes = Nodes::<InDatabase>::new(clock(), TUNING, 0);
+        let (nodes, one) = std::thread::spawn(|| {
+            let one = nodes.node(1);
+            (nodes, one)
+        })
+        .join()
+        .unwrap();
+        one.enqueue(vec![draft().job()]).await.unwrap();
+        let execute = |sql: &'static str| {
+            std::thread::scope(|scope| scope.spawn(|| nodes.log.execute(sql)).join().unwrap())
+        };
+        execute("update cortado.meta set value = '9' where key = 'format'");
+        let refused = one.enqueue(vec![draft().job()]).await.unwrap_err().to_string();
+        assert!(refused.contains("written by a newer version of Cortado (format 9"), "{refused}");
+        let health = one.health().unwrap_err().to_string();
+        assert!(health.contains("newer version of Cortado"), "{health}");
+        assert_eq!(execute("select count(*) from cortado.chunk"), ["2"], "the start and one job");
     }
 }

@@ -18,6 +18,7 @@ use super::journal::access_rows;
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};
 use super::journal::fold::JournalFold;
+use super::journal::limits_row;
 use super::journal::named_rows;
 use super::journal::queue_rows::{self, QueueTable};
 use super::snapshot::reader;
@@ -137,6 +138,12 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<CheckedRows, StoreEr
                 match access_rows::decode(&key, &value) {
                     Ok(record) => rows.access.put(record),
                     Err(why) => report.problem(&name, why),
+                }
+                continue;
+            }
+            (Some(b'c'), _) if key == limits_row::KEY => {
+                if let Err(why) = limits_row::decode(&value) {
+                    report.problem(&name, why);
                 }
                 continue;
             }

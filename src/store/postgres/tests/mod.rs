@@ -19,6 +19,13 @@ use crate::store::log::conformance::{
 /// A log in a database of its own.
 pub(crate) struct InDatabase(TestDatabase);
 
+impl InDatabase {
+    /// Executes statements in the database.
+    pub(crate) fn execute(&self, sql: &str) -> Vec<String> {
+        self.0.execute(sql)
+    }
+}
+
 impl LogHarness for InDatabase {
     fn new() -> InDatabase {
         InDatabase(TestDatabase::new())

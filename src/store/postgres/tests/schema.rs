@@ -6,7 +6,7 @@ use super::server::TestDatabase;
 use crate::job::Epoch;
 use crate::store::StoreError;
 use crate::store::log::conformance::{chunk, keys, puts};
-use crate::store::log::{Applied, Log};
+use crate::store::log::{Applied, Log, NodeHeartbeat, NodeMessage};
 use crate::store::postgres::PostgresLog;
 
 #[test]
@@ -70,6 +70,77 @@ fn a_newer_schema_is_refused_also_by_a_log_that_is_open() {
         assert!(what.contains(log.location()), "{what}");
     }
     assert_eq!(database.execute("select count(*) from cortado.chunk"), ["1"]);
+}
+
+/// The heartbeat of a version that knew only the first migration.
+const OLD_HEARTBEAT: &str = "insert into cortado.node (session, name, version, reads_snapshot, heartbeat) \
+    values (7, 'old', '0.0.1', false, clock_timestamp()) \
+    on conflict (session) do update set heartbeat = excluded.heartbeat";
+
+#[test]
+fn the_format_is_raised_once_no_node_is_at_work_that_does_not_know_it() {
+    let database = TestDatabase::new();
+    let log = database.open();
+    let format = || database.execute("select value from cortado.meta where key = 'format'");
+    log.heartbeat(NodeMessage { node: 1, ..NodeMessage::default() }).unwrap();
+    assert!(!log.raise_format(2), "this version does not know it either");
+    database.execute("update cortado.node set newest_format = 2");
+    database.execute(OLD_HEARTBEAT);
+    assert!(!log.raise_format(2), "the older node does not");
+    assert_eq!(format(), ["1"]);
+    log.apply_alone(puts(&[(&chunk(0), b"zero")])).unwrap();
+    let hour_ago =
+        "update cortado.node set heartbeat = now() - interval '1 hour' where name = 'old'";
+    database.execute(hour_ago);
+    assert!(log.raise_format(2));
+    assert!(!log.raise_format(2), "it is raised already");
+    assert!(!log.raise_format(1), "it is never lowered");
+    assert_eq!(format(), ["2"]);
+    // The older node comes back, and this one has not been updated either.
+    database.execute(OLD_HEARTBEAT);
+    let refused = log.apply(puts(&[(&chunk(1), b"one")]));
+    assert!(matches!(refused, Err(StoreError::Newer { found: 2, newest: 1, .. })), "{refused:?}");
+}
+
+#[test]
+fn an_older_schema_is_updated_while_older_nodes_are_at_work() {
+    let database = TestDatabase::new();
+    database.execute(
+        "create schema cortado; create table cortado.meta (key text primary key, value text not null);
+         insert into cortado.meta (key, value) values ('format', '1')",
+    );
+    database.execute(include_str!("../migrations/0001.sql"));
+    database.execute(OLD_HEARTBEAT);
+    database.execute("insert into cortado.row (key, value) values ('meta', '1')");
+    assert!(
+        PostgresLog::open(database.settings())
+            .is_err_and(|error| error.to_string().contains("older version"))
+    );
+    let log = database.open();
+    database.execute(OLD_HEARTBEAT);
+    let mut seen = log.heartbeat(NodeMessage { node: 1, ..NodeMessage::default() }).unwrap();
+    seen.sort_by_key(|node| node.node);
+    let of = |node: &NodeHeartbeat| (node.node, node.version.clone(), node.figures.clone());
+    assert_eq!(of(&seen[1]), (7, "0.0.1".to_owned(), "{}".to_owned()));
+    assert_eq!(database.execute("select value from cortado.meta where key = 'format'"), ["1"]);
+    assert_eq!(database.execute("select value from cortado.meta where key = 'migrations'"), ["2"]);
+}
+
+#[test]
+fn the_lag_of_a_node_is_the_age_of_what_it_has_not_read() {
+    let database = TestDatabase::new();
+    let log = database.open();
+    for number in 0..3 {
+        log.apply_alone(puts(&[(&chunk(number), b"chunk")])).unwrap();
+    }
+    database.execute("update cortado.chunk set at = now() - number * interval '1 minute'");
+    let lag = |next_chunk| {
+        let message = NodeMessage { node: 1, next_chunk, ..NodeMessage::default() };
+        log.heartbeat(message).unwrap()[0].lag.as_secs()
+    };
+    assert_eq!(lag(3), 0);
+    assert!((120..180).contains(&lag(2)), "{}", lag(2));
+    assert!((60..120).contains(&lag(1)), "{}", lag(1));
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::job::{Cursor, Epoch};
+use crate::job::{Cursor, Epoch, Time};
 use crate::store::log::conformance::{
     self, LogHarness, SharedLogHarness, shared_log_conformance_suite,
 };
-use crate::store::log::{Applied, Log, NodeHeartbeat, Rows, Write, WriteBatch};
+use crate::store::log::{Applied, Log, NodeHeartbeat, NodeMessage, Rows, Write, WriteBatch};
 use crate::store::{Storage, StoreError};
 
 /// The values by their keys.
@@ -21,10 +21,21 @@ struct Content {
     rows: Mutex<RowTable>,
     /// Wakes those who wait for a chunk.
     changed: Condvar,
-    /// The name of each node, whether it reads a snapshot, and when it was last heard of.
-    heartbeats: Mutex<BTreeMap<u64, (String, bool, Instant)>>,
+    /// What is known of each node.
+    heartbeats: Mutex<BTreeMap<u64, MemoryHeartbeat>>,
+    /// How many nodes were heard of.
+    started: AtomicU64,
     /// How many appends were lost.
     lost: AtomicU64,
+}
+
+/// What is known of a node.
+struct MemoryHeartbeat {
+    name: String,
+    /// How many nodes were heard of before it.
+    started: u64,
+    said: NodeMessage,
+    at: Instant,
 }
 
 /// What goes wrong with the next append of a handle.
@@ -151,18 +162,28 @@ impl Log for MemoryLog {
         if fault == Some(Fault::After) { Err(failed()) } else { Ok(Applied::Done) }
     }
 
-    fn heartbeat(&self, node: u64, reads_snapshot: bool) -> Result<Vec<NodeHeartbeat>, StoreError> {
+    fn heartbeat(&self, message: NodeMessage) -> Result<Vec<NodeHeartbeat>, StoreError> {
         let mut heartbeats = self.content.heartbeats.lock().unwrap();
         if !self.is_silent.load(Ordering::Acquire) {
-            heartbeats.retain(|other, (name, ..)| *other == node || *name != self.name);
-            heartbeats.insert(node, (self.name.clone(), reads_snapshot, Instant::now()));
+            heartbeats.retain(|other, heard| *other == message.node || heard.name != self.name);
+            let before = heartbeats.get(&message.node).map(|heard| heard.started);
+            let started =
+                before.unwrap_or_else(|| self.content.started.fetch_add(1, Ordering::Relaxed));
+            let (name, at) = (self.name.clone(), Instant::now());
+            heartbeats.insert(message.node, MemoryHeartbeat { name, started, said: message, at });
         }
-        let heartbeat = |(node, (_, reads, at)): (&u64, &(String, bool, Instant))| NodeHeartbeat {
-            node: *node,
-            reads_snapshot: *reads,
-            silent_for: at.elapsed(),
+        let heartbeat = |heard: &MemoryHeartbeat| NodeHeartbeat {
+            node: heard.said.node,
+            name: heard.name.clone(),
+            version: "0.0.0".into(),
+            reads_snapshot: heard.said.reads_snapshot,
+            silent_for: heard.at.elapsed(),
+            started_at: Time::from_millis(heard.started.cast_signed()),
+            seq: heard.said.seq,
+            lag: Duration::ZERO,
+            figures: heard.said.figures.clone(),
         };
-        Ok(heartbeats.iter().map(heartbeat).collect())
+        Ok(heartbeats.values().map(heartbeat).collect())
     }
 
     fn sign_off(&self, node: u64) -> Result<(), StoreError> {

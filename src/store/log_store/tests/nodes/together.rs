@@ -59,7 +59,7 @@ async fn state(store: &Arc<dyn Store>, id: JobId) -> Option<State> {
 }
 
 /// Waits until something is a fact.
-async fn eventually<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
+pub(super) async fn eventually<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
     let wait = async {
         while !is_so().await {
             yield_now().await;
