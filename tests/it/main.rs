@@ -28,6 +28,7 @@ mod listeners;
 mod logging;
 mod logins;
 mod metrics;
+mod moving;
 mod nodes;
 mod orphans;
 mod paused;

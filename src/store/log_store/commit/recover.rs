@@ -44,7 +44,8 @@ pub fn empty_store() -> Result<WriteBatch, StoreError> {
     Ok(writes)
 }
 
-fn new_signing_key() -> Result<AccessRecord, StoreError> {
+/// The row of a new key that signs share links.
+pub fn new_signing_key() -> Result<AccessRecord, StoreError> {
     let key = SigningKey::generate().map_err(|why| StoreError::Unavailable(why.to_string()))?;
     Ok(AccessRecord::SigningKey(key))
 }
@@ -113,7 +114,7 @@ pub fn load(
 
 /// Writes a store of an older format in the newest one: its description, and the rows of queues, which format 1 did not
 /// have. It is one batch, so a process that ends here leaves the store in one format or the other.
-fn convert(core: &Core) -> Result<(), StoreError> {
+pub fn convert(core: &Core) -> Result<(), StoreError> {
     let log = &*core.shared.log;
     let mut writes = meta_row(&core.meta)?;
     for (name, settings) in core.index.queue_settings() {
@@ -127,7 +128,7 @@ fn convert(core: &Core) -> Result<(), StoreError> {
 }
 
 /// Writes the key that signs share links. A store that is imported or of an older format has none.
-fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
+pub fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
     let record = new_signing_key()?;
     let mut writes = WriteBatch::default();
     access_rows::put(&mut writes, &mut core.rows, &record)?;
@@ -424,7 +425,8 @@ fn replay_note(core: &mut Core, note: NodeNote) {
     match note {
         NodeNote::WrittenBy(node) => core.writer = Some(node),
         NodeNote::Holds { job, node } => {
-            if let Some(held) = core.index.leases.get(&job).cloned() {
+            let is_shared = core.shared.node.is_some();
+            if let Some(held) = core.index.leases.get(&job).filter(|_| is_shared).cloned() {
                 let keeper = kept_by(core, node, held.kept_for);
                 core.index.put_lease(job, HeldLease { keeper, ..held });
             }
@@ -440,12 +442,14 @@ fn replay_note(core: &mut Core, note: NodeNote) {
     }
 }
 
-/// Leases a job that is running. Where the log is shared, the node that has written the chunk holds it. Otherwise the
-/// process has ended that held it: a remote worker keeps its lease for as long as it lasted, and the others are rescued.
+/// Leases a job that is running. Where the log is shared, the node that has written the chunk holds it; a chunk without
+/// one was moved here from a log that was not shared, and nobody holds its leases, so that the first node gives them back.
+/// Where the log is not shared, whoever held the lease has ended: a remote worker keeps its lease for as long as it lasted,
+/// and the others are rescued.
 fn keep_lease(core: &mut Core, id: JobId, token: u64, holder: &LeaseHolder) {
     let kept_for = holder.kept_for();
-    let keeper = match (core.writer, kept_for) {
-        (Some(writer), _) => kept_by(core, writer, kept_for),
+    let keeper = match (core.shared.node, kept_for) {
+        (Some(_), _) => kept_by(core, core.writer.unwrap_or(NodeId::NOBODY), kept_for),
         (None, Some(ttl)) => LeaseKeeper::Here(core.shared.clock.steady().after(ttl)),
         (None, None) => return,
     };
