@@ -11,14 +11,17 @@ mod environment;
 mod error;
 pub mod external;
 pub mod file;
+mod flag_variables;
 pub mod health_args;
 pub mod kinds;
 pub mod link_args;
 mod parts;
+pub mod place_args;
 mod ranges;
 pub mod schedules;
 mod secret_file;
 pub mod settings;
+pub mod store_args;
 #[cfg(test)]
 mod tests;
 mod toml_file;
@@ -33,8 +36,7 @@ pub use access_args::{
     UserCommand,
 };
 pub use args::{
-    AccessArgs, BackupArgs, Cli, CliCommand, ExportArgs, ImportArgs, LogFormat, RestoreArgs,
-    ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, VerifyArgs, WatchArgs,
+    AccessArgs, Cli, CliCommand, LogFormat, ResumeArgs, ServeArgs, StatsArgs, SubmitArgs, WatchArgs,
 };
 pub use client_args::ClientArgs;
 pub use error::{ConfigError, InvalidSetting};
@@ -44,6 +46,7 @@ pub use link_args::{LinkArgs, LinkCommand};
 pub use parts::{AuthSettings, Config, DatabaseSettings, LogConfig, StopSettings};
 pub use secret_file::read_secret;
 pub use settings::Setting;
+pub use store_args::{BackupArgs, ExportArgs, ImportArgs, MoveArgs, RestoreArgs, VerifyArgs};
 
 impl InvalidSetting {
     /// Adds where the value comes from, if not from the file.

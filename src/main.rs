@@ -10,9 +10,7 @@ use cortado::Cortado;
 use cortado::internal::app::{InheritedSockets, Served, Signals};
 use cortado::internal::cli::output::{Output, RawOutput, escaped, reader_gone, say};
 use cortado::internal::config::variables::{self, UnknownVariable, all_mistakes, is_mistake};
-use cortado::internal::config::{
-    Cli, CliCommand, Config, ExportArgs, LogConfig, LogFormat, ServeArgs,
-};
+use cortado::internal::config::{Cli, CliCommand, Config, LogConfig, LogFormat, ServeArgs};
 use cortado::internal::logging::LineFormat;
 use cortado::internal::store::StoreError;
 use cortado::internal::{admin, cli, logging};
@@ -42,7 +40,10 @@ fn main() -> ExitCode {
         return fail(&anyhow::Error::msg(why));
     }
     match &command {
-        CliCommand::Backup(_) | CliCommand::Import(_) | CliCommand::Restore(_) => {
+        CliCommand::Backup(_)
+        | CliCommand::Import(_)
+        | CliCommand::Restore(_)
+        | CliCommand::Move(_) => {
             create_private_files();
         }
         CliCommand::Serve(_)
@@ -103,15 +104,29 @@ fn main() -> ExitCode {
             let printed = cli::route_roles::run(args, &mut Output::default());
             offline(printed.map(|()| 0).map_err(Into::into))
         }
-        CliCommand::Backup(args) => client(|stop| async {
-            admin::backup::run(args, stop, &mut Output::default()).await.map(|()| 0)
-        }),
-        CliCommand::Export(ExportArgs { data_dir: Some(dir), .. }) => {
-            offline(admin::export(&dir, &mut RawOutput::standard()).map(|()| 0))
+        CliCommand::Backup(args) => match args.place() {
+            Ok(Some(database)) => {
+                let mut output = Output::default();
+                let backed_up = admin::backup::of_database(&database, &args.dir, &mut output);
+                offline(backed_up.map(|()| 0))
+            }
+            Ok(None) => client(|stop| async {
+                admin::backup::run(args, stop, &mut Output::default()).await.map(|()| 0)
+            }),
+            Err(why) => offline(Err(why.into())),
+        },
+        CliCommand::Export(args) => match args.place() {
+            Ok(Some(place)) => {
+                offline(admin::export(&place, &mut RawOutput::standard()).map(|()| 0))
+            }
+            Ok(None) => client(|stop| async {
+                cli::export::run(args, stop, &mut RawOutput::standard()).await.map(|()| 0)
+            }),
+            Err(why) => offline(Err(why.into())),
+        },
+        CliCommand::Move(args) => {
+            offline(admin::moving::run(&args, &mut Output::default()).map(|()| 0))
         }
-        CliCommand::Export(args) => client(|stop| async {
-            cli::export::run(args, stop, &mut RawOutput::standard()).await.map(|()| 0)
-        }),
         CliCommand::Import(args) => {
             offline(admin::import(&args, &mut Output::default()).map(|()| 0))
         }

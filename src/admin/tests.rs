@@ -47,7 +47,7 @@ fn lines(out: Vec<u8>) -> Vec<String> {
 
 fn exported(dir: &Path) -> Vec<String> {
     let mut out = Vec::new();
-    export(dir, &mut out).unwrap();
+    export(&dir.into(), &mut out).unwrap();
     lines(out)
 }
 
@@ -63,7 +63,7 @@ fn comparable(lines: &[String]) -> Vec<Piece> {
 }
 
 async fn back_up(server: &Server, dir: &Path) -> Result<String, Failed> {
-    let args = BackupArgs { client: client(server), dir: dir.to_owned() };
+    let args = BackupArgs { client: client(server), dir: dir.to_owned(), store: None };
     let mut out = Vec::new();
     backup::run(args, pending(), &mut out).await?;
     Ok(String::from_utf8(out).unwrap())
@@ -99,7 +99,11 @@ async fn a_backup_of_a_server_at_work_is_whole_and_can_be_restored() {
     at_work.abort();
     assert!(said.contains("verified"), "{said}");
 
-    let args = RestoreArgs { backup: place(&dirs, "copy"), data_dir: place(&dirs, "restored") };
+    let args = RestoreArgs {
+        backup: place(&dirs, "copy"),
+        data_dir: place(&dirs, "restored"),
+        store: None,
+    };
     restore(&args, &mut Vec::new()).unwrap();
     let again = restore(&args, &mut Vec::new()).unwrap_err();
     assert!(again.to_string().contains("not empty"), "{again}");
@@ -129,7 +133,7 @@ async fn an_export_is_the_same_from_a_server_from_its_directory_and_through_an_i
     done(engine, BIG).await;
     submit(engine, LATER).await;
     engine.pause(QueueName::parse("later").unwrap()).await.unwrap();
-    let args = ExportArgs { client: client(&server), data_dir: None };
+    let args = ExportArgs { client: client(&server), data_dir: None, store: None };
     let mut out = Vec::new();
     crate::cli::export::run(args, pending(), &mut out).await.unwrap();
     let live = lines(out);
@@ -141,7 +145,7 @@ async fn an_export_is_the_same_from_a_server_from_its_directory_and_through_an_i
 
     let file = place(&dirs, "all.jsonl");
     std::fs::write(&file, offline.join("\n") + "\n").unwrap();
-    let args = ImportArgs { file, data_dir: place(&dirs, "imported") };
+    let args = ImportArgs { file, data_dir: place(&dirs, "imported"), store: None };
     import(&args, &mut Vec::new()).unwrap();
     let again = import(&args, &mut Vec::new()).unwrap_err();
     assert!(again.to_string().contains("not empty"), "{again}");
@@ -171,11 +175,11 @@ async fn a_backup_has_users_and_tokens_and_an_export_has_none() {
     let client = ClientArgs { auth_token: Some(text.clone()), ..client(&server) };
     let api = crate::cli::api::ApiClient::new(&client).unwrap();
     let backup = api.get("/api/v1/backup").await.unwrap().text().await.unwrap();
-    let args = ExportArgs { client: client.clone(), data_dir: None };
+    let args = ExportArgs { client: client.clone(), data_dir: None, store: None };
     let mut out = Vec::new();
     crate::cli::export::run(args, pending(), &mut out).await.unwrap();
     let live = lines(out);
-    let args = BackupArgs { client, dir: place(&dirs, "copy") };
+    let args = BackupArgs { client, dir: place(&dirs, "copy"), store: None };
     backup::run(args, pending(), &mut Vec::new()).await.unwrap();
     assert!(server.stop().await.clean);
 
@@ -191,7 +195,11 @@ async fn a_backup_has_users_and_tokens_and_an_export_has_none() {
     assert!(end.contains(r#""schedules":0},"export_crc""#), "{end}");
 
     // A backup has everything, also after a restore.
-    let args = RestoreArgs { backup: place(&dirs, "copy"), data_dir: place(&dirs, "restored") };
+    let args = RestoreArgs {
+        backup: place(&dirs, "copy"),
+        data_dir: place(&dirs, "restored"),
+        store: None,
+    };
     restore(&args, &mut Vec::new()).unwrap();
     let restored = serve(&place(&dirs, "restored")).await;
     let again = restored.engine().access_table().borrow().clone();
@@ -209,7 +217,7 @@ async fn a_backup_has_users_and_tokens_and_an_export_has_none() {
     assert_eq!(backup.lines().filter(|line| line.starts_with("{\"access\"")).count(), 5);
     let file = place(&dirs, "all.jsonl");
     std::fs::write(&file, &backup).unwrap();
-    let args = ImportArgs { file, data_dir: place(&dirs, "imported") };
+    let args = ImportArgs { file, data_dir: place(&dirs, "imported"), store: None };
     let refused = import(&args, &mut Vec::new()).unwrap_err().to_string();
     assert!(refused.contains("line 2: an export has no users and tokens"), "{refused}");
     assert!(!place(&dirs, "imported").join("db").exists());
@@ -220,7 +228,7 @@ async fn a_backup_that_is_broken_off_is_no_store_and_a_whole_one_is_sound() {
     let dirs = tempfile::tempdir().unwrap();
     let server = serve(&place(&dirs, "data")).await;
     submit(server.engine(), LATER).await;
-    let args = BackupArgs { client: client(&server), dir: place(&dirs, "copy") };
+    let args = BackupArgs { client: client(&server), dir: place(&dirs, "copy"), store: None };
     // Whichever comes first, the answer or the stop, the words and the directory agree.
     let ended = backup::run(args, ready(()), &mut Vec::new()).await;
     let sound = crate::store::data_dir::verify(&place(&dirs, "copy")).is_sound();
@@ -228,11 +236,11 @@ async fn a_backup_that_is_broken_off_is_no_store_and_a_whole_one_is_sound() {
     let used = back_up(&server, &place(&dirs, "data")).await.unwrap_err();
     assert!(used.to_string().contains("not empty"), "{used}");
     back_up(&server, &place(&dirs, "whole")).await.unwrap();
-    let args = VerifyArgs { data_dir: place(&dirs, "whole") };
+    let args = VerifyArgs { data_dir: place(&dirs, "whole"), store: None };
     assert_eq!(verify(&args, &mut Vec::new()), Ok(0));
     assert!(server.stop().await.clean);
     let nothing = restore(
-        &RestoreArgs { backup: place(&dirs, "none"), data_dir: place(&dirs, "new") },
+        &RestoreArgs { backup: place(&dirs, "none"), data_dir: place(&dirs, "new"), store: None },
         &mut Vec::new(),
     );
     assert!(nothing.unwrap_err().to_string().contains("there is no directory"));
@@ -269,10 +277,10 @@ async fn a_server_in_use_is_refused_by_what_needs_a_closed_directory() {
     let dirs = tempfile::tempdir().unwrap();
     let dir = place(&dirs, "data");
     let store = data_dir::open(&dir, StoreLimits::default(), Arc::new(SystemClock)).unwrap();
-    let why = export(&dir, &mut Vec::new()).unwrap_err();
+    let why = export(&dir.as_path().into(), &mut Vec::new()).unwrap_err();
     assert!(why.to_string().contains("in use"), "{why}");
     let mut out = Vec::new();
-    assert_eq!(verify(&VerifyArgs { data_dir: dir }, &mut out), Ok(2));
+    assert_eq!(verify(&VerifyArgs { data_dir: dir, store: None }, &mut out), Ok(2));
     assert!(String::from_utf8(out).unwrap().contains("in use"));
     let _here: Cursor = store.head(); // it was open all the time
 }

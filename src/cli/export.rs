@@ -64,7 +64,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let client = ClientArgs::of(server);
-        let args = ExportArgs { client, data_dir: None };
+        let args = ExportArgs { client, data_dir: None, store: None };
         let breaks_off = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.read_u8().await.unwrap();

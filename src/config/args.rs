@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::parser::ValueSource;
 use clap::{
-    ArgMatches, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-    ValueEnum,
+    Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
 };
 
 use super::access_args::{SessionArgs, TokenArgs, UserArgs};
 use super::client_args::ClientArgs;
+use super::flag_variables::without_variable;
 use super::health_args::HealthArgs;
 use super::link_args::LinkArgs;
+use super::place_args;
+use super::store_args::{BackupArgs, ExportArgs, ImportArgs, MoveArgs, RestoreArgs, VerifyArgs};
 use crate::engine::submission::{ATTEMPTS, PRIORITY};
 use crate::http::server::listen_address::ListenAddress;
 use crate::job::{
@@ -35,6 +36,7 @@ Examples:
   cortado watch --type job.completed --type job.discarded
   cortado backup /backups/monday       back up a running server; see also `restore`
   cortado verify --data-dir data       check the directory of a stopped server
+  cortado move --from data --to postgres://cortado@db/jobs
   cortado user add anna --role admin   add a user, who logs in with a password
 
 Docs: docs/cortado.example.toml lists every setting with its default.";
@@ -76,11 +78,13 @@ impl Cli {
         mut definition: Command,
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<CliCommand, clap::Error> {
-        let mut matches = definition.try_get_matches_from_mut(arguments)?;
-        if let Some(flag) = useless_server_flag(&matches) {
-            let why = format!(
-                "the argument '--data-dir <DIR>' cannot be used with '{flag}': the command works on either a directory or a server"
-            );
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let mut matches = definition.try_get_matches_from_mut(&arguments)?;
+        if place_args::has_typed_only_directory(&matches) {
+            definition = without_variable(definition, "CORTADO_STORE");
+            matches = definition.try_get_matches_from_mut(&arguments)?;
+        }
+        if let Some(why) = place_args::conflict(&matches) {
             return Err(definition.error(ErrorKind::ArgumentConflict, why));
         }
         Cli::from_arg_matches_mut(&mut matches).map(Cli::into_command)
@@ -90,30 +94,6 @@ impl Cli {
     pub fn into_command(self) -> CliCommand {
         self.command.unwrap_or(CliCommand::Serve(self.serve))
     }
-}
-
-/// The flags of [`ClientArgs`], with the names by which errors call them.
-const SERVER_FLAGS: [(&str, &str); 3] = [
-    ("server", "--server <URL>"),
-    ("auth_token", "--auth-token <TOKEN>"),
-    ("ca_file", "--ca-file <FILE>"),
-];
-
-/// A flag for a server in the arguments of a command that works on a directory, where it has no effect. Only flags that
-/// were typed are mistakes: the variables of the environment are for all commands.
-fn useless_server_flag(matches: &ArgMatches) -> Option<&'static str> {
-    let mut command = matches;
-    while let Some((_, subcommand)) = command.subcommand() {
-        command = subcommand;
-    }
-    let is_typed = |wanted: &str| {
-        command.ids().any(|id| id == wanted)
-            && command.value_source(wanted) == Some(ValueSource::CommandLine)
-    };
-    let flags = SERVER_FLAGS.into_iter().filter(|_| is_typed("data_dir"));
-    // `serve` has a token and a directory, and neither is a server to talk to.
-    let mut flags = flags.filter(|_| command.ids().any(|id| id == "server"));
-    flags.find(|(id, _)| is_typed(id)).map(|(_, flag)| flag)
 }
 
 /// The subcommands of the binary.
@@ -135,13 +115,15 @@ pub enum CliCommand {
     Access(AccessArgs),
     /// Back up a running server into a new directory; the copy is consistent and verified
     Backup(BackupArgs),
-    /// Create a data directory from a backup; the store begins a new epoch, so old cursors get a gap
+    /// Create a data directory or database from a backup; the store begins a new epoch, so old cursors get a gap
     Restore(RestoreArgs),
-    /// Export everything as JSON lines, from a running server or the directory of a stopped one
+    /// Export everything as JSON lines, from a running server, the directory of a stopped one or a database
     Export(ExportArgs),
-    /// Create a data directory from an export
+    /// Create a data directory or database from an export
     Import(ImportArgs),
-    /// Check the consistency of a stopped server's directory, without changing it
+    /// Move everything from a directory to a PostgreSQL database or back; cursors stay valid
+    Move(MoveArgs),
+    /// Check the consistency of a stopped server's directory or of a database, without changing it
     Verify(VerifyArgs),
     /// Add, list, change and delete users
     User(UserArgs),
@@ -325,58 +307,6 @@ pub struct ResumeArgs {
     /// The server.
     #[command(flatten)]
     pub client: ClientArgs,
-}
-
-/// The server to back up, and the directory for the copy.
-#[derive(Debug, Clone, Args)]
-pub struct BackupArgs {
-    /// The server.
-    #[command(flatten)]
-    pub client: ClientArgs,
-    /// Directory for the copy; it must be empty or not exist
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-}
-
-/// The backup to restore, and the new data directory.
-#[derive(Debug, Clone, Args)]
-pub struct RestoreArgs {
-    /// The directory that `cortado backup` made
-    #[arg(value_name = "BACKUP")]
-    pub backup: PathBuf,
-    /// Directory for the jobs; it must be empty or not exist
-    #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
-    pub data_dir: PathBuf,
-}
-
-/// The server or directory to export.
-#[derive(Debug, Clone, Args)]
-pub struct ExportArgs {
-    /// The server.
-    #[command(flatten)]
-    pub client: ClientArgs,
-    /// Export this directory instead; no server may be using it
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-}
-
-/// The export to import, and the new data directory.
-#[derive(Debug, Clone, Args)]
-pub struct ImportArgs {
-    /// The lines that `cortado export` printed; `-` reads them from standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Directory for the jobs; it must be empty or not exist
-    #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
-    pub data_dir: PathBuf,
-}
-
-/// The directory to check.
-#[derive(Debug, Clone, Args)]
-pub struct VerifyArgs {
-    /// Directory that holds the jobs; no server may be using it
-    #[arg(long, value_name = "DIR", env = "CORTADO_DATA_DIR", default_value = "data")]
-    pub data_dir: PathBuf,
 }
 
 /// Reads a duration such as `30s`, or a number of seconds, as the API does.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 
-use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Command, CommandFactory as _};
 
 use super::Cli;
+use super::flag_variables::{variable, without_variable};
 use crate::job::hidden::printable;
 
 /// The beginning of the names of all variables.
@@ -106,10 +106,6 @@ fn of_flags(command: &Command) -> BTreeSet<String> {
     of_these.chain(command.get_subcommands().flat_map(of_flags)).collect()
 }
 
-fn variable(flag: &Arg) -> Option<String> {
-    flag.get_env().map(|name| name.to_string_lossy().into_owned())
-}
-
 /// All mistakes in the environment, of which `first` is the first one: clap stops there, but whoever sets variables wants to
 /// know about all that are wrong. If it is a mistake on the command line, which clap reads first, it is the only one.
 pub fn all_mistakes(first: clap::Error, arguments: &[OsString]) -> Vec<clap::Error> {
@@ -150,19 +146,6 @@ fn variable_of(command: &Command, long: &str) -> Option<String> {
     let own = command.get_arguments().find(|flag| flag.get_long() == Some(long));
     own.and_then(variable)
         .or_else(|| command.get_subcommands().find_map(|command| variable_of(command, long)))
-}
-
-/// The same command, whose flags and those of its subcommands do not read this variable.
-fn without_variable(mut command: Command, name: &str) -> Command {
-    let flags = command.get_arguments().filter(|flag| variable(flag).as_deref() == Some(name));
-    for id in flags.map(|flag| flag.get_id().clone()).collect::<Vec<_>>() {
-        command = command.mut_arg(id, |flag| flag.env(Resettable::Reset));
-    }
-    let subcommands = command.get_subcommands().map(|command| command.get_name().to_owned());
-    for subcommand in subcommands.collect::<Vec<_>>() {
-        command = command.mut_subcommand(subcommand, |command| without_variable(command, name));
-    }
-    command
 }
 
 #[cfg(test)]

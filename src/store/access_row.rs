@@ -24,7 +24,8 @@ const TOKEN: &[u8] = b"o";
 const SESSION: &[u8] = b"x";
 const LINK: &[u8] = b"l";
 const REVOKED_TOKEN: &[u8] = b"v";
-const SIGNING_KEY: &[u8] = b"i";
+/// The key of the row with the key that signs share links.
+pub const SIGNING_KEY: &[u8] = b"i";
 
 /// The key of a record: a letter, and the name or id.
 pub fn key(record: &AccessRecord) -> Vec<u8> {

@@ -65,7 +65,7 @@ pub fn check_store(dir: &Path) -> Result<(), StoreError> {
 
 /// Checks a directory that no server uses; see [`log_store::verify`]. Nothing in it is changed.
 pub fn verify(dir: &Path) -> Report {
-    log_store::verify(dir, |dir| SledLog::read_only(dir).map(boxed))
+    log_store::verify(Report::of_dir(dir), || SledLog::read_only(dir).map(boxed))
 }
 
 /// Reads everything in a directory that no server uses, piece by piece, and changes nothing.

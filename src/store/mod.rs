@@ -28,13 +28,16 @@ pub mod export;
 pub mod formats;
 mod kinds;
 mod limits;
+pub mod location;
 mod log;
 pub mod log_store;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+pub mod moving;
 pub(crate) mod nodes;
 pub mod permissions;
+
 mod postgres;
 mod rate_window;
 mod reused_key;

@@ -125,7 +125,7 @@ async fn an_old_export_is_imported_with_a_warning_and_a_damaged_one_is_not() {
     assert!(said.contains("nothing was imported") && said.contains(": line "), "{said}");
     let (code, said) = run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", text(&new)]).await;
     assert_eq!(code, Some(2), "a server does not begin with an empty store there: {said}");
-    assert!(said.contains("unfinished backup, import or restore"), "{said}");
+    assert!(said.contains("unfinished backup, import, restore or move"), "{said}");
     std::fs::write(&file, lines + "\n").unwrap();
     let (code, said) = run(&["import", text(&file), "--data-dir", text(&new)]).await;
     assert_eq!((code, said.as_str()), (Some(0), ""), "no warning");

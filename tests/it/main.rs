@@ -29,6 +29,7 @@ mod listeners;
 mod logging;
 mod logins;
 mod metrics;
+mod moving;
 mod nodes;
 mod orphans;
 mod patroni;

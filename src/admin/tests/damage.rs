@@ -11,7 +11,7 @@ use crate::store::data_dir;
 fn refusal(dirs: &tempfile::TempDir, bytes: &[u8], dir: &Path) -> String {
     let file = place(dirs, "import.jsonl");
     std::fs::write(&file, bytes).unwrap();
-    let args = ImportArgs { file, data_dir: dir.to_owned() };
+    let args = ImportArgs { file, data_dir: dir.to_owned(), store: None };
     import(&args, &mut Vec::new()).expect_err("it was imported").to_string()
 }
 
@@ -35,7 +35,7 @@ async fn small(dirs: &tempfile::TempDir) -> Vec<u8> {
     engine.pause(QueueName::parse("later").unwrap()).await.unwrap();
     assert!(server.stop().await.clean);
     let mut out = Vec::new();
-    export(&place(dirs, "data"), &mut out).unwrap();
+    export(&place(dirs, "data").as_path().into(), &mut out).unwrap();
     out
 }
 
@@ -92,10 +92,11 @@ async fn an_import_of_what_was_changed_names_the_line_and_leaves_no_store() {
     std::fs::remove_file(here.join("mine")).unwrap();
 
     for dir in [new, here] {
-        let args = ImportArgs { file: place(&dirs, "whole.jsonl"), data_dir: dir.clone() };
+        let args =
+            ImportArgs { file: place(&dirs, "whole.jsonl"), data_dir: dir.clone(), store: None };
         std::fs::write(&args.file, &bytes).unwrap();
         import(&args, &mut Vec::new()).unwrap();
-        assert_eq!(verify(&VerifyArgs { data_dir: dir }, &mut Vec::new()), Ok(0));
+        assert_eq!(verify(&VerifyArgs { data_dir: dir, store: None }, &mut Vec::new()), Ok(0));
     }
 }
 
@@ -104,15 +105,19 @@ fn an_export_of_the_first_format_is_imported() {
     let dirs = tempfile::tempdir().unwrap();
     let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-v1.jsonl");
     let bytes = std::fs::read(&old).unwrap();
-    let imported = read_in(&mut &*bytes, &place(&dirs, "old"), LinesFrom::Export).unwrap();
+    let imported =
+        read_in(&mut &*bytes, &place(&dirs, "old").as_path().into(), LinesFrom::Export).unwrap();
     assert!(!imported.has_checksums);
     assert_eq!((imported.totals.jobs, imported.totals.events), (29, 111));
     let mut out = Vec::new();
-    import(&ImportArgs { file: old, data_dir: place(&dirs, "again") }, &mut out).unwrap();
+    import(&ImportArgs { file: old, data_dir: place(&dirs, "again"), store: None }, &mut out)
+        .unwrap();
     assert!(String::from_utf8(out).unwrap().contains("29 jobs and 111 events"));
     let newer = exported(&place(&dirs, "old"));
     let lines = newer.iter().map(|line| format!("{line}\n")).collect::<String>();
-    let imported = read_in(&mut lines.as_bytes(), &place(&dirs, "new"), LinesFrom::Export).unwrap();
+    let imported =
+        read_in(&mut lines.as_bytes(), &place(&dirs, "new").as_path().into(), LinesFrom::Export)
+            .unwrap();
     assert!(imported.has_checksums);
 }
 
@@ -125,7 +130,7 @@ async fn what_a_newer_version_wrote_has_its_own_words_and_exit_code() {
     std::fs::write(&file, text.replacen("\"cortado_export\":4", "\"cortado_export\":9", 1))
         .unwrap();
     let new = place(&dirs, "new");
-    let args = ImportArgs { file, data_dir: new.clone() };
+    let args = ImportArgs { file, data_dir: new.clone(), store: None };
     let why = import(&args, &mut Vec::new()).unwrap_err();
     assert!(matches!(why, Failed::Newer(_)) && why.exit_code() == 3, "{why:?}");
     let words = "newer version of Cortado (format 9; this version reads up to 4)";
@@ -135,15 +140,18 @@ async fn what_a_newer_version_wrote_has_its_own_words_and_exit_code() {
     let data = place(&dirs, "data");
     let head = std::fs::read_to_string(data.join("head")).unwrap();
     std::fs::write(data.join("head"), head.replace("cortado head 1", "cortado head 2")).unwrap();
-    let args = RestoreArgs { backup: data.clone(), data_dir: new.clone() };
+    let args = RestoreArgs { backup: data.clone(), data_dir: new.clone(), store: None };
     let restored = restore(&args, &mut Vec::new()).unwrap_err();
-    let out = export(&data, &mut Vec::new()).unwrap_err();
+    let out = export(&data.as_path().into(), &mut Vec::new()).unwrap_err();
     for why in [restored, out] {
         assert!(matches!(why, Failed::Newer(_)), "{why:?}");
     }
     assert_no_store(&new, "a newer version wrote it");
     let mut out = Vec::new();
-    assert_eq!(verify(&VerifyArgs { data_dir: data.clone() }, &mut out), Ok(Failed::NEWER));
+    assert_eq!(
+        verify(&VerifyArgs { data_dir: data.clone(), store: None }, &mut out),
+        Ok(Failed::NEWER)
+    );
     let opened = data_dir::open(&data, StoreLimits::default(), Arc::new(SystemClock));
     assert!(matches!(opened.err(), Some(crate::store::StoreError::Newer { .. })));
 }
@@ -152,16 +160,22 @@ async fn what_a_newer_version_wrote_has_its_own_words_and_exit_code() {
 async fn a_restore_that_fails_leaves_no_store() {
     let dirs = tempfile::tempdir().unwrap();
     small(&dirs).await;
-    let args = RestoreArgs { backup: place(&dirs, "data"), data_dir: place(&dirs, "restored") };
+    let args = RestoreArgs {
+        backup: place(&dirs, "data"),
+        data_dir: place(&dirs, "restored"),
+        store: None,
+    };
     restore(&args, &mut Vec::new()).unwrap();
     let log = place(&dirs, "data").join("db");
     let whole = std::fs::read(&log).unwrap();
     std::fs::write(&log, &whole[..500]).unwrap();
-    let args = RestoreArgs { backup: place(&dirs, "data"), data_dir: place(&dirs, "new") };
+    let args =
+        RestoreArgs { backup: place(&dirs, "data"), data_dir: place(&dirs, "new"), store: None };
     restore(&args, &mut Vec::new()).unwrap_err();
     assert_no_store(&place(&dirs, "new"), "half of a backup");
     // A name that was misspelt does not even create the directory.
-    let args = RestoreArgs { backup: place(&dirs, "dato"), data_dir: place(&dirs, "other") };
+    let args =
+        RestoreArgs { backup: place(&dirs, "dato"), data_dir: place(&dirs, "other"), store: None };
     let why = restore(&args, &mut Vec::new()).unwrap_err().to_string();
     assert!(why.contains("there is no directory") && why.contains("dato"), "{why}");
     assert!(!place(&dirs, "other").exists());

@@ -21,7 +21,7 @@ fn changed(from: &str, to: &str) -> (usize, String) {
 fn imported(dirs: &tempfile::TempDir, name: &str, text: &str) -> Result<(), String> {
     let file = place(dirs, "import.jsonl");
     std::fs::write(&file, text).unwrap();
-    let args = ImportArgs { file, data_dir: place(dirs, name) };
+    let args = ImportArgs { file, data_dir: place(dirs, name), store: None };
     import(&args, &mut Vec::new()).map_err(|error| error.to_string())
 }
 

@@ -4,6 +4,7 @@
 
 mod archive;
 mod commit;
+mod copy;
 mod enqueue;
 mod journal;
 mod read;
@@ -23,6 +24,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 pub use self::commit::open::Opening;
 pub use self::commit::recover::empty_store;
 pub use self::commit::tuning::Tuning;
+pub use self::copy::copy;
 pub use self::verify::{Report, VerifyProblem, verify};
 use super::kinds::DeclaredKinds;
 use super::log::Log;

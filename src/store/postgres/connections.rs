@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::driver::Driver;
 use super::hint::{self, ChunkHint};
-use super::session::SessionSlot;
+use super::session::{OpenSession, SessionSlot};
 use super::settings::PostgresSettings;
 use crate::store::StoreError;
 
@@ -15,8 +15,8 @@ use crate::store::StoreError;
 pub struct PostgresConnections {
     driver: Driver,
     /// Appends, one after the other, without waiting for each other's answers.
-    writer: SessionSlot,
-    readers: Vec<SessionSlot>,
+    writer: Arc<SessionSlot>,
+    readers: Vec<Arc<SessionSlot>>,
     next_reader: AtomicUsize,
     listening: Once,
     /// Wakes those who wait for chunks.
@@ -31,10 +31,39 @@ impl PostgresConnections {
     /// When the system cannot start a thread.
     pub fn start(settings: Arc<PostgresSettings>) -> Result<Arc<PostgresConnections>, StoreError> {
         let driver = Driver::start()?;
-        let session = || SessionSlot::new(settings.clone(), driver.downgrade());
+        let session = || Arc::new(SessionSlot::new(settings.clone(), driver.downgrade()));
         let (writer, readers) = (session(), settings.readers.max(1));
         let readers = (0..readers).map(|_| session()).collect();
-        Ok(Arc::new(PostgresConnections {
+        Ok(PostgresConnections::new(settings, driver, writer, readers))
+    }
+
+    /// Starts the thread and opens one connection, on which everything is read and written, because a transaction will be
+    /// open on it.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread, or the server cannot be reached.
+    pub fn for_transaction(
+        settings: Arc<PostgresSettings>,
+    ) -> Result<Arc<PostgresConnections>, StoreError> {
+        let driver = Driver::start()?;
+        let (opening, weak) = (settings.clone(), driver.downgrade());
+        let session = driver.wait_for(async move {
+            let opened = opening.connect().await;
+            let opened = opened.map_err(|why| why.into_store_error(opening.location()))?;
+            Ok(Arc::new(OpenSession::new(opened, &weak)))
+        })?;
+        let slot = SessionSlot::in_transaction(settings.clone(), driver.downgrade(), session);
+        let slot = Arc::new(slot);
+        Ok(PostgresConnections::new(settings, driver, slot.clone(), vec![slot]))
+    }
+
+    fn new(
+        settings: Arc<PostgresSettings>,
+        driver: Driver,
+        writer: Arc<SessionSlot>,
+        readers: Vec<Arc<SessionSlot>>,
+    ) -> Arc<PostgresConnections> {
+        Arc::new(PostgresConnections {
             driver,
             writer,
             readers,
@@ -42,7 +71,7 @@ impl PostgresConnections {
             listening: Once::new(),
             hint: Arc::default(),
             settings,
-        }))
+        })
     }
 
     /// Runs something on the thread and waits for its result.

@@ -20,6 +20,10 @@ pub const NEWEST: i64 = formats::POSTGRES_SCHEMA.newest as i64;
 pub const MIGRATIONS: [&str; 2] =
     [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
+const HAS_META: &str = "select to_regclass('cortado.meta') is not null";
+const IS_UNFINISHED: &str = "select exists (select from cortado.meta where key = 'unfinished')";
+const MOVED_TO: &str = "select (select value from cortado.meta where key = 'moved_to')";
+
 /// Raises the format, unless it is as new already or a node is at work that does not know it.
 const RAISE: &str = "
 update cortado.meta set value = $1::int8::text
@@ -65,9 +69,45 @@ pub fn check_format(format: Option<i64>, location: &str) -> Result<(), StoreErro
     checked.map_err(|why| why.at(format!("the schema in {location}")))
 }
 
+/// A schema that holds no store although something was begun in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoStore {
+    /// A store is being built in it, or that was interrupted.
+    Unfinished,
+    /// Its store was moved to this place.
+    MovedTo(String),
+}
+
+impl NoStore {
+    /// Finds out whether the schema is one.
+    pub async fn read(sql: &SqlSession) -> Result<Option<NoStore>, StatementFailure> {
+        if !sql.value::<bool>(HAS_META, &[]).await? {
+            return Ok(None);
+        }
+        if sql.value::<bool>(IS_UNFINISHED, &[]).await? {
+            return Ok(Some(NoStore::Unfinished));
+        }
+        let moved_to: Option<String> = sql.value(MOVED_TO, &[]).await?;
+        Ok(moved_to.map(NoStore::MovedTo))
+    }
+
+    /// The error of a caller that needs a store.
+    pub fn error(&self, location: &str) -> StoreError {
+        StoreError::Unavailable(match self {
+            NoStore::Unfinished => format!(
+                "{location} holds an unfinished import, restore or move and no store: run that command again, or drop \
+                 the schema (drop schema cortado cascade)"
+            ),
+            NoStore::MovedTo(place) => format!(
+                "the store in {location} was moved to {place}; what is left here would be a second copy of it"
+            ),
+        })
+    }
+}
+
 /// The state of the schema, or `None` when there is none.
 pub async fn read(sql: &SqlSession) -> Result<Option<SchemaState>, StatementFailure> {
-    if !sql.value::<bool>("select to_regclass('cortado.meta') is not null", &[]).await? {
+    if !sql.value::<bool>(HAS_META, &[]).await? {
         return Ok(None);
     }
     let number = |key| format!("select (select value::int8 from cortado.meta where key = '{key}')");

@@ -1,6 +1,7 @@
-//! Which server holds the log: its system identifier and its timeline. The timeline changes when a replica is promoted
-//! and when a backup is restored to a point in time, and both when the data is loaded into another cluster. In each case
-//! the last commits may be missing, which nothing inside of the database can show.
+//! Which server holds the log: its system identifier, its timeline, and the number of the table. The timeline changes when
+//! a replica is promoted and when a backup is restored to a point in time, the number when a dump is restored, and the
+//! identifier when the data is loaded into another cluster. In each case the last commits may be missing, which nothing
+//! else inside of the database can show.
 //!
 //! The database contains the identity of the server on which the present epoch began. A process that starts on another
 //! one begins a new epoch and stores that identity; a process that was running meanwhile is refused from then on.
@@ -17,9 +18,12 @@ use crate::store::log::Applied;
 const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
 /// The timeline, as an expression.
 pub const TIMELINE: &str = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
+/// The number of a table that is not there is not known either.
+const TABLE: &str = "select coalesce(to_regclass('cortado.chunk')::oid::text, '-')";
 const STORED: &str = "select (select value from cortado.meta where key = 'server')";
 const STORE: &str = "
-insert into cortado.meta (key, value) values ('server', $1)
+insert into cortado.meta (key, value)
+values ('server', regexp_replace($1, '[^/]*$', '') || 'cortado.chunk'::regclass::oid)
 on conflict (key) do update set value = excluded.value returning key";
 
 /// Begins an epoch on another server, unless another process has done so. The row of the server is what two processes
@@ -48,7 +52,7 @@ impl ServerIdentity {
     /// Reads the identity of the server.
     pub async fn read(session: &SqlSession) -> Result<ServerIdentity, StatementFailure> {
         let mut parts = Vec::new();
-        for sql in [SYSTEM, &format!("select {TIMELINE}")] {
+        for sql in [SYSTEM, &format!("select {TIMELINE}"), TABLE] {
             match session.value::<String>(sql, &[]).await {
                 Ok(part) => parts.push(part),
                 Err(StatementFailure::Refused(error)) => {
@@ -67,7 +71,7 @@ impl ServerIdentity {
         Ok(stored.map(ServerIdentity))
     }
 
-    /// Stores the identity.
+    /// Stores the identity, with the number that the table has by now.
     pub async fn store(&self, session: &SqlSession) -> Result<(), StatementFailure> {
         session.value::<String>(STORE, &[(&self.0, Type::TEXT)]).await.map(drop)
     }
@@ -151,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_timeline_or_system_is_another_server_and_an_unknown_one_is_not() {
+    fn another_timeline_system_or_table_is_another_server_and_an_unknown_one_is_not() {
         let same = |one: &str, two: &str| {
             ServerIdentity(one.to_owned()).may_be(&ServerIdentity(two.to_owned()))
         };
@@ -161,5 +165,7 @@ mod tests {
         assert!(same("-/00000001", "8/00000001"));
         assert!(same("-/-", "8/00000001"));
         assert!(!same("-/00000001", "8/00000002"));
+        assert!(!same("7/00000001/16384", "7/00000001/16390"));
+        assert!(same("7/00000001/-", "7/00000001/16390"));
     }
 }

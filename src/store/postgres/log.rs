@@ -8,13 +8,11 @@ use tokio_postgres::types::Type;
 
 use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
-use super::failure::StatementFailure;
 use super::format;
 use super::identity::{self, EpochServer};
-use super::keys::{self, KeyPlace};
+use super::keys;
 use super::nodes;
 use super::scan::ScanRows;
-use super::session::Parameter;
 use super::settings::PostgresSettings;
 use super::state::LogState;
 use crate::job::{Cursor, Epoch};
@@ -55,22 +53,7 @@ impl Log for PostgresLog {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(place) = KeyPlace::of(key) else { return Ok(None) };
-        let key = key.to_vec();
-        self.0.connections()?.wait_for(|connections| async move {
-            let (sql, parameter): (_, Parameter<'_>) = match &place {
-                KeyPlace::Chunk(number) => {
-                    ("select body from cortado.chunk where number = $1", (number, Type::INT8))
-                }
-                KeyPlace::Row => {
-                    ("select value from cortado.row where key = $1", (&key, Type::BYTEA))
-                }
-            };
-            let fail = |failure: StatementFailure| failure.into_store_error(connections.location());
-            let rows = connections.reader().read(sql, &[parameter]).await.map_err(fail)?;
-            let value = rows.first().map(|row| row.try_get(0)).transpose();
-            value.map_err(|error| fail(StatementFailure::of(&error, connections.location())))
-        })
+        self.0.get(key)
     }
 
     fn scan_from(&self, prefix: &[u8], from: &[u8]) -> Rows {
@@ -183,12 +166,7 @@ impl Log for PostgresLog {
     }
 
     fn measure(&self, storage: &mut Storage) -> Result<(), StoreError> {
-        const SIZE: &str = "select pg_total_relation_size('cortado.chunk')
-            + pg_total_relation_size('cortado.row')";
-        let size: i64 = self.0.read(|sql| async move { sql.value(SIZE, &[]).await })?;
-        storage.disk_bytes = size.unsigned_abs();
-        self.0.add_written(storage);
-        Ok(())
+        self.0.measure(storage)
     }
 
     fn shut(&self) {

@@ -15,7 +15,9 @@ mod hint;
 mod identity;
 mod keys;
 mod known;
+mod leaving_store;
 mod log;
+mod new_store;
 mod nodes;
 mod scan;
 mod schema;
@@ -27,6 +29,10 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
+mod transaction;
 
+pub use leaving_store::LeavingDatabaseStore;
 pub use log::PostgresLog;
+pub use new_store::NewDatabaseStore;
 pub use settings::PostgresSettings;
+pub use transaction::TransactionLog;

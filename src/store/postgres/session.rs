@@ -25,6 +25,15 @@ pub struct SessionSlot {
     settings: Arc<PostgresSettings>,
     driver: WeakDriver,
     open: Mutex<Option<Arc<OpenSession>>>,
+    reopening: Reopening,
+}
+
+/// Whether a connection that was lost is opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reopening {
+    Always,
+    /// Its transaction has ended with it.
+    Never,
 }
 
 /// An open connection.
@@ -39,7 +48,17 @@ pub struct OpenSession {
 impl SessionSlot {
     /// A place without a connection.
     pub fn new(settings: Arc<PostgresSettings>, driver: WeakDriver) -> SessionSlot {
-        SessionSlot { settings, driver, open: Mutex::new(None) }
+        SessionSlot { settings, driver, open: Mutex::new(None), reopening: Reopening::Always }
+    }
+
+    /// A place for an open connection with a transaction, which ends when the connection is lost.
+    pub fn in_transaction(
+        settings: Arc<PostgresSettings>,
+        driver: WeakDriver,
+        session: Arc<OpenSession>,
+    ) -> SessionSlot {
+        let open = Mutex::new(Some(session));
+        SessionSlot { settings, driver, open, reopening: Reopening::Never }
     }
 
     /// The connection; opens one if there is none.
@@ -47,6 +66,10 @@ impl SessionSlot {
         let mut open = self.open.lock().await;
         if let Some(open) = open.as_ref().filter(|open| !open.client.is_closed()) {
             return Ok(open.clone());
+        }
+        if self.reopening == Reopening::Never {
+            let why = "the connection was lost, and its transaction with it";
+            return Err(StatementFailure::Refused(unavailable(self.settings.location(), why)));
         }
         let opened = Arc::new(OpenSession::new(self.settings.connect().await?, &self.driver));
         *open = Some(opened.clone());

@@ -26,6 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
 /// How a log on PostgreSQL is reached.
+#[derive(Clone)]
 pub struct PostgresSettings {
     config: Config,
     tls: MakeRustlsConnect,

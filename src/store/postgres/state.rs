@@ -12,8 +12,10 @@ use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
 use super::format;
 use super::identity::EpochServer;
+use super::keys::KeyPlace;
 use super::known::KnownChunks;
 use super::schema;
+use super::session::Parameter;
 use super::settings::PostgresSettings;
 use super::sql::SqlSession;
 use crate::job::fresh_uuid;
@@ -47,9 +49,9 @@ struct WrittenCounts {
 
 impl LogState {
     /// The state of a log that is shut.
-    pub fn new(settings: PostgresSettings) -> LogState {
+    pub fn new(settings: impl Into<Arc<PostgresSettings>>) -> LogState {
         LogState {
-            settings: Arc::new(settings),
+            settings: settings.into(),
             open: RwLock::new(None),
             known: Mutex::default(),
             former_server: Mutex::new(None),
@@ -76,6 +78,14 @@ impl LogState {
         self.check(&connections)?;
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(connections);
         Ok(())
+    }
+
+    /// The state of a log whose reads and writes all go through one connection, on which a transaction will be open.
+    pub fn for_transaction(settings: Arc<PostgresSettings>) -> Result<LogState, StoreError> {
+        let connections = PostgresConnections::for_transaction(settings.clone())?;
+        let state = LogState::new(settings);
+        *state.open.write().unwrap_or_else(PoisonError::into_inner) = Some(connections);
+        Ok(state)
     }
 
     /// Waits until everything that can be read is durable.
@@ -201,12 +211,37 @@ impl LogState {
         Ok(Applied::Done)
     }
 
-    /// Adds what was written.
-    pub fn add_written(&self, storage: &mut Storage) {
+    /// The value under a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(place) = KeyPlace::of(key) else { return Ok(None) };
+        let key = key.to_vec();
+        self.connections()?.wait_for(|connections| async move {
+            let (sql, parameter): (_, Parameter<'_>) = match &place {
+                KeyPlace::Chunk(number) => {
+                    ("select body from cortado.chunk where number = $1", (number, Type::INT8))
+                }
+                KeyPlace::Row => {
+                    ("select value from cortado.row where key = $1", (&key, Type::BYTEA))
+                }
+            };
+            let fail = |failure: StatementFailure| failure.into_store_error(connections.location());
+            let rows = connections.reader().read(sql, &[parameter]).await.map_err(fail)?;
+            let value = rows.first().map(|row| row.try_get(0)).transpose();
+            value.map_err(|error| fail(StatementFailure::of(&error, connections.location())))
+        })
+    }
+
+    /// Adds the size of the tables, and what was written.
+    pub fn measure(&self, storage: &mut Storage) -> Result<(), StoreError> {
+        const SIZE: &str = "select pg_total_relation_size('cortado.chunk')
+            + pg_total_relation_size('cortado.row')";
+        let size: i64 = self.read(|sql| async move { sql.value(SIZE, &[]).await })?;
+        storage.disk_bytes = size.unsigned_abs();
         storage.accepted_bytes = self.written.accepted.load(Ordering::Relaxed);
         storage.written_bytes = self.written.bytes.load(Ordering::Relaxed);
         storage.groups = self.written.batches.load(Ordering::Relaxed);
         storage.syncs = storage.groups; // each commit is one
+        Ok(())
     }
 
     fn count(&self, changes: &BatchChanges) {

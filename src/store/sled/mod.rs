@@ -6,6 +6,7 @@ pub mod disk;
 pub mod faults;
 mod files;
 pub mod head_file;
+mod leaving_store;
 mod log;
 mod open_copy;
 mod pieces;
@@ -14,6 +15,7 @@ mod start;
 mod tests;
 
 pub use faults::Faults;
+pub use leaving_store::LeavingDirStore;
 pub use log::SledLog;
 pub use open_copy::check_store;
 pub use start::{NewStore, open};

@@ -11,6 +11,7 @@ use super::disk::Disk;
 use super::faults::Faults;
 use super::files::cannot_open;
 use super::head_file::HeadFile;
+use super::leaving_store;
 use super::log::SledLog;
 use super::open_copy::{self, CopyFailure, OpenCopy};
 use crate::store::StoreError;
@@ -43,6 +44,7 @@ fn prepare(dir: &Path, new: WriteBatch) -> Result<DirLock, StoreError> {
     durable::create_dir_all(dir).map_err(fail)?;
     let lock = DirLock::take(dir).map_err(fail)?;
     staging::refuse_incomplete(dir)?;
+    leaving_store::refuse_moved(dir)?;
     if !dir.join("db").exists() {
         if HeadFile::open(dir)?.newest().is_some() {
             return Err(Unreadable::from("missing").at(format!("db in {}", dir.display())));

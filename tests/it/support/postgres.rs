@@ -1,5 +1,6 @@
 //! A PostgreSQL server for tests of several nodes; see `tests/postgres.sh`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -14,6 +15,8 @@ pub struct Postgres {
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
     dir: PathBuf,
+    /// The directory with its programs.
+    programs: PathBuf,
 }
 
 impl Postgres {
@@ -35,14 +38,53 @@ impl Postgres {
             .unwrap();
         let input = supervisor.stdin.take().unwrap();
         let output = BufReader::new(supervisor.stdout.take().unwrap()).lines();
-        let mut server = Postgres { _supervisor: supervisor, input, output, dir };
+        // The chosen programs are links, and the others are beside what they lead to.
+        let programs = programs.join("initdb").canonicalize().unwrap().parent().unwrap().into();
+        let mut server = Postgres { _supervisor: supervisor, input, output, dir, programs };
         server.hear_done().await;
         server
     }
 
     /// The URL of its database.
     pub fn url(&self) -> String {
-        format!("postgresql://cortado@/postgres?host={}", self.dir.display())
+        self.url_of("postgres")
+    }
+
+    /// The URL of another database.
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgresql://cortado@/{database}?host={}", self.dir.display())
+    }
+
+    /// Creates another database and returns its URL.
+    pub async fn create_database(&self, name: &str) -> String {
+        self.sql_in(&self.url(), &format!("create database {name}")).await;
+        self.url_of(name)
+    }
+
+    /// The `PATH` of commands that use its programs.
+    pub fn path(&self) -> OsString {
+        let path = tools::path();
+        let places = std::iter::once(self.programs.clone()).chain(std::env::split_paths(&path));
+        std::env::join_paths(places).unwrap_or(path)
+    }
+
+    /// Executes a statement in its database. `None` when that fails.
+    pub async fn try_sql(&self, sql: &str) -> Option<String> {
+        self.psql(&self.url(), sql).await.ok()
+    }
+
+    /// Executes a statement in a database.
+    pub async fn sql_in(&self, url: &str, sql: &str) -> String {
+        self.psql(url, sql).await.unwrap_or_else(|why| panic!("{sql}: {why}"))
+    }
+
+    async fn psql(&self, url: &str, sql: &str) -> Result<String, String> {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url]);
+        let ran = psql.env("PATH", self.path()).kill_on_drop(true).output();
+        let ran = super::within("psql", ran).await.unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+        if ran.status.success() { Ok(text(&ran.stdout)) } else { Err(text(&ran.stderr)) }
     }
 
     /// The URL of its database, or of that of its standby once that was promoted.

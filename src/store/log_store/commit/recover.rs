@@ -45,7 +45,8 @@ pub fn empty_store() -> Result<WriteBatch, StoreError> {
     Ok(writes)
 }
 
-fn new_signing_key() -> Result<AccessRecord, StoreError> {
+/// The row of a new key that signs share links.
+pub fn new_signing_key() -> Result<AccessRecord, StoreError> {
     let key = SigningKey::generate().map_err(|why| StoreError::Unavailable(why.to_string()))?;
     Ok(AccessRecord::SigningKey(key))
 }
@@ -59,7 +60,8 @@ pub fn read(
 ) -> Result<Core, StoreError> {
     loop {
         let (mut stored, least) = read_start(&*log)?;
-        let has_no_record = least.is_none() && log.scan(b"j").next().is_some();
+        // A shared log notes its server at the same time, so it begins an epoch even when it is empty.
+        let has_no_record = least.is_none() && (log.is_shared() || log.scan(b"j").next().is_some());
         if has_no_record {
             tracing::warn!(
                 data_dir = %log.location(),
@@ -73,19 +75,14 @@ pub fn read(
         let shared = Arc::new(Shared::new(log, clock.clone(), limits.clone(), tuning, epoch));
         let mut core = read_all(shared, stored, least.unwrap_or(0))?;
         core.shared.log.begin_writing()?;
-        let description = if is_older { converted(&core)? } else { meta_row(&core.meta)? };
         if has_no_record {
+            let description = if is_older { converted(&core)? } else { meta_row(&core.meta)? };
             if core.shared.log.begin_epoch(description)? == Applied::Lost {
                 log = into_log(core)?; // another process has begun an epoch
                 continue;
             }
         } else if is_older {
-            core.shared.log.apply_alone(description)?;
-            core.shared.log.sync()?;
-        }
-        if is_older {
-            let (log, format) = (&*core.shared.log, formats::STORE.newest);
-            tracing::info!(data_dir = %log.location(), format, "store converted to a new format");
+            convert(&core)?;
         }
         if core.access.signing_key().is_none() {
             add_signing_key(&mut core)?;
@@ -144,6 +141,16 @@ pub fn load(
     read_all(shared, stored, least)
 }
 
+/// Writes a store of an older format in the newest one.
+pub fn convert(core: &Core) -> Result<(), StoreError> {
+    let log = &*core.shared.log;
+    log.apply_alone(converted(core)?)?;
+    log.sync()?;
+    let format = formats::STORE.newest;
+    tracing::info!(data_dir = %log.location(), format, "store converted to a new format");
+    Ok(())
+}
+
 /// A store of an older format in the newest one: its description, and the rows of queues, which format 1 did not have. It
 /// is one batch, so a process that ends while it is applied leaves the store in one format or the other.
 fn converted(core: &Core) -> Result<WriteBatch, StoreError> {
@@ -155,7 +162,7 @@ fn converted(core: &Core) -> Result<WriteBatch, StoreError> {
 }
 
 /// Writes the key that signs share links. A store that is imported or of an older format has none.
-fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
+pub fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
     let record = new_signing_key()?;
     let mut writes = WriteBatch::default();
     access_rows::put(&mut writes, &mut core.rows, &record)?;
@@ -453,7 +460,8 @@ fn replay_note(core: &mut Core, note: NodeNote) {
     match note {
         NodeNote::WrittenBy(node) => core.writer = Some(node),
         NodeNote::Holds { job, node } => {
-            if let Some(held) = core.index.leases.get(&job).cloned() {
+            let is_shared = core.shared.node.is_some();
+            if let Some(held) = core.index.leases.get(&job).filter(|_| is_shared).cloned() {
                 let keeper = kept_by(core, node, held.kept_for);
                 core.index.put_lease(job, HeldLease { keeper, ..held });
             }
@@ -469,12 +477,14 @@ fn replay_note(core: &mut Core, note: NodeNote) {
     }
 }
 
-/// Leases a job that is running. Where the log is shared, the node that has written the chunk holds it. Otherwise the
-/// process has ended that held it: a remote worker keeps its lease for as long as it lasted, and the others are rescued.
+/// Leases a job that is running. Where the log is shared, the node that has written the chunk holds it; a chunk without
+/// one was moved here from a log that was not shared, and nobody holds its leases, so that the first node gives them back.
+/// Where the log is not shared, whoever held the lease has ended: a remote worker keeps its lease for as long as it lasted,
+/// and the others are rescued.
 fn keep_lease(core: &mut Core, id: JobId, token: u64, holder: &LeaseHolder) {
     let kept_for = holder.kept_for();
-    let keeper = match (core.writer, kept_for) {
-        (Some(writer), _) => kept_by(core, writer, kept_for),
+    let keeper = match (core.shared.node, kept_for) {
+        (Some(_), _) => kept_by(core, core.writer.unwrap_or(NodeId::NOBODY), kept_for),
         (None, Some(ttl)) => LeaseKeeper::Here(core.shared.clock.steady().after(ttl)),
         (None, None) => return,
     };

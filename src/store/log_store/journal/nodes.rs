@@ -1,5 +1,6 @@
 //! What the nodes that share a log write into the journal besides the events, so that each of them can follow what the
-//! others have changed. A log that is not shared contains none of this.
+//! others have changed. A log that is not shared contains none of this, unless it was moved from one that was: then it
+//! means nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +9,11 @@ use crate::job::JobId;
 /// One run of a process that writes to a shared log. The same machine gets a new one at each start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// Stands for the process that has written a chunk which names no node. No node has this number.
+    pub const NOBODY: NodeId = NodeId(0);
+}
 
 /// What a node tells the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,14 @@
 //! Builds a store from a snapshot in an empty log: the events as a journal, the finished jobs as runs of the archive,
 //! and copies of the others behind the events. The store gets an epoch of its own.
 
+use crate::access::AccessRecord;
 use crate::job::{Cursor, Event, Job, Time};
 use crate::store::StoreError;
 use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::archive::keys;
 use crate::store::log_store::archive::runs::{MAX_JOBS, Run};
 use crate::store::log_store::commit::meta::Meta;
+use crate::store::log_store::commit::recover;
 use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::codec::{Packer, RawChunk};
@@ -41,6 +43,8 @@ pub struct LogBuilder {
     /// The event that ended the last finished job.
     finished: u64,
     totals: Totals,
+    /// Whether there was a key that signs share links. Exports have none.
+    has_signing_key: bool,
     is_whole: bool,
 }
 
@@ -62,6 +66,7 @@ impl LogBuilder {
             run_bytes: 0,
             finished: 0,
             totals: Totals::default(),
+            has_signing_key: false,
             is_whole: false,
         }
     }
@@ -93,7 +98,10 @@ impl LogBuilder {
                 let queue = self.queues.entry(name).or_default();
                 *queue = settings.or(*queue);
             }
-            Piece::Access(record) => access_rows::put(&mut self.writes, &mut self.rows, &record)?,
+            Piece::Access(record) => {
+                self.has_signing_key |= matches!(record, AccessRecord::SigningKey(_));
+                access_rows::put(&mut self.writes, &mut self.rows, &record)?;
+            }
             Piece::Schedule(schedule) => {
                 named_rows::put(&mut self.writes, &mut self.rows, &*schedule)?;
             }
@@ -118,6 +126,10 @@ impl LogBuilder {
     pub fn finish(mut self) -> Result<Totals, StoreError> {
         if !self.is_whole {
             return Err(wrong("it ends before its last piece"));
+        }
+        // The first start would create a missing one, but several nodes may start at once.
+        if self.log.is_shared() && !self.has_signing_key {
+            access_rows::put(&mut self.writes, &mut self.rows, &recover::new_signing_key()?)?;
         }
         self.flush()?;
         self.log.sync()?;

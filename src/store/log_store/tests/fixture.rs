@@ -320,5 +320,14 @@ fn empty_note(lease: &Lease) -> Note {
     Note { lease: lease.key(), lines: Vec::new(), progress: None }
 }
 
+/// Copies the files of a directory.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,6 @@ mod live;
 mod report;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use self::access::LastChanges;
 use self::kinds::LastKindChanges;
@@ -24,16 +23,18 @@ use super::journal::queue_rows::{self, QueueTable};
 use super::snapshot::reader;
 use crate::access::AccessTable;
 use crate::job::{DeclaredKind, Fact, Schedule};
-use crate::store::StoreError;
 use crate::store::kinds::DeclaredKinds;
 use crate::store::log::Log;
+use crate::store::{Storage, StoreError};
 
 /// Verifies a store that no server uses: every stored value, the numbers of chunks and events, the events of every job,
 /// the archive, the keys, and the index that a server would build. Nothing is changed. [`Report::problems`] says what
 /// is wrong.
-pub fn verify(dir: &Path, open: impl FnOnce(&Path) -> Result<Box<dyn Log>, StoreError>) -> Report {
-    let mut report = Report::new(dir);
-    let checked = catch_unwind(AssertUnwindSafe(|| check(open(dir)?, &mut report)));
+pub fn verify(
+    mut report: Report,
+    open: impl FnOnce() -> Result<Box<dyn Log>, StoreError>,
+) -> Report {
+    let checked = catch_unwind(AssertUnwindSafe(|| check(open()?, &mut report)));
     match checked {
         Ok(Ok(())) => {}
         Ok(Err(StoreError::Unavailable(why))) => report.unchecked = Some(why),
@@ -45,6 +46,11 @@ pub fn verify(dir: &Path, open: impl FnOnce(&Path) -> Result<Box<dyn Log>, Store
 }
 
 fn check(log: Box<dyn Log>, report: &mut Report) -> Result<(), StoreError> {
+    if report.disk_bytes == 0 {
+        let mut storage = Storage::default();
+        log.measure(&mut storage)?;
+        report.disk_bytes = storage.disk_bytes;
+    }
     if let Err(error) = log.check_values() {
         report.problem("", error.to_string());
     }

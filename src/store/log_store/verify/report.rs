@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::job::{Epoch, State};
 use crate::store::WideAccess;
@@ -14,8 +14,8 @@ const MAX_PROBLEMS: usize = 1_000;
 /// What [`verify`](super::verify) found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The data directory.
-    pub dir: PathBuf,
+    /// The data directory or the database.
+    pub place: String,
     /// The epoch of the store, if its description can be read.
     pub epoch: Option<Epoch>,
     /// The number of jobs in each state.
@@ -42,7 +42,7 @@ pub struct Report {
     pub access_rows: u64,
     /// The size of all keys and values in bytes.
     pub value_bytes: u64,
-    /// The size of all files in bytes.
+    /// The size of all files or tables in bytes.
     pub disk_bytes: u64,
     /// The problems, at most the first thousand.
     pub problems: Vec<VerifyProblem>,
@@ -66,9 +66,20 @@ pub struct VerifyProblem {
 }
 
 impl Report {
-    pub(super) fn new(dir: &Path) -> Report {
+    /// An empty report on a data directory.
+    pub fn of_dir(dir: &Path) -> Report {
         Report {
-            dir: dir.to_owned(),
+            disk_bytes: size_of_files(dir),
+            // Without a store in it, the directory may be anything.
+            access: WideAccess::of(dir).filter(|_| dir.join("db").exists()),
+            ..Report::of_place(dir.display().to_string())
+        }
+    }
+
+    /// An empty report on another place.
+    pub fn of_place(place: String) -> Report {
+        Report {
+            place,
             epoch: None,
             jobs: State::ALL.into_iter().map(|state| (state, 0)).collect(),
             archived: 0,
@@ -82,13 +93,12 @@ impl Report {
             kinds: 0,
             access_rows: 0,
             value_bytes: 0,
-            disk_bytes: size_of_files(dir),
+            disk_bytes: 0,
             problems: Vec::new(),
             more_problems: 0,
             is_newer: false,
             unchecked: None,
-            // Without a store in it, the directory may be anything.
-            access: WideAccess::of(dir).filter(|_| dir.join("db").exists()),
+            access: None,
         }
     }
 
@@ -114,7 +124,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.dir.display())?;
+        writeln!(f, "{}", self.place)?;
         if let Some(access) = &self.access {
             writeln!(f, "warning: {access}")?;
         }

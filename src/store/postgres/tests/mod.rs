@@ -5,7 +5,7 @@ mod answers;
 mod outages;
 mod proxy;
 mod schema;
-mod server;
+pub(crate) mod server;
 mod tls;
 
 use server::TestDatabase;

@@ -190,7 +190,7 @@ fn a_log_whose_known_chunks_were_trimmed_by_others_is_opened_again() {
 fn a_head_is_known_to_be_durable_only_on_the_server_on_which_the_epoch_began() {
     let database = TestDatabase::new();
     let epoch = Epoch(1);
-    for (part, other) in [("^[0-9]+", "1"), ("/.*", "/000000FF")] {
+    for (part, other) in [("^[0-9]+", "1"), ("/.*", "/000000FF"), ("[0-9]+$", "1")] {
         let running = database.open();
         assert_eq!(running.recorded_head(epoch), Ok(Some(0)));
         let number = keys(&running, b"j", b"j").len() as u64;
@@ -203,7 +203,7 @@ fn a_head_is_known_to_be_durable_only_on_the_server_on_which_the_epoch_began() {
         let refused = running.apply(puts(&[(&chunk(number + 1), b"two"), (b"meta", b"two")]));
         assert!(matches!(refused, Err(StoreError::Replaced(_))), "{refused:?}");
         assert!(matches!(running.check_identity(), Err(StoreError::Replaced(_))));
-        assert!(matches!(running.heartbeat(7, false), Err(StoreError::Replaced(_))));
+        assert!(matches!(running.heartbeat(NodeMessage::default()), Err(StoreError::Replaced(_))));
         assert!(matches!(running.reopen(), Err(StoreError::Replaced(_))));
         let (first, second) = (database.open(), database.open());
         for starting in [&first, &second] {

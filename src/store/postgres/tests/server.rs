@@ -16,7 +16,7 @@ use crate::store::postgres::{PostgresLog, PostgresSettings};
 const SUPERVISOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres.sh");
 
 /// A running server.
-pub(super) struct TestServer {
+pub(crate) struct TestServer {
     dir: PathBuf,
     /// What the supervisor is told, and what it answers. The server ends when the first is closed.
     channel: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
@@ -137,7 +137,7 @@ impl TestServer {
 }
 
 /// A session for the statements of a test. It ends when it is dropped, and its transaction with it.
-pub(super) struct TestSession {
+pub(crate) struct TestSession {
     client: Client,
     runtime: Runtime,
 }
@@ -155,7 +155,7 @@ impl TestSession {
 }
 
 /// A database on a server.
-pub(super) struct TestDatabase {
+pub(crate) struct TestDatabase {
     server: &'static TestServer,
     name: String,
 }

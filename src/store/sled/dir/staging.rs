@@ -11,7 +11,7 @@ use crate::store::{StoreError, permissions};
 
 /// The directory in which an empty store is created. The next start removes an incomplete one.
 pub const CREATING: &str = "creating";
-/// The directory in which a backup, an import or a restore is built. An incomplete one is never taken for a store.
+/// The directory in which a backup, an import, a restore or a move builds a store. An incomplete one is never taken for a store.
 pub const INCOMPLETE: &str = "incomplete";
 
 /// A directory in which the files of a store are written.
@@ -90,13 +90,13 @@ pub fn clear(dir: &Path) -> io::Result<()> {
     durable::remove(&dir.join(INCOMPLETE))
 }
 
-/// Refuses a directory in which a backup, an import or a restore did not finish.
+/// Refuses a directory in which a backup, an import, a restore or a move did not finish.
 pub fn refuse_incomplete(dir: &Path) -> Result<(), StoreError> {
     if !dir.join(INCOMPLETE).exists() || dir.join("db").exists() {
         return Ok(());
     }
     Err(StoreError::Unavailable(format!(
-        "{} holds an unfinished backup, import or restore and no store: run that command again, or empty the directory (there is {INCOMPLETE}/ in it)",
+        "{} holds an unfinished backup, import, restore or move and no store: run that command again, or empty the directory (there is {INCOMPLETE}/ in it)",
         dir.display()
     )))
 }
