@@ -45,6 +45,11 @@ impl Postgres {
         format!("postgresql://cortado@/postgres?host={}", self.dir.display())
     }
 
+    /// Its Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join(".s.PGSQL.5432")
+    }
+
     /// Stops it as a crash does.
     pub async fn crash(&mut self) {
         self.tell("stop").await;
