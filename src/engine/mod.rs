@@ -173,6 +173,13 @@ impl Engine {
         self.parts.store.head()
     }
 
+    /// Where the log is read for a client whose cursor was ahead of it when the client came. It is behind every event, so
+    /// that the client gets a gap even if the log has reached the cursor meanwhile: those are other events than the ones
+    /// that it has seen. Where several nodes share the log, another one may have sent them, so it is the cursor itself.
+    pub fn read_ahead_at(&self, cursor: Cursor) -> Cursor {
+        if self.parts.store.is_shared() { cursor } else { cursor.behind_every_event() }
+    }
+
     /// A receiver of committed events. When it lags, the missed events can be read with [`Engine::events`].
     /// The channel is closed when the server stops and the last event was sent.
     pub fn live(&self) -> broadcast::Receiver<Arc<Batch>> {

@@ -259,6 +259,12 @@ pub trait Store: Send + Sync + 'static {
     /// The cursor of the newest durable event. It is cheap, never waits, and still answers after `close`.
     fn head(&self) -> Cursor;
 
+    /// Whether other processes append to the same log, so that a client may have been sent more by one of them than this
+    /// process has read. [`Store::events`] reads on before it says that a cursor is ahead of the log.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// A channel through which every later durable event is sent, in order, in batches. The store never waits for it:
     /// when `capacity` batches are queued, further ones are dropped, which the reader sees as a gap in `seq` and
     /// fills with [`Store::events`]. The channel ends after the last event when the store closes.

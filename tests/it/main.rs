@@ -6,6 +6,7 @@ mod access_log;
 mod bench;
 mod client_library;
 mod clock;
+mod cluster;
 mod command_lines;
 mod commands;
 mod complexity;

@@ -15,8 +15,7 @@ pub struct Feed {
     /// Every event up to here has been delivered.
     cursor: Cursor,
     source: Source,
-    /// Whether the cursor was ahead of the log when the reader came. It gets a gap even if the log has reached the cursor
-    /// meanwhile, because those are other events than the ones that it has seen.
+    /// Whether the cursor was ahead of the log when the reader came; see [`Engine::read_ahead_at`].
     is_ahead: bool,
     /// The number of events per read of the stored log.
     step: usize,
@@ -146,20 +145,23 @@ impl Feed {
     /// Reads the stored log; `None` at its end, when the live channel is next.
     async fn read_stored(&mut self) -> Result<Option<Delivery>, StoreError> {
         let from = self.cursor;
-        let after = if self.is_ahead { from.behind_every_event() } else { from };
+        let after = if self.is_ahead { self.engine.read_ahead_at(from) } else { from };
         match self.engine.events(after, self.step).await {
-            Ok(Events::Some(events)) => match events.last() {
-                Some(last) => {
-                    self.cursor = last.cursor(from);
-                    let batch = Arc::new(Batch::new(from.epoch, events.into()));
-                    Ok(Some(Delivery::Events { batch, after: from.seq }))
+            Ok(Events::Some(events)) => {
+                self.is_ahead = false;
+                match events.last() {
+                    Some(last) => {
+                        self.cursor = last.cursor(from);
+                        let batch = Arc::new(Batch::new(from.epoch, events.into()));
+                        Ok(Some(Delivery::Events { batch, after: from.seq }))
+                    }
+                    None if self.source == Source::Draining => Ok(Some(Delivery::Ended)),
+                    None => {
+                        self.source = Source::Live;
+                        Ok(None)
+                    }
                 }
-                None if self.source == Source::Draining => Ok(Some(Delivery::Ended)),
-                None => {
-                    self.source = Source::Live;
-                    Ok(None)
-                }
-            },
+            }
             Ok(Events::Gap { oldest, head: _ }) => {
                 (self.cursor, self.is_ahead) = (oldest, false);
                 Ok(Some(Delivery::Gap { from, to: oldest }))

@@ -380,7 +380,8 @@ impl Store for LogStore {
 
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError> {
         self.shared.check()?;
-        if self.shared.log.is_shared() && after.seq >= self.shared.head().seq {
+        let last = after.seq.saturating_add(max as u64);
+        if self.shared.log.is_shared() && last >= self.shared.head().seq {
             self.inspect(|_| ()).await?; // another node may have got further
         }
         if after == self.shared.head() {
@@ -430,10 +431,15 @@ impl Store for LogStore {
         self.shared.head()
     }
 
+    fn is_shared(&self) -> bool {
+        self.shared.log.is_shared()
+    }
+
     fn follow(&self, capacity: usize) -> mpsc::Receiver<Arc<[Event]>> {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         let mut followers = self.shared.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.shared.check().is_ok() {
+        // An outage may be over at any moment; only a closed store has no further events.
+        if self.shared.check() != Err(StoreError::Closed) {
             followers.push(sender);
         }
         receiver

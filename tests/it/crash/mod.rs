@@ -5,6 +5,8 @@
 
 mod access;
 mod load;
+pub mod running_worker;
+pub mod worker_effects;
 mod worker_program;
 mod workers;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cortado::client::{Client, HandlerError, JobContext, Worker};
+use cortado::client::{Client, HandlerError, JobContext, Worker, WorkerProtocol};
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -19,15 +19,16 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::support::Command;
 
 const TEST: &str = "crash::worker_program::a_worker_process_ends_when_it_is_told_to";
-/// The variables in which the process finds its server, its name and its file.
-const VARIABLES: [&str; 3] = ["CRASH_WORKER_SERVER", "CRASH_WORKER_NAME", "CRASH_WORKER_FILE"];
+/// The variables in which the process finds its server, its name, its file and its protocol.
+const VARIABLES: [&str; 4] =
+    ["CRASH_WORKER_SERVER", "CRASH_WORKER_NAME", "CRASH_WORKER_FILE", "CRASH_WORKER_PROTOCOL"];
 
-/// Starts the process.
-pub fn start(server: &str, name: &str, file: &str) -> Command {
+/// Starts the process. The protocol is `http` or `websocket`.
+pub fn start(server: &str, name: &str, file: &str, protocol: &str) -> Command {
     let program = std::env::current_exe().unwrap();
     let args = ["--exact", TEST, "--ignored", "--nocapture"];
     Command::changed(program.to_str().unwrap(), &args, |command| {
-        command.envs(VARIABLES.into_iter().zip([server, name, file]));
+        command.envs(VARIABLES.into_iter().zip([server, name, file, protocol]));
     })
 }
 
@@ -70,7 +71,13 @@ impl Visit for LoggedEnd {
 #[tokio::test]
 #[ignore = "it is a program, which another test starts"]
 async fn a_worker_process_ends_when_it_is_told_to() {
-    let [Ok(server), Ok(name), Ok(file)] = VARIABLES.map(std::env::var) else { return };
+    let [Ok(server), Ok(name), Ok(file), Ok(protocol)] = VARIABLES.map(std::env::var) else {
+        return;
+    };
+    let protocol = match &*protocol {
+        "http" => WorkerProtocol::Http,
+        _ => WorkerProtocol::WebSocket,
+    };
     let mut terminated = signal(SignalKind::terminate()).unwrap();
     let file = OpenOptions::new().create(true).append(true).open(file).unwrap();
     let (file, count) = (Arc::new(Mutex::new(file)), Arc::new(AtomicU32::new(0)));
@@ -78,6 +85,7 @@ async fn a_worker_process_ends_when_it_is_told_to() {
     let worker = Worker::new(&Client::new(server).unwrap())
         .name(name.clone())
         .concurrency(4)
+        .protocol(protocol)
         .lease(Duration::from_secs(2))
         .grace(Duration::from_millis(100))
         .reconnect(Duration::from_millis(20), Duration::from_millis(100))

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -12,48 +12,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::worker_program;
+use super::running_worker::{Language, RunningWorker};
+use super::worker_effects::{Attempts, Effects};
 use crate::support::process::lasting_address;
-use crate::support::{Client, Command, Dir, Event, Fold, Server, eventually, tools};
+use crate::support::{Client, Dir, Fold, Server, eventually, tools};
 
 /// The most jobs that a round submits, in batches.
 const BATCHES: usize = 8;
 const BATCH: usize = 5;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Language {
-    Rust,
-    Node,
-    Python,
-}
-
-const LANGUAGES: [Language; 3] = [Language::Rust, Language::Node, Language::Python];
-
-/// One process of a worker. A worker that replaces it has another name and another file.
-struct RunningWorker {
-    language: Language,
-    name: String,
-    process: Command,
-}
-
-impl RunningWorker {
-    fn start(language: Language, number: u32, server: SocketAddr, files: &Path) -> RunningWorker {
-        let name = format!("{language:?}-{number}").to_lowercase();
-        let (url, file) = (format!("http://{server}"), files.join(&name));
-        let file = file.to_str().unwrap();
-        let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
-        let run = |program: &str, script: &str| {
-            let script = clients.join(script);
-            Command::of(program, &[script.to_str().unwrap(), &url, &name, file])
-        };
-        let process = match language {
-            Language::Rust => worker_program::start(&url, &name, file),
-            Language::Node => run("node", "node/testing/crash-worker.js"),
-            Language::Python => run("python3", "python/tests/crash_worker.py"),
-        };
-        RunningWorker { language, name, process }
-    }
-}
 
 /// Submissions by idempotency key.
 #[derive(Default)]
@@ -138,6 +104,8 @@ impl Strike {
         strikes
     }
 }
+
+const LANGUAGES: [Language; 3] = [Language::Rust, Language::Node, Language::Python];
 
 /// One directory with its processes.
 struct Life {
@@ -292,97 +260,6 @@ async fn start_server(dir: &Dir, address: SocketAddr) -> Server {
     let config = dir.config("[kinds.work]\n");
     let args = ["--log", "warn", "--grace", "5s", "--config", &config];
     Server::start_on(address, &dir.data(), &args).await
-}
-
-/// What the log says about each job.
-#[derive(Default)]
-struct Attempts {
-    /// How often each attempt was started. An attempt that was given back is not charged, so its number is used again.
-    started: BTreeMap<(String, u16), usize>,
-    /// The number of attempts that a worker has ended.
-    settled: BTreeMap<String, usize>,
-    /// The number of the attempt that completed the job.
-    completed: BTreeMap<String, u16>,
-}
-
-impl Attempts {
-    fn of(log: &[Event]) -> Attempts {
-        let mut attempts = Attempts::default();
-        for event in log {
-            let Some(job) = &event.job else { continue };
-            match &*event.kind {
-                "job.started" => {
-                    *attempts.started.entry((job.id.clone(), job.attempt)).or_default() += 1;
-                }
-                "job.completed" | "job.retry_scheduled" | "job.interrupted" => {
-                    *attempts.settled.entry(job.id.clone()).or_default() += 1;
-                    if event.kind == "job.completed" {
-                        attempts.completed.insert(job.id.clone(), job.attempt);
-                    }
-                }
-                _ => {}
-            }
-        }
-        attempts
-    }
-}
-
-/// What the workers have written to their files.
-#[derive(Default)]
-struct Effects {
-    /// The job and attempt of each call of a handler, by the mark that is also the result.
-    begun: BTreeMap<String, (String, u16)>,
-    /// How often the server has confirmed to a worker that it has ended the attempt of a job.
-    confirmed: BTreeMap<String, usize>,
-    /// The languages whose workers were told so.
-    told: BTreeSet<String>,
-}
-
-impl Effects {
-    fn read(files: &Path) -> Effects {
-        let mut effects = Effects::default();
-        for file in std::fs::read_dir(files).unwrap() {
-            let file = file.unwrap();
-            let name = file.file_name().into_string().unwrap();
-            let text = std::fs::read_to_string(file.path()).unwrap();
-            for line in text.lines() {
-                match line.split(' ').collect::<Vec<_>>()[..] {
-                    ["began", id, attempt, mark] => {
-                        let begun = (id.to_owned(), attempt.parse().unwrap());
-                        let double = effects.begun.insert(mark.to_owned(), begun);
-                        assert_eq!(double, None, "{line}");
-                    }
-                    ["confirmed", id] => {
-                        *effects.confirmed.entry(id.to_owned()).or_default() += 1;
-                        effects.told.insert(name.split('-').next().unwrap().to_owned());
-                    }
-                    _ => panic!("a strange line: {line}"),
-                }
-            }
-        }
-        effects
-    }
-
-    fn assert_agree(&self, attempts: &Attempts) {
-        let mut calls: BTreeMap<&(String, u16), usize> = BTreeMap::new();
-        for begun in self.begun.values() {
-            *calls.entry(begun).or_default() += 1;
-        }
-        for (attempt, calls) in calls {
-            let started = attempts.started.get(attempt).copied().unwrap_or(0);
-            assert!(
-                calls <= started,
-                "{attempt:?} ran {calls} times and was started {started} times"
-            );
-        }
-        for (id, confirmed) in &self.confirmed {
-            let settled = attempts.settled.get(id).copied().unwrap_or(0);
-            assert!(
-                *confirmed <= settled,
-                "{confirmed} ends of {id} were confirmed, and the log has {settled}"
-            );
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

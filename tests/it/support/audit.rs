@@ -59,11 +59,24 @@ impl Folded {
     }
 }
 
+/// Which jobs a crash gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Rescued {
+    /// All that were running, because only one server runs jobs.
+    #[default]
+    All,
+    /// Those of the node that has crashed.
+    OfOneNode,
+}
+
 /// All jobs, folded event by event. Panics at the first event that is impossible.
 #[derive(Debug, Default)]
 pub struct Fold {
     pub jobs: BTreeMap<String, Folded>,
     pub seq: u64,
+    /// Jobs that were deleted.
+    pub deleted: BTreeSet<String>,
+    by_crash: Rescued,
     running: BTreeSet<String>,
     /// Jobs that must still be rescued in the current sequence of rescues after a crash.
     to_rescue: BTreeSet<String>,
@@ -80,6 +93,13 @@ pub struct Fold {
 impl Fold {
     pub fn of(events: &[Event]) -> Fold {
         let mut fold = Fold::default();
+        fold.add_all(events);
+        fold
+    }
+
+    /// The fold of a log to which several nodes have written.
+    pub fn of_nodes(events: &[Event]) -> Fold {
+        let mut fold = Fold { by_crash: Rescued::OfOneNode, ..Fold::default() };
         fold.add_all(events);
         fold
     }
@@ -113,6 +133,13 @@ impl Fold {
             };
             let double = self.jobs.insert(now.id.clone(), job);
             assert!(double.is_none(), "enqueued twice: {event:?}");
+            return;
+        }
+        if event.kind == "job.deleted" {
+            let job = self.jobs.remove(&now.id);
+            let is_possible = job.is_some_and(|job| job.state != "running");
+            assert!(is_possible, "it cannot be deleted: {event:?}");
+            self.deleted.insert(now.id.clone());
             return;
         }
         let job = self.jobs.get_mut(&now.id);
@@ -172,11 +199,14 @@ impl Fold {
     fn check_rescue(&mut self, event: &Event, id: &str) {
         let by_crash = event.kind == "job.rescued" && event.why.as_deref() == Some("crash");
         if by_crash {
+            self.rescued += 1;
+            if self.by_crash == Rescued::OfOneNode {
+                return;
+            }
             if self.to_rescue.is_empty() {
                 self.to_rescue = self.running.clone();
             }
             assert!(self.to_rescue.remove(id), "rescued without having run: {event:?}");
-            self.rescued += 1;
             return;
         }
         // A job with a cancellation request, or without attempts left, ends instead.

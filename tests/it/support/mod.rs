@@ -10,6 +10,7 @@ pub mod audit;
 pub mod http;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod socket;
 pub mod tools;
 

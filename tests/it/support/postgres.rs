@@ -145,6 +145,11 @@ impl Postgres {
         &self.dir
     }
 
+    /// Its Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join(".s.PGSQL.5432")
+    }
+
     /// Stops it as a crash does.
     pub async fn crash(&mut self) {
         self.tell("stop").await;

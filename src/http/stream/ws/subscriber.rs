@@ -34,8 +34,7 @@ pub struct Subscriber {
     pub cursor: Cursor,
     /// Its credentials; once they end, the socket is closed.
     pub watch: AccessWatch,
-    /// Whether the cursor was ahead of the log when the client came. It then gets a gap, even if the log has reached the
-    /// cursor meanwhile.
+    /// Whether the cursor was ahead of the log when the client came; see `Engine::read_ahead_at`.
     pub is_ahead: bool,
     state: SocketState,
     /// Whether the client has sent its close frame.

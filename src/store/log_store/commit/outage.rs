@@ -292,7 +292,20 @@ impl CommitGroup<'_> {
                 self.unclaim(*id)?;
             }
         }
-        delete_refused(self, refused)
+        let unknown = refused.iter().filter(|event| !self.others_may_rely_on(event));
+        let unknown: Vec<Event> = unknown.cloned().collect();
+        delete_refused(self, &unknown)
+    }
+
+    /// Whether an event is of a job on which others may rely although its submission was refused: another node has answered
+    /// a repetition with it, which it finds by its key, or has run it.
+    fn others_may_rely_on(&self, event: &Event) -> bool {
+        let Fact::Job { id, change: JobChange::Enqueued { spec, .. }, .. } = &event.fact else {
+            return false;
+        };
+        let status = self.core.index.entries.get(id).map(|entry| entry.status);
+        let has_run = status.is_none_or(|status| status.attempt > 0);
+        spec.idempotency_key.is_some() || has_run
     }
 }
 

@@ -86,13 +86,17 @@ pub fn follow(
         let mut sent_at: Option<Instant> = None;
         // A chunk that is there and that the committer may be about to have appended itself.
         let mut appended: Option<u64> = None;
+        // Since when this node has reached the log without an interruption.
+        let mut reached_since: Option<Instant> = None;
         let mut pause = Duration::ZERO;
         while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(pause) {
             pass(Part::LogWatch);
             if shared.check().is_err() {
+                reached_since = None;
                 pause = CHECK_INTERVAL; // during an outage the committer tries to reach the log
                 continue;
             }
+            let reached_since = *reached_since.get_or_insert_with(Instant::now);
             pause = Duration::ZERO;
             let next = shared.next_chunk();
             let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_heartbeat;
@@ -100,7 +104,13 @@ pub fn follow(
                 Ok(Some(Command::Follow))
             } else if sent_at.is_none_or(is_due) {
                 sent_at = Some(Instant::now());
-                shared.heartbeat(node).map(|nodes| Some(Command::Nodes(nodes)))
+                shared.heartbeat(node).map(|mut nodes| {
+                    if reached_since.elapsed() < shared.tuning.node_silence {
+                        // An outage of the log silences all nodes, and none of them has ended.
+                        nodes.iter_mut().for_each(|node| node.silent_for = Duration::ZERO);
+                    }
+                    Some(Command::Nodes(nodes))
+                })
             } else {
                 let is_there = shared.log.wait_for_chunk(next, FOLLOW_INTERVAL);
                 is_there.map(|is_there| {

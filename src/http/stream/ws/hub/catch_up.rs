@@ -72,7 +72,7 @@ impl Hub {
         }
         let cursor = subscriber.cursor;
         if subscriber.is_ahead {
-            return Ok(CatchUp::WaitForPage(cursor.behind_every_event()));
+            return Ok(CatchUp::WaitForPage(self.engine.read_ahead_at(cursor)));
         }
         if cursor.epoch != head.epoch || cursor.seq > head.seq {
             // The cursor is not in this log: the store will say where the log begins.
@@ -118,7 +118,10 @@ impl Hub {
         for key in self.page_waiters.take(page) {
             let next = self.with(key, |subscriber, hub| match &read {
                 _ if !subscriber.catching_up => Ok(()),
-                PageRead::Cached => Ok(()),
+                PageRead::Cached => {
+                    subscriber.is_ahead = false; // another node had sent what this one has read now
+                    Ok(())
+                }
                 PageRead::Gap { oldest } => {
                     let cursor = subscriber.cursor;
                     let is_readable = !subscriber.is_ahead

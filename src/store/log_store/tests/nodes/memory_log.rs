@@ -54,6 +54,8 @@ pub struct MemoryLog {
     name: String,
     faults: Arc<Mutex<Vec<Fault>>>,
     is_shut: Arc<AtomicBool>,
+    /// Whether the log cannot be opened again.
+    pub is_away: Arc<AtomicBool>,
     /// Whether the node has stopped to say that it is at work.
     pub is_silent: Arc<AtomicBool>,
 }
@@ -66,6 +68,7 @@ impl MemoryLog {
             name: "nobody".into(),
             faults: Arc::default(),
             is_shut: Arc::default(),
+            is_away: Arc::default(),
             is_silent: Arc::default(),
         }
     }
@@ -83,6 +86,12 @@ impl MemoryLog {
     /// How many appends were lost to another node.
     pub fn lost(&self) -> u64 {
         self.content.lost.load(Ordering::Acquire)
+    }
+
+    /// How long ago each node was heard of.
+    pub fn silences(&self) -> Vec<Duration> {
+        let heartbeats = self.content.heartbeats.lock().unwrap();
+        heartbeats.values().map(|(_, _, at)| at.elapsed()).collect()
     }
 
     fn rows(&self) -> Result<MutexGuard<'_, RowTable>, StoreError> {
@@ -237,6 +246,9 @@ impl Log for MemoryLog {
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
+        if self.is_away.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("the log is away".into()));
+        }
         self.is_shut.store(false, Ordering::Release);
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::store::{
 /// The length of the leases in these tests.
 const TTL: Duration = Duration::from_secs(30);
 /// How long a node may be silent in these tests.
-const SILENCE: Duration = Duration::from_millis(100);
+const SILENCE: Duration = Duration::from_millis(500);
 
 fn nodes() -> Nodes<MemoryLog> {
     Nodes::new(clock(), Tuning { node_silence: SILENCE, ..TINY }, 0)
@@ -107,6 +107,18 @@ async fn a_job_that_one_node_has_accepted_runs_on_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_of_the_log_has_what_another_node_has_answered() {
+    let nodes = nodes();
+    let (one, two) = (nodes.node(1), nodes.node(2));
+    add(&two).await;
+    for _ in 0..100 {
+        let id = add(&one).await;
+        let newest = log(&two).await.pop().unwrap();
+        assert!(matches!(newest.fact, Fact::Job { id: newest, .. } if newest == id), "{newest:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_attempts_of_a_silent_node_are_given_back() {
     let nodes = nodes();
     let ((one, handle), two) = (nodes.node_with_log(1), nodes.node(2));
@@ -118,6 +130,33 @@ async fn the_attempts_of_a_silent_node_are_given_back() {
     assert_eq!(lease.job.id, id);
     assert_eq!(complete(&one, &lost).await, Err(SettleError::Stale), "it belongs to another node");
     complete(&two, &lease).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_were_silent_because_the_log_was_away_keep_their_attempts() {
+    const LONGER_THAN_A_LOOK: Duration = Duration::from_secs(1);
+    let tuning = Tuning { node_silence: LONGER_THAN_A_LOOK, ..TINY };
+    let nodes = Nodes::<MemoryLog>::new(clock(), tuning, 0);
+    let all: Vec<_> = (1..=3).map(|number| nodes.node_with_log(number)).collect();
+    let mut leases = Vec::new();
+    for (node, _) in &all {
+        add(node).await;
+        leases.push(start(node, WorkerPlace::InProcess).await);
+    }
+    for (node, handle) in &all {
+        handle.is_away.store(true, Ordering::Release);
+        handle.fail_next(Fault::Before);
+        assert!(node.enqueue(vec![draft().job()]).await.is_err());
+    }
+    let silent = || nodes.log.silences();
+    eventually(|| async { silent().iter().all(|silent| *silent > LONGER_THAN_A_LOOK) }).await;
+    for (_, handle) in &all {
+        handle.is_away.store(false, Ordering::Release);
+    }
+    eventually(|| async { silent().iter().all(|silent| *silent < LONGER_THAN_A_LOOK) }).await;
+    for ((node, _), lease) in all.iter().zip(&leases) {
+        complete(node, lease).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,6 +258,50 @@ async fn a_failed_append_is_refused_and_leaves_nothing() {
         let ids: Vec<JobId> = jobs().await.iter().map(|job| job.id).collect();
         two.control(crate::store::Control::Delete(ids), None).await.unwrap();
     }
+}
+
+/// A client that is refused repeats its submission on another node, which finds the job by its key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_job_that_another_node_has_accepted_meanwhile_stays() {
+    let nodes = nodes();
+    let ((one, handle), two) = (nodes.node_with_log(1), nodes.node(2));
+    let job = || vec![draft().key("once").job()];
+    handle.is_away.store(true, Ordering::Release);
+    handle.fail_next(Fault::After);
+    assert!(one.enqueue(job()).await.is_err());
+    let id = two.enqueue(job()).await.unwrap()[0].job().id;
+    handle.is_away.store(false, Ordering::Release);
+    eventually(|| async { one.health().is_ok() }).await;
+    assert_eq!(state(&one, id).await, Some(State::Available));
+    assert_eq!(state(&two, id).await, Some(State::Available));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_job_that_another_node_has_run_meanwhile_stays() {
+    let nodes = nodes();
+    let ((one, handle), two) = (nodes.node_with_log(1), nodes.node(2));
+    handle.is_away.store(true, Ordering::Release);
+    handle.fail_next(Fault::After);
+    assert!(one.enqueue(vec![draft().job()]).await.is_err());
+    let lease = start(&two, WorkerPlace::InProcess).await;
+    complete(&two, &lease).await.unwrap();
+    handle.is_away.store(false, Ordering::Release);
+    eventually(|| async { one.health().is_ok() }).await;
+    assert_eq!(state(&one, lease.job.id).await, Some(State::Completed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_begins_to_follow_during_an_outage_gets_what_comes_after_it() {
+    let nodes = nodes();
+    let ((one, handle), two) = (nodes.node_with_log(1), nodes.node(2));
+    handle.is_away.store(true, Ordering::Release);
+    handle.fail_next(Fault::Before);
+    assert!(one.enqueue(vec![draft().job()]).await.is_err());
+    let mut follower = one.follow(10);
+    handle.is_away.store(false, Ordering::Release);
+    add(&two).await;
+    let events = timeout(Duration::from_secs(60), follower.recv()).await.unwrap();
+    assert!(events.is_some(), "the channel has ended");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
