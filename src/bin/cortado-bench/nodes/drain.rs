@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::cluster::Cluster;
+use super::cluster::{BATCH, Cluster};
 use crate::Setup;
 use crate::figures::{Table, median, per_second, rate};
 
@@ -47,7 +47,7 @@ pub async fn measure(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
 pub async fn real_work(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let mut one = f64::NAN;
     for nodes in [1, 4] {
-        let jobs = setup.jobs / 20 * nodes;
+        let jobs = (setup.jobs / 20).max(BATCH) * nodes;
         let mut rates = Vec::new();
         for _ in 0..setup.passes {
             let dir = setup.dir.join("nodes");

@@ -91,7 +91,7 @@ impl MemoryLog {
     /// How long ago each node was heard of.
     pub fn silences(&self) -> Vec<Duration> {
         let heartbeats = self.content.heartbeats.lock().unwrap();
-        heartbeats.values().map(|(_, _, at)| at.elapsed()).collect()
+        heartbeats.values().map(|heartbeat| heartbeat.at.elapsed()).collect()
     }
 
     fn rows(&self) -> Result<MutexGuard<'_, RowTable>, StoreError> {
