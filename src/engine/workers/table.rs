@@ -1,19 +1,20 @@
 //! The table of remote workers: who is connected, which jobs each of them can run and holds, and its command.
 
+mod by_kind;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::announcements::Announcements;
-use super::entry::{WorkerEntry, WorkerState, notice};
-use super::kind_workers::KindWorkers;
+use super::entry::{WorkerEntry, notice};
 use super::limits::{ActorCounts, RegistrationRefused, WorkerLimits};
 use super::push_queue::{Push, PushQueue};
 use super::registration::{WorkerCommand, WorkerRegistration};
 use super::remote_leases::{ClockReadings, RemoteLease, RemoteLeases};
 use super::waiting_claims::{Interest, Signal};
-use crate::job::{Actor, JobId, Kind, QueueName, Time, WorkerChange, WorkerLeft, WorkerName};
+use crate::job::{Actor, JobId, Kind, Time, WorkerChange, WorkerLeft, WorkerName};
 use crate::store::{LeaseRef, WorkerNotice};
 
 /// How long a worker that is silent and holds nothing is still listed.
@@ -129,8 +130,8 @@ impl WorkerTable {
         name: Option<&WorkerName>,
     ) -> impl Iterator<Item = (&WorkerName, &WorkerEntry)> {
         let from = name.map_or(Bound::Unbounded, Bound::Excluded);
-        let after = self.workers.range::<WorkerName, _>((from, Bound::Unbounded));
-        after.map(|(name, worker)| (name, worker.as_ref()))
+        let range = (from, Bound::Unbounded);
+        self.workers.range::<WorkerName, _>(range).map(|(name, one)| (name, &**one))
     }
 
     /// Notes that a claim of a worker waits.
@@ -423,43 +424,6 @@ impl WorkerTable {
     /// Takes the events since the last call.
     pub fn take_events(&mut self) -> Vec<WorkerNotice> {
         std::mem::take(&mut self.pending_events)
-    }
-
-    /// How many connected workers take jobs of a kind.
-    pub fn workers_of(&self, kind: &Kind) -> usize {
-        self.active().filter(|worker| worker.interest.kinds.contains(kind)).count()
-    }
-
-    /// The connected workers that run a kind, by whether they take jobs of a queue.
-    pub fn workers_for(&self, kind: &Kind, queue: &QueueName) -> KindWorkers {
-        let mut found = KindWorkers::default();
-        let running = |worker: &&WorkerEntry| worker.interest.kinds.contains(kind);
-        for worker in self.workers.values().map(Box::as_ref).filter(running) {
-            match worker.state() {
-                WorkerState::Silent => {}
-                WorkerState::Quiet | WorkerState::Stopping => found.withdrawn += 1,
-                WorkerState::Active if worker.interest.queues.contains(queue) => found.able += 1,
-                WorkerState::Active => found.elsewhere += 1,
-            }
-        }
-        found
-    }
-
-    /// The connected workers that take jobs.
-    fn active(&self) -> impl Iterator<Item = &WorkerEntry> {
-        let workers = self.workers.values().map(Box::as_ref);
-        workers.filter(|worker| worker.state() == WorkerState::Active)
-    }
-
-    /// How many connected workers take jobs of each kind.
-    pub fn workers_by_kind(&self) -> HashMap<Kind, usize> {
-        let mut counts = HashMap::new();
-        for worker in self.active() {
-            for kind in worker.interest.kinds.iter() {
-                *counts.entry(kind.clone()).or_default() += 1;
-            }
-        }
-        counts
     }
 
     /// When the last worker of a kind left, if none is connected.

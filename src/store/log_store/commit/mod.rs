@@ -11,6 +11,7 @@ pub mod committer;
 pub mod core;
 pub mod enqueue;
 pub mod entry;
+mod epoch;
 pub mod follow;
 pub mod future_waits;
 pub mod give_back;

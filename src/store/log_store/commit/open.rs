@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::command::{CommandBatch, Mutation};
 use super::core::Core;
+use super::epoch;
 use super::group::CommitGroup;
 use super::index::Index;
 use super::recover;
@@ -36,7 +37,7 @@ pub fn open(
     opening: Opening,
 ) -> Result<Core, StoreError> {
     let begun = Instant::now();
-    let mut core = recover::read(log()?, &limits, &clock, tuning)?;
+    let mut core = epoch::read(log()?, &limits, &clock, tuning)?;
     core.correct_times(core.shared.clock.now());
     let lost = match opening {
         Opening::ToRunJobs if core.shared.node.is_some() => {

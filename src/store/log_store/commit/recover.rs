@@ -19,7 +19,7 @@ use crate::job::{
 };
 use crate::store::clock_changes::TickWatch;
 use crate::store::formats::{self, Unreadable};
-use crate::store::log::{Applied, Log, WriteBatch};
+use crate::store::log::{Log, WriteBatch};
 use crate::store::log_store::archive::runs::{self, Archive};
 use crate::store::log_store::journal::access_rows;
 use crate::store::log_store::journal::chunks;
@@ -49,66 +49,6 @@ pub fn empty_store() -> Result<WriteBatch, StoreError> {
 pub fn new_signing_key() -> Result<AccessRecord, StoreError> {
     let key = SigningKey::generate().map_err(|why| StoreError::Unavailable(why.to_string()))?;
     Ok(AccessRecord::SigningKey(key))
-}
-
-/// Reads everything before anything is written. When nothing is known to have been durable, a new epoch begins.
-pub fn read(
-    mut log: Box<dyn Log>,
-    limits: &StoreLimits,
-    clock: &Arc<dyn Clock>,
-    tuning: Tuning,
-) -> Result<Core, StoreError> {
-    loop {
-        let (mut stored, least) = read_start(&*log)?;
-        // A shared log notes its server at the same time, so it begins an epoch even when it is empty.
-        let has_no_record = least.is_none() && (log.is_shared() || log.scan(b"j").next().is_some());
-        if has_no_record {
-            tracing::warn!(
-                data_dir = %log.location(),
-                "it is not known up to which event this store was durable, as after a failover or when the head file \
-                 is missing; starting a new epoch"
-            );
-            stored.meta.epoch = Meta::new().epoch;
-        }
-        let is_older = stored.is_older();
-        let epoch = stored.meta.epoch;
-        let shared = Arc::new(Shared::new(log, clock.clone(), limits.clone(), tuning, epoch));
-        let mut core = read_all(shared, stored, least.unwrap_or(0))?;
-        core.shared.log.begin_writing()?;
-        if has_no_record {
-            let description = if is_older { converted(&core)? } else { meta_row(&core.meta)? };
-            if core.shared.log.begin_epoch(description)? == Applied::Lost {
-                log = into_log(core)?; // another process has begun an epoch
-                continue;
-            }
-        } else if is_older {
-            convert(&core)?;
-        }
-        if core.access.signing_key().is_none() {
-            add_signing_key(&mut core)?;
-        }
-        return Ok(core);
-    }
-}
-
-/// Reads the description of the store, and up to which event the log was durable. Another process may begin an epoch
-/// meanwhile: then both are read again, so that they belong together.
-fn read_start(log: &dyn Log) -> Result<(StoredMeta, Option<u64>), StoreError> {
-    loop {
-        let stored = read_meta(log)?;
-        let least = log.recorded_head(stored.meta.epoch)?;
-        if !log.is_shared() || read_meta(log)?.meta.epoch == stored.meta.epoch {
-            return Ok((stored, least));
-        }
-    }
-}
-
-/// Takes the log out of a store that nobody has begun to use.
-fn into_log(core: Core) -> Result<Box<dyn Log>, StoreError> {
-    let shared = core.shared.clone();
-    drop(core);
-    let log = Arc::into_inner(shared).map(|shared| shared.log);
-    log.ok_or_else(|| StoreError::Unavailable("another process has begun an epoch".into()))
 }
 
 /// Reads everything again after an outage. No job is rescued, because this process is still running them; see
@@ -153,7 +93,7 @@ pub fn convert(core: &Core) -> Result<(), StoreError> {
 
 /// A store of an older format in the newest one: its description, and the rows of queues, which format 1 did not have. It
 /// is one batch, so a process that ends while it is applied leaves the store in one format or the other.
-fn converted(core: &Core) -> Result<WriteBatch, StoreError> {
+pub fn converted(core: &Core) -> Result<WriteBatch, StoreError> {
     let mut writes = meta_row(&core.meta)?;
     for (name, settings) in core.index.queue_settings() {
         queue_rows::put(&mut writes, &name, &settings)?;
@@ -174,7 +114,7 @@ pub fn add_signing_key(core: &mut Core) -> Result<(), StoreError> {
 }
 
 /// Reads archive, journal and rows. The log must reach event `least`.
-fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core, StoreError> {
+pub fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<Core, StoreError> {
     let StoredMeta { meta, format: _, older_settings } = stored;
     let mut core = Core {
         writer: None,
@@ -255,7 +195,7 @@ pub fn read_access(core: &mut Core) -> Result<(), StoreError> {
 
 /// Reads the description of the store. A log without one holds no store: its creation was interrupted, or a backup,
 /// import or restore of an older version was.
-fn read_meta(log: &dyn Log) -> Result<StoredMeta, StoreError> {
+pub fn read_meta(log: &dyn Log) -> Result<StoredMeta, StoreError> {
     let missing =
         "there is no description of the store: an import, a restore or a backup was interrupted";
     let bytes = log.get(Meta::KEY)?.ok_or_else(|| corrupt(log, "meta", missing))?;
@@ -271,7 +211,7 @@ pub fn write_meta(log: &dyn Log, meta: &Meta) -> Result<(), StoreError> {
     log.sync()
 }
 
-fn meta_row(meta: &Meta) -> Result<WriteBatch, StoreError> {
+pub fn meta_row(meta: &Meta) -> Result<WriteBatch, StoreError> {
     let mut writes = WriteBatch::default();
     writes.put(Meta::KEY, meta.encode()?);
     Ok(writes)
