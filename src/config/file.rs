@@ -190,6 +190,7 @@ pub struct StoreSection {
     pub node: Option<String>,
     #[serde(deserialize_with = "duration")]
     pub node_silence: Duration,
+    pub projection: bool,
     pub max_waiting: u64,
     pub max_queues: usize,
     pub max_schedules: usize,
@@ -414,6 +415,7 @@ impl Default for StoreSection {
             url: None,
             node: None,
             node_silence: limits.node_silence,
+            projection: false,
             max_waiting: limits.max_waiting,
             max_queues: limits.max_queues,
             max_schedules: limits.max_schedules,

@@ -56,6 +56,8 @@ pub struct EngineConfig {
     pub workers_per_token: Option<usize>,
     /// The schedules that the configuration declares.
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
+    /// Whether jobs are kept up as rows for queries, if the store has a place for them.
+    pub projection: bool,
 }
 
 /// Leaves out the declared schedules, whose payloads may hold secrets.
@@ -110,6 +112,7 @@ impl Default for EngineConfig {
             max_workers: 20_000,
             workers_per_token: None,
             schedules: Vec::new(),
+            projection: false,
         }
     }
 }

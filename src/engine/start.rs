@@ -13,11 +13,13 @@ use super::attempts::leases::Leases;
 use super::attempts::report::{AttemptReport, Reports};
 use super::attempts::settler::Settler;
 use super::hash_permits::HashPermits;
+use super::inbox::InboxReader;
 use super::insight::enqueue_times::EnqueueTimes;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
 use super::link_keeper::LinkKeeper;
 use super::nodes::NodeReporter;
+use super::projection::Projector;
 use super::queues::discovery::QueueDiscovery;
 use super::queues::known::KnownQueues;
 use super::queues::limits::QueueLimits;
@@ -258,6 +260,22 @@ impl Parts {
         let links = LinkKeeper { store: self.store.clone(), table: self.store.access_table() };
         let links = links.run(self.live.subscribe());
         tasks.spawn(failures.supervise(Part::LinkKeeper, &stages.no_more_events, links));
+        let reader = InboxReader {
+            store: self.store.clone(),
+            kinds: self.kinds.clone(),
+            config: self.config.clone(),
+            dispatchers: self.dispatchers.clone(),
+            draining: draining.clone(),
+        };
+        let reader = failures.supervise(Part::Inbox, draining, reader.run());
+        tasks.spawn(stages.claiming.track_future(reader));
+        let projector = Projector {
+            store: self.store.clone(),
+            is_on: self.config.projection,
+            draining: draining.clone(),
+        };
+        let projector = failures.supervise(Part::Projection, draining, projector.run());
+        tasks.spawn(stages.claiming.track_future(projector));
         let reporter = NodeReporter {
             store: self.store.clone(),
             config: self.config.clone(),

@@ -26,6 +26,7 @@ pub mod database;
 mod errors;
 pub mod export;
 pub mod formats;
+mod inbox;
 mod kinds;
 mod limits;
 pub mod location;
@@ -39,6 +40,7 @@ pub(crate) mod nodes;
 pub mod permissions;
 
 mod postgres;
+mod projection;
 mod rate_window;
 mod reused_key;
 mod schedules;
@@ -55,11 +57,13 @@ pub use errors::{
     TooManyQueues,
 };
 pub use export::{ExportCheck, ExportReader, ExportWriter};
+pub use inbox::{Inbox, InboxAnswer, InboxRow, NotEnqueued};
 pub use kinds::{DeclaredKinds, KindCommand, KindError};
 pub use limits::{Keep, Retention, SharedLimits, StoreLimits};
 pub use memory::MemoryStore;
 pub use nodes::{ConfiguredTopic, Disagreement, NodeFigures, NodeReport};
 pub use permissions::{GroupAccess, WideAccess};
+pub use projection::{NewRow, ProjectedJob, Projection, ProjectionCharge, ProjectionStep};
 pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
@@ -113,6 +117,16 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::enqueue_within`].
     async fn enqueue(&self, batch: Vec<NewJob>) -> Result<Vec<Enqueued>, EnqueueError> {
         self.enqueue_within(batch, None).await
+    }
+
+    /// Where jobs wait that programs submit in transactions of their own, if the store has such a place.
+    fn inbox(&self) -> Option<&dyn Inbox> {
+        None
+    }
+
+    /// Jobs as rows for queries, if the store has a place for them.
+    fn projection(&self) -> Option<&dyn Projection> {
+        None
     }
 
     /// Leases up to `max` available jobs of the kinds and queues of the claim, in order over all of them: highest

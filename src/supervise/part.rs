@@ -38,6 +38,10 @@ pub enum Part {
     Dispatcher,
     /// The loop that looks for queues without a dispatcher.
     QueueDiscovery,
+    /// The loop that enqueues the jobs that were submitted in SQL.
+    Inbox,
+    /// The loop that keeps up the jobs for queries in SQL.
+    Projection,
     /// The loop that ends attempts of remote workers that run for too long, and notices silent workers.
     WorkerKeeper,
     /// The loop that revokes the share links to jobs that are gone.
@@ -68,7 +72,7 @@ pub enum Part {
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 29] = [
+    pub const ALL: [Part; 31] = [
         Part::Committer,
         Part::GroupWriter,
         Part::Archiver,
@@ -85,6 +89,8 @@ impl Part {
         Part::Timer,
         Part::Dispatcher,
         Part::QueueDiscovery,
+        Part::Inbox,
+        Part::Projection,
         Part::WorkerKeeper,
         Part::LinkKeeper,
         Part::NodeReporter,
@@ -119,6 +125,8 @@ impl Part {
             Part::Timer => "timer",
             Part::Dispatcher => "dispatcher",
             Part::QueueDiscovery => "queue-discovery",
+            Part::Inbox => "inbox",
+            Part::Projection => "projection",
             Part::WorkerKeeper => "worker-keeper",
             Part::LinkKeeper => "link-keeper",
             Part::NodeReporter => "node-reporter",
@@ -155,6 +163,8 @@ impl Part {
             | Part::Timer
             | Part::Dispatcher
             | Part::QueueDiscovery
+            | Part::Inbox
+            | Part::Projection
             | Part::WorkerKeeper
             | Part::LinkKeeper
             | Part::NodeReporter

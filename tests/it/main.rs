@@ -50,6 +50,7 @@ mod searches;
 mod secrets;
 mod shutdown;
 mod slow_clients;
+mod sql;
 mod storm;
 mod stream;
 mod supervision;

@@ -178,6 +178,7 @@ fn without_a_package_manager_everything_that_is_missing_is_named_with_its_variab
         ("promtool 2.20 or newer", "PROMTOOL"),
         ("initdb 15.0 or newer", "INITDB"),
         ("pg_ctl 15.0 or newer", "PG_CTL"),
+        ("psql 15.0 or newer", "PSQL"),
         ("pgbouncer", "PGBOUNCER"),
     ] {
         let line = missing(&text, program);

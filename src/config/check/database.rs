@@ -24,7 +24,13 @@ impl InvalidSettings {
         self.node_silence(section.node_silence);
         let node = section.node.clone().unwrap_or_else(machine_name);
         let node = self.take("store.node", WorkerName::parse(&node));
-        let url = section.url.clone()?;
+        let Some(url) = section.url.clone() else {
+            if section.projection {
+                self.add("store.projection", "needs a PostgreSQL database (store.url)");
+            }
+            return None;
+        };
+        engine.projection = section.projection;
         self.take("store.url", url.expose().parse::<PostgresSettings>())?;
         let node = node?;
         if engine.worker == EngineConfig::default().worker {
@@ -73,6 +79,16 @@ mod tests {
         assert_eq!(named.database.unwrap().node.as_str(), "web-2");
         let unnamed = config(url, &ServeArgs::default()).unwrap();
         assert!(!unnamed.database.unwrap().node.as_str().is_empty(), "the name of the machine");
+    }
+
+    #[test]
+    fn jobs_for_queries_need_a_database() {
+        let url = "[store]\nurl = 'postgres://cortado:s3cret@db/jobs'\n";
+        assert!(!config(url, &ServeArgs::default()).unwrap().engine.projection);
+        let on = format!("{url}projection = true\n");
+        assert!(config(&on, &ServeArgs::default()).unwrap().engine.projection);
+        let error = config("[store]\nprojection = true\n", &ServeArgs::default()).unwrap_err();
+        assert!(error.to_string().contains("needs a PostgreSQL database"), "{error}");
     }
 
     #[test]

@@ -3,10 +3,14 @@
 
 #[cfg(test)]
 pub(crate) mod conformance;
+mod inbox;
 mod node_message;
+mod projection;
 mod write_batch;
 
+pub use inbox::LogInbox;
 pub use node_message::{NodeHeartbeat, NodeMessage};
+pub use projection::LogProjection;
 pub use write_batch::{Mark, Write, WriteBatch};
 
 use std::time::Duration;
@@ -23,8 +27,8 @@ pub type Rows = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> 
 pub enum Applied {
     /// Readers see it.
     Done,
-    /// Nothing of it was written, because another process has written the chunk that the batch begins with. The store
-    /// reads on from there and decides again.
+    /// Nothing of it was written, because another process has written the chunk that the batch begins with, or has taken
+    /// something from the inbox that the batch takes. The store reads on from there and decides again.
     Lost,
 }
 
@@ -71,6 +75,16 @@ pub trait Log: Send + Sync + 'static {
     /// Says that a node has ended.
     fn sign_off(&self, _node: u64) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Where jobs wait that programs submit in transactions of their own, if the log has such a place.
+    fn inbox(&self) -> Option<&dyn LogInbox> {
+        None
+    }
+
+    /// The rows of jobs for queries beside the log, if it has such a place.
+    fn projection(&self) -> Option<&dyn LogProjection> {
+        None
     }
 
     /// Applies a batch where no other process may write.

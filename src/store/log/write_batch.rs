@@ -1,11 +1,15 @@
 //! The changes that a log applies in one atomic step.
 
+use crate::job::JobId;
+
 /// Changes in the order in which they were made; the last one of a key counts.
 #[derive(Debug, Default)]
 pub struct WriteBatch {
     writes: Vec<Write>,
     bytes: u64,
     marks: Vec<Mark>,
+    /// The jobs that the batch enqueues from the inbox.
+    taken: Vec<JobId>,
     /// The size of the events in the batch before compression, as callers submitted them.
     pub event_bytes: u64,
 }
@@ -52,6 +56,16 @@ impl WriteBatch {
         self.writes.push(Write::Remove { key, len });
     }
 
+    /// Takes a job out of the inbox, which has to be there. A batch that takes something has a chunk.
+    pub fn take(&mut self, id: JobId) {
+        self.taken.push(id);
+    }
+
+    /// The jobs that it takes out of the inbox.
+    pub fn taken(&self) -> &[JobId] {
+        &self.taken
+    }
+
     /// Marks the batch as special.
     pub fn mark(&mut self, mark: Mark) {
         if !self.marks.contains(&mark) {
@@ -62,6 +76,7 @@ impl WriteBatch {
     /// Adds the changes of another batch behind these.
     pub fn append(&mut self, mut other: WriteBatch) {
         self.writes.append(&mut other.writes);
+        self.taken.append(&mut other.taken);
         self.bytes += other.bytes;
     }
 

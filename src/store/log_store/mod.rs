@@ -6,7 +6,9 @@ mod archive;
 mod commit;
 mod copy;
 mod enqueue;
+mod inbox;
 mod journal;
+mod projection;
 mod read;
 mod snapshot;
 #[cfg(test)]
@@ -31,9 +33,9 @@ use super::log::Log;
 use super::search::Budget;
 use super::{
     AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KindCommand, KindError, Lease, LeaseRef, NodeFigures, NodeReport, Note, Page,
-    ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
-    StoreError, StoreLimits, Ticked, WorkerNotice,
+    Inbox, JobControlError, KindCommand, KindError, Lease, LeaseRef, NodeFigures, NodeReport, Note,
+    Page, Projection, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats,
+    Storage, Store, StoreError, StoreLimits, Ticked, WorkerNotice,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::Clock;
@@ -219,6 +221,14 @@ impl Store for LogStore {
         scope: Option<&Scope>,
     ) -> Result<Vec<Enqueued>, EnqueueError> {
         self.enqueue_batch(batch, scope).await
+    }
+
+    fn inbox(&self) -> Option<&dyn Inbox> {
+        self.shared.log.inbox().map(|_| self as &dyn Inbox)
+    }
+
+    fn projection(&self) -> Option<&dyn Projection> {
+        self.shared.log.projection().map(|_| self as &dyn Projection)
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {

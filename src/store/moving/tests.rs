@@ -107,6 +107,21 @@ fn what_is_moved_to_a_database_and_back_is_the_same() {
 }
 
 #[test]
+fn submissions_in_sql_are_never_left_behind() {
+    let (runtime, database) = (runtime(), TestDatabase::new());
+    let (one, two) = (full(&runtime), tempfile::tempdir().unwrap());
+    moved(&in_directory(&one), &in_database(&database));
+    let enqueue = "select cortado.enqueue('echo')";
+    database.execute(enqueue);
+    let said = refused(&in_database(&database), &in_directory(&two));
+    assert!(said.contains("jobs that were submitted in SQL wait"), "{said}");
+    database.execute("delete from cortado.inbox");
+    moved(&in_database(&database), &in_directory(&two));
+    let said = database.session().refusal(enqueue);
+    assert!(said.contains("moved to another place"), "{said}");
+}
+
+#[test]
 fn a_directory_in_an_older_format_is_moved_into_the_newest_one() {
     let (runtime, fixtures) = (runtime(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
     for format in ["store-v1", "store-v1-rates", "store-v2", "store-v3"] {

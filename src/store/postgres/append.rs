@@ -13,7 +13,7 @@ use super::connections::PostgresConnections;
 use super::failure::{StatementFailure, unavailable};
 use super::format;
 use super::identity::{EpochServer, TIMELINE};
-use super::session::{OpenSession, Parameter};
+use super::session::{OpenSession, Parameter, SessionSlot};
 use super::settings::PostgresSettings;
 use super::sql::SqlSession;
 use crate::store::StoreError;
@@ -34,7 +34,7 @@ const RESOLVE_INTERVAL: Duration = Duration::from_millis(100);
 /// `local` and `remote_write` are durable on this server; whoever sets them has decided about the standbys.
 ///
 /// The condition `$timeline` is inserted if the server tells its timeline: a call of a function that the user may not call
-/// fails even where it is not reached.
+/// fails even where it is not reached. `$taken` and `$removed_inbox` are inserted if the batch takes rows of the inbox.
 const APPEND: &str = "
 with won as (
     insert into cortado.chunk (number, grp, body)
@@ -42,6 +42,7 @@ with won as (
     where (select value::int8 <= $11 from cortado.meta where key = 'format')
     and ($12 is null or (select value = $12 from cortado.meta where key = 'server'))
     $timeline
+    $taken
     and coalesce(
         (select $10 is null or grp = $10::uuid from cortado.chunk where number = $1 - 1),
         $10 is null and not exists (select from cortado.chunk)
@@ -61,10 +62,21 @@ with won as (
     delete from cortado.row where key = any ($8) and exists (select from won)
 ), removed_chunks as (
     delete from cortado.chunk where number = any ($9) and exists (select from won)
-)
+) $removed_inbox
 select pg_notify('cortado', number::text)::text, set_config('synchronous_commit',
     replace(current_setting('synchronous_commit'), 'off', 'on'), true)
 from won";
+
+/// Whether all rows of the inbox that a batch takes are still there. They are locked, so that nobody removes them before the
+/// batch does.
+const TAKEN: &str = "and (
+    select count(*) from (
+        select from cortado.inbox where id = any ($14::uuid[]) order by id for update
+    ) as locked
+) = cardinality($14)";
+const REMOVED_INBOX: &str = ", removed_inbox as (
+    delete from cortado.inbox where id = any ($14::uuid[]) and exists (select from won)
+)";
 
 /// Makes the changes of a batch without a chunk, whatever other processes do.
 const CHANGE_ROWS: &str = "
@@ -87,7 +99,10 @@ select (select grp::text from cortado.chunk where number = $1),
     (select max(number) from cortado.chunk),
     (select value::int8 from cortado.meta where key = 'format')";
 
-/// The statement that appends on the server of an epoch.
+/// Counts the rows of the inbox that a batch takes and that are still there.
+const COUNT_TAKEN: &str = "select count(*) from cortado.inbox where id = any ($1::uuid[])";
+
+/// The statement that appends on the server of an epoch. [`Append::write`] completes it.
 pub fn statement(server: Option<&EpochServer>) -> String {
     let timeline = server.and_then(|server| server.server.timeline());
     // Every parameter has to be in the statement.
@@ -164,6 +179,7 @@ impl Append {
     ) -> Result<AppendOutcome, StatementFailure> {
         let BatchChanges { chunks, bodies, keys, values, removed_keys, removed_chunks, .. } =
             &self.changes;
+        let taken = &self.changes.taken;
         let (Some((first, further)), Some((body, further_bodies))) =
             (chunks.split_first(), bodies.split_first())
         else {
@@ -172,7 +188,7 @@ impl Append {
         let format = format::NEWEST;
         let stored = self.server.as_ref().map(|server| server.stored.as_str());
         let timeline = self.server.as_ref().and_then(|server| server.server.timeline());
-        let parameters: [Parameter<'_>; 13] = [
+        let mut parameters: Vec<Parameter<'_>> = vec![
             (first, Type::INT8),
             (&self.grp, Type::TEXT),
             (body, Type::BYTEA),
@@ -187,7 +203,14 @@ impl Append {
             (&stored, Type::TEXT),
             (&timeline, Type::TEXT),
         ];
-        let rows = connections.writer().query(&self.statement, &parameters).await?;
+        let takes = !taken.is_empty();
+        if takes {
+            parameters.push((taken, Type::TEXT_ARRAY));
+        }
+        let (condition, removal) = if takes { (TAKEN, REMOVED_INBOX) } else { ("", "") };
+        let statement = self.statement.replace("$taken", condition);
+        let statement = statement.replace("$removed_inbox", removal);
+        let rows = connections.writer().query(&statement, &parameters).await?;
         if !rows.is_empty() {
             return Ok(AppendOutcome::Decided(Applied::Done));
         }
@@ -204,8 +227,10 @@ impl Append {
             let session = writer.get().await?;
             server.check(&SqlSession { session, settings: connections.settings.clone() }).await?;
         }
+        // Asked first: if they are gone, no earlier try of this batch can be written later.
+        let has_taken_rows = self.has_taken_rows(writer, location).await?;
         let rows = writer.query(FIND, &[(&self.first(), Type::INT8)]).await?;
-        let found = rows.first().map(Found::of).transpose();
+        let found = rows.first().map(|row| Found::of(row, has_taken_rows)).transpose();
         let found = found.map_err(|error| StatementFailure::of(&error, location))?;
         let found = found.ok_or_else(|| StatementFailure::Unanswered("no row".to_owned()))?;
         let outcome = found.outcome(self, location)?;
@@ -213,6 +238,25 @@ impl Append {
             barrier::confirm(writer).await?;
         }
         Ok(outcome)
+    }
+
+    /// Whether all rows of the inbox that the batch takes are there; `None` if it takes none.
+    async fn has_taken_rows(
+        &self,
+        writer: &SessionSlot,
+        location: &str,
+    ) -> Result<Option<bool>, StatementFailure> {
+        let taken = &self.changes.taken;
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        let rows = writer.query(COUNT_TAKEN, &[(taken, Type::TEXT_ARRAY)]).await?;
+        let count: Option<i64> = rows
+            .first()
+            .map(|row| row.try_get(0))
+            .transpose()
+            .map_err(|error| StatementFailure::of(&error, location))?;
+        Ok(count.map(|count| count.unsigned_abs() == taken.len() as u64))
     }
 
     /// The number of the first chunk.
@@ -232,11 +276,14 @@ struct Found {
     newest: Option<i64>,
     /// The format of the schema.
     format: Option<i64>,
+    /// Whether all rows of the inbox that the batch takes are there; `None` if it takes none.
+    has_taken_rows: Option<bool>,
 }
 
 impl Found {
-    fn of(row: &Row) -> Result<Found, tokio_postgres::Error> {
+    fn of(row: &Row, has_taken_rows: Option<bool>) -> Result<Found, tokio_postgres::Error> {
         Ok(Found {
+            has_taken_rows,
             grp: row.try_get(0)?,
             previous: row.try_get(1)?,
             newest: row.try_get(2)?,
@@ -271,6 +318,9 @@ impl Found {
         if self.newest.is_some_and(|newest| newest < first - 1) {
             let why = format!("chunk {first} cannot be written before chunk {}", first - 1);
             return refused(unavailable(location, why));
+        }
+        if self.has_taken_rows == Some(false) {
+            return Ok(AppendOutcome::Decided(Applied::Lost));
         }
         Ok(AppendOutcome::Open)
     }
@@ -326,6 +376,7 @@ mod tests {
             previous: previous.map(str::to_owned),
             newest: Some(newest),
             format: Some(format::NEWEST),
+            has_taken_rows: None,
         }
     }
 
@@ -338,6 +389,9 @@ mod tests {
         assert_eq!(outcome(found(Some("other"), None, 9), before), Ok(Some(Applied::Lost)));
         assert_eq!(outcome(found(None, before, 6), before), Ok(None));
         assert_eq!(outcome(found(None, before, 6), None), Ok(None));
+        let taken = |has_taken_rows| Found { has_taken_rows, ..found(None, before, 6) };
+        assert_eq!(outcome(taken(Some(true)), before), Ok(None));
+        assert_eq!(outcome(taken(Some(false)), before), Ok(Some(Applied::Lost)));
         let empty = Found { newest: None, ..found(None, None, 0) };
         assert_eq!(outcome(empty, None), Ok(None));
     }

@@ -18,6 +18,8 @@ pub struct BatchChanges {
     pub values: Vec<Vec<u8>>,
     pub removed_chunks: Vec<i64>,
     pub removed_keys: Vec<Vec<u8>>,
+    /// The ids of rows of the inbox that are removed, and without which nothing is changed; ascending.
+    pub taken: Vec<String>,
     /// The size of the keys and values.
     pub bytes: u64,
     /// The size of the events before compression.
@@ -35,6 +37,8 @@ impl BatchChanges {
             accepted_bytes: batch.event_bytes,
             ..BatchChanges::default()
         };
+        changes.taken = batch.taken().iter().map(ToString::to_string).collect();
+        changes.taken.sort_unstable(); // whoever locks several rows does so in one order
         let mut last = BTreeMap::new();
         for write in batch.into_writes() {
             match write {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::Notify;
+
 use super::driver::Driver;
 use super::hint::{self, ChunkHint};
 use super::session::{OpenSession, SessionSlot};
@@ -17,10 +19,14 @@ pub struct PostgresConnections {
     /// Appends, one after the other, without waiting for each other's answers.
     writer: Arc<SessionSlot>,
     readers: Vec<Arc<SessionSlot>>,
+    /// Keeps up the jobs for queries.
+    projection: SessionSlot,
     next_reader: AtomicUsize,
     listening: Once,
     /// Wakes those who wait for chunks.
     pub hint: Arc<ChunkHint>,
+    /// Notified when a job was submitted in SQL.
+    arrivals: Arc<Notify>,
     pub settings: Arc<PostgresSettings>,
 }
 
@@ -29,12 +35,15 @@ impl PostgresConnections {
     ///
     /// # Errors
     /// When the system cannot start a thread.
-    pub fn start(settings: Arc<PostgresSettings>) -> Result<Arc<PostgresConnections>, StoreError> {
+    pub fn start(
+        settings: Arc<PostgresSettings>,
+        arrivals: Arc<Notify>,
+    ) -> Result<Arc<PostgresConnections>, StoreError> {
         let driver = Driver::start()?;
         let session = || Arc::new(SessionSlot::new(settings.clone(), driver.downgrade()));
         let (writer, readers) = (session(), settings.readers.max(1));
         let readers = (0..readers).map(|_| session()).collect();
-        Ok(PostgresConnections::new(settings, driver, writer, readers))
+        Ok(PostgresConnections::new(settings, driver, writer, readers, arrivals))
     }
 
     /// Starts the thread and opens one connection, on which everything is read and written, because a transaction will be
@@ -54,7 +63,7 @@ impl PostgresConnections {
         })?;
         let slot = SessionSlot::in_transaction(settings.clone(), driver.downgrade(), session);
         let slot = Arc::new(slot);
-        Ok(PostgresConnections::new(settings, driver, slot.clone(), vec![slot]))
+        Ok(PostgresConnections::new(settings, driver, slot.clone(), vec![slot], Arc::default()))
     }
 
     fn new(
@@ -62,14 +71,18 @@ impl PostgresConnections {
         driver: Driver,
         writer: Arc<SessionSlot>,
         readers: Vec<Arc<SessionSlot>>,
+        arrivals: Arc<Notify>,
     ) -> Arc<PostgresConnections> {
+        let projection = SessionSlot::new(settings.clone(), driver.downgrade());
         Arc::new(PostgresConnections {
             driver,
             writer,
             readers,
+            projection,
             next_reader: AtomicUsize::new(0),
             listening: Once::new(),
             hint: Arc::default(),
+            arrivals,
             settings,
         })
     }
@@ -94,6 +107,11 @@ impl PostgresConnections {
         &self.writer
     }
 
+    /// The connection for the jobs for queries.
+    pub fn projection(&self) -> &SessionSlot {
+        &self.projection
+    }
+
     /// One of the connections for reads, in turn.
     pub fn reader(&self) -> &SessionSlot {
         let next = self.next_reader.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +121,11 @@ impl PostgresConnections {
     /// Asks for notifications, once.
     pub fn listen(&self) {
         self.listening.call_once(|| {
-            self.driver.begin(hint::listen(self.settings.clone(), self.hint.clone()));
+            self.driver.begin(hint::listen(
+                self.settings.clone(),
+                self.hint.clone(),
+                self.arrivals.clone(),
+            ));
         });
     }
 

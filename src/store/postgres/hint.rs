@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
 
 use super::failure::{StatementFailure, describe};
@@ -14,6 +15,8 @@ use crate::logging::RetryLog;
 
 /// The channel on which every append is announced.
 pub const CHANNEL: &str = "cortado";
+/// The channel on which jobs in the inbox are announced.
+const INBOX_CHANNEL: &str = "cortado_inbox";
 /// The wait before notifications are asked for again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -46,10 +49,10 @@ impl ChunkHint {
 
 /// Listens for notifications for ever. A pooler may refuse that, or accept it and pass nothing on; then there are no
 /// hints.
-pub async fn listen(settings: Arc<PostgresSettings>, hint: Arc<ChunkHint>) {
+pub async fn listen(settings: Arc<PostgresSettings>, hint: Arc<ChunkHint>, inbox: Arc<Notify>) {
     let mut retry = RetryLog::new("listening for appends", RETRY_INTERVAL, RETRY_INTERVAL);
     loop {
-        let failure = listen_once(&settings, &hint, &mut retry).await;
+        let failure = listen_once(&settings, &hint, &inbox, &mut retry).await;
         let wait = retry.failed(&failure.into_store_error(settings.location()));
         tokio::time::sleep(wait).await;
     }
@@ -59,6 +62,7 @@ pub async fn listen(settings: Arc<PostgresSettings>, hint: Arc<ChunkHint>) {
 async fn listen_once(
     settings: &PostgresSettings,
     hint: &ChunkHint,
+    inbox: &Notify,
     retry: &mut RetryLog,
 ) -> StatementFailure {
     let (client, mut connection) = match settings.connect().await {
@@ -68,6 +72,9 @@ async fn listen_once(
     let driven = poll_fn(|cx| {
         loop {
             match ready!(connection.poll_message(cx)) {
+                Some(Ok(AsyncMessage::Notification(it))) if it.channel() == INBOX_CHANNEL => {
+                    inbox.notify_one();
+                }
                 Some(Ok(AsyncMessage::Notification(_))) => hint.wake(),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(describe(&error)),
@@ -76,11 +83,15 @@ async fn listen_once(
         }
     });
     let listening = async {
-        if let Err(error) = client.batch_execute(&format!("listen {CHANNEL}")).await {
-            return describe(&error);
+        for channel in [INBOX_CHANNEL, CHANNEL] {
+            if let Err(error) = client.batch_execute(&format!("listen {channel}")).await {
+                return describe(&error);
+            }
         }
         retry.worked();
-        hint.wake(); // something may have been appended before
+        // Something may have been appended or submitted before.
+        hint.wake();
+        inbox.notify_one();
         pending().await
     };
     StatementFailure::Unanswered(tokio::select! {

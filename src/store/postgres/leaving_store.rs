@@ -18,6 +18,11 @@ use crate::store::StoreError;
 const BEGIN: &str = "
 begin isolation level repeatable read;
 lock table cortado.chunk, cortado.row in share mode";
+/// The same for a schema that has an inbox, to which nobody may submit meanwhile.
+const BEGIN_WITH_INBOX: &str = "
+begin isolation level repeatable read;
+lock table cortado.chunk, cortado.row, cortado.inbox in share mode";
+const HAS_INBOX: &str = "select to_regclass('cortado.inbox') is not null";
 
 const RUNNING_NODES: &str = "
 select name, (extract(epoch from clock_timestamp() - heartbeat) * 1000)::int8 from cortado.node
@@ -29,6 +34,17 @@ with taken as (delete from cortado.meta where key = 'format' returning value)
 insert into cortado.meta (key, value)
 select 'moved_format', value from taken union all values ('moved_to', $1)
 on conflict (key) do update set value = excluded.value returning key";
+
+/// Jobs that were submitted in SQL would stay behind, although their transactions were committed.
+async fn refuse_waiting_submissions(sql: &SqlSession) -> Result<(), StatementFailure> {
+    if sql.value(HAS_INBOX, &[]).await?
+        && sql.value("select exists (select from cortado.inbox)", &[]).await?
+    {
+        let why = "jobs that were submitted in SQL wait in cortado.inbox; start a server, which enqueues them";
+        return Err(StatementFailure::Refused(unavailable(sql.settings.location(), why)));
+    }
+    Ok(())
+}
 
 /// A store that is being moved elsewhere.
 pub struct LeavingDatabaseStore(TransactionLog);
@@ -48,12 +64,16 @@ impl LeavingDatabaseStore {
         let to = to.to_owned();
         // Without a store, there may be no table that could be locked.
         let target = to.clone();
-        log.run(|sql| async move { check_store(&sql, &target).await })?;
-        log.begin(BEGIN)?;
+        let has_inbox = log.run(|sql| async move {
+            check_store(&sql, &target).await?;
+            sql.value::<bool>(HAS_INBOX, &[]).await
+        })?;
+        log.begin(if has_inbox { BEGIN_WITH_INBOX } else { BEGIN })?;
         log.run(move |sql| async move {
             schema::lock_for_command(&sql).await?;
             check_store(&sql, &to).await?;
-            refuse_running_nodes(&sql, silence).await
+            refuse_running_nodes(&sql, silence).await?;
+            refuse_waiting_submissions(&sql).await
         })?;
         Ok(LeavingDatabaseStore(log))
     }

@@ -16,7 +16,9 @@ use super::scan::ScanRows;
 use super::settings::PostgresSettings;
 use super::state::LogState;
 use crate::job::{Cursor, Epoch};
-use crate::store::log::{Applied, Log, NodeHeartbeat, NodeMessage, Rows, WriteBatch};
+use crate::store::log::{
+    Applied, Log, LogInbox, LogProjection, NodeHeartbeat, NodeMessage, Rows, WriteBatch,
+};
 use crate::store::{Storage, StoreError};
 
 /// How often the server is asked for new chunks while no notification arrives.
@@ -62,6 +64,14 @@ impl Log for PostgresLog {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn inbox(&self) -> Option<&dyn LogInbox> {
+        Some(&*self.0)
+    }
+
+    fn projection(&self) -> Option<&dyn LogProjection> {
+        Some(&*self.0)
     }
 
     fn apply(&self, batch: WriteBatch) -> Result<Applied, StoreError> {

@@ -76,6 +76,11 @@ impl SessionSlot {
         Ok(opened)
     }
 
+    /// Closes the connection. The next statement opens another one.
+    pub async fn give_up(&self) {
+        *self.open.lock().await = None;
+    }
+
     /// Executes a statement and returns its rows when its transaction has ended.
     pub async fn query(
         &self,

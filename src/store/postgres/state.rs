@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::sync::Notify;
 use tokio_postgres::types::Type;
 
 use super::append::{self, Append};
@@ -34,6 +35,8 @@ pub struct LogState {
     epoch_server: Mutex<Option<EpochServer>>,
     /// The statement that appends there.
     append_statement: Mutex<Arc<str>>,
+    /// Notified when a job was submitted in SQL.
+    pub arrivals: Arc<Notify>,
     /// Whether this process has said before that it is at work.
     pub has_sent_heartbeat: AtomicBool,
     written: WrittenCounts,
@@ -57,6 +60,7 @@ impl LogState {
             former_server: Mutex::new(None),
             epoch_server: Mutex::new(None),
             append_statement: Mutex::new(append::statement(None).into()),
+            arrivals: Arc::default(),
             has_sent_heartbeat: AtomicBool::new(false),
             written: WrittenCounts::default(),
         }
@@ -74,7 +78,7 @@ impl LogState {
     /// Opens the connections, again or for the first time, and checks what the server has.
     pub fn open(&self) -> Result<(), StoreError> {
         self.shut();
-        let connections = PostgresConnections::start(self.settings.clone())?;
+        let connections = PostgresConnections::start(self.settings.clone(), self.arrivals.clone())?;
         self.check(&connections)?;
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(connections);
         Ok(())
@@ -106,7 +110,7 @@ impl LogState {
 
     /// Creates or updates the tables, on a connection of its own, which ends with the transaction if that fails.
     pub fn create_if_missing(&self, new: BatchChanges) -> Result<(), StoreError> {
-        let connections = PostgresConnections::start(self.settings.clone())?;
+        let connections = PostgresConnections::start(self.settings.clone(), self.arrivals.clone())?;
         read_on(&connections, |sql| async move { schema::create_if_missing(&sql, &new).await })
     }
 

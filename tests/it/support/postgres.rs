@@ -87,6 +87,16 @@ impl Postgres {
         if ran.status.success() { Ok(text(&ran.stdout)) } else { Err(text(&ran.stderr)) }
     }
 
+    /// Connects to its database as a user, for statements of a test.
+    pub async fn connect(&self, user: &str) -> tokio_postgres::Client {
+        let config = format!("host={} user={user} dbname=postgres", self.dir.display());
+        let opened = tokio_postgres::connect(&config, tokio_postgres::NoTls).await;
+        let (client, connection) = opened.unwrap();
+        // It ends with the client, or with the server.
+        tokio::spawn(async { drop(connection.await) });
+        client
+    }
+
     /// The URL of its database, or of that of its standby once that was promoted.
     pub fn url_of_either(&self) -> String {
         let dir = self.dir.display();

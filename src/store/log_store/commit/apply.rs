@@ -1,8 +1,9 @@
 //! Applies the commands of a group in order, and keeps what each caller is to be answered once the group is durable.
 
-use super::command::{CommandBatch, Mutation, Reply};
+use super::command::{CommandBatch, Mutation, Reply, TakeReply};
 use super::core::Core;
 use super::group::{CommitGroup, PackedGroup};
+use super::inbox::TakenJob;
 use super::tick::TickOutcome;
 use super::verbs::ControlOutcome;
 use super::writer::{DurableReply, GroupOutcome, Replies};
@@ -61,6 +62,7 @@ pub fn apply(
                 let again = keep.then(|| batch.clone());
                 when_durable(group.enqueue(batch), reply, again, Mutation::Enqueue)
             }
+            Mutation::TakeInbox(jobs, reply) => taken_when_durable(group.take_inbox(jobs), reply),
             Mutation::Settle(all, reply) => {
                 let again = keep.then(|| all.clone());
                 when_durable(group.settle(all), reply, again, Mutation::Settle)
@@ -198,6 +200,21 @@ where
             GroupOutcome::Lost => return again.map(|again| mutation(again, reply)),
         };
         // The caller may have stopped waiting; the change stays.
+        let _gone = reply.send(answer);
+        None
+    })
+}
+
+/// Answers when the group is durable. If it is lost, the jobs are not enqueued again: another node may have taken them, so
+/// the inbox has to be read again.
+fn taken_when_durable(taken: Result<Vec<TakenJob>, StoreError>, reply: TakeReply) -> DurableReply {
+    Box::new(move |outcome| {
+        let answer = match outcome {
+            GroupOutcome::Durable => taken.map(Some),
+            GroupOutcome::Lost => Ok(None),
+            GroupOutcome::Failed(error) => Err(error),
+        };
+        // The caller may have stopped waiting; what was enqueued stays.
         let _gone = reply.send(answer);
         None
     })

@@ -7,9 +7,10 @@ use tokio::sync::oneshot;
 use super::claim::ClaimAnswer;
 use super::core::Core;
 use super::enqueue::{EnqueueOutcome, NewBatch};
+use super::inbox::TakenJob;
 use super::verbs::JobAnswers;
 use crate::access::{AccessApplied, AccessCommand};
-use crate::job::{Actor, Event, Schedule, Status};
+use crate::job::{Actor, Event, JobId, NewJob, Schedule, Status};
 use crate::store::log::NodeHeartbeat;
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::log_store::journal::nodes::NodeId;
@@ -22,6 +23,9 @@ use crate::store::{
 /// Answers a command with its result or with the error of its verb.
 pub type Reply<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
 pub type ClaimReply = Reply<ClaimAnswer>;
+/// Answers with what became of each job from the inbox, or with `None` when nothing of the group was written because another
+/// node was first.
+pub type TakeReply = Reply<Option<Vec<TakenJob>>>;
 /// Inspects the committer's state between two groups, when the last one is durable.
 pub type Inspection = Box<dyn FnOnce(&Core) + Send>;
 
@@ -42,6 +46,8 @@ pub enum Command {
 /// A change. Its caller is answered when the group that holds it is durable.
 pub enum Mutation {
     Enqueue(NewBatch, Reply<EnqueueOutcome, EnqueueError>),
+    /// Enqueues jobs from the inbox beside the log.
+    TakeInbox(Vec<NewJob>, TakeReply),
     Extend(Vec<LeaseRef>, Duration, Reply<Vec<Extension>>),
     Settle(Vec<Settlement>, Reply<Vec<Result<Status, SettleError>>>),
     Annotate(Vec<Note>, Reply<()>),
@@ -67,6 +73,7 @@ impl Command {
     fn weight(&self) -> usize {
         match self {
             Command::Mutate(Mutation::Enqueue(batch, _)) => batch.jobs.len(),
+            Command::Mutate(Mutation::TakeInbox(jobs, _)) => jobs.len(),
             Command::Mutate(Mutation::Settle(all, _)) => all.len(),
             Command::Claim(claim, _) => claim.max,
             Command::Inspect(_)
@@ -85,10 +92,33 @@ impl Mutation {
         matches!(self, Mutation::Archive(..))
     }
 
+    /// The jobs that it enqueues from the inbox.
+    pub fn taken(&self) -> impl Iterator<Item = JobId> {
+        let jobs = match self {
+            Mutation::TakeInbox(jobs, _) => jobs.as_slice(),
+            Mutation::Enqueue(..)
+            | Mutation::Extend(..)
+            | Mutation::Settle(..)
+            | Mutation::Annotate(..)
+            | Mutation::Control(..)
+            | Mutation::Schedule(..)
+            | Mutation::Kind(..)
+            | Mutation::Report(..)
+            | Mutation::Access(..)
+            | Mutation::Tick(..)
+            | Mutation::RecordStart
+            | Mutation::GiveBack(..)
+            | Mutation::TakeBack(..)
+            | Mutation::Archive(..) => &[],
+        };
+        jobs.iter().map(|job| job.id)
+    }
+
     /// Whether it may read what earlier groups wrote.
     fn reads_disk(&self) -> bool {
         match self {
             Mutation::Enqueue(..)
+            | Mutation::TakeInbox(..)
             | Mutation::Extend(..)
             | Mutation::Settle(..)
             | Mutation::Annotate(..)
@@ -167,6 +197,7 @@ impl CommandBatch {
             let error = error.clone();
             match change {
                 Mutation::Enqueue(_, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::TakeInbox(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Extend(_, _, reply) => drop(reply.send(Err(error))),
                 Mutation::Settle(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Annotate(_, reply) => drop(reply.send(Err(error))),

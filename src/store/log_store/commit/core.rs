@@ -1,5 +1,6 @@
 //! What the committer owns: the index, the tables of journal and archive, and the numbers that come next.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -10,7 +11,7 @@ use super::meta::Meta;
 use super::ready::ReadySets;
 use super::shared::Shared;
 use crate::access::AccessTable;
-use crate::job::{Event, Job, Labels, QueueName, QueueSettings, Time};
+use crate::job::{Event, Job, JobId, Labels, QueueName, QueueSettings, Time};
 use crate::store::SharedLimits;
 use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
@@ -50,6 +51,9 @@ pub struct Core {
     pub unsynced_claims: Vec<Event>,
     /// The events of groups of this node that are in the log although their callers were refused.
     pub refused: Vec<Event>,
+    /// The jobs that were enqueued from the inbox, until their group is known to be written or not. They are not taken back,
+    /// because their rows are gone with the group.
+    pub from_inbox: BTreeSet<JobId>,
     /// Notices when the clock is set, and when time zones become known.
     pub watch: TickWatch,
     /// The waits that began while the clock was ahead, until they are corrected.

@@ -89,7 +89,7 @@ impl CommitGroup<'_> {
     }
 
     /// The stored job that has a key.
-    fn owner_of(&self, key: &IdempotencyKey) -> Result<Option<JobId>, StoreError> {
+    pub fn owner_of(&self, key: &IdempotencyKey) -> Result<Option<JobId>, StoreError> {
         match self.core.index.keys.get(key) {
             Some(id) => Ok(Some(*id)),
             None => self.find_archived_key(key),

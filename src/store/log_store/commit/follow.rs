@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::core::Core;
 use super::recover;
-use crate::job::{Event, Fact, JobId, QueueChange, QueueName, State};
+use crate::job::{Change, Event, Fact, JobId, QueueChange, QueueName, State};
 use crate::store::StoreError;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::codec::Record;
@@ -84,12 +84,27 @@ impl Core {
             if let Fact::Queue { queue, change } = &event.fact {
                 self.follow_queue(queue, *change, followed);
             }
-            if self.writer == self.shared.node {
+            let is_from_inbox = self.is_from_inbox(&event);
+            if self.writer == self.shared.node && !is_from_inbox {
                 self.refused.push(event.clone());
             }
             followed.events.push(event);
         }
         Ok(())
+    }
+
+    /// Whether an event enqueues a job from the inbox that this node has tried to enqueue. Whoever has written it, the job's
+    /// row is gone now.
+    fn is_from_inbox(&mut self, event: &Event) -> bool {
+        match &event.fact {
+            Fact::Job { id, change: Change::Enqueued { .. }, .. } => self.from_inbox.remove(id),
+            Fact::Job { .. }
+            | Fact::Queue { .. }
+            | Fact::Schedule { .. }
+            | Fact::Access { .. }
+            | Fact::Kind { .. }
+            | Fact::Worker { .. } => false,
+        }
     }
 
     fn before(&self, id: JobId) -> Option<Before> {

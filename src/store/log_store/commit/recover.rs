@@ -1,5 +1,6 @@
 //! Reads a store: the headers of the archive and the whole journal are read, and the index is built from them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -131,6 +132,7 @@ pub fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<C
         foreign_archives: 0,
         unsynced_claims: Vec::new(),
         refused: Vec::new(),
+        from_inbox: BTreeSet::new(),
         watch: TickWatch::default(),
         future_waits: FutureWaits::at(shared.clock.now()),
         schedules: Schedules::default(),

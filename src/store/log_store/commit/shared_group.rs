@@ -8,6 +8,7 @@ use super::command::{CommandBatch, Mutation};
 use super::core::Core;
 use super::group::PackedGroup;
 use super::writer::{self, FailedGroup, GroupWrite, PendingGroup, Replies};
+use crate::job::JobId;
 use crate::store::StoreError;
 
 /// The wait after the first lost race is up to this long, and up to twice as long after each further one.
@@ -79,6 +80,7 @@ enum AppendAttempt {
 
 fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreError> {
     let has_archived = batch.mutations.iter().any(Mutation::archives);
+    let taken: Vec<JobId> = batch.mutations.iter().flat_map(Mutation::taken).collect();
     let undo = core.begin_undo(batch.changes_tables());
     let (packed, replies, later) = apply(core, batch);
     let outcome = match packed {
@@ -88,6 +90,8 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreE
     let outcome = match outcome {
         Ok(GroupWrite::Stored(stored)) => {
             core.end_undo();
+            // Their rows are gone, so no earlier try to enqueue them can be written later.
+            taken.iter().for_each(|id| _ = core.from_inbox.remove(id));
             core.written(Ok(GroupWrite::Stored(stored)))?;
             return Ok(AppendAttempt::Done(later.stored()));
         }

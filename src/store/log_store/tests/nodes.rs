@@ -2,6 +2,7 @@
 //! goes to another one: on a log in memory and on PostgreSQL.
 
 mod configured;
+mod inbox;
 mod memory_log;
 mod spread;
 mod together;

@@ -2,6 +2,7 @@
 //! servers and commits are lost.
 
 mod answers;
+mod inbox;
 mod outages;
 mod proxy;
 mod schema;

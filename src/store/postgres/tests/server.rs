@@ -152,6 +152,13 @@ impl TestSession {
         };
         messages.unwrap().into_iter().filter_map(value).collect()
     }
+
+    /// Executes a statement that is refused, and returns the message.
+    pub fn refusal(&self, sql: &str) -> String {
+        let refused = self.runtime.block_on(self.client.batch_execute(sql));
+        let refused = refused.expect_err(sql);
+        refused.as_db_error().expect(sql).message().to_owned()
+    }
 }
 
 /// A database on a server.

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::job::{Cursor, Epoch, Time};
+use tokio::sync::Notify;
+
+use crate::job::{Cursor, Epoch, JobId, Time};
 use crate::store::log::conformance::{
     self, LogHarness, SharedLogHarness, shared_log_conformance_suite,
 };
-use crate::store::log::{Applied, Log, NodeHeartbeat, NodeMessage, Rows, Write, WriteBatch};
-use crate::store::{Storage, StoreError};
+use crate::store::log::{
+    Applied, Log, LogInbox, NodeHeartbeat, NodeMessage, Rows, Write, WriteBatch,
+};
+use crate::store::{InboxRow, NotEnqueued, Storage, StoreError};
 
 /// The values by their keys.
 type RowTable = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -27,6 +31,10 @@ struct Content {
     started: AtomicU64,
     /// How many appends were lost.
     lost: AtomicU64,
+    /// The submissions in the inbox.
+    inbox: Mutex<BTreeMap<JobId, String>>,
+    /// The submissions that made no job.
+    dismissed: Mutex<Vec<NotEnqueued>>,
 }
 
 /// What is known of a node.
@@ -88,6 +96,16 @@ impl MemoryLog {
         self.content.lost.load(Ordering::Acquire)
     }
 
+    /// Puts a submission into the inbox.
+    pub fn submit(&self, id: JobId) {
+        self.content.inbox.lock().unwrap().insert(id, String::new());
+    }
+
+    /// The ids in the inbox.
+    pub fn waiting(&self) -> Vec<JobId> {
+        self.content.inbox.lock().unwrap().keys().copied().collect()
+    }
+
     /// How long ago each node was heard of.
     pub fn silences(&self) -> Vec<Duration> {
         let heartbeats = self.content.heartbeats.lock().unwrap();
@@ -139,15 +157,21 @@ impl Log for MemoryLog {
         true
     }
 
+    fn inbox(&self) -> Option<&dyn LogInbox> {
+        Some(self)
+    }
+
     fn apply(&self, batch: WriteBatch) -> Result<Applied, StoreError> {
         let mut rows = self.rows()?;
+        let mut inbox = self.content.inbox.lock().unwrap();
+        let taken = batch.taken().to_vec();
         let writes: Vec<Write> = batch.into_writes().collect();
         let chunks = writes.iter().filter_map(|write| match write {
             Write::Put { key, .. } => key.starts_with(b"j").then_some(key),
             Write::Remove { .. } => None,
         });
         if let Some(first) = chunks.min() {
-            if has_chunk(&rows, first) {
+            if has_chunk(&rows, first) || !taken.iter().all(|id| inbox.contains_key(id)) {
                 self.content.lost.fetch_add(1, Ordering::AcqRel);
                 return Ok(Applied::Lost);
             }
@@ -161,6 +185,7 @@ impl Log for MemoryLog {
         if fault == Some(Fault::Before) {
             return Err(failed());
         }
+        inbox.retain(|id, _| !taken.contains(id));
         for write in writes {
             match write {
                 Write::Put { key, value, .. } => rows.insert(key, value),
@@ -250,6 +275,33 @@ impl Log for MemoryLog {
             return Err(StoreError::Unavailable("the log is away".into()));
         }
         self.is_shut.store(false, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl LogInbox for MemoryLog {
+    fn arrivals(&self) -> Arc<Notify> {
+        Arc::default()
+    }
+
+    fn set_max_payload(&self, _bytes: usize) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn read(&self, _node: u64, _kinds: Vec<String>) -> Result<Vec<InboxRow>, StoreError> {
+        let inbox = self.content.inbox.lock().unwrap();
+        let row = |(id, submission): (&JobId, &String)| InboxRow {
+            id: *id,
+            submission: submission.clone(),
+            age: Duration::ZERO,
+        };
+        Ok(inbox.iter().map(row).collect())
+    }
+
+    fn dismiss(&self, rows: Vec<NotEnqueued>) -> Result<(), StoreError> {
+        let mut inbox = self.content.inbox.lock().unwrap();
+        let gone = rows.into_iter().filter(|row| inbox.remove(&row.id).is_some());
+        self.content.dismissed.lock().unwrap().extend(gone);
         Ok(())
     }
 }

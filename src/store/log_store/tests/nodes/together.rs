@@ -24,7 +24,7 @@ const TTL: Duration = Duration::from_secs(30);
 /// How long a node may be silent in these tests.
 const SILENCE: Duration = Duration::from_millis(500);
 
-fn nodes() -> Nodes<MemoryLog> {
+pub(super) fn nodes() -> Nodes<MemoryLog> {
     Nodes::new(clock(), Tuning { node_silence: SILENCE, ..TINY }, 0)
 }
 
@@ -39,7 +39,7 @@ fn claim(place: WorkerPlace) -> Claim {
     }
 }
 
-async fn add(store: &Arc<dyn Store>) -> JobId {
+pub(super) async fn add(store: &Arc<dyn Store>) -> JobId {
     store.enqueue(vec![draft().job()]).await.unwrap()[0].job().id
 }
 
