@@ -13,6 +13,7 @@ mod read;
 mod snapshot;
 #[cfg(test)]
 pub(super) mod tests;
+mod threads;
 mod verify;
 
 use std::sync::atomic::Ordering;
@@ -29,20 +30,18 @@ pub use self::commit::tuning::Tuning;
 pub use self::copy::copy;
 pub use self::verify::{Report, VerifyProblem, verify};
 use super::kinds::DeclaredKinds;
-use super::log::Log;
 use super::search::Budget;
 use super::{
     AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
     Inbox, JobControlError, KindCommand, KindError, Lease, LeaseRef, NodeFigures, NodeReport, Note,
     Page, Projection, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats,
-    Storage, Store, StoreError, StoreLimits, Ticked, WorkerNotice,
+    Storage, Store, StoreError, Ticked, WorkerNotice,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
-use crate::clock::Clock;
 use crate::job::{
     Actor, Cursor, Event, Job, JobId, JobQuery, NewJob, QueueName, Schedule, State, Status, Time,
 };
-use crate::supervise::{Part, PartFailures};
+use crate::supervise::PartFailures;
 use commit::claim::{ClaimAnswer, ClaimedJob};
 use commit::command::{Command, Mutation, Reply};
 use commit::core::Core;
@@ -72,52 +71,6 @@ pub struct LogStore {
 }
 
 impl LogStore {
-    /// Opens the store in a log; to run jobs, it rescues those that the previous process was running. Blocks while it reads: call
-    /// it before the runtime is busy.
-    ///
-    /// # Errors
-    /// Says what cannot be read, and where. An unreadable store is left as it is.
-    pub fn open(
-        log: impl FnOnce() -> Result<Box<dyn Log>, StoreError>,
-        limits: StoreLimits,
-        clock: Arc<dyn Clock>,
-        tuning: Tuning,
-        opening: Opening,
-    ) -> Result<Arc<LogStore>, StoreError> {
-        let core = commit::open::open(log, limits, clock, tuning, opening)?;
-        let (shared, node) = (core.shared.clone(), core.shared.node);
-        let failures = PartFailures::default();
-        let readers = ReadPool::new(&shared.limits, failures.clone());
-        let (commands, receiver) = mpsc::channel(MAX_QUEUED_COMMANDS);
-        let no_thread = |error: std::io::Error| StoreError::Unavailable(error.to_string());
-        let (archiver, reading) =
-            commit::archiver::Archiver::start(shared.clone(), commands.downgrade(), &failures)
-                .map_err(no_thread)?;
-        let writer = commit::writer::Writer::start(shared.clone(), commands.downgrade(), &failures)
-            .map_err(no_thread)?;
-        let (its, supervisor) = (shared.clone(), failures.clone());
-        let committing = failures.thread(Part::Committer, move || {
-            let body = || commit::committer::run(core, receiver, &archiver, writer);
-            if !supervisor.run(Part::Committer, body) {
-                its.close_with(StoreError::Closed); // no command will be answered any more
-            }
-        });
-        let committing = committing.map_err(no_thread)?;
-        let (open, end) = std::sync::mpsc::channel();
-        let recording =
-            commit::watch::record_head(shared.clone(), end, &failures).map_err(no_thread)?;
-        let (present, end) = std::sync::mpsc::channel();
-        let (watched, weak) = (shared.clone(), commands.downgrade());
-        let watching = match node {
-            Some(node) => commit::watch::follow(watched, node, weak, end, &failures),
-            None => commit::watch::check_identity(watched, weak, end, &failures),
-        };
-        let watching = watching.map_err(no_thread)?;
-        let threads = vec![committing, reading, recording, watching];
-        let (commands, open) = (Some(commands), Some([open, present]));
-        Ok(Arc::new(LogStore { shared, readers, commands, open, threads, failures }))
-    }
-
     /// Sends a mutation to the committer and waits for its answer.
     async fn mutate<T, E: From<StoreError>>(
         &self,
