@@ -161,7 +161,7 @@ fn jobs_that_ran_when_a_directory_was_moved_are_given_back_by_one_node() {
         // The worker goes on through the other node, so neither gives its job back.
         for _ in 0..3 {
             manual.advance(secs(20));
-            let leases = vec![lease.clone()];
+            let leases = vec![lease];
             two.extend(leases, secs(30)).await.unwrap();
             assert_eq!(
                 (one.tick().await.unwrap().rescued, two.tick().await.unwrap().rescued),

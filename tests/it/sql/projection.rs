@@ -101,7 +101,7 @@ async fn mixed_load(client: &Client, round: usize) {
     client.job_in(&ids[8], "cancelled").await;
     let path = format!("/api/v1/jobs/{}", ids[1]);
     client.job_in(&ids[1], "completed").await;
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         client.try_send(Method::DELETE, &path, None).await.unwrap();
     }
 }
