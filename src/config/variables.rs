@@ -15,19 +15,23 @@ use crate::job::hidden::printable;
 const PREFIX: &str = "CORTADO_";
 
 /// Variables that no flag has: those that the program sets for the commands that it runs, and those of its tests.
-const OTHERS: [&str; 27] = [
+const OTHERS: [&str; 31] = [
     "CORTADO_ATTEMPT",
     "CORTADO_JOB_ID",
     "CORTADO_KIND",
     "CORTADO_QUEUE",
     "CORTADO_TOKEN",
     "CORTADO_BIN",
+    "CORTADO_CLUSTER_KILLS",
+    "CORTADO_CLUSTER_SEED",
+    "CORTADO_CLUSTER_STOPS",
     "CORTADO_CRASH_ROUNDS",
     "CORTADO_CRASH_SEED",
     "CORTADO_FAULT",
     "CORTADO_FAULT_SEED",
     "CORTADO_FLIP_SEED",
     "CORTADO_MODEL_CASES",
+    "CORTADO_ORDER_SECONDS",
     "CORTADO_POWER_CUTS",
     "CORTADO_POWER_SEED",
     "CORTADO_RECORD_BAD",

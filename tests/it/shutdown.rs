@@ -11,6 +11,7 @@ use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::support::{Dir, Server, Socket, within};
 
@@ -263,10 +264,12 @@ impl Door {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop_and_is_reported() {
     let (dir, door) = (Dir::new(), Door::default());
-    let at = door.clone();
+    let (at, entered) = (door.clone(), Arc::new(Notify::new()));
+    let enters = entered.clone();
     let stubborn = move |_: Context, (): ()| {
-        let at = at.clone();
+        let (at, enters) = (at.clone(), enters.clone());
         async move {
+            enters.notify_one();
             at.wait();
             Ok::<(), std::io::Error>(())
         }
@@ -284,12 +287,8 @@ async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop_and_is_reported
     let engine = server.engine().clone();
     let job = Submission { kind: "stubborn".to_owned(), ..Submission::default() };
     engine.enqueue(vec![job.into_new_job(engine.kinds()).unwrap()]).await.unwrap();
-    within("a running job", async {
-        while engine.running() == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    // An attempt whose handler has not begun is given back at once.
+    within("a handler that has begun", entered.notified()).await;
     let report = within("the stop", server.stop()).await;
     assert_eq!((report.stuck, report.finished, report.interrupted), (1, 0, 0), "{report:?}");
     assert!(!report.clean, "{report:?}");
