@@ -193,7 +193,6 @@ fn try_read_on(core: &mut Core) -> Result<(), StoreError> {
     let refused = core.refused.clone();
     if !refused.is_empty() {
         shared_group::run(core, CommandBatch::of(vec![Mutation::TakeBack(refused)]))?;
-        core.refused.clear();
     }
     Ok(())
 }

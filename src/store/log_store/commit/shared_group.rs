@@ -48,7 +48,10 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
             return Ok(Vec::new());
         }
         batch = match attempt(core, batch)? {
-            AppendAttempt::Done(later) => return Ok(later),
+            AppendAttempt::Done(later) => {
+                core.refused.clear();
+                return Ok(later);
+            }
             AppendAttempt::Lost(again) => again,
         };
         // Without this the node that is slowest to decide would lose every time.
@@ -58,10 +61,16 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
     }
 }
 
-/// Reads the log to its end. When that fails, every caller of the batch is refused.
-fn catch_up(core: &mut Core, batch: CommandBatch) -> Result<CommandBatch, StoreError> {
+/// Reads the log to its end, and adds to the batch what takes back a group of this node that is in the log after all,
+/// although its callers were refused. When the log cannot be read, every caller of the batch is refused.
+fn catch_up(core: &mut Core, mut batch: CommandBatch) -> Result<CommandBatch, StoreError> {
     match core.catch_up() {
-        Ok(()) => Ok(batch),
+        Ok(()) => {
+            if !core.refused.is_empty() {
+                batch.mutations.push(Mutation::TakeBack(core.refused.clone()));
+            }
+            Ok(batch)
+        }
         Err(error) => {
             core.shared.suspend(error.clone()); // before any caller is answered
             batch.refuse(&error);

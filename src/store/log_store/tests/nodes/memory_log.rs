@@ -53,6 +53,8 @@ pub enum Fault {
     Before,
     /// It is written, but the answer is lost.
     After,
+    /// It fails, and is written when [`MemoryLog::commit_late`] is called, as by a server that was thought dead.
+    Late,
 }
 
 /// The shared log, or one node's handle of it.
@@ -61,6 +63,8 @@ pub struct MemoryLog {
     content: Arc<Content>,
     name: String,
     faults: Arc<Mutex<Vec<Fault>>>,
+    /// What is written late.
+    late: Arc<Mutex<Vec<Write>>>,
     is_shut: Arc<AtomicBool>,
     /// Whether the log cannot be opened again.
     pub is_away: Arc<AtomicBool>,
@@ -75,6 +79,7 @@ impl MemoryLog {
             content: Arc::default(),
             name: "nobody".into(),
             faults: Arc::default(),
+            late: Arc::default(),
             is_shut: Arc::default(),
             is_away: Arc::default(),
             is_silent: Arc::default(),
@@ -89,6 +94,17 @@ impl MemoryLog {
     /// Makes the next append of this handle fail.
     pub fn fail_next(&self, fault: Fault) {
         self.faults.lock().unwrap().push(fault);
+    }
+
+    /// Writes what was to be written late.
+    pub fn commit_late(&self) {
+        let mut rows = self.content.rows.lock().unwrap();
+        for write in self.late.lock().unwrap().drain(..) {
+            if let Write::Put { key, value, .. } = write {
+                assert_eq!(rows.insert(key, value), None, "another append was first");
+            }
+        }
+        self.content.changed.notify_all();
     }
 
     /// How many appends were lost to another node.
@@ -183,6 +199,10 @@ impl Log for MemoryLog {
         let fault = self.faults.lock().unwrap().pop();
         let failed = || StoreError::Unavailable("the connection was lost".into());
         if fault == Some(Fault::Before) {
+            return Err(failed());
+        }
+        if fault == Some(Fault::Late) {
+            self.late.lock().unwrap().extend(writes);
             return Err(failed());
         }
         inbox.retain(|id, _| !taken.contains(id));

@@ -260,6 +260,22 @@ async fn a_failed_append_is_refused_and_leaves_nothing() {
     }
 }
 
+/// The server that was asked first can still commit when the node has found the log without the chunk, and goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_is_written_after_the_outage_is_taken_back_too() {
+    let nodes = nodes();
+    let ((one, handle), two) = (nodes.node_with_log(1), nodes.node(2));
+    handle.fail_next(Fault::Late);
+    assert!(one.enqueue(vec![draft().job()]).await.is_err());
+    eventually(|| async { one.health().is_ok() }).await;
+    let jobs = || async { two.list(JobQuery::default()).await.unwrap().jobs };
+    assert!(jobs().await.is_empty());
+    handle.commit_late();
+    eventually(|| async { jobs().await.is_empty() }).await;
+    assert!(two.head().seq >= 2, "it was enqueued and deleted");
+    assert!(one.health().is_ok());
+}
+
 /// A client that is refused repeats its submission on another node, which finds the job by its key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_job_that_another_node_has_accepted_meanwhile_stays() {
