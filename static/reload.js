@@ -3,6 +3,14 @@
 
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 10_000;
+/** How long the answer to a form may take. A reload before that would replace the page that the form leads to. */
+const ANSWER_MS = 5_000;
+
+/** When a form was last sent that leads to another page, such as the one that logs out. */
+let sentAt = -Infinity;
+addEventListener("submit", (event) => {
+  if (!event.defaultPrevented) sentAt = performance.now();
+});
 
 /** Whether the page is the answer to a form. If its fields have values, the reader has typed them. */
 const isAnswer = () => "answer" in document.body.dataset;
@@ -30,6 +38,11 @@ function reload() {
 
 /** Opens the page again, unless that would lose what the reader has typed: then the page says `why` and has a button. */
 export function openAgain(why) {
+  const wait = sentAt + ANSWER_MS - performance.now();
+  if (wait > 0) {
+    setTimeout(openAgain, wait, why);
+    return;
+  }
   if (!hasInput()) return reload();
   if (document.getElementById("reload")) return;
   const notice = document.createElement("p");
