@@ -223,21 +223,24 @@ impl Append {
         connections: &PostgresConnections,
     ) -> Result<AppendOutcome, StatementFailure> {
         let (writer, location) = (connections.writer(), connections.location());
-        if let Some(server) = &self.server {
-            let session = writer.get().await?;
-            server.check(&SqlSession { session, settings: connections.settings.clone() }).await?;
-        }
         // Asked first: if they are gone, no earlier try of this batch can be written later.
         let has_taken_rows = self.has_taken_rows(writer, location).await?;
         let rows = writer.query(FIND, &[(&self.first(), Type::INT8)]).await?;
         let found = rows.first().map(|row| Found::of(row, has_taken_rows)).transpose();
         let found = found.map_err(|error| StatementFailure::of(&error, location))?;
         let found = found.ok_or_else(|| StatementFailure::Unanswered("no row".to_owned()))?;
-        let outcome = found.outcome(self, location)?;
-        if let AppendOutcome::Decided(Applied::Done) = outcome {
+        let outcome = found.outcome(self, location);
+        if let Ok(AppendOutcome::Decided(Applied::Lost)) = outcome {
+            return outcome; // the next append notices if the server was replaced
+        }
+        if let Some(server) = &self.server {
+            let session = writer.get().await?;
+            server.check(&SqlSession { session, settings: connections.settings.clone() }).await?;
+        }
+        if let Ok(AppendOutcome::Decided(Applied::Done)) = outcome {
             barrier::confirm(writer).await?;
         }
-        Ok(outcome)
+        outcome
     }
 
     /// Whether all rows of the inbox that the batch takes are there; `None` if it takes none.
