@@ -14,7 +14,10 @@ use crate::store::log_store::journal::nodes::NodeId;
 impl Core {
     /// Says that this node has ended, so that the others need not wait until it has been silent for long.
     pub fn sign_off(&self) -> Result<(), StoreError> {
-        self.shared.node.map_or(Ok(()), |node| self.shared.log.sign_off(node.0))
+        let Some(node) = self.shared.node else { return Ok(()) };
+        let mut turn = self.shared.nodes.take_turn();
+        turn.0 = true;
+        self.shared.log.sign_off(node.0)
     }
 
     /// Whether another node reads a snapshot, so that nothing may be removed. A node says so before it captures the state,

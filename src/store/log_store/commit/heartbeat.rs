@@ -8,7 +8,10 @@ use crate::store::{NodeReport, StoreError};
 impl Shared {
     /// Says that this node is at work, and what it does. Returns all nodes.
     pub fn heartbeat(&self, node: NodeId) -> Result<Vec<NodeHeartbeat>, StoreError> {
-        let _turn = self.nodes.take_turn();
+        let turn = self.nodes.take_turn();
+        if turn.0 {
+            return Err(StoreError::Closed); // or else the others would miss a node that has ended
+        }
         let mut figures = self.nodes.figures();
         figures.set_digests_of(&self.limits);
         let figures = serde_json::to_string(&figures);

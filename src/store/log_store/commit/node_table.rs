@@ -15,8 +15,12 @@ pub struct NodeTable {
     /// What the last heartbeat has shown, and when.
     heard: Mutex<Option<(Vec<NodeHeartbeat>, Instant)>>,
     /// Held while this node says that it is at work.
-    turn: Mutex<()>,
+    turn: Mutex<HasSignedOff>,
 }
+
+/// Whether this node has signed off.
+#[derive(Debug, Default)]
+pub struct HasSignedOff(pub bool);
 
 impl NodeTable {
     /// Sets the figures of this node.
@@ -29,8 +33,8 @@ impl NodeTable {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for other heartbeats of this node, so that no older message follows a newer one.
-    pub fn take_turn(&self) -> MutexGuard<'_, ()> {
+    /// Waits for other heartbeats of this node, so that no older message follows a newer one, and none the last one.
+    pub fn take_turn(&self) -> MutexGuard<'_, HasSignedOff> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

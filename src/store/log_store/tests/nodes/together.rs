@@ -276,6 +276,17 @@ async fn a_group_that_is_written_after_the_outage_is_taken_back_too() {
     assert!(one.health().is_ok());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_ended_in_order_sends_no_more_heartbeats() {
+    let nodes = nodes();
+    for number in 1..=20 {
+        let (store, handle) = nodes.node_with_log(number);
+        store.close().await.unwrap();
+        drop(store); // waits for its threads
+        assert!(handle.silences().is_empty());
+    }
+}
+
 /// A client that is refused repeats its submission on another node, which finds the job by its key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_job_that_another_node_has_accepted_meanwhile_stays() {
