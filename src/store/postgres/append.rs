@@ -102,8 +102,22 @@ select (select grp::text from cortado.chunk where number = $1),
 /// Counts the rows of the inbox that a batch takes and that are still there.
 const COUNT_TAKEN: &str = "select count(*) from cortado.inbox where id = any ($1::uuid[])";
 
-/// The statement that appends on the server of an epoch. [`Append::write`] completes it.
-pub fn statement(server: Option<&EpochServer>) -> String {
+/// Where batches are appended.
+pub struct AppendTarget {
+    /// The server on which the epoch of this process began, once that is known.
+    pub server: Option<EpochServer>,
+    /// The statement that appends there. [`Append::write`] completes it.
+    statement: String,
+}
+
+impl AppendTarget {
+    /// The server of an epoch, or any server.
+    pub fn new(server: Option<EpochServer>) -> AppendTarget {
+        AppendTarget { statement: statement(server.as_ref()), server }
+    }
+}
+
+fn statement(server: Option<&EpochServer>) -> String {
     let timeline = server.and_then(|server| server.server.timeline());
     // Every parameter has to be in the statement.
     let expression = timeline.map_or("null::text", |_| TIMELINE);
@@ -113,9 +127,7 @@ pub fn statement(server: Option<&EpochServer>) -> String {
 
 /// A batch with at least one chunk.
 pub struct Append {
-    /// The server on which the epoch of this process began, and the statement for it; see [`statement`].
-    pub server: Option<EpochServer>,
-    pub statement: Arc<str>,
+    pub target: Arc<AppendTarget>,
     pub changes: BatchChanges,
     /// What tells this batch from those of other processes, even if a second try of it meets the first one.
     pub grp: String,
@@ -186,8 +198,8 @@ impl Append {
             return Ok(AppendOutcome::Decided(Applied::Done));
         };
         let format = format::NEWEST;
-        let stored = self.server.as_ref().map(|server| server.stored.as_str());
-        let timeline = self.server.as_ref().and_then(|server| server.server.timeline());
+        let stored = self.target.server.as_ref().map(|server| server.stored.as_str());
+        let timeline = self.target.server.as_ref().and_then(|server| server.server.timeline());
         let mut parameters: Vec<Parameter<'_>> = vec![
             (first, Type::INT8),
             (&self.grp, Type::TEXT),
@@ -208,7 +220,7 @@ impl Append {
             parameters.push((taken, Type::TEXT_ARRAY));
         }
         let (condition, removal) = if takes { (TAKEN, REMOVED_INBOX) } else { ("", "") };
-        let statement = self.statement.replace("$taken", condition);
+        let statement = self.target.statement.replace("$taken", condition);
         let statement = statement.replace("$removed_inbox", removal);
         let rows = connections.writer().query(&statement, &parameters).await?;
         if !rows.is_empty() {
@@ -233,7 +245,7 @@ impl Append {
         if let Ok(AppendOutcome::Decided(Applied::Lost)) = outcome {
             return outcome; // the next append notices if the server was replaced
         }
-        if let Some(server) = &self.server {
+        if let Some(server) = &self.target.server {
             let session = writer.get().await?;
             server.check(&SqlSession { session, settings: connections.settings.clone() }).await?;
         }
@@ -365,7 +377,8 @@ mod tests {
         let mut changes = BatchChanges::default();
         changes.chunks.push(7);
         let (grp, previous) = ("mine".to_owned(), previous.map(str::to_owned));
-        let append = Append { server: None, statement: "".into(), changes, grp, previous };
+        let target = Arc::new(AppendTarget::new(None));
+        let append = Append { target, changes, grp, previous };
         match found.outcome(&append, "here") {
             Ok(AppendOutcome::Decided(applied)) => Ok(Some(applied)),
             Ok(AppendOutcome::Open) => Ok(None),

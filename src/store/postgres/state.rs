@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::Notify;
 use tokio_postgres::types::Type;
 
-use super::append::{self, Append};
+use super::append::{self, Append, AppendTarget};
 use super::barrier;
 use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
@@ -31,10 +31,8 @@ pub struct LogState {
     known: Mutex<KnownChunks>,
     /// The server that was found at the start instead of the one whose identity is stored.
     pub former_server: Mutex<Option<EpochServer>>,
-    /// On which server the epoch of this process began, once that is known.
-    epoch_server: Mutex<Option<EpochServer>>,
-    /// The statement that appends there.
-    append_statement: Mutex<Arc<str>>,
+    /// Where batches are appended.
+    append_target: Mutex<Arc<AppendTarget>>,
     /// Notified when a job was submitted in SQL.
     pub arrivals: Arc<Notify>,
     /// Whether this process has said before that it is at work.
@@ -58,8 +56,7 @@ impl LogState {
             open: RwLock::new(None),
             known: Mutex::default(),
             former_server: Mutex::new(None),
-            epoch_server: Mutex::new(None),
-            append_statement: Mutex::new(append::statement(None).into()),
+            append_target: Mutex::new(Arc::new(AppendTarget::new(None))),
             arrivals: Arc::default(),
             has_sent_heartbeat: AtomicBool::new(false),
             written: WrittenCounts::default(),
@@ -140,14 +137,13 @@ impl LogState {
 
     /// Notes on which server the epoch of this process began. From now on, only that one is written to.
     pub fn set_epoch_server(&self, server: EpochServer) {
-        let statement = append::statement(Some(&server)).into();
-        *self.append_statement.lock().unwrap_or_else(PoisonError::into_inner) = statement;
-        *self.epoch_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        let target = Arc::new(AppendTarget::new(Some(server)));
+        *self.append_target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
-    /// On which server the epoch of this process began, if that is known yet.
-    fn epoch_server(&self) -> Option<EpochServer> {
-        self.epoch_server.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Where batches are appended now.
+    fn append_target(&self) -> Arc<AppendTarget> {
+        self.append_target.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Checks that the server is still the one on which the epoch of this process began.
@@ -155,7 +151,7 @@ impl LogState {
     /// # Errors
     /// [`StoreError::Replaced`] when it is not.
     pub fn check_server(&self) -> Result<(), StoreError> {
-        check_server(&self.connections()?, self.epoch_server())
+        check_server(&self.connections()?, self.append_target())
     }
 
     /// Checks that the server has a schema of this version, and the newest chunk that this process knows.
@@ -163,7 +159,7 @@ impl LogState {
         let location = self.settings.location().to_owned();
         let format = read_on(connections, |sql| async move { format::read(&sql).await })?;
         format::check(format, &location)?;
-        check_server(connections, self.epoch_server())?;
+        check_server(connections, self.append_target())?;
         let Some((number, grp)) = self.known().newest() else { return Ok(()) };
         let (found, newest) = read_on(connections, move |sql| async move {
             let newest = "select max(number) from cortado.chunk";
@@ -184,10 +180,8 @@ impl LogState {
     pub fn append(&self, changes: BatchChanges) -> Result<Applied, StoreError> {
         let first = changes.chunks.first().copied().unwrap_or_default();
         let previous = self.known().get(first.saturating_sub(1));
-        let statement = self.append_statement.lock().unwrap_or_else(PoisonError::into_inner);
-        let (server, statement) = (self.epoch_server(), statement.clone());
-        let grp = fresh_uuid().to_string();
-        let append = Append { server, statement, changes, grp, previous };
+        let (target, grp) = (self.append_target(), fresh_uuid().to_string());
+        let append = Append { target, changes, grp, previous };
         let (append, applied) = self.connections()?.wait_for(|connections| async move {
             let applied = append.write(&connections).await?;
             Ok((append, applied))
@@ -257,10 +251,14 @@ impl LogState {
 
 fn check_server(
     connections: &Arc<PostgresConnections>,
-    server: Option<EpochServer>,
+    target: Arc<AppendTarget>,
 ) -> Result<(), StoreError> {
-    let Some(server) = server else { return Ok(()) };
-    read_on(connections, |sql| async move { server.check(&sql).await })
+    read_on(connections, |sql| async move {
+        match &target.server {
+            Some(server) => server.check(&sql).await,
+            None => Ok(()),
+        }
+    })
 }
 
 fn read_on<T, F>(
