@@ -3,31 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::postgres::Postgres;
-use crate::support::{Client, Dir, Fold, Server, eventually};
-
-/// Servers that share a database, each with a directory and a name of its own.
-struct Cluster {
-    postgres: Postgres,
-    dirs: Vec<Dir>,
-}
-
-impl Cluster {
-    async fn new(nodes: usize) -> Cluster {
-        let dirs = (0..nodes).map(|_| Dir::new()).collect();
-        Cluster { postgres: Postgres::start().await, dirs }
-    }
-
-    async fn node(&self, number: usize) -> Server {
-        self.node_with(number, &[]).await
-    }
-
-    async fn node_with(&self, number: usize, more: &[&str]) -> Server {
-        let (url, name) = (self.postgres.url(), format!("node-{number}"));
-        let args = [&["--store", &url, "--node", &name], more].concat();
-        Server::start(&self.dirs[number], &args).await
-    }
-}
+use crate::support::nodes::Nodes;
+use crate::support::{Client, Fold, eventually};
 
 fn sleep(ms: u64) -> serde_json::Value {
     json!({ "kind": "sleep", "payload": { "ms": ms } })
@@ -39,7 +16,7 @@ async fn completed(client: &Client) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_shows_what_another_has_accepted() {
-    let cluster = Cluster::new(2).await;
+    let cluster = Nodes::new(2).await;
     let (one, two) = (cluster.node(0).await, cluster.node(1).await);
     one.client.post("/api/v1/queues/default/pause", None).await;
     let ids = two.client.submit_all((0..20).map(|_| json!({ "kind": "echo" })).collect()).await;
@@ -63,7 +40,7 @@ async fn every_node_shows_what_another_has_accepted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_jobs_of_a_killed_node_run_on_another() {
-    let cluster = Cluster::new(2).await;
+    let cluster = Nodes::new(2).await;
     let one = cluster.node(0).await;
     let ids = one.client.submit_all((0..10).map(|_| sleep(5_000)).collect()).await;
     for id in &ids {
@@ -88,7 +65,7 @@ async fn the_jobs_of_a_killed_node_run_on_another() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_survives_the_death_of_postgresql() {
-    let mut cluster = Cluster::new(2).await;
+    let mut cluster = Nodes::new(2).await;
     let (one, two) = (cluster.node(0).await, cluster.node(1).await);
     let before = one.client.submit(&json!({ "kind": "echo" })).await;
     two.client.job_in(&before, "completed").await;
@@ -114,7 +91,7 @@ async fn a_node_survives_the_death_of_postgresql() {
 /// Nodes whose configurations disagree do the same all the same, and say so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_node_that_was_started_last_decides_when_configurations_disagree() {
-    let cluster = Cluster::new(2).await;
+    let cluster = Nodes::new(2).await;
     let config = |number: usize, concurrency: u32, cron: &str| {
         cluster.dirs[number].config(&format!(
             "[queues.mail]\nconcurrency = {concurrency}\nrate_limit = '{concurrency}0/1m'\n\

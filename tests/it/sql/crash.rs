@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
 
-use super::{Cluster, value_becomes};
+use super::{Nodes, value_becomes};
 use crate::support::eventually;
 
 /// What submitters know.
@@ -61,7 +61,7 @@ async fn submit(url: String, count: Arc<AtomicUsize>, end: Arc<AtomicBool>) -> S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_committed_submission_makes_one_job_whatever_is_killed() {
-    let mut cluster = Cluster::new(2).await;
+    let mut cluster = Nodes::new(2).await;
     let mut nodes = [Some(cluster.node(0).await), Some(cluster.node(1).await)];
     let sql = cluster.postgres.connect("cortado").await;
     sql.batch_execute("create table ledger (id uuid primary key)").await.unwrap();

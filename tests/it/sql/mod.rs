@@ -9,26 +9,8 @@ mod refused;
 use serde_json::{Value, json};
 use tokio_postgres::Client as SqlClient;
 
-use crate::support::postgres::Postgres;
-use crate::support::{Client, Dir, Server, eventually};
-
-/// Servers on one database.
-struct Cluster {
-    postgres: Postgres,
-    dirs: Vec<Dir>,
-}
-
-impl Cluster {
-    async fn new(nodes: usize) -> Cluster {
-        let dirs = (0..nodes).map(|_| Dir::new()).collect();
-        Cluster { postgres: Postgres::start().await, dirs }
-    }
-
-    async fn node(&self, number: usize) -> Server {
-        let (url, name) = (self.postgres.url(), format!("node-{number}"));
-        Server::start(&self.dirs[number], &["--store", &url, "--node", &name]).await
-    }
-}
+use crate::support::nodes::Nodes;
+use crate::support::{Client, eventually};
 
 /// The first value of the only row.
 async fn value(sql: &SqlClient, statement: &str) -> String {
@@ -65,7 +47,7 @@ async fn job_in(client: &Client, id: &str, state: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_is_submitted_when_the_transaction_of_its_submitter_is_committed() {
-    let cluster = Cluster::new(2).await;
+    let cluster = Nodes::new(2).await;
     let (one, two) = (cluster.node(0).await, cluster.node(1).await);
     let sql = cluster.postgres.connect("cortado").await;
     sql.batch_execute("create table orders (id int primary key, job uuid)").await.unwrap();
@@ -110,7 +92,7 @@ async fn a_job_is_submitted_when_the_transaction_of_its_submitter_is_committed()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_may_only_enqueue_can_do_nothing_else() {
-    let cluster = Cluster::new(1).await;
+    let cluster = Nodes::new(1).await;
     let node = cluster.node(0).await;
     let owner = cluster.postgres.connect("cortado").await;
     owner.batch_execute("create role app login; create role other login").await.unwrap();

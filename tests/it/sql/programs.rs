@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Cluster, job_in, value};
+use super::{Nodes, job_in, value};
 use crate::support::tools;
 
 /// The code of a language in the page, in the order of its blocks.
@@ -13,7 +13,7 @@ fn code(language: &str) -> Vec<String> {
     blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
 }
 
-async fn run(cluster: &Cluster, program: &str, input: &str) -> String {
+async fn run(cluster: &Nodes, program: &str, input: &str) -> String {
     let mut command = tokio::process::Command::new("sh");
     command.args(["-c", &format!("exec {program} \"$0\""), input]).env("PATH", tools::path());
     command.env("DATABASE_URL", cluster.postgres.url());
@@ -25,7 +25,7 @@ async fn run(cluster: &Cluster, program: &str, input: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_programs_of_the_page_submit_jobs() {
-    let cluster = Cluster::new(1).await;
+    let cluster = Nodes::new(1).await;
     let node = cluster.node(0).await;
     let sql = cluster.postgres.connect("cortado").await;
     let [psycopg, sqlalchemy] = &code("python")[..] else { panic!("two programs") };

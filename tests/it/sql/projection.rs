@@ -7,16 +7,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_postgres::Client as SqlClient;
 
-use super::{Cluster, job_in, value};
+use super::{Nodes, job_in, value};
 use crate::support::{Client, Server, eventually};
 
 const CONFIG: &str = "[store]\nprojection = true\n";
 
-async fn node(cluster: &Cluster, number: usize, config: &str) -> Server {
-    let (url, name) = (cluster.postgres.url(), format!("node-{number}"));
+async fn node(cluster: &Nodes, number: usize, config: &str) -> Server {
     let config = cluster.dirs[number].config(config);
-    let args = ["--store", &url, "--node", &name, "--config", &config];
-    Server::start(&cluster.dirs[number], &args).await
+    cluster.node_with(number, &["--config", &config]).await
 }
 
 /// The jobs of the API, with the columns of the table.
@@ -108,7 +106,7 @@ async fn mixed_load(client: &Client, round: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_jobs_for_queries_are_those_of_the_api() {
-    let cluster = Cluster::new(2).await;
+    let cluster = Nodes::new(2).await;
     let mut nodes = [Some(node(&cluster, 0, CONFIG).await), Some(node(&cluster, 1, CONFIG).await)];
     let sql = cluster.postgres.connect("cortado").await;
     let client =
@@ -150,7 +148,7 @@ async fn the_jobs_for_queries_are_those_of_the_api() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_jobs_past_their_retention_go_and_without_the_setting_there_are_none() {
-    let cluster = Cluster::new(1).await;
+    let cluster = Nodes::new(1).await;
     let node_without = node(&cluster, 0, "").await;
     let sql = cluster.postgres.connect("cortado").await;
     let id = node_without.client.submit(&json!({ "kind": "echo" })).await;

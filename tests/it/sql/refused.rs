@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::{Cluster, job_in, status, value, value_becomes};
+use super::{Nodes, job_in, status, value, value_becomes};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_submission_that_is_refused_tells_why_and_keeps_no_other_waiting() {
-    let cluster = Cluster::new(2).await;
+    let cluster = Nodes::new(2).await;
     let (one, two) = (cluster.node(0).await, cluster.node(1).await);
     let sql = cluster.postgres.connect("cortado").await;
     let key = json!({ "kind": "echo", "payload": 1, "idempotency_key": "taken" });
@@ -70,11 +70,9 @@ async fn a_submission_that_is_refused_tells_why_and_keeps_no_other_waiting() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_backlog_keeps_submissions_in_the_inbox_until_there_is_room() {
-    let cluster = Cluster::new(1).await;
-    let url = cluster.postgres.url();
+    let cluster = Nodes::new(1).await;
     let config = cluster.dirs[0].config("[store]\nmax_waiting = 3\n[engine]\nmax_payload = 100\n");
-    let args = ["--store", &url, "--config", &config];
-    let node = crate::support::Server::start(&cluster.dirs[0], &args).await;
+    let node = cluster.node_with(0, &["--config", &config]).await;
     let sql = cluster.postgres.connect("cortado").await;
     node.client.post("/api/v1/queues/default/pause", None).await;
     sql.batch_execute("select cortado.enqueue('echo') from generate_series(1, 10)").await.unwrap();

@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub mod audit;
 pub mod http;
+pub mod nodes;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
