@@ -60,14 +60,14 @@ static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 
 /// Generates a version 7 UUID by the system's clock. `Uuid::now_v7` would panic for a time before 1970.
 pub fn fresh_uuid() -> Uuid {
-    uuid_at(SystemTime::now())
+    uuid_at(SystemTime::now(), &CONTEXT)
 }
 
 /// A time before 1970 counts as 1970, and a time beyond 48 bits as the largest one.
-fn uuid_at(clock: SystemTime) -> Uuid {
+fn uuid_at(clock: SystemTime, context: &Mutex<ContextV7>) -> Uuid {
     const MAX_TIMESTAMP: Duration = Duration::from_millis((1 << 48) - 1);
     let since = clock.duration_since(UNIX_EPOCH).unwrap_or_default().min(MAX_TIMESTAMP);
-    Uuid::new_v7(Timestamp::from_unix(&CONTEXT, since.as_secs(), since.subsec_nanos()))
+    Uuid::new_v7(Timestamp::from_unix(context, since.as_secs(), since.subsec_nanos()))
 }
 
 impl fmt::Display for JobId {
@@ -123,6 +123,8 @@ mod tests {
     fn an_id_can_be_made_at_any_time_of_the_clock() {
         let year = Duration::from_secs(365 * 86_400);
         let mut made = std::collections::BTreeSet::new();
+        // The context of the process would not go back to the present afterwards.
+        let context = Mutex::new(ContextV7::new());
         for clock in [
             UNIX_EPOCH - year * 100_000,
             UNIX_EPOCH - Duration::from_nanos(1),
@@ -130,7 +132,7 @@ mod tests {
             UNIX_EPOCH + year * 8_500,
             UNIX_EPOCH + year * 1_000_000,
         ] {
-            let id = uuid_at(clock);
+            let id = uuid_at(clock, &context);
             assert_eq!(id.get_version_num(), 7);
             assert!(made.insert(id));
         }
