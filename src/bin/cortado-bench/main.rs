@@ -42,6 +42,9 @@ struct Args {
     /// Subscribers of `fanout`; a tenth of them where it measures few [default: 10000].
     #[arg(long)]
     sockets: Option<usize>,
+    /// Measure only this part of `nodes`; may be given several times.
+    #[arg(long = "part", value_enum)]
+    parts: Vec<nodes::Part>,
     /// The server, and how to connect to it, of `worker-process`.
     #[arg(hide = true)]
     connection: Vec<String>,
@@ -90,6 +93,8 @@ pub struct Setup {
     pub passes: usize,
     /// The number of subscribers of the large runs.
     pub sockets: usize,
+    /// The parts of `nodes` that are measured; all of them if there are none.
+    pub parts: Vec<nodes::Part>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -120,7 +125,8 @@ fn main() -> anyhow::Result<()> {
     std::fs::create_dir_all(&dir)?;
     let jobs = if args.quick { 10_000 } else { 100_000 };
     let sockets = args.sockets.unwrap_or(if args.quick { 60 } else { 10_000 });
-    let setup = Setup { dir: dir.clone(), jobs, passes: args.passes.max(1), sockets };
+    let (passes, parts) = (args.passes.max(1), args.parts);
+    let setup = Setup { dir: dir.clone(), jobs, passes, sockets, parts };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(args.mode, &setup));
     let removed = std::fs::remove_dir_all(&dir);

@@ -114,6 +114,7 @@ impl Executor {
         slot: Slot,
         ran_for: Duration,
     ) {
+        let slot = Some(slot);
         let end = Ended { running, context, verdict, slot, ran_for };
         self.reports.send(AttemptReport::Ended(end));
     }

@@ -24,8 +24,9 @@ pub struct Ended {
     /// Holds the last notes; `None` when no handler ran.
     pub context: Option<Context>,
     pub verdict: Verdict,
-    /// Held until the end is stored, so that a queue never shows more running jobs than its limit.
-    pub slot: Slot,
+    /// Held until the end was submitted to the store. The next claim comes behind it, so that a queue never shows more
+    /// running jobs than its limit.
+    pub slot: Option<Slot>,
     /// How long the executor had it.
     pub ran_for: Duration,
 }

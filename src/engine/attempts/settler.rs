@@ -1,10 +1,15 @@
 //! Stores the notes and the ends of attempts, many at a time. There is one settler, so that the notes of an
-//! attempt are always stored before its end.
+//! attempt are always stored before its end. Attempts that end while others are being settled do not wait for those, so
+//! that they can be in the next group of the store.
 
+use std::future::ready;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +28,9 @@ use crate::supervise::{Part, pass};
 
 /// The most reports that are handled at once.
 const MAX_REPORTS: usize = 4_096;
+/// How many times the store is asked to settle attempts before it has answered. More would make many small requests of few
+/// large ones.
+const MAX_SETTLING: usize = 4;
 /// How long notes are collected before they are stored, so that a handler that logs a lot costs few writes.
 const NOTES_DELAY: Duration = Duration::from_millis(100);
 /// The first and the longest wait between two tries while the store fails.
@@ -56,14 +64,18 @@ impl Settler {
         let mut flush_at = Instant::now();
         // While the store fails, full notes are not tried again at once.
         let mut not_before = Instant::now();
+        let mut settling = FuturesUnordered::new();
         loop {
             pass(Part::Settler);
             tokio::select! {
                 biased;
-                taken = reports.recv_many(&mut inbox, MAX_REPORTS) => if taken == 0 {
-                    // The engine was dropped, so no more reports can arrive.
-                    return self.end.cancelled().await;
-                },
+                Some(()) = settling.next(), if !settling.is_empty() => {}
+                taken = reports.recv_many(&mut inbox, MAX_REPORTS), if settling.len() < MAX_SETTLING => {
+                    if taken == 0 {
+                        // The engine was dropped, so no more reports can arrive.
+                        return self.end.cancelled().await;
+                    }
+                }
                 () = sleep_until(flush_at), if !with_notes.is_empty() => {}
                 () = self.end.cancelled() => return,
             }
@@ -91,7 +103,7 @@ impl Settler {
                 with_notes.clear();
             }
             if !ended.is_empty() {
-                self.settle(ended).await;
+                settling.push(self.settle(ended));
             }
         }
     }
@@ -137,7 +149,7 @@ impl Settler {
             if ended.is_empty() {
                 return;
             }
-            let pause = match self.settle_once(&ended).await {
+            let pause = match self.settle_once(&mut ended).await {
                 Ok(()) => {
                     retry.worked();
                     return self.release(ended);
@@ -166,14 +178,23 @@ impl Settler {
         }
     }
 
-    async fn settle_once(&self, ended: &[Ended]) -> Result<(), StoreError> {
+    async fn settle_once(&self, ended: &mut [Ended]) -> Result<(), StoreError> {
         let attempts = ended.iter().filter_map(|end| Some((&*end.running, end.context.as_ref()?)));
         self.annotate(attempts).await?;
         let settlements = ended
             .iter()
             .map(|end| Settlement { lease: end.running.key, verdict: end.verdict.clone() })
             .collect();
-        let answers = self.store.settle(settlements).await?;
+        let mut answers = pin!(self.store.settle(settlements));
+        let answers = tokio::select! {
+            biased;
+            answers = &mut answers => answers,
+            () = ready(()) => {
+                // The request is on its way now.
+                self.slots.release_all(ended.iter_mut().filter_map(|end| end.slot.take()));
+                answers.await
+            }
+        }?;
         let (mut finished, mut interrupted) = (0, 0);
         for (end, answer) in ended.iter().zip(answers) {
             if let Ok(status) = &answer {
@@ -202,6 +223,6 @@ impl Settler {
     fn release(&self, ended: Vec<Ended>) {
         self.callbacks.ended(ended.iter().map(|end| end.running.key));
         self.leases.ended(ended.iter().map(|end| &*end.running));
-        self.slots.release_all(ended.into_iter().map(|end| end.slot));
+        self.slots.release_all(ended.into_iter().filter_map(|end| end.slot));
     }
 }

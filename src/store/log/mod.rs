@@ -18,18 +18,31 @@ use std::time::Duration;
 use crate::job::{Cursor, Epoch};
 use crate::store::{Storage, StoreError};
 
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// Keys and values in the order of their keys. It ends after the first error.
-pub type Rows = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + Send>;
+pub type Rows = Box<dyn Iterator<Item = Result<Row, StoreError>> + Send>;
 
 /// What became of a batch.
 #[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// Readers see it.
     Done,
     /// Nothing of it was written, because another process has written the chunk that the batch begins with, or has taken
     /// something from the inbox that the batch takes. The store reads on from there and decides again.
-    Lost,
+    ///
+    /// The rows are the chunks of others, beginning with the one in the place of the batch, if the log knows them already;
+    /// there may be more of them.
+    Lost(Vec<Row>),
+}
+
+impl Applied {
+    /// Whether another process was first.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Applied::Lost(_))
+    }
 }
 
 /// An ordered map of keys to values that changes in atomic batches.
@@ -94,12 +107,15 @@ pub trait Log: Send + Sync + 'static {
     fn apply_alone(&self, batch: WriteBatch) -> Result<(), StoreError> {
         match self.apply(batch)? {
             Applied::Done => Ok(()),
-            Applied::Lost => Err(another_writer(&self.name())),
+            Applied::Lost(_) => Err(another_writer(&self.name())),
         }
     }
 
-    /// Waits until a chunk with this number or a greater one is there, but no longer than `at_most`. Returns whether it
-    /// is. A log that is not shared returns `false` at once.
+    /// Whether a chunk with this number or a greater one is there. A log that is not shared returns `false`.
+    fn has_chunk(&self, number: u64) -> Result<bool, StoreError>;
+
+    /// Waits until another process has appended a chunk with this number or a greater one, but no longer than `at_most`.
+    /// Returns whether it seems to have done so. A log that is not shared returns `false` at once.
     fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError>;
 
     /// Waits until everything that was applied is durable.

@@ -12,6 +12,8 @@ pub struct WriteBatch {
     taken: Vec<JobId>,
     /// The size of the events in the batch before compression, as callers submitted them.
     pub event_bytes: u64,
+    /// Whether this process appends again at once. Then others need not be told of this batch.
+    pub is_followed: bool,
 }
 
 /// One change.

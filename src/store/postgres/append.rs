@@ -1,4 +1,4 @@
-//! Writes a batch in one statement and one round trip, and finds out what became of it when the answer is lost.
+//! Writes a batch in one round trip, and finds out what became of it when the answer is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,70 +12,19 @@ use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::failure::{StatementFailure, unavailable};
 use super::format;
-use super::identity::{EpochServer, TIMELINE};
+use super::identity::EpochServer;
 use super::session::{OpenSession, Parameter, SessionSlot};
 use super::settings::PostgresSettings;
 use super::sql::SqlSession;
 use crate::store::StoreError;
-use crate::store::log::Applied;
 
 /// The wait between two looks for a batch whose answer was lost.
 const RESOLVE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Inserts the first chunk of a batch, and makes all other changes only if that was inserted. The unique index decides
-/// between processes: whoever comes second waits until the first one's transaction has ended, and then inserts nothing.
-///
-/// The chunk is not inserted either when a newer version has changed the schema, when the server was replaced by another
-/// one (see [`identity`](super::identity)), or when the chunk before it is not there or is another one than this process
-/// has read: then commits are missing, and the batch was decided on a history that no longer exists.
-///
-/// A commit must be durable, whatever the user's or the database's defaults are, so `synchronous_commit` is not left
-/// `off`. It is set for this transaction only, because a pooler would pass a setting of the session on to others.
-/// `local` and `remote_write` are durable on this server; whoever sets them has decided about the standbys.
-///
-/// The condition `$timeline` is inserted if the server tells its timeline: a call of a function that the user may not call
-/// fails even where it is not reached. `$taken` and `$removed_inbox` are inserted if the batch takes rows of the inbox.
+/// Appends a batch; see `migrations/0005.sql`.
 const APPEND: &str = "
-with won as (
-    insert into cortado.chunk (number, grp, body)
-    select $1, $2::uuid, $3
-    where (select value::int8 <= $11 from cortado.meta where key = 'format')
-    and ($12 is null or (select value = $12 from cortado.meta where key = 'server'))
-    $timeline
-    $taken
-    and coalesce(
-        (select $10 is null or grp = $10::uuid from cortado.chunk where number = $1 - 1),
-        $10 is null and not exists (select from cortado.chunk)
-    )
-    on conflict do nothing
-    returning number
-), further_chunks as (
-    insert into cortado.chunk (number, grp, body)
-    select number, $2::uuid, body from unnest($4, $5) as further (number, body)
-    where exists (select from won)
-), rows as (
-    insert into cortado.row (key, value)
-    select key, value from unnest($6, $7) as stored (key, value)
-    where exists (select from won)
-    on conflict (key) do update set value = excluded.value
-), removed_rows as (
-    delete from cortado.row where key = any ($8) and exists (select from won)
-), removed_chunks as (
-    delete from cortado.chunk where number = any ($9) and exists (select from won)
-) $removed_inbox
-select pg_notify('cortado', number::text)::text, set_config('synchronous_commit',
-    replace(current_setting('synchronous_commit'), 'off', 'on'), true)
-from won";
-
-/// Whether all rows of the inbox that a batch takes are still there. They are locked, so that nobody removes them before the
-/// batch does.
-const TAKEN: &str = "and (
-    select count(*) from (
-        select from cortado.inbox where id = any ($14::uuid[]) order by id for update
-    ) as locked
-) = cardinality($14)";
-const REMOVED_INBOX: &str = ", removed_inbox as (
-    delete from cortado.inbox where id = any ($14::uuid[]) and exists (select from won)
+select number, grp::text, body from cortado.append(
+    $1, $2::uuid, $3, $4, $5, $6, $7, $8::uuid[], $9::uuid, $10, $11, $12, $13
 )";
 
 /// Makes the changes of a batch without a chunk, whatever other processes do.
@@ -102,43 +51,34 @@ select (select grp::text from cortado.chunk where number = $1),
 /// Counts the rows of the inbox that a batch takes and that are still there.
 const COUNT_TAKEN: &str = "select count(*) from cortado.inbox where id = any ($1::uuid[])";
 
-/// Where batches are appended.
-pub struct AppendTarget {
-    /// The server on which the epoch of this process began, once that is known.
-    pub server: Option<EpochServer>,
-    /// The statement that appends there. [`Append::write`] completes it.
-    statement: String,
-}
-
-impl AppendTarget {
-    /// The server of an epoch, or any server.
-    pub fn new(server: Option<EpochServer>) -> AppendTarget {
-        AppendTarget { statement: statement(server.as_ref()), server }
-    }
-}
-
-fn statement(server: Option<&EpochServer>) -> String {
-    let timeline = server.and_then(|server| server.server.timeline());
-    // Every parameter has to be in the statement.
-    let expression = timeline.map_or("null::text", |_| TIMELINE);
-    let condition = format!("and $13 is not distinct from {expression}");
-    APPEND.replace("$timeline", &condition)
-}
-
 /// A batch with at least one chunk.
 pub struct Append {
-    pub target: Arc<AppendTarget>,
+    /// The server on which the epoch of this process began, once that is known.
+    pub server: Option<Arc<EpochServer>>,
     pub changes: BatchChanges,
     /// What tells this batch from those of other processes, even if a second try of it meets the first one.
     pub grp: String,
     /// The batch that wrote the chunk before, if this process has read or written that.
     pub previous: Option<String>,
+    /// What the other processes are told; `None` if they need not be told yet.
+    pub notification: Option<String>,
 }
+
+/// What became of an append.
+pub enum Appended {
+    Done,
+    /// Another process has appended these chunks, the first of them in the place of the batch. There may be none if it has
+    /// taken rows of the inbox.
+    Lost(Vec<FoundChunk>),
+}
+
+/// A chunk of another process: its number, its batch and its content.
+pub type FoundChunk = (i64, String, Vec<u8>);
 
 /// What a statement that inserted nothing, or whose answer was lost, has left.
 enum AppendOutcome {
     /// The batch was written, or another one was.
-    Decided(Applied),
+    Decided(Appended),
     /// Neither, so it can be tried again.
     Open,
 }
@@ -150,14 +90,14 @@ impl Append {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the batch was not written, or when that is not known.
-    pub async fn write(&self, connections: &PostgresConnections) -> Result<Applied, StoreError> {
+    pub async fn write(&self, connections: &PostgresConnections) -> Result<Appended, StoreError> {
         // Without a connection, nothing is in doubt.
         let connected = connections.writer().get().await.map(drop);
         connected.map_err(|failure| failure.into_store_error(connections.location()))?;
         let (mut tried, mut until) = (self.try_once(connections).await, None);
         loop {
             let why = match tried {
-                Ok(AppendOutcome::Decided(applied)) => return Ok(applied),
+                Ok(AppendOutcome::Decided(appended)) => return Ok(appended),
                 Ok(AppendOutcome::Open) => "another process has not written it either".to_owned(),
                 Err(StatementFailure::Refused(error)) => return Err(error),
                 Err(StatementFailure::Unanswered(why)) => why,
@@ -191,42 +131,52 @@ impl Append {
     ) -> Result<AppendOutcome, StatementFailure> {
         let BatchChanges { chunks, bodies, keys, values, removed_keys, removed_chunks, .. } =
             &self.changes;
-        let taken = &self.changes.taken;
-        let (Some((first, further)), Some((body, further_bodies))) =
-            (chunks.split_first(), bodies.split_first())
-        else {
-            return Ok(AppendOutcome::Decided(Applied::Done));
-        };
-        let format = format::NEWEST;
-        let stored = self.target.server.as_ref().map(|server| server.stored.as_str());
-        let timeline = self.target.server.as_ref().and_then(|server| server.server.timeline());
-        let mut parameters: Vec<Parameter<'_>> = vec![
-            (first, Type::INT8),
+        let (taken, format) = (&self.changes.taken, format::NEWEST);
+        let server = self.server.as_deref();
+        let stored = server.map(|server| server.stored.as_str());
+        let timeline = server.and_then(|server| server.server.timeline());
+        let parameters: [Parameter<'_>; 13] = [
+            (chunks, Type::INT8_ARRAY),
             (&self.grp, Type::TEXT),
-            (body, Type::BYTEA),
-            (&further, Type::INT8_ARRAY),
-            (&further_bodies, Type::BYTEA_ARRAY),
+            (bodies, Type::BYTEA_ARRAY),
             (keys, Type::BYTEA_ARRAY),
             (values, Type::BYTEA_ARRAY),
             (removed_keys, Type::BYTEA_ARRAY),
             (removed_chunks, Type::INT8_ARRAY),
+            (taken, Type::TEXT_ARRAY),
             (&self.previous, Type::TEXT),
             (&format, Type::INT8),
             (&stored, Type::TEXT),
             (&timeline, Type::TEXT),
+            (&self.notification, Type::TEXT),
         ];
-        let takes = !taken.is_empty();
-        if takes {
-            parameters.push((taken, Type::TEXT_ARRAY));
+        let rows = connections.writer().query(APPEND, &parameters).await?;
+        let chunks: Result<Vec<_>, _> = rows.iter().map(returned_chunk).collect();
+        let chunks =
+            chunks.map_err(|error| StatementFailure::of(&error, connections.location()))?;
+        match self.returned(chunks) {
+            Some(appended) => Ok(AppendOutcome::Decided(appended)),
+            None => self.find(connections).await,
         }
-        let (condition, removal) = if takes { (TAKEN, REMOVED_INBOX) } else { ("", "") };
-        let statement = self.target.statement.replace("$taken", condition);
-        let statement = statement.replace("$removed_inbox", removal);
-        let rows = connections.writer().query(&statement, &parameters).await?;
-        if !rows.is_empty() {
-            return Ok(AppendOutcome::Decided(Applied::Done));
+    }
+
+    /// What became of the batch by the chunks that the statement has returned, unless more has to be known.
+    fn returned(&self, mut chunks: Vec<ReturnedChunk>) -> Option<Appended> {
+        let first = self.first();
+        if let [(number, grp, None)] = &chunks[..]
+            && (*number, grp) == (first, &self.grp)
+        {
+            return Some(Appended::Done);
         }
-        self.find(connections).await
+        let before = chunks.iter().find(|(number, ..)| *number == first - 1);
+        let follows = before.map(|(_, grp, _)| grp) == self.previous.as_ref();
+        chunks.retain(|(number, ..)| *number >= first);
+        let is_first = |(number, grp, _): &ReturnedChunk| *number == first && *grp != self.grp;
+        if !follows || !chunks.first().is_some_and(is_first) {
+            return None;
+        }
+        let found = chunks.into_iter().filter_map(|(number, grp, body)| Some((number, grp, body?)));
+        Some(Appended::Lost(found.collect()))
     }
 
     /// Looks for what became of the batch.
@@ -242,14 +192,14 @@ impl Append {
         let found = found.map_err(|error| StatementFailure::of(&error, location))?;
         let found = found.ok_or_else(|| StatementFailure::Unanswered("no row".to_owned()))?;
         let outcome = found.outcome(self, location);
-        if let Ok(AppendOutcome::Decided(Applied::Lost)) = outcome {
+        if let Ok(AppendOutcome::Decided(Appended::Lost(_))) = outcome {
             return outcome; // the next append notices if the server was replaced
         }
-        if let Some(server) = &self.target.server {
+        if let Some(server) = &self.server {
             let session = writer.get().await?;
             server.check(&SqlSession { session, settings: connections.settings.clone() }).await?;
         }
-        if let Ok(AppendOutcome::Decided(Applied::Done)) = outcome {
+        if let Ok(AppendOutcome::Decided(Appended::Done)) = outcome {
             barrier::confirm(writer).await?;
         }
         outcome
@@ -278,6 +228,13 @@ impl Append {
     fn first(&self) -> i64 {
         self.changes.chunks.first().copied().unwrap_or_default()
     }
+}
+
+/// A chunk that the statement has returned. The one of the batch itself, and the one before it, have no content.
+type ReturnedChunk = (i64, String, Option<Vec<u8>>);
+
+fn returned_chunk(row: &Row) -> Result<ReturnedChunk, tokio_postgres::Error> {
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
 }
 
 /// What the server has where a batch was to be written.
@@ -311,7 +268,7 @@ impl Found {
         let refused = |error| Err(StatementFailure::Refused(error));
         format::check_format(self.format, location).map_err(StatementFailure::Refused)?;
         if self.grp.as_ref() == Some(&append.grp) {
-            return Ok(AppendOutcome::Decided(Applied::Done));
+            return Ok(AppendOutcome::Decided(Appended::Done));
         }
         let first = append.first();
         let is_behind = self.newest.is_some_and(|newest| newest > first);
@@ -324,7 +281,7 @@ impl Found {
             return refused(lost_commits(first - 1, location));
         }
         if self.grp.is_some() {
-            return Ok(AppendOutcome::Decided(Applied::Lost));
+            return Ok(AppendOutcome::Decided(Appended::Lost(Vec::new())));
         }
         if is_behind {
             let why = format!("chunk {first} was trimmed before it was known who had written it");
@@ -335,7 +292,7 @@ impl Found {
             return refused(unavailable(location, why));
         }
         if self.has_taken_rows == Some(false) {
-            return Ok(AppendOutcome::Decided(Applied::Lost));
+            return Ok(AppendOutcome::Decided(Appended::Lost(Vec::new())));
         }
         Ok(AppendOutcome::Open)
     }
@@ -373,14 +330,23 @@ pub async fn change_rows(
 mod tests {
     use super::*;
 
-    fn outcome(found: Found, previous: Option<&str>) -> Result<Option<Applied>, String> {
+    fn append(previous: Option<&str>) -> Append {
         let mut changes = BatchChanges::default();
         changes.chunks.push(7);
         let (grp, previous) = ("mine".to_owned(), previous.map(str::to_owned));
-        let target = Arc::new(AppendTarget::new(None));
-        let append = Append { target, changes, grp, previous };
-        match found.outcome(&append, "here") {
-            Ok(AppendOutcome::Decided(applied)) => Ok(Some(applied)),
+        Append { server: None, changes, grp, previous, notification: None }
+    }
+
+    fn name(appended: &Appended) -> &'static str {
+        match appended {
+            Appended::Done => "done",
+            Appended::Lost(_) => "lost",
+        }
+    }
+
+    fn outcome(found: Found, previous: Option<&str>) -> Result<Option<&'static str>, String> {
+        match found.outcome(&append(previous), "here") {
+            Ok(AppendOutcome::Decided(appended)) => Ok(Some(name(&appended))),
             Ok(AppendOutcome::Open) => Ok(None),
             Err(failure) => Err(failure.into_store_error("here").to_string()),
         }
@@ -399,15 +365,15 @@ mod tests {
     #[test]
     fn a_batch_is_found_by_who_wrote_its_first_chunk() {
         let before = Some("before");
-        assert_eq!(outcome(found(Some("mine"), before, 7), before), Ok(Some(Applied::Done)));
-        assert_eq!(outcome(found(Some("mine"), None, 9), before), Ok(Some(Applied::Done)));
-        assert_eq!(outcome(found(Some("other"), before, 7), before), Ok(Some(Applied::Lost)));
-        assert_eq!(outcome(found(Some("other"), None, 9), before), Ok(Some(Applied::Lost)));
+        assert_eq!(outcome(found(Some("mine"), before, 7), before), Ok(Some("done")));
+        assert_eq!(outcome(found(Some("mine"), None, 9), before), Ok(Some("done")));
+        assert_eq!(outcome(found(Some("other"), before, 7), before), Ok(Some("lost")));
+        assert_eq!(outcome(found(Some("other"), None, 9), before), Ok(Some("lost")));
         assert_eq!(outcome(found(None, before, 6), before), Ok(None));
         assert_eq!(outcome(found(None, before, 6), None), Ok(None));
         let taken = |has_taken_rows| Found { has_taken_rows, ..found(None, before, 6) };
         assert_eq!(outcome(taken(Some(true)), before), Ok(None));
-        assert_eq!(outcome(taken(Some(false)), before), Ok(Some(Applied::Lost)));
+        assert_eq!(outcome(taken(Some(false)), before), Ok(Some("lost")));
         let empty = Found { newest: None, ..found(None, None, 0) };
         assert_eq!(outcome(empty, None), Ok(None));
     }
@@ -426,6 +392,37 @@ mod tests {
         ] {
             let error = outcome(found, previous).unwrap_err();
             assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_an_append_returns_is_taken_only_if_it_is_clear() {
+        let chunk = |number, grp: &str, body: Option<&str>| {
+            (number, grp.to_owned(), body.map(|body| body.as_bytes().to_vec()))
+        };
+        let (before, first) = (chunk(6, "before", None), chunk(7, "other", Some("seven")));
+        let next = chunk(8, "third", Some("eight"));
+        let returned = |chunks: &[ReturnedChunk], previous| {
+            let found = append(previous).returned(chunks.to_vec())?;
+            Some(match found {
+                Appended::Done => Vec::new(),
+                Appended::Lost(chunks) => chunks.into_iter().map(|(number, ..)| number).collect(),
+            })
+        };
+        let known = Some("before");
+        assert_eq!(returned(&[chunk(7, "mine", None)], known), Some(vec![]));
+        assert_eq!(returned(&[before.clone(), first.clone()], known), Some(vec![7]));
+        assert_eq!(returned(&[before.clone(), first.clone(), next], known), Some(vec![7, 8]));
+        assert_eq!(returned(std::slice::from_ref(&first), None), Some(vec![7]));
+        for (chunks, previous) in [
+            (vec![], known),               // refused, or nothing to be taken
+            (vec![before.clone()], known), // the same
+            (vec![first.clone()], known),  // trimmed, or lost commits
+            (vec![chunk(6, "else", None), first.clone()], known), // lost commits
+            (vec![before.clone(), chunk(7, "mine", Some("7"))], known), // an earlier try
+            (vec![before, chunk(8, "third", Some("8"))], known),
+        ] {
+            assert_eq!(returned(&chunks, previous), None, "{chunks:?}");
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct BatchChanges {
     pub bytes: u64,
     /// The size of the events before compression.
     pub accepted_bytes: u64,
+    /// Whether this process appends again at once.
+    pub is_followed: bool,
 }
 
 impl BatchChanges {
@@ -35,6 +37,7 @@ impl BatchChanges {
         let mut changes = BatchChanges {
             bytes: batch.bytes(),
             accepted_bytes: batch.event_bytes,
+            is_followed: batch.is_followed,
             ..BatchChanges::default()
         };
         changes.taken = batch.taken().iter().map(ToString::to_string).collect();

@@ -27,6 +27,8 @@ pub struct PostgresConnections {
     pub hint: Arc<ChunkHint>,
     /// Notified when a job was submitted in SQL.
     arrivals: Arc<Notify>,
+    /// Tells the announcements of this process from those of others.
+    pub process: i64,
     pub settings: Arc<PostgresSettings>,
 }
 
@@ -83,6 +85,7 @@ impl PostgresConnections {
             listening: Once::new(),
             hint: Arc::default(),
             arrivals,
+            process: fastrand::i64(..),
             settings,
         })
     }
@@ -123,6 +126,7 @@ impl PostgresConnections {
         self.listening.call_once(|| {
             self.driver.begin(hint::listen(
                 self.settings.clone(),
+                self.process,
                 self.hint.clone(),
                 self.arrivals.clone(),
             ));

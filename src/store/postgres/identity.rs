@@ -147,7 +147,7 @@ pub async fn begin_epoch(
         (&changes.values, Type::BYTEA_ARRAY),
     ];
     let moved = session.session.query(&session.settings, BEGIN_EPOCH, &parameters).await?;
-    Ok(if moved.is_empty() { Applied::Lost } else { Applied::Done })
+    Ok(if moved.is_empty() { Applied::Lost(Vec::new()) } else { Applied::Done })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::format;
+use super::hint::HintWait;
 use super::identity::{self, EpochServer};
 use super::keys;
 use super::nodes;
@@ -104,21 +105,28 @@ impl Log for PostgresLog {
         self.0.read(move |sql| async move { nodes::sign_off(&sql, node.cast_signed()).await })
     }
 
+    fn has_chunk(&self, number: u64) -> Result<bool, StoreError> {
+        let Ok(number) = i64::try_from(number) else { return Ok(false) };
+        has_chunk(&self.0.connections()?, number)
+    }
+
     fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError> {
         let Ok(number) = i64::try_from(number) else { return Ok(false) };
         let until = Instant::now() + at_most;
         loop {
             let connections = self.0.connections()?;
             connections.listen();
-            let seen = connections.hint.count();
-            if has_chunk(&connections, number)? {
+            let wakes = connections.hint.wakes();
+            let left = until.saturating_duration_since(Instant::now());
+            let waited = connections.hint.wait(number, wakes, left.min(POLL_INTERVAL));
+            // A short wait is one for a turn, which only an announcement ends early.
+            let may_look = at_most >= POLL_INTERVAL;
+            if waited == HintWait::Announced || may_look && has_chunk(&connections, number)? {
                 return Ok(true);
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
+            if Instant::now() >= until {
+                return self.0.connections().map(|_| false);
             }
-            connections.hint.wait(seen, left.min(POLL_INTERVAL));
         }
     }
 
@@ -150,7 +158,9 @@ impl Log for PostgresLog {
     fn begin_epoch(&self, description: WriteBatch) -> Result<Applied, StoreError> {
         let former = self.0.former_server.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Two processes that begin an epoch at once must have read the same stored identity.
-        let Some(EpochServer { stored, server }) = former else { return Ok(Applied::Lost) };
+        let Some(EpochServer { stored, server }) = former else {
+            return Ok(Applied::Lost(Vec::new()));
+        };
         let changes = BatchChanges::of(description)?;
         let to = server.clone();
         let applied = self

@@ -1,8 +1,8 @@
 //! The log on PostgreSQL, which several processes share: one table for the chunks of the journal, one for all other
 //! rows. It knows nothing of what the store keeps in them.
 //!
-//! A batch is one statement. The primary key of its first chunk decides between processes that append at the same
-//! time: who inserts it has won, and all other changes of the batch depend on that row.
+//! A batch is one call of a function in the database. The primary key of its first chunk decides between processes that
+//! append at the same time: who inserts it has won, and all other changes of the batch depend on that row.
 
 mod append;
 mod barrier;
@@ -21,6 +21,7 @@ mod log;
 mod new_store;
 mod nodes;
 mod projection;
+mod recent;
 mod scan;
 mod schema;
 mod session;

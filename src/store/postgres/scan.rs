@@ -19,17 +19,8 @@ const PAGE_ROWS: i64 = 512;
 /// The size of the values of a page in bytes; the last value may exceed it.
 const PAGE_BYTES: i64 = 1_024 * 1_024;
 
+const CHUNKS: &str = "select number, grp::text, body from cortado.read_chunks($1, $2, $3, $4)";
 /// The sizes of values are known without reading them.
-const CHUNKS: &str = "
-select number, grp::text, body from (
-    select number, grp, body,
-        sum(octet_length(body)) over (order by number) - octet_length(body) as before
-    from (
-        select number, grp, body from cortado.chunk
-        where number >= $1 and ($2 is null or number < $2) order by number limit $3
-    ) page
-) sized
-where before < $4 order by number";
 const ROWS: &str = "
 select key, value from (
     select key, value,
@@ -129,7 +120,9 @@ impl ScanRows {
             let page = range.read(&connections).await;
             page.map_err(|failure| failure.into_store_error(connections.location()))
         })?;
-        self.log.remember(&page.grps);
+        for ((number, grp), (_, body)) in page.grps.iter().zip(&page.rows) {
+            self.log.remember(*number, grp, body.clone());
+        }
         if let Some(rest) = page.rest {
             self.ranges.push_front(rest);
         }

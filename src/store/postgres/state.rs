@@ -2,19 +2,22 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_postgres::types::Type;
 
-use super::append::{self, Append, AppendTarget};
+use super::append::{self, Append, Appended};
 use super::barrier;
 use super::batch::BatchChanges;
 use super::connections::PostgresConnections;
 use super::failure::StatementFailure;
 use super::format;
+use super::hint::Announcement;
 use super::identity::EpochServer;
-use super::keys::KeyPlace;
+use super::keys::{KeyPlace, chunk_key};
 use super::known::KnownChunks;
+use super::recent::RecentChunks;
 use super::schema;
 use super::session::Parameter;
 use super::settings::PostgresSettings;
@@ -23,16 +26,22 @@ use crate::job::fresh_uuid;
 use crate::store::log::Applied;
 use crate::store::{Storage, StoreError};
 
+/// How often the other processes are told of appends that follow each other at once.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(5);
+
 /// What the log and its scans share.
 pub struct LogState {
     pub settings: Arc<PostgresSettings>,
     /// The connections, while the log is open.
     open: RwLock<Option<Arc<PostgresConnections>>>,
     known: Mutex<KnownChunks>,
+    recent: Mutex<RecentChunks>,
     /// The server that was found at the start instead of the one whose identity is stored.
     pub former_server: Mutex<Option<EpochServer>>,
-    /// Where batches are appended.
-    append_target: Mutex<Arc<AppendTarget>>,
+    /// The server on which the epoch of this process began, once that is known. Only that one is written to.
+    epoch_server: Mutex<Option<Arc<EpochServer>>>,
+    /// When an append was last announced to the other processes.
+    announced_at: Mutex<Option<Instant>>,
     /// Notified when a job was submitted in SQL.
     pub arrivals: Arc<Notify>,
     /// Whether this process has said before that it is at work.
@@ -55,8 +64,10 @@ impl LogState {
             settings: settings.into(),
             open: RwLock::new(None),
             known: Mutex::default(),
+            recent: Mutex::default(),
             former_server: Mutex::new(None),
-            append_target: Mutex::new(Arc::new(AppendTarget::new(None))),
+            epoch_server: Mutex::default(),
+            announced_at: Mutex::default(),
             arrivals: Arc::default(),
             has_sent_heartbeat: AtomicBool::new(false),
             written: WrittenCounts::default(),
@@ -111,12 +122,14 @@ impl LogState {
         read_on(&connections, |sql| async move { schema::create_if_missing(&sql, &new).await })
     }
 
-    /// Remembers which batches wrote these chunks.
-    pub fn remember(&self, chunks: &[(i64, String)]) {
-        let mut known = self.known();
-        for (number, grp) in chunks {
-            known.add(*number, grp);
-        }
+    /// Remembers a chunk, and which batch wrote it.
+    pub fn remember(&self, number: i64, grp: &str, body: Vec<u8>) {
+        self.known().add(number, grp);
+        self.recent().add(number, body);
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentChunks> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, KnownChunks> {
@@ -137,13 +150,24 @@ impl LogState {
 
     /// Notes on which server the epoch of this process began. From now on, only that one is written to.
     pub fn set_epoch_server(&self, server: EpochServer) {
-        let target = Arc::new(AppendTarget::new(Some(server)));
-        *self.append_target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+        let server = Some(Arc::new(server));
+        *self.epoch_server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    /// Where batches are appended now.
-    fn append_target(&self) -> Arc<AppendTarget> {
-        self.append_target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn epoch_server(&self) -> Option<Arc<EpochServer>> {
+        self.epoch_server.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the others are told of a batch. While this process appends again and again they are told only now and then,
+    /// and read several chunks at once.
+    fn announces(&self, changes: &BatchChanges) -> bool {
+        let mut announced_at = self.announced_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = announced_at.is_none_or(|at| at.elapsed() >= ANNOUNCE_INTERVAL);
+        let announces = is_due || !changes.is_followed;
+        if announces {
+            *announced_at = Some(Instant::now());
+        }
+        announces
     }
 
     /// Checks that the server is still the one on which the epoch of this process began.
@@ -151,7 +175,7 @@ impl LogState {
     /// # Errors
     /// [`StoreError::Replaced`] when it is not.
     pub fn check_server(&self) -> Result<(), StoreError> {
-        check_server(&self.connections()?, self.append_target())
+        check_server(&self.connections()?, self.epoch_server())
     }
 
     /// Checks that the server has a schema of this version, and the newest chunk that this process knows.
@@ -159,7 +183,7 @@ impl LogState {
         let location = self.settings.location().to_owned();
         let format = read_on(connections, |sql| async move { format::read(&sql).await })?;
         format::check(format, &location)?;
-        check_server(connections, self.append_target())?;
+        check_server(connections, self.epoch_server())?;
         let Some((number, grp)) = self.known().newest() else { return Ok(()) };
         let (found, newest) = read_on(connections, move |sql| async move {
             let newest = "select max(number) from cortado.chunk";
@@ -180,18 +204,36 @@ impl LogState {
     pub fn append(&self, changes: BatchChanges) -> Result<Applied, StoreError> {
         let first = changes.chunks.first().copied().unwrap_or_default();
         let previous = self.known().get(first.saturating_sub(1));
-        let (target, grp) = (self.append_target(), fresh_uuid().to_string());
-        let append = Append { target, changes, grp, previous };
-        let (append, applied) = self.connections()?.wait_for(|connections| async move {
-            let applied = append.write(&connections).await?;
-            Ok((append, applied))
+        let (server, grp) = (self.epoch_server(), fresh_uuid().to_string());
+        let connections = self.connections()?;
+        let number = changes.chunks.last().copied().unwrap_or_default();
+        let announcement = Announcement { number, process: Some(connections.process) };
+        let notification = self.announces(&changes).then(|| announcement.to_string());
+        let append = Append { server, changes, grp, previous, notification };
+        let (append, appended) = connections.wait_for(|connections| async move {
+            let appended = append.write(&connections).await?;
+            Ok((append, appended))
         })?;
-        if applied == Applied::Done {
-            let written = append.changes.chunks.iter().map(|number| (*number, append.grp.clone()));
-            self.remember(&written.collect::<Vec<_>>());
-            self.count(&append.changes);
+        let Append { changes, grp, .. } = append;
+        match appended {
+            Appended::Done => {
+                self.count(&changes);
+                for (number, body) in changes.chunks.into_iter().zip(changes.bodies) {
+                    self.remember(number, &grp, body);
+                }
+                let mut recent = self.recent();
+                changes.removed_chunks.iter().for_each(|number| recent.remove(*number));
+                Ok(Applied::Done)
+            }
+            Appended::Lost(chunks) => {
+                let mut rows = Vec::with_capacity(chunks.len());
+                for (number, grp, body) in chunks {
+                    self.remember(number, &grp, body.clone());
+                    rows.push((chunk_key(number), body));
+                }
+                Ok(Applied::Lost(rows))
+            }
         }
-        Ok(applied)
     }
 
     /// Applies a batch without a chunk.
@@ -212,6 +254,11 @@ impl LogState {
     /// The value under a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(place) = KeyPlace::of(key) else { return Ok(None) };
+        if let KeyPlace::Chunk(number) = place
+            && let Some(body) = self.recent().get(number)
+        {
+            return Ok(Some(body));
+        }
         let key = key.to_vec();
         self.connections()?.wait_for(|connections| async move {
             let (sql, parameter): (_, Parameter<'_>) = match &place {
@@ -251,10 +298,10 @@ impl LogState {
 
 fn check_server(
     connections: &Arc<PostgresConnections>,
-    target: Arc<AppendTarget>,
+    server: Option<Arc<EpochServer>>,
 ) -> Result<(), StoreError> {
     read_on(connections, |sql| async move {
-        match &target.server {
+        match &server {
             Some(server) => server.check(&sql).await,
             None => Ok(()),
         }

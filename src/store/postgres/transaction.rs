@@ -138,6 +138,10 @@ impl Log for TransactionLog {
         Ok(Applied::Done)
     }
 
+    fn has_chunk(&self, _number: u64) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     fn wait_for_chunk(&self, _number: u64, _at_most: Duration) -> Result<bool, StoreError> {
         Ok(false)
     }

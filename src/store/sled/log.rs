@@ -114,6 +114,10 @@ impl Log for SledLog {
         self.disk.apply(batch).map(|()| Applied::Done)
     }
 
+    fn has_chunk(&self, _number: u64) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     fn wait_for_chunk(&self, _number: u64, _at_most: Duration) -> Result<bool, StoreError> {
         Ok(false)
     }

@@ -99,7 +99,7 @@ macro_rules! shared_log_conformance_suite {
             a_batch_follows_only_the_chunk_before_it
             a_batch_without_a_chunk_is_always_written
             a_chunk_of_another_log_ends_a_wait
-            a_chunk_that_is_there_is_not_waited_for
+            a_log_knows_whether_a_chunk_is_there
             a_wait_ends_when_its_time_is_over
             a_wait_fails_when_the_log_is_shut
         }

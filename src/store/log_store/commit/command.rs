@@ -32,8 +32,8 @@ pub type Inspection = Box<dyn FnOnce(&Core) + Send>;
 /// A request from the handle or the archiver.
 pub enum Command {
     Inspect(Inspection),
-    /// Another node has appended a chunk.
-    Follow,
+    /// Another node seems to have appended a chunk with this number.
+    Follow(u64),
     /// The nodes that are at work or were lately.
     Nodes(Vec<NodeHeartbeat>),
     Claim(Claim, ClaimReply),
@@ -77,7 +77,7 @@ impl Command {
             Command::Mutate(Mutation::Settle(all, _)) => all.len(),
             Command::Claim(claim, _) => claim.max,
             Command::Inspect(_)
-            | Command::Follow
+            | Command::Follow(_)
             | Command::Nodes(_)
             | Command::Mutate(_)
             | Command::Failed
@@ -145,8 +145,8 @@ pub struct CommandBatch {
     pub closing: Vec<Reply<()>>,
     /// Whether somebody reported that a write failed or the data directory is gone.
     pub failed: bool,
-    /// Whether another node may have appended to the log.
-    pub follows: bool,
+    /// The number of a chunk that another node seems to have appended.
+    pub follows: Option<u64>,
     /// The nodes that are at work or were lately, if somebody has asked.
     pub nodes: Option<Vec<NodeHeartbeat>>,
     /// An estimate of how many events the commands make.
@@ -167,10 +167,15 @@ impl CommandBatch {
             Command::Claim(claim, reply) => self.claims.push((claim, reply)),
             Command::Mutate(change) => self.mutations.push(change),
             Command::Failed => self.failed = true,
-            Command::Follow => self.follows = true,
+            Command::Follow(number) => self.follows = self.follows.max(Some(number)),
             Command::Nodes(nodes) => self.nodes = Some(nodes),
             Command::Close(reply) => self.closing.push(reply),
         }
+    }
+
+    /// Whether a command in it may change something.
+    pub fn may_append(&self) -> bool {
+        !self.claims.is_empty() || !self.mutations.is_empty()
     }
 
     /// Whether every earlier group must be durable before this batch runs, because a command in it shows durable

@@ -38,17 +38,19 @@ pub fn run(
         pass(Part::Committer);
         // On a busy machine this lets other threads add their commands to the group; on an idle one it costs nothing.
         std::thread::yield_now();
-        while batch.weight < MAX_GROUP_EVENTS
-            && let Ok(command) = commands.try_recv()
+        add_waiting(&mut batch, &mut commands);
+        if let Some(own) = core.shared.node
+            && batch.may_append()
         {
-            batch.add(command);
+            shared_group::wait_for_turn(&mut core, own);
+            add_waiting(&mut batch, &mut commands);
         }
         if !core.archiving {
             batch.mutations.append(&mut deferred);
         }
         let closing = std::mem::take(&mut batch.closing);
         let written = match core.shared.node {
-            Some(_) => shared_group::run(&mut core, batch),
+            Some(own) => shared_group::run(&mut core, own, batch, !commands.is_empty()),
             None => run_group(&mut core, batch, &mut writer),
         };
         if !closing.is_empty() {
@@ -77,6 +79,15 @@ pub fn run(
                 }
             }
         }
+    }
+}
+
+/// Adds the commands that are waiting, up to the size of a group.
+fn add_waiting(batch: &mut CommandBatch, commands: &mut mpsc::Receiver<Command>) {
+    while batch.weight < MAX_GROUP_EVENTS
+        && let Ok(command) = commands.try_recv()
+    {
+        batch.add(command);
     }
 }
 

@@ -10,6 +10,7 @@ use super::index::Index;
 use super::meta::Meta;
 use super::ready::ReadySets;
 use super::shared::Shared;
+use super::turns::Turns;
 use crate::access::AccessTable;
 use crate::job::{Event, Job, JobId, Labels, QueueName, QueueSettings, Time};
 use crate::store::SharedLimits;
@@ -28,6 +29,8 @@ pub struct Core {
     pub shared: Arc<Shared>,
     /// The node that has written the chunk that is being read.
     pub writer: Option<NodeId>,
+    /// Which nodes append at present.
+    pub turns: Turns,
     pub index: Index,
     pub journal: Journal,
     pub archive: Archive,

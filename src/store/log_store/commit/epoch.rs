@@ -9,7 +9,7 @@ use super::recover;
 use super::shared::Shared;
 use super::tuning::Tuning;
 use crate::clock::Clock;
-use crate::store::log::{Applied, Log};
+use crate::store::log::Log;
 use crate::store::{StoreError, StoreLimits};
 
 /// Reads everything before anything is written. When nothing is known to have been durable, a new epoch begins.
@@ -39,7 +39,7 @@ pub fn read(
         if has_no_record {
             let description =
                 if is_older { recover::converted(&core)? } else { recover::meta_row(&core.meta)? };
-            if core.shared.log.begin_epoch(description)? == Applied::Lost {
+            if core.shared.log.begin_epoch(description)?.is_lost() {
                 log = into_log(core)?; // another process has begun an epoch
                 continue;
             }

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use super::core::Core;
 use super::recover;
 use crate::job::{Change, Event, Fact, JobId, QueueChange, QueueName, State};
 use crate::store::StoreError;
+use crate::store::log::Row;
 use crate::store::log_store::journal::chunks;
 use crate::store::log_store::journal::codec::Record;
 use crate::store::log_store::journal::nodes::ChangedRows;
@@ -46,18 +48,42 @@ impl Core {
         }
     }
 
+    /// Reads chunks that others have appended, which begin with the next one. There may be more of them.
+    ///
+    /// # Errors
+    /// When they, or the rows that have changed with them, cannot be read.
+    pub fn read_found(&mut self, rows: Vec<Row>) -> Result<(), StoreError> {
+        let mut followed = Followed::default();
+        let mut rows = rows.into_iter();
+        let outcome = rows.try_for_each(|row| self.follow_chunk(row, &mut followed));
+        self.publish_followed(followed);
+        outcome?;
+        if self.stale_rows.any() { self.catch_up() } else { Ok(()) }
+    }
+
     /// Folds all further chunks.
     fn read_on(&mut self, followed: &mut Followed) -> Result<(), StoreError> {
         let shared = self.shared.clone();
         let from = chunks::key(self.journal.next_chunk());
         for row in shared.log.scan_from(b"j", &from) {
-            let (key, value) = row?;
-            let (number, chunk) = recover::decode_chunk(&*shared.log, &key, &value)?;
-            recover::fold_chunk(self, number, chunk, value.len(), |core, record| {
-                core.follow_record(number, record, followed)
-            })?;
+            self.follow_chunk(row?, followed)?;
         }
+        Ok(())
+    }
+
+    fn follow_chunk(
+        &mut self,
+        (key, value): Row,
+        followed: &mut Followed,
+    ) -> Result<(), StoreError> {
+        let (number, chunk) = recover::decode_chunk(&*self.shared.log, &key, &value)?;
+        recover::fold_chunk(self, number, chunk, value.len(), |core, record| {
+            core.follow_record(number, record, followed)
+        })?;
         self.future_waits.began.clear(); // they matter only at a start
+        if let (Some(writer), Some(own)) = (self.writer, self.shared.node) {
+            self.turns.appended(writer, own, Instant::now());
+        }
         Ok(())
     }
 

@@ -74,10 +74,10 @@ pub fn open(
 fn join(core: &mut Core) -> Result<(), StoreError> {
     core.stale_rows = ChangedRows::ALL; // they were not read at the same moment as the journal
     core.catch_up()?;
-    let nodes = core.shared.node.map(|node| core.shared.heartbeat(node)).transpose()?;
-    let mutations = vec![Mutation::RecordStart];
-    shared_group::run(core, CommandBatch { nodes, mutations, ..CommandBatch::default() })?;
-    Ok(())
+    let Some(own) = core.shared.node else { return Ok(()) };
+    let (nodes, mutations) = (Some(core.shared.heartbeat(own)?), vec![Mutation::RecordStart]);
+    let batch = CommandBatch { nodes, mutations, ..CommandBatch::default() };
+    shared_group::run(core, own, batch, false).map(drop)
 }
 
 /// Rescues every job that the previous process was running, because it has ended. Those of remote workers keep their

@@ -190,11 +190,8 @@ impl Recovery {
 fn try_read_on(core: &mut Core) -> Result<(), StoreError> {
     core.shared.log.reopen()?;
     core.catch_up()?;
-    let refused = core.refused.clone();
-    if !refused.is_empty() {
-        shared_group::run(core, CommandBatch::of(vec![Mutation::TakeBack(refused)]))?;
-    }
-    Ok(())
+    let Some(own) = core.shared.node else { return Ok(()) };
+    shared_group::run(core, own, CommandBatch::default(), false).map(drop)
 }
 
 /// What the committer knew when the outage began.

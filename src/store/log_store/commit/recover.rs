@@ -13,6 +13,7 @@ use super::limits_in_force;
 use super::meta::{Meta, StoredMeta};
 use super::shared::Shared;
 use super::tuning::Tuning;
+use super::turns::Turns;
 use crate::access::{AccessRecord, AccessTable, SigningKey};
 use crate::clock::Clock;
 use crate::job::{
@@ -119,6 +120,7 @@ pub fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<C
     let StoredMeta { meta, format: _, older_settings } = stored;
     let mut core = Core {
         writer: None,
+        turns: Turns::default(),
         stale_rows: ChangedRows::default(),
         index: Index::default(),
         journal: Journal::new(0, shared.chunk_index.clone()),

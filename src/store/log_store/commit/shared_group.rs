@@ -1,7 +1,7 @@
 //! One group on a log that several nodes share. It is applied to what this node has read, and appended only if that is
 //! still the end of the log. Otherwise it is taken back, the node reads on, and the group is applied again.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use super::apply::apply;
 use super::command::{CommandBatch, Mutation};
@@ -10,20 +10,40 @@ use super::group::PackedGroup;
 use super::writer::{self, FailedGroup, GroupWrite, PendingGroup, Replies};
 use crate::job::JobId;
 use crate::store::StoreError;
+use crate::store::log::Row;
+use crate::store::log_store::journal::nodes::NodeId;
 
-/// The wait after the first lost race is up to this long, and up to twice as long after each further one.
-const FIRST_PAUSE: Duration = Duration::from_micros(200);
-/// The longest wait after a lost race.
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// Lets the nodes go first whose turn it is to append, and reads what they have appended.
+pub fn wait_for_turn(core: &mut Core, own: NodeId) {
+    loop {
+        let wait = core.turns.wait(own, Instant::now());
+        if wait.is_zero() {
+            return;
+        }
+        // If the log cannot be reached, the append fails as well.
+        match core.shared.log.wait_for_chunk(core.journal.next_chunk(), wait) {
+            Ok(true) if core.catch_up().is_ok() => {}
+            Ok(false) => core.turns.passed(own),
+            Ok(true) | Err(_) => return,
+        }
+    }
+}
 
-/// Applies the commands of a batch and writes their group. Returns the mutations that must wait for the archiver.
+/// Applies the commands of a batch and writes their group. `is_followed` says that more commands are waiting. Returns the
+/// mutations that must wait for the archiver.
 ///
 /// # Errors
 /// When the log cannot be read or written. Then every caller was refused, and nothing has changed in memory.
-pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, StoreError> {
+pub fn run(
+    core: &mut Core,
+    own: NodeId,
+    mut batch: CommandBatch,
+    is_followed: bool,
+) -> Result<Vec<Mutation>, StoreError> {
     // What another node has answered before these requests began has to be visible to them. A tick corrects times in
     // memory after the clock was set, so it has to know all jobs.
-    let shows = batch.follows || !batch.inspections.is_empty();
+    let is_unread = batch.follows.is_some_and(|number| number >= core.journal.next_chunk());
+    let shows = is_unread || !batch.inspections.is_empty();
     let reads_on = shows || batch.failed || batch.changes_tables();
     if batch.failed
         && let Err(error) = core.shared.log.check_identity()
@@ -42,58 +62,86 @@ pub fn run(core: &mut Core, mut batch: CommandBatch) -> Result<Vec<Mutation>, St
             batch.mutations.push(Mutation::GiveBack(gone));
         }
     }
-    let mut pause = FIRST_PAUSE;
+    let is_followed = is_followed && !core.turns.are_taken(Instant::now());
     loop {
-        if batch.claims.is_empty() && batch.mutations.is_empty() {
+        batch = with_refused(core, batch);
+        if !batch.may_append() {
             return Ok(Vec::new());
         }
-        batch = match attempt(core, batch)? {
+        batch = match attempt(core, batch, is_followed)? {
             AppendAttempt::Done(later) => {
+                core.turns.appended(own, own, Instant::now());
                 core.refused.clear();
                 return Ok(later);
             }
-            AppendAttempt::Lost(again) => again,
+            AppendAttempt::Lost(again, others) => read_others(core, again, others)?,
         };
-        // Without this the node that is slowest to decide would lose every time.
-        std::thread::sleep(pause.mul_f64(fastrand::f64()));
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        batch = catch_up(core, batch)?;
+        wait_for_turn(core, own);
     }
 }
 
-/// Reads the log to its end, and adds to the batch what takes back a group of this node that is in the log after all,
-/// although its callers were refused. When the log cannot be read, every caller of the batch is refused.
-fn catch_up(core: &mut Core, mut batch: CommandBatch) -> Result<CommandBatch, StoreError> {
-    match core.catch_up() {
-        Ok(()) => {
-            if !core.refused.is_empty() {
-                batch.mutations.push(Mutation::TakeBack(core.refused.clone()));
-            }
-            Ok(batch)
-        }
-        Err(error) => {
-            core.shared.suspend(error.clone()); // before any caller is answered
-            batch.refuse(&error);
-            Err(error)
-        }
+/// Reads the chunks that were appended in the place of a group. When they cannot be read, every caller of the batch is
+/// refused.
+fn read_others(
+    core: &mut Core,
+    batch: CommandBatch,
+    others: Vec<Row>,
+) -> Result<CommandBatch, StoreError> {
+    if others.is_empty() {
+        return catch_up(core, batch);
     }
+    let outcome = core.read_found(others);
+    answered(core, batch, outcome)
+}
+
+/// Reads the log to its end. When it cannot be read, every caller of the batch is refused.
+fn catch_up(core: &mut Core, batch: CommandBatch) -> Result<CommandBatch, StoreError> {
+    let outcome = core.catch_up();
+    answered(core, batch, outcome)
+}
+
+/// The batch if the log could be read. Otherwise its callers are refused.
+fn answered(
+    core: &Core,
+    batch: CommandBatch,
+    outcome: Result<(), StoreError>,
+) -> Result<CommandBatch, StoreError> {
+    if let Err(error) = outcome {
+        core.shared.suspend(error.clone()); // before any caller is answered
+        batch.refuse(&error);
+        return Err(error);
+    }
+    Ok(batch)
+}
+
+/// Adds to the batch what takes back a group of this node that is in the log after all, although its callers were refused.
+fn with_refused(core: &Core, mut batch: CommandBatch) -> CommandBatch {
+    batch.mutations.retain(|mutation| !matches!(mutation, Mutation::TakeBack(_)));
+    if !core.refused.is_empty() {
+        batch.mutations.push(Mutation::TakeBack(core.refused.clone()));
+    }
+    batch
 }
 
 /// What became of one attempt to append a group.
 enum AppendAttempt {
     /// It is durable. These mutations must wait for the archiver.
     Done(Vec<Mutation>),
-    /// Another node was first. These commands have to be applied again.
-    Lost(CommandBatch),
+    /// Another node was first, with these chunks. The commands have to be applied again.
+    Lost(CommandBatch, Vec<Row>),
 }
 
-fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreError> {
+fn attempt(
+    core: &mut Core,
+    batch: CommandBatch,
+    is_followed: bool,
+) -> Result<AppendAttempt, StoreError> {
     let has_archived = batch.mutations.iter().any(Mutation::archives);
     let taken: Vec<JobId> = batch.mutations.iter().flat_map(Mutation::taken).collect();
     let undo = core.begin_undo(batch.changes_tables());
     let (packed, replies, later) = apply(core, batch);
     let outcome = match packed {
-        Ok(packed) => append(core, packed, replies),
+        Ok(packed) => append(core, packed, replies, is_followed),
         Err(error) => Err(refuse(core, replies, error)),
     };
     let outcome = match outcome {
@@ -104,7 +152,7 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreE
             core.written(Ok(GroupWrite::Stored(stored)))?;
             return Ok(AppendAttempt::Done(later.stored()));
         }
-        Ok(GroupWrite::Lost(replies)) => Ok(replies),
+        Ok(GroupWrite::Lost(replies, others)) => Ok((replies, others)),
         Err(FailedGroup { error, .. }) => Err(error),
     };
     core.roll_back(undo);
@@ -112,10 +160,10 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreE
         core.abandon_run(); // the group has used up the run that was built
     }
     match outcome {
-        Ok(replies) => {
+        Ok((replies, others)) => {
             let mut again = replies.into_commands();
             again.mutations.extend(later.lost());
-            Ok(AppendAttempt::Lost(again))
+            Ok(AppendAttempt::Lost(again, others))
         }
         Err(error) => {
             CommandBatch::of(later.lost()).refuse(&error);
@@ -126,11 +174,17 @@ fn attempt(core: &mut Core, batch: CommandBatch) -> Result<AppendAttempt, StoreE
 
 /// Appends a group. One that writes nothing only checks that this node has read the log to its end, because its answers
 /// say how things are.
-fn append(core: &Core, packed: PackedGroup, replies: Replies) -> writer::WriteOutcome {
+fn append(
+    core: &Core,
+    mut packed: PackedGroup,
+    replies: Replies,
+    is_followed: bool,
+) -> writer::WriteOutcome {
+    packed.writes.is_followed = is_followed;
     if packed.chunks.is_empty() {
-        match core.shared.log.wait_for_chunk(packed.first_chunk, Duration::ZERO) {
+        match core.shared.log.has_chunk(packed.first_chunk) {
             Ok(false) => {}
-            Ok(true) => return Ok(GroupWrite::Lost(replies)),
+            Ok(true) => return Ok(GroupWrite::Lost(replies, Vec::new())),
             Err(error) => return Err(refuse(core, replies, error)),
         }
     }

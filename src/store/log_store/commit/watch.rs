@@ -23,8 +23,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The longest time that an appended chunk can go unnoticed when the log cannot tell at once.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
-/// The time in which the committer notices a chunk that it has appended itself.
-const OWN_APPEND: Duration = Duration::from_millis(1);
+/// The pause after the committer was told of a chunk that it has not read yet.
+const READ_PAUSE: Duration = Duration::from_millis(1);
 
 /// Starts the thread that records the head of the log; it ends when `end` loses its sender.
 pub fn record_head(
@@ -84,8 +84,8 @@ pub fn follow(
 ) -> io::Result<JoinHandle<()>> {
     failures.thread(Part::LogWatch, move || {
         let mut sent_at: Option<Instant> = None;
-        // A chunk that is there and that the committer may be about to have appended itself.
-        let mut appended: Option<u64> = None;
+        // The chunk of which the committer was told last.
+        let mut told: Option<u64> = None;
         // Since when this node has reached the log without an interruption.
         let mut reached_since: Option<Instant> = None;
         let mut pause = Duration::ZERO;
@@ -97,12 +97,14 @@ pub fn follow(
                 continue;
             }
             let reached_since = *reached_since.get_or_insert_with(Instant::now);
-            pause = Duration::ZERO;
             let next = shared.next_chunk();
+            if told.take() == Some(next) {
+                pause = READ_PAUSE;
+                continue;
+            }
+            pause = Duration::ZERO;
             let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_heartbeat;
-            let noticed = if appended.take() == Some(next) {
-                Ok(Some(Command::Follow))
-            } else if sent_at.is_none_or(is_due) {
+            let noticed = if sent_at.is_none_or(is_due) {
                 sent_at = Some(Instant::now());
                 shared.heartbeat(node).map(|mut nodes| {
                     if reached_since.elapsed() < shared.tuning.node_silence {
@@ -112,11 +114,9 @@ pub fn follow(
                     Some(Command::Nodes(nodes))
                 })
             } else {
-                let is_there = shared.log.wait_for_chunk(next, FOLLOW_INTERVAL);
-                is_there.map(|is_there| {
-                    (appended, pause) =
-                        if is_there { (Some(next), OWN_APPEND) } else { (None, pause) };
-                    None
+                shared.log.wait_for_chunk(next, FOLLOW_INTERVAL).map(|is_there| {
+                    told = is_there.then_some(next);
+                    told.map(Command::Follow)
                 })
             };
             let Some(commands) = commands.upgrade() else { return };

@@ -14,7 +14,7 @@ use super::core::Core;
 use super::group::PackedGroup;
 use super::shared::Shared;
 use crate::job::Event;
-use crate::store::log::{Applied, another_writer};
+use crate::store::log::{Applied, Row, another_writer};
 use crate::store::log_store::journal::chunks;
 use crate::store::{Claim, StoreError};
 use crate::supervise::{Part, PartFailures, pass};
@@ -59,8 +59,8 @@ pub struct FailedGroup {
 /// What became of the write of a group.
 pub enum GroupWrite {
     Stored(StoredChunks),
-    /// Another node has appended first. These callers are still waiting.
-    Lost(Replies),
+    /// Another node has appended first. These callers are still waiting, and these chunks are the next ones.
+    Lost(Replies, Vec<Row>),
 }
 
 pub type WriteOutcome = Result<GroupWrite, FailedGroup>;
@@ -115,10 +115,13 @@ pub fn write(shared: &Shared, pending: PendingGroup) -> WriteOutcome {
     let empty = writes.is_empty();
     let mut unsynced_claims = 0;
     let applied = if empty { Ok(Applied::Done) } else { shared.log.apply(writes) };
-    if applied == Ok(Applied::Lost) {
-        return Ok(GroupWrite::Lost(Replies { claims, answers }));
-    }
-    let mut written = applied.map(drop);
+    let mut written = match applied {
+        Ok(Applied::Lost(others)) => {
+            return Ok(GroupWrite::Lost(Replies { claims, answers }, others));
+        }
+        Ok(Applied::Done) => Ok(()),
+        Err(error) => Err(error),
+    };
     if written.is_ok() {
         // The kernel has the claim now, and its job was durable before: the worker may begin.
         for (_, claimed, reply) in claims.drain(..) {
@@ -177,7 +180,7 @@ impl Core {
                 self.journal.stored(first_chunk, &lens);
                 Ok(())
             }
-            Ok(GroupWrite::Lost(replies)) => {
+            Ok(GroupWrite::Lost(replies, _)) => {
                 let error = another_writer(&self.shared.log.name());
                 self.shared.suspend(error.clone());
                 replies.refuse(&error);

@@ -10,6 +10,7 @@ use crate::store::StoreError;
 use crate::store::log::conformance::{chunk, keys, puts, within_bound};
 use crate::store::log::{Applied, Log};
 use crate::store::postgres::PostgresLog;
+use crate::store::postgres::hint::HintWait;
 
 /// Waits until the database tells this of one of its sessions.
 fn wait_until(database: &TestDatabase, condition: &str) {
@@ -49,7 +50,7 @@ fn an_append_of_another_process_is_recognized_when_the_answer_was_lost() {
     log.apply_alone(puts(&[(&chunk(0), b"zero")])).unwrap();
     other.apply_alone(puts(&[(&chunk(1), b"other")])).unwrap();
     proxy.lose_next();
-    assert_eq!(log.apply(puts(&[(&chunk(1), b"mine"), (b"row", b"1")])), Ok(Applied::Lost));
+    assert!(log.apply(puts(&[(&chunk(1), b"mine"), (b"row", b"1")])).unwrap().is_lost());
     assert!(proxy.has_lost());
     assert_eq!(keys(&other, b"", b""), [chunk(0), chunk(1)]);
 }
@@ -63,7 +64,7 @@ fn a_session_that_is_ended_before_its_commit_is_followed_by_a_second_try() {
         let other = database.session();
         // The lock of the row keeps the append from ending.
         other.execute("begin; update cortado.row set value = '1'");
-        let waits = "query like '%with won%' and wait_event_type = 'Lock'";
+        let waits = "query like '%from cortado.append(%' and wait_event_type = 'Lock'";
         thread::scope(|scope| {
             let append = scope.spawn(|| log.apply(puts(&[(&chunk(1), b"one"), (b"row", b"2")])));
             wait_until(&database, waits);
@@ -94,7 +95,7 @@ fn sessions_that_are_ended_all_the_time_lose_and_double_nothing() {
                     killed += database
                         .execute(
                             "select pg_terminate_backend(pid) from pg_stat_activity
-                         where query like '%with won%' and datname = current_database()
+                         where query like '%from cortado.append(%' and datname = current_database()
                          and pid <> pg_backend_pid()",
                         )
                         .len();
@@ -134,7 +135,7 @@ fn an_append_that_is_not_answered_in_time_may_still_be_written_later() {
         // The sessions that were given up go on when the lock is gone; one of them commits.
         assert_eq!(log.wait_for_chunk(1, Duration::from_secs(30)), Ok(true));
         assert_eq!(log.get(b"row").unwrap(), Some(b"1".to_vec()));
-        assert_eq!(log.apply(puts(&[(&chunk(1), b"another")])), Ok(Applied::Lost));
+        assert!(log.apply(puts(&[(&chunk(1), b"another")])).unwrap().is_lost());
         assert_eq!(log.apply(puts(&[(&chunk(2), b"two")])), Ok(Applied::Done));
     });
 }
@@ -228,9 +229,8 @@ fn an_append_is_announced() {
             thread::yield_now();
         }
         let hint = one.hint().unwrap();
-        let seen = hint.count();
+        let wakes = hint.wakes();
         two.apply_alone(puts(&[(&chunk(0), b"zero"), (&chunk(1), b"one")])).unwrap();
-        hint.wait(seen, Duration::from_secs(60));
-        assert!(hint.count() > seen);
+        assert_eq!(hint.wait(1, wakes, Duration::from_secs(60)), HintWait::Announced);
     });
 }

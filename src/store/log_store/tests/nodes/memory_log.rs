@@ -189,7 +189,9 @@ impl Log for MemoryLog {
         if let Some(first) = chunks.min() {
             if has_chunk(&rows, first) || !taken.iter().all(|id| inbox.contains_key(id)) {
                 self.content.lost.fetch_add(1, Ordering::AcqRel);
-                return Ok(Applied::Lost);
+                // Not always all of them, as on a server.
+                let others = rows.range(first.clone()..b"k".to_vec()).take(2);
+                return Ok(Applied::Lost(others.map(|(k, v)| (k.clone(), v.clone())).collect()));
             }
             let newest = rows.range(b"j".to_vec()..b"k".to_vec()).next_back();
             if newest.is_some_and(|(newest, _)| number_of(newest) + 1 != number_of(first)) {
@@ -243,6 +245,10 @@ impl Log for MemoryLog {
     fn sign_off(&self, node: u64) -> Result<(), StoreError> {
         self.content.heartbeats.lock().unwrap().remove(&node);
         Ok(())
+    }
+
+    fn has_chunk(&self, number: u64) -> Result<bool, StoreError> {
+        Ok(has_chunk(&*self.rows()?, &conformance::chunk(number)))
     }
 
     fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError> {

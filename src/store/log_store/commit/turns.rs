@@ -1,0 +1,160 @@
+//! Whose turn it is to append to a shared log while several nodes do so at the same time. Each of them could try at once,
+//! but only one append succeeds, and the others would have been decided in vain. Nodes therefore let those go first that
+//! come after the last writer in the order of their numbers, as far as they have appended lately. Nobody has to keep to
+//! this, and a node whose turn it is may have nothing to write: then the next one goes on after a short time.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::store::log_store::journal::nodes::NodeId;
+
+/// Limits of the time that each node is given.
+const SHORTEST_TURN: Duration = Duration::from_millis(1);
+const LONGEST_TURN: Duration = Duration::from_millis(50);
+/// How many turns of all nodes, and how long at least, a node that has appended is expected to do so again.
+const EXPECTED_ROUNDS: u32 = 2;
+const EXPECTED_FOR: Duration = Duration::from_millis(50);
+
+/// Who has appended lately.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// The other nodes that may be about to append, and when they did so last.
+    others: BTreeMap<NodeId, Instant>,
+    /// The writer of the newest chunk, and when this node came to know it.
+    last: Option<(NodeId, Instant)>,
+    /// The usual time between two chunks while nodes compete.
+    pace: Duration,
+}
+
+impl Turns {
+    /// Notes the writer of a chunk.
+    pub fn appended(&mut self, writer: NodeId, own: NodeId, now: Instant) {
+        if let Some((_, at)) = self.last {
+            let gap = now.saturating_duration_since(at).min(LONGEST_TURN);
+            self.pace = (self.pace * 7 + gap) / 8;
+        }
+        if writer != own {
+            self.others.insert(writer, now);
+        }
+        self.last = Some((writer, now));
+    }
+
+    /// Whether other nodes append at present, too.
+    pub fn are_taken(&mut self, now: Instant) -> bool {
+        let nodes = u32::try_from(self.others.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let round = self.turn().saturating_mul(nodes);
+        let expected_for = round.saturating_mul(EXPECTED_ROUNDS).max(EXPECTED_FOR);
+        self.others.retain(|_, at| now.saturating_duration_since(*at) < expected_for);
+        !self.others.is_empty()
+    }
+
+    /// How long this node lets others go first.
+    pub fn wait(&mut self, own: NodeId, now: Instant) -> Duration {
+        if !self.are_taken(now) {
+            return Duration::ZERO;
+        }
+        let Some((last, at)) = self.last else { return Duration::ZERO };
+        let before = self.others.keys().filter(|other| comes_before(**other, own, last)).count();
+        let before = u32::try_from(before).unwrap_or(u32::MAX);
+        self.turn().saturating_mul(before).saturating_sub(now.saturating_duration_since(at))
+    }
+
+    /// How long each node is given: twice as long as it usually takes, because a turn that is taken too early is in vain.
+    fn turn(&self) -> Duration {
+        (self.pace * 2).clamp(SHORTEST_TURN, LONGEST_TURN)
+    }
+
+    /// Notes that the nodes whose turn it was have not appended.
+    pub fn passed(&mut self, own: NodeId) {
+        if let Some((last, _)) = self.last {
+            self.others.retain(|other, _| !comes_before(*other, own, last));
+        }
+    }
+}
+
+/// Whether it is the turn of `other` before that of `own`, after `last` has appended.
+fn comes_before(other: NodeId, own: NodeId, last: NodeId) -> bool {
+    let distance = |node: NodeId| node.0.wrapping_sub(last.0).wrapping_sub(1);
+    distance(other) < distance(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODES: [NodeId; 3] = [NodeId(10), NodeId(20), NodeId(30)];
+
+    /// What the second node thinks after these nodes have appended, one millisecond after the other.
+    fn after(writers: &[NodeId]) -> (Turns, Instant) {
+        let (mut turns, mut now) = (Turns::default(), Instant::now());
+        for writer in writers {
+            now += SHORTEST_TURN;
+            turns.appended(*writer, NODES[1], now);
+        }
+        (turns, now)
+    }
+
+    #[test]
+    fn a_node_that_appends_alone_does_not_wait() {
+        let (mut turns, now) = after(&[]);
+        assert_eq!(turns.wait(NODES[1], now), Duration::ZERO);
+        let (mut turns, now) = after(&[NODES[1]; 5]);
+        assert_eq!(turns.wait(NODES[1], now), Duration::ZERO);
+    }
+
+    #[test]
+    fn nodes_take_turns_in_the_order_of_their_numbers() {
+        let [first, own, third] = NODES;
+        for (writers, before) in [
+            ([first, third, own], 2),
+            ([own, first, third], 1),
+            ([own, third, first], 0),
+            ([own, third, third], 0), // the first one has not appended
+        ] {
+            let (mut turns, now) = after(&writers);
+            assert_eq!(turns.wait(own, now), SHORTEST_TURN * before, "{writers:?}");
+        }
+    }
+
+    #[test]
+    fn the_time_since_the_last_chunk_counts() {
+        let [first, own, third] = NODES;
+        let (mut turns, now) = after(&[first, third, own]);
+        let waits =
+            |turns: &mut Turns, micros| turns.wait(own, now + Duration::from_micros(micros));
+        assert_eq!(waits(&mut turns, 500), Duration::from_micros(1_500));
+        assert_eq!(waits(&mut turns, 2_500), Duration::ZERO);
+        assert_eq!(turns.wait(own, now + EXPECTED_FOR), Duration::ZERO);
+        assert_eq!(turns.wait(own, now), Duration::ZERO, "they are no longer expected");
+    }
+
+    #[test]
+    fn turns_are_as_long_as_appends_take() {
+        let own = NODES[1];
+        let (mut turns, mut now) = (Turns::default(), Instant::now());
+        for round in 0..90 {
+            now += LONGEST_TURN / 4;
+            turns.appended(NODES[round % 3], own, now);
+        }
+        turns.appended(own, own, now);
+        let wait = turns.wait(own, now);
+        assert!(
+            wait > LONGEST_TURN * 9 / 10 && wait <= LONGEST_TURN,
+            "{wait:?} for {first:?}, {third:?}"
+        );
+        // They are expected again although it takes longer than with short turns.
+        assert!(turns.are_taken(now + EXPECTED_FOR * 2));
+        assert!(!turns.are_taken(now + EXPECTED_FOR * 4));
+    }
+
+    #[test]
+    fn a_node_that_lets_its_turn_pass_is_not_waited_for_again() {
+        let [first, own, third] = NODES;
+        let (mut turns, now) = after(&[first, third, own]);
+        turns.passed(own);
+        assert_eq!(turns.wait(own, now), Duration::ZERO);
+        turns.appended(first, own, now);
+        turns.appended(own, own, now);
+        assert_eq!(turns.wait(own, now), SHORTEST_TURN);
+    }
+}
