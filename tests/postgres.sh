@@ -7,6 +7,7 @@
 #   standby                      makes a standby with a socket in DIRECTORY/standby, and starts it
 #   standby-stop, standby-start  stops the standby, so that it falls behind; starts it again
 #   synchronous                  from now on, commits wait for the standby
+#   script FILE UNTIL            runs a script as the user of the server, with PGDATA, PGHOST, PGUSER, BACKUPS and UNTIL
 #   promote                      makes a server of its own of the standby
 #   pooler PROGRAM PORT          runs PgBouncer with the certificate DIRECTORY/pooler.pem and its key DIRECTORY/pooler.key
 #   pooler-kill                  kills it
@@ -57,6 +58,12 @@ INI
     rm -f pooler.pid
     quietly "$1" -d "$dir/pooler.ini"
 }
+run_script() {
+    file=$1
+    shift
+    quietly env PATH="$bin:$PATH" PGDATA="$dir/data" PGHOST="$dir" PGUSER=cortado PGDATABASE=postgres \
+        BACKUPS="$dir/backups" UNTIL="$*" sh -ec "$(cat "$file")"
+}
 kill_pooler() { kill -9 "$(cat pooler.pid)"; }
 move_pooler() { sed -i "s|host=$dir |host=$dir/standby |" pooler.ini && kill -HUP "$(cat pooler.pid)"; }
 fail() { tail -n 20 *.log log 2>/dev/null | tr '\n' ' '; echo; cd /; rm -rf "$dir"; exit 1; }
@@ -74,6 +81,7 @@ while read -r word arguments; do
         standby-start) start_standby ;;
         synchronous) wait_for_standbys ;;
         promote) standby promote ;;
+        script) run_script $arguments ;;
         pooler) pooler $arguments ;;
         pooler-kill) kill_pooler ;;
         pooler-move) move_pooler ;;

@@ -1,7 +1,7 @@
-//! Users, tokens and sessions in the data directory of a stopped server, for those who have locked themselves out.
+//! Users, tokens and sessions in the data directory of a stopped server or in a database, for those who have locked
+//! themselves out.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::Failed;
@@ -17,91 +17,92 @@ use crate::cli::api::ApiClient;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{SessionCommand, TokenCommand, UserCommand};
 use crate::job::{Role, Secret, SessionId, TokenId, UserName};
+use crate::store::location::StorageLocation;
 use crate::store::log_store::LogStore;
-use crate::store::{AccessError, Store, data_dir};
+use crate::store::{AccessError, Store};
 
-/// `cortado user`, on a server or a directory.
+/// `cortado user`, on a server, a directory or a database.
 ///
 /// # Errors
 /// When the password cannot be read, the change is refused, or the output cannot be written.
 pub async fn run_user(command: UserCommand, out: &mut impl Write) -> Result<(), Failed> {
     let target = command.target();
-    match &target.data_dir {
+    match target.place()? {
         None => {
             let server = ServerAccess::of(ApiClient::new(&target.client)?);
             Ok(users::run(command, &server, out).await?)
         }
-        Some(dir) => {
-            let directory = OfflineAccess::open(dir)?;
-            let ran = users::run(command, &directory, out).await;
-            directory.close_after(ran).await
+        Some(place) => {
+            let store = StoredAccess::open(&place)?;
+            let ran = users::run(command, &store, out).await;
+            store.close_after(ran).await
         }
     }
 }
 
-/// `cortado token`, on a server or a directory.
+/// `cortado token`, on a server, a directory or a database.
 ///
 /// # Errors
 /// When the change is refused or the output cannot be written.
 pub async fn run_token(command: TokenCommand, out: &mut impl Write) -> Result<(), Failed> {
     let target = command.target();
-    match &target.data_dir {
+    match target.place()? {
         None => {
             let server = ServerAccess::of(ApiClient::new(&target.client)?);
             Ok(tokens::run(command, &server, out).await?)
         }
-        Some(dir) => {
-            let directory = OfflineAccess::open(dir)?;
-            let ran = tokens::run(command, &directory, out).await;
-            directory.close_after(ran).await
+        Some(place) => {
+            let store = StoredAccess::open(&place)?;
+            let ran = tokens::run(command, &store, out).await;
+            store.close_after(ran).await
         }
     }
 }
 
-/// `cortado session`, on a server or a directory.
+/// `cortado session`, on a server, a directory or a database.
 ///
 /// # Errors
 /// When the change is refused or the output cannot be written.
 pub async fn run_session(command: SessionCommand, out: &mut impl Write) -> Result<(), Failed> {
     let target = command.target();
-    match &target.data_dir {
+    match target.place()? {
         None => {
             let server = ServerAccess::of(ApiClient::new(&target.client)?);
             Ok(sessions::run(command, &server, out).await?)
         }
-        Some(dir) => {
-            let directory = OfflineAccess::open(dir)?;
-            let ran = sessions::run(command, &directory, out).await;
-            directory.close_after(ran).await
+        Some(place) => {
+            let store = StoredAccess::open(&place)?;
+            let ran = sessions::run(command, &store, out).await;
+            store.close_after(ran).await
         }
     }
 }
 
-/// A data directory whose users, tokens and sessions are changed.
-pub struct OfflineAccess {
+/// A data directory or a database whose users, tokens and sessions are changed.
+pub struct StoredAccess {
     store: Arc<LogStore>,
     clock: Arc<SystemClock>,
 }
 
-impl OfflineAccess {
-    /// Opens a directory that no server uses.
+impl StoredAccess {
+    /// Opens a directory that no server uses, or a database, whose nodes may go on.
     ///
     /// # Errors
-    /// When there is no store in it, a server uses it, or it cannot be read.
-    pub fn open(dir: &Path) -> Result<OfflineAccess, Failed> {
+    /// When there is no store in it, a server uses the directory, or it cannot be read.
+    pub fn open(place: &StorageLocation) -> Result<StoredAccess, Failed> {
         let clock = Arc::new(SystemClock);
-        let store = data_dir::open_to_maintain(dir, clock.clone())?;
-        Ok(OfflineAccess { store, clock })
+        let store = place.open_to_maintain(clock.clone())?;
+        Ok(StoredAccess { store, clock })
     }
 
-    /// Makes everything durable and closes the directory, also after a command that has failed.
+    /// Makes everything durable and closes the store, also after a command that has failed.
     async fn close_after(self, ran: Result<(), Failed>) -> Result<(), Failed> {
         let closed = self.store.close().await;
         ran?;
         Ok(closed?)
     }
 
-    /// Events of these commands have no actor: whoever may write the directory needs no permission of ours.
+    /// Events of these commands have no actor: whoever may write the store needs no permission of ours.
     async fn apply(&self, command: AccessCommand) -> Result<AccessApplied, Failed> {
         Ok(self.store.access(command, None).await?)
     }
@@ -121,7 +122,7 @@ fn hash(password: &Secret) -> Result<PasswordHash, Failed> {
     PasswordHash::of(password, &limits).map_err(|problem| problem.to_string().into())
 }
 
-impl AccessClient for OfflineAccess {
+impl AccessClient for StoredAccess {
     type Error = Failed;
 
     async fn users(&self) -> Result<Vec<UserLine>, Failed> {

@@ -30,7 +30,7 @@ use crate::job::{Kind, ScheduleName, Schema, Secret};
 use crate::shutdown::{Shutdown, StopReport};
 use crate::store::Store;
 use crate::store::data_dir;
-use crate::store::database::{self, PostgresSettings};
+use crate::store::database;
 use crate::store::memory::MemoryStore;
 use crate::supervise::Part;
 use crate::{demo, handlers, ui};
@@ -400,8 +400,7 @@ async fn open_store(location: StoreLocation, config: &Config) -> anyhow::Result<
             tokio::task::spawn_blocking(move || data_dir::open(&dir, limits, clock)).await??
         }
         (StoreLocation::Disk, Some(shared)) => {
-            let mut settings: PostgresSettings = shared.url.expose().parse()?;
-            settings.node = shared.node.to_string();
+            let settings = shared.connections()?;
             tokio::task::spawn_blocking(move || database::open(settings, limits, clock)).await??
         }
     })

@@ -1,5 +1,6 @@
-//! The arguments of `cortado user`, `cortado token` and `cortado session`. Each works on a running server, or on the data
-//! directory of a stopped one. No argument takes a password, because other users of the machine can see arguments.
+//! The arguments of `cortado user`, `cortado token` and `cortado session`. Each works on a running server, on the data
+//! directory of a stopped one, or on a database. No argument takes a password, because other users of the machine can see
+//! arguments.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::client_args::ClientArgs;
-use crate::job::{Kind, QueueName, Role, SessionId, TokenName, UserName};
+use super::place_args;
+use crate::job::{Kind, QueueName, Role, Secret, SessionId, TokenName, UserName};
+use crate::store::location::StorageLocation;
 use crate::units::parse_duration;
 
 /// Where the users, tokens and sessions are.
@@ -19,6 +22,19 @@ pub struct AccessTarget {
     /// Use this data directory instead of a server; no server may be using it
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Use this PostgreSQL database instead of a server; its nodes may go on
+    #[arg(long, value_name = "URL")]
+    pub store: Option<Secret>,
+}
+
+impl AccessTarget {
+    /// The directory or database, if it is not a server.
+    ///
+    /// # Errors
+    /// Says what is wrong with the URL of a database.
+    pub fn place(&self) -> Result<Option<StorageLocation>, String> {
+        place_args::place_instead_of_server(self.data_dir.as_ref(), self.store.as_ref())
+    }
 }
 
 /// Where a password comes from.
@@ -54,7 +70,7 @@ pub enum UserCommand {
         /// The password.
         #[command(flatten)]
         password: PasswordSource,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -63,7 +79,7 @@ pub enum UserCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -75,7 +91,7 @@ pub enum UserCommand {
         /// Role: viewer, submitter, operator or admin
         #[arg(value_name = "ROLE")]
         role: Role,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -87,7 +103,7 @@ pub enum UserCommand {
         /// The password.
         #[command(flatten)]
         password: PasswordSource,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -96,7 +112,7 @@ pub enum UserCommand {
         /// Name of the user
         #[arg(value_name = "NAME")]
         name: UserName,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -105,7 +121,7 @@ pub enum UserCommand {
         /// Name of the user
         #[arg(value_name = "NAME")]
         name: UserName,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -114,14 +130,14 @@ pub enum UserCommand {
         /// Name of the user
         #[arg(value_name = "NAME")]
         name: UserName,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
 }
 
 impl UserCommand {
-    /// The server or directory that the command works on.
+    /// The server, directory or database that the command works on.
     pub fn target(&self) -> &AccessTarget {
         match self {
             UserCommand::Add { target, .. }
@@ -166,7 +182,7 @@ pub enum TokenCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -175,7 +191,7 @@ pub enum TokenCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -184,14 +200,14 @@ pub enum TokenCommand {
         /// Name or id of the token
         #[arg(value_name = "TOKEN")]
         token: TokenName,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
 }
 
 impl TokenCommand {
-    /// The server or directory that the command works on.
+    /// The server, directory or database that the command works on.
     pub fn target(&self) -> &AccessTarget {
         match self {
             TokenCommand::Create { target, .. }
@@ -220,7 +236,7 @@ pub enum SessionCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
@@ -233,14 +249,14 @@ pub enum SessionCommand {
         /// All sessions of this user
         #[arg(long, value_name = "NAME")]
         user: Option<UserName>,
-        /// The server or directory.
+        /// The server, directory or database.
         #[command(flatten)]
         target: AccessTarget,
     },
 }
 
 impl SessionCommand {
-    /// The server or directory that the command works on.
+    /// The server, directory or database that the command works on.
     pub fn target(&self) -> &AccessTarget {
         match self {
             SessionCommand::List { target, .. } | SessionCommand::Revoke { target, .. } => target,

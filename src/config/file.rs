@@ -21,7 +21,7 @@ use crate::http::server::access_log::{AccessFormat, AccessLevel};
 use crate::http::server::listen_address::ListenAddresses;
 use crate::http::server::unix_socket::SocketMode;
 use crate::job::{Concurrency, RateLimit, Secret, UrlText};
-use crate::store;
+use crate::store::{self, database::PostgresSettings};
 use crate::units::{duration, size};
 
 /// The whole file. Every setting is optional.
@@ -191,6 +191,11 @@ pub struct StoreSection {
     #[serde(deserialize_with = "duration")]
     pub node_silence: Duration,
     pub projection: bool,
+    #[serde(deserialize_with = "duration")]
+    pub statement_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub connect_timeout: Duration,
+    pub read_connections: usize,
     pub max_waiting: u64,
     pub max_queues: usize,
     pub max_schedules: usize,
@@ -416,6 +421,9 @@ impl Default for StoreSection {
             node: None,
             node_silence: limits.node_silence,
             projection: false,
+            statement_timeout: PostgresSettings::TIMEOUT,
+            connect_timeout: PostgresSettings::CONNECT_TIMEOUT,
+            read_connections: PostgresSettings::READERS,
             max_waiting: limits.max_waiting,
             max_queues: limits.max_queues,
             max_schedules: limits.max_schedules,

@@ -17,6 +17,7 @@ use crate::http::server::unix_socket::SocketMode;
 use crate::http::{BasePath, HttpLimits};
 use crate::job::{ScheduleName, Secret, WorkerName};
 use crate::store;
+use crate::store::database::{PostgresSettings, SettingsError};
 
 /// A PostgreSQL database that several servers may share.
 #[derive(Debug, Clone)]
@@ -25,6 +26,27 @@ pub struct DatabaseSettings {
     pub url: Secret,
     /// The name of this server among those that share it.
     pub node: WorkerName,
+    /// How long a statement may take.
+    pub statement_timeout: Duration,
+    /// How long a connection may take to be opened, unless the URL says so.
+    pub connect_timeout: Duration,
+    /// How many connections read at the same time.
+    pub read_connections: usize,
+}
+
+impl DatabaseSettings {
+    /// What the store is told about the database.
+    ///
+    /// # Errors
+    /// When the certificate that the URL names can no longer be read.
+    pub fn connections(&self) -> Result<PostgresSettings, SettingsError> {
+        let mut settings: PostgresSettings = self.url.expose().parse()?;
+        settings.node = self.node.to_string();
+        settings.timeout = self.statement_timeout;
+        settings.connect_timeout = self.connect_timeout;
+        settings.readers = self.read_connections;
+        Ok(settings)
+    }
 }
 
 /// All settings, in the parts that the layers take.

@@ -57,6 +57,21 @@ pub fn place(dir: &Path, url: Option<&Secret>) -> Result<StorageLocation, String
     )
 }
 
+/// The place of a command that works on a server unless a directory or the URL of a database is given.
+///
+/// # Errors
+/// Says what is wrong with the URL.
+pub fn place_instead_of_server(
+    dir: Option<&PathBuf>,
+    url: Option<&Secret>,
+) -> Result<Option<StorageLocation>, String> {
+    match (url, dir) {
+        (Some(url), _) => database(url, "--store").map(Some),
+        (None, Some(dir)) => Ok(Some(StorageLocation::Directory(dir.clone()))),
+        (None, None) => Ok(None),
+    }
+}
+
 /// The database of a URL, which this flag has.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
-const RANGES: [(&str, IntegerRange); 44] = [
+const RANGES: [(&str, IntegerRange); 45] = [
     ("engine.max_running", POSITIVE),
     ("engine.concurrency", Concurrency::RANGE),
     ("engine.weight", SMALL),
@@ -23,6 +23,7 @@ const RANGES: [(&str, IntegerRange); 44] = [
     ("engine.workers_per_token", POSITIVE),
     ("queues.*.concurrency", Concurrency::RANGE),
     ("queues.*.weight", SMALL),
+    ("store.read_connections", IntegerRange::new(1, 1_000)),
     ("store.max_waiting", POSITIVE),
     ("store.max_queues", POSITIVE),
     ("store.max_kinds", POSITIVE),

@@ -133,11 +133,7 @@ impl ExportArgs {
     /// # Errors
     /// Says what is wrong with the URL of a database.
     pub fn place(&self) -> Result<Option<StorageLocation>, String> {
-        match (&self.store, &self.data_dir) {
-            (Some(url), _) => place_args::database(url, "--store").map(Some),
-            (None, Some(dir)) => Ok(Some(StorageLocation::Directory(dir.clone()))),
-            (None, None) => Ok(None),
-        }
+        place_args::place_instead_of_server(self.data_dir.as_ref(), self.store.as_ref())
     }
 }
 

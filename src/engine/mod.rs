@@ -18,6 +18,7 @@ use queues::limits::QueueLimits;
 use stages::Stages;
 use stream::completion_waiters::CompletionWaiters;
 use stream::event_pump::Live;
+use workers::node_names::NodeNames;
 use workers::remote::RemoteWorkers;
 
 use crate::access::Scope;
@@ -59,8 +60,9 @@ pub(crate) mod tests;
 
 pub use crate::store::{
     AccessError, ConfiguredTopic, ControlError, Disagreement, EnqueueError, Enqueued, Events,
-    ExportCheck, ExportWriter, JobControlError, KindError, NodeFigures, NodeReport, Page, Piece,
-    QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage, StoreError, TooManyQueues,
+    ExportCheck, ExportWriter, InboxFigures, JobControlError, KindError, NodeFigures, NodeReport,
+    Page, Piece, ProjectionFigures, QueueStats, ReusedKey, ScheduleError, Snapshot, Stats, Storage,
+    StoreError, TooManyQueues,
 };
 pub use audit::{AuditActor, AuditPage, AuditQuery};
 pub use blocking::run_blocking;
@@ -145,6 +147,8 @@ struct Parts {
     enqueue_times: EnqueueTimes,
     hashing: HashPermits,
     bulks: Arc<Bulks>,
+    /// The names of the workers in the processes of the nodes.
+    node_names: Arc<NodeNames>,
     subscriber_counts: Arc<SubscriberCounts>,
     settled: Arc<Settled>,
 }
@@ -158,6 +162,28 @@ impl Engine {
     /// How much is stored, and how much was written since the start.
     pub async fn storage(&self) -> Result<Storage, StoreError> {
         self.parts.store.storage().await
+    }
+
+    /// What waits in the inbox of jobs that are submitted in SQL, if the store has one.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn inbox_figures(&self) -> Result<Option<InboxFigures>, StoreError> {
+        match self.parts.store.inbox() {
+            Some(inbox) => inbox.figures().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// How far the jobs for queries in SQL are behind, if the store has them.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn projection_figures(&self) -> Result<Option<ProjectionFigures>, StoreError> {
+        match self.parts.store.projection() {
+            Some(projection) => projection.figures().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The stored events after a position in the log, at most `max`.

@@ -9,10 +9,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::leases::Leases;
+use super::bulk::runs::Bulks;
 use super::stream::subscriber_counts::SubscriberCounts;
 use super::workers::entry::WorkerState;
+use super::workers::node_names::NodeNames;
 use super::workers::remote::RemoteWorkers;
 use super::{Engine, EngineConfig};
+use crate::clock::Clock;
 use crate::job::Kind;
 use crate::store::{ConfiguredTopic, Disagreement, NodeFigures, NodeReport, Store};
 use crate::supervise::{Part, pass};
@@ -29,6 +32,11 @@ pub struct NodeReporter {
     pub leases: Arc<Leases>,
     pub remote: Arc<RemoteWorkers>,
     pub subscriber_counts: Arc<SubscriberCounts>,
+    /// The bulk runs, of which the nodes tell each other.
+    pub bulks: Arc<Bulks>,
+    /// The names of the workers in the processes of the nodes.
+    pub node_names: Arc<NodeNames>,
+    pub clock: Arc<dyn Clock>,
     /// Ends the loop.
     pub end: CancellationToken,
 }
@@ -47,7 +55,11 @@ impl NodeReporter {
                 _ = ticks.tick() => {}
             }
             self.store.describe_node(self.figures(configured.clone()));
-            for disagreement in warnings.update(&self.store.nodes()) {
+            let nodes = self.store.nodes();
+            self.node_names.hear(&nodes);
+            self.bulks.hear(&nodes, self.clock.now());
+            self.bulks.tell(&*self.store);
+            for disagreement in warnings.update(&nodes) {
                 let topic = disagreement.topic.as_str();
                 tracing::warn!(topic, "{disagreement}");
             }
@@ -78,6 +90,7 @@ impl NodeReporter {
 fn configured(config: &EngineConfig) -> NodeFigures {
     let mut figures = NodeFigures {
         address: config.address.clone(),
+        worker: Some(config.worker.as_str().to_owned()),
         max_running: config.max_running as u64,
         ..NodeFigures::default()
     };

@@ -32,6 +32,7 @@ use super::timer::Timer;
 use super::workers::callbacks::{CallbackPlace, Callbacks};
 use super::workers::keeper::WorkerKeeper;
 use super::workers::lease_token::LeaseTokens;
+use super::workers::node_names::NodeNames;
 use super::workers::remote::{RemoteParts, RemoteWorkers};
 use super::{Engine, EngineConfig, Kinds, Parts, Registry};
 use crate::access::SigningKey;
@@ -158,6 +159,7 @@ impl Engine {
             enqueue_times: EnqueueTimes::default(),
             hashing: HashPermits::default(),
             bulks: Arc::default(),
+            node_names: Arc::new(NodeNames::new(config.worker.clone())),
             subscriber_counts: Arc::default(),
             settled: Arc::default(),
             stages,
@@ -283,6 +285,9 @@ impl Parts {
             leases: self.leases.clone(),
             remote: self.remote.clone(),
             subscriber_counts: self.subscriber_counts.clone(),
+            bulks: self.bulks.clone(),
+            node_names: self.node_names.clone(),
+            clock: self.clock.clone(),
             end: stages.no_more_events.clone(),
         };
         let reporter =

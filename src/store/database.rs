@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-pub use super::postgres::PostgresSettings;
+pub use super::postgres::{PostgresSettings, SettingsError};
 
 use super::log::Log;
 use super::log_store::{self, LogStore, Opening, Report, Tuning};
@@ -28,6 +28,22 @@ pub fn open(
         Ok(Box::new(PostgresLog::create_if_missing(settings, log_store::empty_store()?)?))
     };
     LogStore::open(log, limits, clock, tuning, Opening::ToRunJobs)
+}
+
+/// Opens the store in a database for a command that changes nothing about jobs. Nodes may go on meanwhile: the command writes
+/// to their log as they do, but is none of them.
+///
+/// # Errors
+/// When the server cannot be reached, the database has no store of this version, or something cannot be read.
+pub fn open_to_maintain(
+    settings: &PostgresSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<LogStore>, StoreError> {
+    drop(TransactionLog::read_only(settings)?); // it says what is there when that is no store
+    let limits = StoreLimits::default();
+    let tuning = Tuning::of(&limits);
+    let log = || Ok(Box::new(PostgresLog::open(settings.clone())?) as Box<dyn Log>);
+    LogStore::open(log, limits, clock, tuning, Opening::ToMaintain)
 }
 
 /// Checks the store in a database; see [`log_store::verify`]. Nodes may go on meanwhile: it is checked as it was at one

@@ -28,8 +28,25 @@ pub trait Inbox: Send + Sync {
     /// read again.
     async fn take(&self, jobs: Vec<NewJob>) -> Result<Option<Vec<InboxAnswer>>, StoreError>;
 
+    /// How much waits.
+    async fn figures(&self) -> Result<InboxFigures, StoreError>;
+
     /// Moves submissions that make no job out of the inbox, to where their submitters can see why.
     async fn dismiss(&self, rows: Vec<NotEnqueued>) -> Result<(), StoreError>;
+}
+
+/// What waits in the inbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InboxFigures {
+    /// The number of submissions, counted up to [`InboxFigures::MAX_COUNTED`].
+    pub waiting: u64,
+    /// How long ago the oldest of them was submitted, by the clock of the database; 0 if nothing waits.
+    pub oldest: Duration,
+}
+
+impl InboxFigures {
+    /// The most submissions that are counted, so that the cost of a count is bounded.
+    pub const MAX_COUNTED: u64 = 100_000;
 }
 
 /// A submission that waits in the inbox.

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::data_dir::{self, DataDirBuilder};
 use super::database::{self, DatabaseBuilder, PostgresSettings};
-use super::log_store::Report;
+use super::log_store::{LogStore, Report};
 use super::snapshot::Totals;
 use super::{Piece, StoreError};
+use crate::clock::Clock;
 
 /// The place of a store.
 #[derive(Clone)]
@@ -61,6 +63,18 @@ impl StorageLocation {
         match self {
             StorageLocation::Directory(dir) => data_dir::read_all_pieces(dir, take),
             StorageLocation::Database(settings) => database::read_all_pieces(settings, take),
+        }
+    }
+
+    /// Opens the store for a command that changes nothing about jobs. No server may use a directory; the nodes of a database
+    /// may go on.
+    ///
+    /// # Errors
+    /// When there is no store, a server uses the directory, or it cannot be read.
+    pub fn open_to_maintain(&self, clock: Arc<dyn Clock>) -> Result<Arc<LogStore>, StoreError> {
+        match self {
+            StorageLocation::Directory(dir) => data_dir::open_to_maintain(dir, clock),
+            StorageLocation::Database(settings) => database::open_to_maintain(settings, clock),
         }
     }
 }

@@ -57,13 +57,15 @@ pub use errors::{
     TooManyQueues,
 };
 pub use export::{ExportCheck, ExportReader, ExportWriter};
-pub use inbox::{Inbox, InboxAnswer, InboxRow, NotEnqueued};
+pub use inbox::{Inbox, InboxAnswer, InboxFigures, InboxRow, NotEnqueued};
 pub use kinds::{DeclaredKinds, KindCommand, KindError};
 pub use limits::{Keep, Retention, SharedLimits, StoreLimits};
 pub use memory::MemoryStore;
 pub use nodes::{ConfiguredTopic, Disagreement, NodeFigures, NodeReport};
 pub use permissions::{GroupAccess, WideAccess};
-pub use projection::{NewRow, ProjectedJob, Projection, ProjectionCharge, ProjectionStep};
+pub use projection::{
+    NewRow, ProjectedJob, Projection, ProjectionCharge, ProjectionFigures, ProjectionStep,
+};
 pub use reused_key::{KeyOwner, ReusedKey};
 pub use schedules::{ScheduleCommand, ScheduleError};
 pub use snapshot::{Piece, Snapshot};
@@ -302,6 +304,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Sets what the next heartbeats tell the other nodes about this one, where several share the store.
     fn describe_node(&self, _figures: NodeFigures) {}
+
+    /// Sets what the next heartbeats tell the other nodes about the bulk runs of this one.
+    fn describe_bulk_runs(&self, _runs: serde_json::Value) {}
+
+    /// Sends a heartbeat now, so that every other node that does the same later knows what this one has said, and this one
+    /// knows what they have said before.
+    async fn exchange_heartbeats(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The nodes that share the store, by name, as of the last heartbeat of this one; none where only one process uses
     /// it. It is cheap and never waits.

@@ -16,6 +16,8 @@ use crate::job::{Kind, Time, stable_hash};
 pub struct NodeFigures {
     /// The URL at which it serves.
     pub address: Option<String>,
+    /// The name of the worker in its process.
+    pub worker: Option<String>,
     /// The attempts that run in its process.
     pub running: u64,
     /// The most attempts that may run there at once.
@@ -26,6 +28,9 @@ pub struct NodeFigures {
     pub workers: u64,
     /// The kinds that it runs, itself or by the workers that are connected to it; missing if there are very many.
     pub kinds: Option<BTreeSet<Kind>>,
+    /// Its bulk runs, which only the engine understands.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub bulk: serde_json::Value,
     /// A digest of its configuration for each of the [`ConfiguredTopic`]s, by their names.
     pub configuration: BTreeMap<String, String>,
 }

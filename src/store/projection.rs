@@ -1,6 +1,8 @@
 //! Jobs as rows for queries, beside the store. One process keeps them up from the events of the log, and notes with each
 //! step how far they are.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::StoreError;
@@ -23,8 +25,20 @@ pub trait Projection: Send + Sync {
     /// rows were where the step begins; if not, nothing was changed.
     async fn write(&self, step: ProjectionStep) -> Result<bool, StoreError>;
 
+    /// How far the rows are behind.
+    async fn figures(&self) -> Result<ProjectionFigures, StoreError>;
+
     /// The ids of the rows that have been in a final state longest.
     async fn oldest(&self, state: State, most: usize) -> Result<Vec<JobId>, StoreError>;
+}
+
+/// How far the rows are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProjectionFigures {
+    /// The name of the node that keeps them up; `None` when none does.
+    pub kept_by: Option<String>,
+    /// How far they are behind, by the clock of the database; `None` before they are complete.
+    pub lag: Option<Duration>,
 }
 
 /// Who is in charge of the rows.

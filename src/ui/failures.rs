@@ -20,6 +20,7 @@ use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::chart::bars;
 use super::parts::filters;
+use super::parts::node_row::this_process;
 use super::parts::time_format::TimeText;
 use super::parts::visible_text::visible;
 
@@ -37,6 +38,8 @@ struct FailuresPage {
     groups: Vec<GroupRow>,
     total: usize,
     counting: bool,
+    /// What the process is called that still counts.
+    process: &'static str,
     beyond: u64,
     discarded: u64,
     retrying: u64,
@@ -52,6 +55,8 @@ struct FailurePage {
     hours: String,
     last_day: u64,
     counting: bool,
+    /// What the process is called that still counts.
+    process: &'static str,
     notice: Option<String>,
 }
 
@@ -129,6 +134,7 @@ pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Result<Response, Ui
         groups: list.groups.into_iter().map(row).collect(),
         total: list.total,
         counting: list.counting,
+        process: this_process(&engine),
         beyond: list.beyond,
         layout,
     };
@@ -202,6 +208,7 @@ pub async fn show(
         last_day: group.hours.iter().map(|count| u64::from(*count)).sum(),
         group: GroupRow::of(group, now),
         counting,
+        process: this_process(&engine),
         notice,
         layout,
     };

@@ -18,6 +18,7 @@ use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
 use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::load::is_busy;
+use super::parts::node_row::this_process;
 use super::parts::queue_rank::shown_queues;
 use super::parts::queue_row::QueueRow;
 use super::parts::time_format::TimeText;
@@ -46,6 +47,8 @@ struct Home {
     sample_age: i64,
     failing: Vec<GroupRow>,
     counting: bool,
+    /// What the process is called that still counts.
+    process: &'static str,
     recent: Vec<JobCells>,
     recent_max: usize,
     width: f64,
@@ -100,6 +103,7 @@ pub async fn show(
         sample_age: SAMPLE_AGE_S,
         failing,
         counting,
+        process: this_process(&engine),
         recent: rows,
         recent_max: RECENT,
         width: WIDTH,

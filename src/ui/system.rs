@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use crate::config::Setting;
 use crate::config::settings::Shown;
-use crate::engine::{Engine, Stats, Storage, Transport};
+use crate::engine::{Engine, InboxFigures, ProjectionFigures, Stats, Storage, Transport};
 use crate::http::access::{Acting, Authenticator};
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
@@ -105,6 +105,8 @@ pub async fn show(
         (log(&stats, &engine), FactScope::Store),
         (work(&engine), FactScope::Process),
     ];
+    let sql = sql(engine.inbox_figures().await?, engine.projection_figures().await?);
+    groups.extend(sql.map(|sql| (sql, FactScope::Store)));
     let connections = connections.map(|Extension(connections)| clients(&connections));
     groups.extend(connections.map(|clients| (clients, FactScope::Process)));
     let auth = auth.filter(|auth| auth.is_required()).map(|auth| access(&auth.limiter));
@@ -188,6 +190,29 @@ fn store(storage: &Storage) -> Facts {
         ("Group commits", groups),
     ];
     Facts::new("store", "Store", facts)
+}
+
+/// What programs that use the database see: the jobs that they have submitted, and those that they can query.
+fn sql(inbox: Option<InboxFigures>, projection: Option<ProjectionFigures>) -> Option<Facts> {
+    let (inbox, projection) = (inbox?, projection?);
+    let waiting = match inbox.waiting {
+        InboxFigures::MAX_COUNTED.. => format!("{} or more", count(InboxFigures::MAX_COUNTED)),
+        waiting => count(waiting),
+    };
+    let oldest = if inbox.waiting == 0 { "none".to_owned() } else { length(inbox.oldest) };
+    let behind = projection.lag.map(|lag| format!("{} behind", length(lag)));
+    let rows = match (behind, projection.kept_by) {
+        (Some(behind), Some(node)) => format!("{behind}, kept up by {node}"),
+        (None, Some(node)) => format!("being read by {node}"),
+        (Some(behind), None) => format!("{behind}, and no node keeps it up"),
+        (None, None) => "not kept up (store.projection)".to_owned(),
+    };
+    let facts = [
+        ("Submissions waiting in the inbox", waiting),
+        ("Age of the oldest submission", oldest),
+        ("cortado.jobs", rows),
+    ];
+    Some(Facts::new("sql", "SQL", facts))
 }
 
 fn log(stats: &Stats, engine: &Engine) -> Facts {

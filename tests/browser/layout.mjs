@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, live, withPage as withAnyPage } from "./page.mjs";
+import { PATIENCE_MS, launch, live, withPage as withAnyPage } from "./page.mjs";
 import { addUsers, loggedIn } from "./people.mjs";
+import { Postgres } from "./postgres.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -85,6 +86,17 @@ function faults() {
     for (const cell of table.querySelectorAll("tr:first-child > *")) {
       if (cell.checkVisibility() && cell.textContent.trim() && cell.clientWidth < 24) wrong.push(`${nameOf(cell)} is ${cell.clientWidth} px wide`);
     }
+    // Texts in the head are apart from each other.
+    const heads = [...table.querySelectorAll("thead th")].filter((cell) => cell.checkVisibility() && !cell.querySelector(".sr") && cell.innerText.trim());
+    const texts = heads.map((cell) => {
+      const range = document.createRange();
+      range.selectNodeContents(cell);
+      return { cell, box: range.getBoundingClientRect() };
+    });
+    for (const [at, { cell, box }] of texts.entries()) {
+      const next = texts[at + 1];
+      if (next && box.width && next.box.top < box.bottom && next.box.left - box.right < 10) wrong.push(`${nameOf(cell)} is ${Math.round(next.box.left - box.right)} px before ${nameOf(next.cell)}`);
+    }
     for (const cell of table.querySelectorAll("tbody tr > :is(th, td):first-child, tbody .c-job")) {
       if (!cell.checkVisibility() || cell.matches(".c-pick")) continue;
       const readable = Math.min(cell.scrollWidth, 100);
@@ -136,6 +148,49 @@ for (const javaScriptEnabled of [true, false]) {
       assert.deepEqual(wrong, []);
     }));
 }
+
+test("the tables of nodes and of workers fit windows of 320 to 2,560 px", async () => {
+  const postgres = await Postgres.start();
+  const nodes = [];
+  try {
+    const names = ["one", "a-node-with-a-rather-long-name.eu-central-1.compute.example.org"];
+    for (const [number, node] of names.entries()) {
+      const config = `[queues.mail]\nconcurrency = ${number + 1}\n[engine]\nmax_running = 250000\n`;
+      nodes.push(await Server.start({ flags: ["--store", postgres.url, "--node", node], config }));
+    }
+    const kinds = ["resize", "a-kind-with-a-rather-long-name", "third", "fourth", "fifth"];
+    const about = { host: "worker-7.eu-central-1.compute.example.org", pid: 4_194_303, client: "cortado-python", version: "0.1.0", concurrency: 10_000 };
+    for (const worker of ["a", "a-worker-with-a-rather-long-name.eu-central-1.compute.example.org"]) {
+      await nodes[0].post(`/api/v1/workers/${worker}/claim`, { kinds, queues: ["default", "mail"], wait_ms: 0, about });
+      for (let job = 0; job < 3; job++) await nodes[0].submit({ kind: kinds[1], payload: null });
+      await nodes[0].post(`/api/v1/workers/${worker}/claim`, { kinds, max: 3, wait_ms: 0, about });
+    }
+    // The nodes have heard of each other's configuration.
+    for (const end = Date.now() + PATIENCE_MS; ; await new Promise((resolve) => setTimeout(resolve, 50))) {
+      const { disagreements } = await (await fetch(`${nodes[0].origin}/api/v1/nodes`)).json();
+      if (disagreements.length) break;
+      assert.ok(Date.now() < end, "the nodes have not heard of each other");
+    }
+    await withAnyPage(browser, {}, async (page) => {
+      const wrong = [];
+      for (const path of ["/workers", "/system"]) {
+        await page.goto(nodes[0].origin + path);
+        await live(page);
+        assert.equal(await page.locator(".held.nodes tbody tr").count(), 2);
+        for (const width of widths) {
+          await page.setViewportSize({ width, height: 900 });
+          for (const fault of await page.evaluate(faults)) wrong.push(`${path} at ${width} px: ${fault}`);
+        }
+        const share = await page.evaluate(covered);
+        if (share < 0.75) wrong.push(`${path} covers ${Math.round(share * 100)} % of 2,560 px`);
+      }
+      assert.deepEqual(wrong, []);
+    });
+  } finally {
+    for (const node of nodes) await node.remove();
+    await postgres.remove();
+  }
+});
 
 // Without JavaScript, so that no event renders again what the test has changed.
 test("a fault of the layout is seen", () =>

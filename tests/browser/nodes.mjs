@@ -1,43 +1,14 @@
 // Two servers on one PostgreSQL behind nginx, configured exactly as docs/several-nodes.md shows: node --test nodes.mjs
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtemp, writeFile } from "node:fs/promises";
-import path from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { PATIENCE_MS, launch, live, withPage } from "./page.mjs";
-import { program, root } from "./programs.mjs";
+import { Postgres } from "./postgres.mjs";
 import { HOST, Proxy, shown } from "./proxies.mjs";
 import { Server } from "./server.mjs";
 
 const ORIGIN = `https://${HOST}`;
 const JSON_TYPE = { "content-type": "application/json" };
-
-/** A PostgreSQL server with an empty database. */
-class Postgres {
-  static async start() {
-    const postgres = new Postgres();
-    // The path of a socket is short. The script removes the folder.
-    postgres.folder = await mkdtemp("/tmp/cortado-pg.");
-    const programs = path.dirname(program("initdb"));
-    postgres.child = spawn("sh", [path.join(root, "tests/postgres.sh"), postgres.folder, programs], { stdio: ["pipe", "pipe", "inherit"] });
-    postgres.ended = new Promise((resolve) => postgres.child.once("exit", resolve));
-    const lines = createInterface({ input: postgres.child.stdout })[Symbol.asyncIterator]();
-    const { value } = await lines.next();
-    if (value !== "done") throw new Error(`PostgreSQL does not start: ${value}`);
-    return postgres;
-  }
-
-  get url() {
-    return `postgresql://cortado@/postgres?host=${this.folder}`;
-  }
-
-  async remove() {
-    this.child.stdin.end();
-    await this.ended;
-  }
-}
 
 describe("two nodes behind nginx", () => {
   let browser;

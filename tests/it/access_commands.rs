@@ -1,5 +1,5 @@
-//! `cortado user`, `cortado token` and `cortado session` with the real binary, on a running server and on the directory of
-//! a stopped one.
+//! `cortado user`, `cortado token` and `cortado session` with the real binary, on a running server, on the directory of
+//! a stopped one, and on a database with and without running servers.
 
 use std::process::Stdio;
 
@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
+use crate::support::nodes::Nodes;
 use crate::support::{Dir, Server, within};
 
 const PASSWORD: &str = "correct horse battery";
@@ -20,11 +21,17 @@ struct Ran {
 
 /// Runs a command with this text on its standard input.
 async fn run(args: &[&str], input: &str, token: Option<&str>) -> Ran {
+    let token = token.map(|token| ("CORTADO_AUTH_TOKEN", token));
+    run_with(args, input, token.as_slice()).await
+}
+
+/// Runs a command with this text on its standard input, and with these variables.
+async fn run_with(args: &[&str], input: &str, variables: &[(&str, &str)]) -> Ran {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cortado"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CORTADO_")) {
         command.env_remove(name);
     }
-    command.envs(token.map(|token| ("CORTADO_AUTH_TOKEN", token)));
+    command.envs(variables.iter().copied());
     command.args(args).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -191,4 +198,79 @@ async fn whoever_is_locked_out_gets_in_again_with_the_directory_of_the_stopped_s
     let answer = stats().basic_auth("anna", Some(PASSWORD)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_locked_out_gets_in_again_with_the_database_while_its_nodes_go_on() {
+    let cluster = Nodes::new(2).await;
+    let url = cluster.postgres.url();
+    let database = Target { flags: ["--store", &url], token: None };
+    database.refused("user list", "", "there is no store in this database").await;
+    let tables = "select count(*) from pg_namespace where nspname = 'cortado'";
+    assert_eq!(cluster.postgres.sql_in(&url, tables).await, "0", "nothing is created");
+    let (one, two) = (cluster.node(0).await, cluster.node(1).await);
+    let waiting = serde_json::json!({ "kind": "sleep", "payload": { "ms": 60_000 } });
+    let running = one.client.submit(&waiting).await;
+    one.client.job_in(&running, "running").await;
+
+    database.refused("user add anna --role viewer", PASSWORD, "must have the role admin").await;
+    database.ok("user add anna --role admin", PASSWORD).await;
+    exercise(&database).await;
+    // Both nodes ask from now on who their clients are, and let the new admin in.
+    let http = cortado::internal::cli::http_client().unwrap();
+    for server in [&one, &two] {
+        let stats = || http.get(format!("http://{}/api/v1/stats", server.address));
+        assert_eq!(stats().send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+        let answer = stats().basic_auth("anna", Some(PASSWORD)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let nodes = http.get(format!("http://{}/api/v1/nodes", server.address));
+        let nodes = nodes.basic_auth("anna", Some(PASSWORD)).send().await.unwrap();
+        let nodes: Value = nodes.json().await.unwrap();
+        assert_eq!(nodes["nodes"].as_array().unwrap().len(), 2, "a command is no node: {nodes}");
+        let job = http.get(format!("http://{}/api/v1/jobs/{running}", server.address));
+        let job: Value =
+            job.basic_auth("anna", Some(PASSWORD)).send().await.unwrap().json().await.unwrap();
+        assert_eq!((&job["state"], &job["attempt"]), (&"running".into(), &1.into()), "{job}");
+    }
+    one.kill().await;
+    two.kill().await;
+
+    // The nodes have ended.
+    let count = "select count(*) from cortado.chunk";
+    let chunks = cluster.postgres.sql_in(&url, count).await;
+    let list = database.json("user list --json").await;
+    assert_eq!(list["users"][0]["name"], "anna", "{list}");
+    assert_eq!(cluster.postgres.sql_in(&url, count).await, chunks, "a list writes nothing");
+    database.ok("user set-password anna --generate", "").await;
+    let two = cluster.node(1).await;
+    let stats = http.get(format!("http://{}/api/v1/stats", two.address));
+    let answer = stats.basic_auth("anna", Some(PASSWORD)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "the old password is refused");
+    two.kill().await;
+
+    // A store that was moved is named with its new place.
+    let moved = "insert into cortado.meta (key, value) values ('moved_to', '/srv/jobs')";
+    cluster.postgres.sql_in(&url, moved).await;
+    database.refused("user list", "", "was moved to /srv/jobs").await;
+    let both = Target { flags: ["--data-dir=x", "--store=postgres://db/jobs"], token: None };
+    both.refused("user list", "", "works on either a directory or a database").await;
+    let wrong = Target { flags: ["--store", "mysql://anna:s3cret@db/jobs"], token: None };
+    wrong.refused("user list", "s3cret", "--store").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_password_of_a_database_can_come_from_the_environment() {
+    let cluster = Nodes::new(1).await;
+    let url = cluster.postgres.url();
+    let node = cluster.node(0).await;
+    // The server of the tests asks this role for its password.
+    let role = "create role locked superuser login password 's3cret'";
+    cluster.postgres.sql_in(&url, role).await;
+    let url = url.replace("cortado@", "locked@");
+    let args = ["user", "list", "--store", &url];
+    let refused = run(&args, "", None).await;
+    assert!(refused.code == Some(2) && refused.err.contains("password"), "{}", refused.err);
+    let ran = run_with(&args, "", &[("PGPASSWORD", "s3cret")]).await;
+    assert_eq!((ran.code, &*ran.out), (Some(0), "NAME  ROLE  STATUS  CREATED\n"), "{}", ran.err);
+    node.stop().await;
 }

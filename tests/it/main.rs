@@ -36,6 +36,7 @@ mod orphans;
 mod patroni;
 mod paused;
 mod permissions;
+mod point_in_time;
 mod pooler;
 mod powercut;
 mod prerequisites;

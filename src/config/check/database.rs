@@ -10,8 +10,12 @@ use crate::engine::EngineConfig;
 use crate::job::WorkerName;
 use crate::store::database::PostgresSettings;
 
-/// How long a node may be silent before it is thought to have ended.
+/// How long a node may be silent before it is thought to have ended. It sends a heartbeat at least every second, and several
+/// of them may be late.
 const SILENCE: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3_600);
+/// How long a statement or the opening of a connection may take. Less would refuse work whenever the disk is slow for a
+/// moment; with more, a server that does not answer is never given up.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
 impl InvalidSettings {
     /// The database, if there is one. Its node has the name of the machine unless something else is set, and its worker has
@@ -21,7 +25,14 @@ impl InvalidSettings {
         section: &StoreSection,
         engine: &mut EngineConfig,
     ) -> Option<DatabaseSettings> {
-        self.node_silence(section.node_silence);
+        self.duration_in("store.node_silence", section.node_silence, SILENCE, "5s to 1h");
+        for (key, timeout) in [
+            ("store.statement_timeout", section.statement_timeout),
+            ("store.connect_timeout", section.connect_timeout),
+        ] {
+            self.duration_in(key, timeout, TIMEOUT, "1s to 10m");
+        }
+        self.integer("store.read_connections", section.read_connections);
         let node = section.node.clone().unwrap_or_else(machine_name);
         let node = self.take("store.node", WorkerName::parse(&node));
         let Some(url) = section.url.clone() else {
@@ -36,13 +47,24 @@ impl InvalidSettings {
         if engine.worker == EngineConfig::default().worker {
             engine.worker = node.clone();
         }
-        Some(DatabaseSettings { url, node })
+        Some(DatabaseSettings {
+            url,
+            node,
+            statement_timeout: section.statement_timeout,
+            connect_timeout: section.connect_timeout,
+            read_connections: section.read_connections,
+        })
     }
 
-    /// Checks how long a node may be silent. It sends a heartbeat at least every second, and several of them may be late.
-    fn node_silence(&mut self, silence: Duration) {
-        if !SILENCE.contains(&silence) {
-            self.add("store.node_silence", format!("must be from 5s to 1h, but is {silence:?}"));
+    fn duration_in(
+        &mut self,
+        key: &str,
+        found: Duration,
+        accepted: RangeInclusive<Duration>,
+        in_words: &str,
+    ) {
+        if !accepted.contains(&found) {
+            self.add(key, format!("must be from {in_words}, but is {found:?}"));
         }
     }
 }
@@ -101,6 +123,30 @@ mod tests {
         for wrong in ["4s", "0s", "2h"] {
             let error = silence(wrong).unwrap_err().to_string();
             assert!(error.contains("store.node_silence") && error.contains("5s to 1h"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_store_is_told_how_long_and_with_how_many_connections_it_may_read() {
+        let url = "[store]\nurl = 'postgres://cortado@db/jobs'\n";
+        let told = |more: &str| {
+            let config = config(&format!("{url}{more}"), &ServeArgs::default())?;
+            let told = config.database.unwrap().connections().unwrap();
+            Ok::<_, ConfigError>((told.timeout, told.connect_timeout, told.readers))
+        };
+        let seconds = std::time::Duration::from_secs;
+        assert_eq!(told("").unwrap(), (seconds(10), seconds(5), 4));
+        let all = "statement_timeout = '30s'\nconnect_timeout = '2s'\nread_connections = 9\n";
+        assert_eq!(told(all).unwrap(), (seconds(30), seconds(2), 9));
+        for (wrong, accepted) in [
+            ("statement_timeout = '0s'", "store.statement_timeout: must be from 1s to 10m"),
+            ("statement_timeout = '11m'", "store.statement_timeout: must be from 1s to 10m"),
+            ("connect_timeout = '900ms'", "store.connect_timeout: must be from 1s to 10m"),
+            ("read_connections = 0", "store.read_connections: must be"),
+            ("read_connections = 1001", "1000"),
+        ] {
+            let error = told(wrong).unwrap_err().to_string();
+            assert!(error.contains(accepted), "{wrong}: {error}");
         }
     }
 

@@ -136,7 +136,7 @@ pub enum End {
     Finished,
     /// It was stopped by hand.
     Stopped,
-    /// The server stopped before the run was finished.
+    /// The server, or the node that executed the run, stopped or was lost before the run was finished.
     ServerStopped,
     /// The store failed before the run was finished.
     Failed(String),
@@ -159,9 +159,11 @@ impl End {
 pub struct BulkReport {
     /// The id.
     pub id: BulkId,
+    /// The node that executes it, where several share the store.
+    pub node: Option<String>,
     /// The action.
     pub action: Action,
-    /// The jobs.
+    /// The jobs. Of a list, another node than the one that executes the run knows only that it is one.
     pub target: Target,
     /// When the run started.
     pub began: Time,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::report::{Action, BulkReport, End, Refusals, RunProgress, Target};
-use super::runs::BulkRun;
+use super::runs::{BulkRun, Bulks};
 use crate::clock::Clock;
 use crate::engine::attempts::dispatchers::Dispatchers;
 use crate::engine::attempts::leases::Leases;
@@ -42,6 +42,8 @@ type Answers = Vec<(JobId, Result<Status, JobControlError>)>;
 /// Executes bulk runs.
 pub struct Runner {
     pub store: Arc<dyn Store>,
+    /// Tells the other nodes of the end.
+    pub bulks: Arc<Bulks>,
     pub clock: Arc<dyn Clock>,
     pub leases: Arc<Leases>,
     pub remote: Arc<RemoteWorkers>,
@@ -73,6 +75,9 @@ impl Runner {
         let word = end.as_str();
         let at = self.clock.now();
         run.progress.send_modify(|progress| progress.ended = Some((at, end)));
+        if let Err(error) = self.bulks.exchange(&*self.store, at).await {
+            tracing::debug!(bulk.id = id, %error, "the other nodes hear of the end with the next heartbeat");
+        }
         let BulkReport { progress, .. } = run.report();
         let (done, refused) = (progress.done, progress.refused());
         info!(bulk.id = id, done, refused, end = word, "bulk run ended");

@@ -62,7 +62,7 @@ async fn a_run_acts_on_everything_in_steps_and_says_what_was_refused() {
     assert_eq!(refused[0].reason, "a cancelled job cannot be cancelled");
     assert!(refused[0].examples.len() == 5 && gone.contains(&refused[0].examples[0]));
     assert_eq!(shop.engine.stats().await.unwrap().states[&State::Cancelled], 457);
-    assert_eq!(shop.engine.bulk_reports()[0].id, begun.id);
+    assert_eq!(shop.engine.known_bulk_reports()[0].id, begun.id);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_stopped_run_ends_after_the_step_it_is_in() {
     let mut stopping = std::pin::pin!(shop.engine.bulk_stop(id));
     assert!(futures_util::poll!(stopping.as_mut()).is_pending(), "a step is under way");
     store.controls.add_permits(9);
-    let report = timeout(BOUND, stopping).await.expect("it stops").unwrap();
+    let report = timeout(BOUND, stopping).await.expect("it stops").unwrap().unwrap();
     assert_eq!((end(&report), report.progress.done), (Some(&End::Stopped), 400));
     assert_eq!(shop.engine.stats().await.unwrap().states[&State::Scheduled], 100);
 }
@@ -126,7 +126,7 @@ async fn the_number_of_concurrent_runs_is_limited() {
     let refused = shop.engine.bulk(Action::Retry, everything()).await;
     assert!(matches!(refused, Err(BulkError::TooManyRuns { limit: MAX_RUNNING })));
     store.controls.add_permits(100);
-    for report in shop.engine.bulk_reports() {
+    for report in shop.engine.known_bulk_reports() {
         over(&shop, report.id).await;
     }
     shop.engine.bulk(Action::Retry, everything()).await.unwrap();
@@ -223,7 +223,7 @@ async fn a_run_that_does_not_fit_into_its_time_is_stopped() {
     let bounded = shop.engine.bulk_within(Action::Delete, everything(), Duration::from_millis(1));
     let unblock = async {
         asked(&store, 1).await;
-        let run = shop.engine.bulk_reports()[0].id;
+        let run = shop.engine.known_bulk_reports()[0].id;
         let run = shop.engine.parts.bulks.find(run).unwrap();
         timeout(BOUND, run.stop.cancelled()).await.expect("its time ends");
         store.controls.add_permits(9);

@@ -12,6 +12,7 @@ pub mod lease_token;
 pub mod limits;
 pub mod list;
 mod lookup;
+pub mod node_names;
 pub mod owner;
 mod past_end;
 pub mod push_queue;

@@ -242,14 +242,11 @@ impl Engine {
         self.parts.remote.attempts_over.cancelled().await;
     }
 
-    /// Refuses the name of the worker in this process.
+    /// Refuses the name of the worker in the process of a node.
     ///
     /// # Errors
-    /// It is that name.
+    /// It is such a name.
     pub fn check_worker_name(&self, worker: &WorkerName) -> Result<(), WorkerError> {
-        if *worker == self.parts.config.worker {
-            return Err(WorkerError::OwnName(worker.clone()));
-        }
-        Ok(())
+        self.parts.node_names.check(worker)
     }
 }

@@ -30,6 +30,9 @@ pub enum WorkerError {
     /// The name belongs to the worker of the server itself.
     #[error("{0} is the name of the worker in the server's own process")]
     OwnName(WorkerName),
+    /// The name belongs to the worker of another node.
+    #[error("{0} is the name of the worker in the process of the node {1}")]
+    NameOfNode(WorkerName, String),
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,

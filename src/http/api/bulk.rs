@@ -158,14 +158,14 @@ pub async fn preview(
     Ok(json(&CountView::of(api.engine.bulk_count(&target).await?)))
 }
 
-/// Lists the runs since the start of the server, newest first: `{"runs"}`.
-pub async fn list(State(api): State<Api>, _: NoQuery) -> Response {
+/// Lists the runs since the start of the server, and those of the other nodes, newest first: `{"runs"}`.
+pub async fn list(State(api): State<Api>, _: NoQuery) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Runs<'a> {
         runs: Vec<BulkView<'a>>,
     }
-    let reports = api.engine.bulk_reports();
-    json(&Runs { runs: reports.iter().map(BulkView::of).collect() })
+    let reports = api.engine.bulk_reports().await?;
+    Ok(json(&Runs { runs: reports.iter().map(BulkView::of).collect() }))
 }
 
 /// Returns the report of one run.
@@ -174,7 +174,8 @@ pub async fn get(
     _: NoQuery,
     PathBulkRun(id): PathBulkRun,
 ) -> Result<Response, Problem> {
-    let report = parse_id(&id).and_then(|id| api.engine.bulk_report(id));
+    let Some(found) = parse_id(&id) else { return Err(no_such_run(&id)) };
+    let report = api.engine.bulk_report(found).await?;
     report.map(|report| json(&BulkView::of(&report))).ok_or_else(|| no_such_run(&id))
 }
 
@@ -186,7 +187,7 @@ pub async fn stop(
     _: NoBody,
 ) -> Result<Response, Problem> {
     let Some(found) = parse_id(&id) else { return Err(no_such_run(&id)) };
-    let report = api.engine.bulk_stop(found).await;
+    let report = api.engine.bulk_stop(found).await?;
     report.map(|report| json(&BulkView::of(&report))).ok_or_else(|| no_such_run(&id))
 }
 
@@ -195,7 +196,9 @@ fn parse_id(id: &str) -> Option<BulkId> {
 }
 
 fn no_such_run(id: &str) -> Problem {
-    let detail = format!("no such bulk run: {id:?}; runs are not kept when the server restarts");
+    let detail = format!(
+        "no such bulk run: {id:?}; only recent runs are kept, and none when the server restarts"
+    );
     Problem::new(StatusCode::NOT_FOUND, "no_such_bulk_run", detail)
 }
 
@@ -216,6 +219,9 @@ impl CountView {
 #[derive(Serialize)]
 struct BulkView<'a> {
     id: Displayed<BulkId>,
+    /// The node that executes it; missing where only one server uses the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
     action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<&'a str>,
@@ -253,6 +259,7 @@ impl<'a> BulkView<'a> {
         let refused = progress.refused.iter();
         BulkView {
             id: Displayed(report.id),
+            node: report.node.as_deref(),
             action: report.action.as_str(),
             queue,
             priority,

@@ -20,7 +20,9 @@ impl From<WorkerError> for Problem {
                 Problem::new(status, "too_many_workers_of_token", detail).retry_after(10)
             }
             WorkerError::OfAnother(_) => forbidden(detail),
-            WorkerError::OwnName(_) => Problem::invalid_parameter("worker", detail),
+            WorkerError::OwnName(_) | WorkerError::NameOfNode(..) => {
+                Problem::invalid_parameter("worker", detail)
+            }
             WorkerError::Stopping => ServerFault::Stopping.problem(detail),
             WorkerError::Store(error) => error.into(),
         }

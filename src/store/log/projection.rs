@@ -2,7 +2,7 @@
 
 use crate::job::{JobId, State};
 use crate::store::StoreError;
-use crate::store::projection::{ProjectionCharge, ProjectionStep};
+use crate::store::projection::{ProjectionCharge, ProjectionFigures, ProjectionStep};
 
 /// What [`Projection`](crate::store::Projection) does, for a node, on a thread that may block.
 pub trait LogProjection: Send + Sync {
@@ -17,6 +17,9 @@ pub trait LogProjection: Send + Sync {
 
     /// Changes rows.
     fn write(&self, node: u64, step: ProjectionStep) -> Result<bool, StoreError>;
+
+    /// How far the rows are behind.
+    fn figures(&self) -> Result<ProjectionFigures, StoreError>;
 
     /// The ids of the rows that have been in a final state longest.
     fn oldest(&self, state: State, most: usize) -> Result<Vec<JobId>, StoreError>;

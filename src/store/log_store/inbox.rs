@@ -14,8 +14,8 @@ use super::journal::nodes::NodeId;
 use crate::job::{JobId, NewJob};
 use crate::store::log::LogInbox;
 use crate::store::{
-    EnqueueError, Inbox, InboxAnswer, InboxRow, KeyOwner, NotEnqueued, ReusedKey, Store as _,
-    StoreError, TooManyQueues,
+    EnqueueError, Inbox, InboxAnswer, InboxFigures, InboxRow, KeyOwner, NotEnqueued, ReusedKey,
+    Store as _, StoreError, TooManyQueues,
 };
 
 #[async_trait]
@@ -49,6 +49,10 @@ impl Inbox for LogStore {
             });
         }
         Ok(Some(answers))
+    }
+
+    async fn figures(&self) -> Result<InboxFigures, StoreError> {
+        self.with_inbox(|inbox, _| inbox.figures()).await
     }
 
     async fn dismiss(&self, rows: Vec<NotEnqueued>) -> Result<(), StoreError> {

@@ -420,6 +420,16 @@ impl Store for LogStore {
         self.shared.nodes.describe(figures);
     }
 
+    fn describe_bulk_runs(&self, runs: serde_json::Value) {
+        self.shared.nodes.describe_bulk_runs(runs);
+    }
+
+    async fn exchange_heartbeats(&self) -> Result<(), StoreError> {
+        let Some(node) = self.shared.node else { return Ok(()) };
+        self.shared.check()?;
+        self.read(move |shared| shared.heartbeat(node).map(drop)).await
+    }
+
     fn nodes(&self) -> Vec<NodeReport> {
         self.shared.node_reports()
     }

@@ -7,7 +7,7 @@ use super::commit::shared::Shared;
 use super::journal::nodes::NodeId;
 use crate::job::{JobId, State};
 use crate::store::log::LogProjection;
-use crate::store::{Projection, ProjectionCharge, ProjectionStep, StoreError};
+use crate::store::{Projection, ProjectionCharge, ProjectionFigures, ProjectionStep, StoreError};
 
 #[async_trait]
 impl Projection for LogStore {
@@ -25,6 +25,10 @@ impl Projection for LogStore {
 
     async fn write(&self, step: ProjectionStep) -> Result<bool, StoreError> {
         self.with_projection(move |rows, node| rows.write(node.0, step)).await
+    }
+
+    async fn figures(&self) -> Result<ProjectionFigures, StoreError> {
+        self.with_projection(|rows, _| rows.figures()).await
     }
 
     async fn oldest(&self, state: State, most: usize) -> Result<Vec<JobId>, StoreError> {

@@ -49,12 +49,20 @@ impl LogStore {
             commit::watch::record_head(shared.clone(), end, &failures).map_err(no_thread)?;
         let (present, end) = std::sync::mpsc::channel();
         let (watched, weak) = (shared.clone(), commands.downgrade());
-        let watching = match node {
-            Some(node) => commit::watch::follow(watched, node, weak, end, &failures),
-            None => commit::watch::check_identity(watched, weak, end, &failures),
+        let watching = match (node, opening) {
+            // Whoever only maintains a shared log is no node: it says nothing about itself, and follows the others when it
+            // writes.
+            (Some(_), Opening::ToMaintain) => None,
+            (Some(node), Opening::ToRunJobs) => {
+                Some(commit::watch::follow(watched, node, weak, end, &failures))
+            }
+            (None, Opening::ToRunJobs | Opening::ToMaintain) => {
+                Some(commit::watch::check_identity(watched, weak, end, &failures))
+            }
         };
-        let watching = watching.map_err(no_thread)?;
-        let threads = vec![committing, reading, recording, watching];
+        let watching = watching.transpose().map_err(no_thread)?;
+        let threads = [Some(committing), Some(reading), Some(recording), watching];
+        let threads = threads.into_iter().flatten().collect();
         let (commands, open) = (Some(commands), Some([open, present]));
         Ok(Arc::new(LogStore { shared, readers, commands, open, threads, failures }))
     }

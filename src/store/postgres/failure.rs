@@ -24,6 +24,11 @@ impl StatementFailure {
         StatementFailure::Unanswered(format!("no answer within {limit:?}"))
     }
 
+    /// No connection was opened in time.
+    pub fn connect_timeout(limit: Duration) -> StatementFailure {
+        StatementFailure::Unanswered(format!("no connection within {limit:?}"))
+    }
+
     /// The error for a caller to whom it makes no difference.
     pub fn into_store_error(self, location: &str) -> StoreError {
         match self {

@@ -13,7 +13,7 @@ use super::sql::SqlSession;
 use super::state::LogState;
 use crate::job::JobId;
 use crate::store::StoreError;
-use crate::store::inbox::{InboxRow, NotEnqueued};
+use crate::store::inbox::{InboxFigures, InboxRow, NotEnqueued};
 use crate::store::log::LogInbox;
 
 /// The most submissions that are read at once.
@@ -60,6 +60,11 @@ const SET_MAX_PAYLOAD: &str = "
 insert into cortado.meta (key, value) values ('max_payload', $1)
 on conflict (key) do update set value = excluded.value where meta.value <> excluded.value";
 
+/// Submissions are in the order of their ids, which begin with the time.
+const FIGURES: &str = "
+select count(*), coalesce((extract(epoch from clock_timestamp() - min(at)) * 1000)::int8, 0)
+from (select at from cortado.inbox order by id limit $1) as waiting";
+
 impl LogInbox for LogState {
     fn arrivals(&self) -> Arc<Notify> {
         self.arrivals.clone()
@@ -81,6 +86,20 @@ impl LogInbox for LogState {
             ];
             let rows = sql.session.query(&sql.settings, READ, &parameters).await?;
             rows.iter().map(|row| row_of(row, sql.settings.location())).collect()
+        })
+    }
+
+    fn figures(&self) -> Result<InboxFigures, StoreError> {
+        self.read(|sql| async move {
+            let most = InboxFigures::MAX_COUNTED.cast_signed();
+            let rows = sql.session.query(&sql.settings, FIGURES, &[(&most, Type::INT8)]).await?;
+            let number = |column| {
+                let number = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(column));
+                let number =
+                    number.map_err(|error| StatementFailure::of(&error, sql.settings.location()));
+                number.map(|number| number.max(0).unsigned_abs())
+            };
+            Ok(InboxFigures { waiting: number(0)?, oldest: Duration::from_millis(number(1)?) })
         })
     }
 

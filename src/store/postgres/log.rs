@@ -44,6 +44,17 @@ impl PostgresLog {
         log.0.open()?;
         Ok(log)
     }
+
+    /// Opens the log in a database that has a store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the server cannot be reached or the database has no store of this version, and
+    /// [`StoreError::Newer`] when a newer version has changed its schema.
+    pub fn open(settings: PostgresSettings) -> Result<PostgresLog, StoreError> {
+        let log = PostgresLog(Arc::new(LogState::new(settings)));
+        log.0.open()?;
+        Ok(log)
+    }
 }
 
 impl Log for PostgresLog {
@@ -218,17 +229,6 @@ mod tests {
     use crate::store::postgres::hint::ChunkHint;
 
     impl PostgresLog {
-        /// Opens the log in a database.
-        ///
-        /// # Errors
-        /// [`StoreError::Unavailable`] when the server cannot be reached or the database has no store, and
-        /// [`StoreError::Newer`] when a newer version has changed its schema.
-        pub fn open(settings: PostgresSettings) -> Result<PostgresLog, StoreError> {
-            let log = PostgresLog(Arc::new(LogState::new(settings)));
-            log.0.open()?;
-            Ok(log)
-        }
-
         /// Raises the format of the schema, unless a node is at work that does not know it.
         pub fn raise_format(&self, format: i64) -> bool {
             let silence = self.0.settings.node_silence;

@@ -38,4 +38,5 @@ pub use leaving_store::LeavingDatabaseStore;
 pub use log::PostgresLog;
 pub use new_store::NewDatabaseStore;
 pub use settings::PostgresSettings;
+pub use settings_error::SettingsError;
 pub use transaction::TransactionLog;

@@ -1,5 +1,7 @@
 //! The table of jobs for queries. It has a connection of its own, so that appends and reads do not wait for it.
 
+use std::time::Duration;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
@@ -10,7 +12,7 @@ use super::state::LogState;
 use crate::job::{JobId, State, Time};
 use crate::store::StoreError;
 use crate::store::log::LogProjection;
-use crate::store::projection::{ProjectedJob, ProjectionCharge, ProjectionStep};
+use crate::store::projection::{ProjectedJob, ProjectionCharge, ProjectionFigures, ProjectionStep};
 
 /// A process is in charge until it has been silent for five seconds.
 const HOLD: &str = "
@@ -64,6 +66,13 @@ select count(*) from held";
 
 const OLDEST: &str = "
 select id::text from cortado.projected_job where state = $1 order by finished_at, id limit $2";
+
+const FIGURES: &str = "
+select (extract(epoch from lag) * 1000)::int8, (
+    select name from cortado.projection join cortado.node on session = projection.holder
+    where held_until > clock_timestamp()
+)
+from cortado.projection_lag";
 
 impl LogProjection for LogState {
     fn hold(&self, node: u64) -> Result<ProjectionCharge, StoreError> {
@@ -119,6 +128,19 @@ impl LogProjection for LogState {
         })?;
         let count: i64 = rows.first().map(|row| self.value(row)).transpose()?.unwrap_or_default();
         Ok(count == 1)
+    }
+
+    fn figures(&self) -> Result<ProjectionFigures, StoreError> {
+        self.read(|sql| async move {
+            let rows = sql.session.query(&sql.settings, FIGURES, &[]).await?;
+            let Some(row) = rows.first() else { return Ok(ProjectionFigures::default()) };
+            let fail = |error| StatementFailure::of(&error, sql.settings.location());
+            let lag: Option<i64> = row.try_get(0).map_err(fail)?;
+            Ok(ProjectionFigures {
+                kept_by: row.try_get(1).map_err(fail)?,
+                lag: lag.map(|lag| Duration::from_millis(lag.max(0).unsigned_abs())),
+            })
+        })
     }
 
     fn oldest(&self, state: State, most: usize) -> Result<Vec<JobId>, StoreError> {

@@ -14,14 +14,8 @@ use super::failure::{StatementFailure, describe};
 use super::settings_error::SettingsError;
 use super::tls::{self, TlsCheck};
 
-/// How many connections read at the same time, unless something else is set.
-const READERS: usize = 4;
-/// How long a statement may take, unless something else is set.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a node may be silent, unless something else is set.
 const SILENCE: Duration = Duration::from_secs(15);
-/// How long a connection may take to be opened.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After which time without traffic the kernel checks that the server is still there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
@@ -37,6 +31,8 @@ pub struct PostgresSettings {
     pub readers: usize,
     /// How long a statement may take. Then its connection is given up.
     pub timeout: Duration,
+    /// How long a connection may take to be opened, for each host of the URL, unless the URL says so itself.
+    pub connect_timeout: Duration,
     /// How long a node may be silent before the others assume that it has ended.
     pub node_silence: Duration,
 }
@@ -48,6 +44,13 @@ pub type OpenedConnection = (
 );
 
 impl PostgresSettings {
+    /// How many connections read at the same time, unless something else is set.
+    pub const READERS: usize = 4;
+    /// How long a statement may take, unless something else is set.
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long a connection may take to be opened, unless something else is set.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
     /// The address, without the password.
     pub fn location(&self) -> &str {
         &self.location
@@ -58,12 +61,17 @@ impl PostgresSettings {
     /// # Errors
     /// When the server cannot be reached, does not accept the user, or does not answer in time.
     pub async fn connect(&self) -> Result<OpenedConnection, StatementFailure> {
-        let opened = self.config.connect(self.tls.clone());
-        match tokio::time::timeout(self.timeout, opened).await {
+        let mut config = self.config.clone();
+        let each = config.get_connect_timeout().copied().unwrap_or(self.connect_timeout);
+        config.connect_timeout(each);
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+        // The driver limits only the connection itself, and not what the server is asked for on it.
+        let all = each.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX));
+        match tokio::time::timeout(all, config.connect(self.tls.clone())).await {
             Ok(opened) => {
                 opened.map_err(|error: Error| StatementFailure::Unanswered(describe(&error)))
             }
-            Err(_) => Err(StatementFailure::timeout(self.timeout)),
+            Err(_) => Err(StatementFailure::connect_timeout(all)),
         }
     }
 }
@@ -86,8 +94,10 @@ impl FromStr for PostgresSettings {
         if config.get_application_name().is_none() {
             config.application_name("cortado");
         }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
+        if config.get_password().is_none()
+            && let Ok(password) = std::env::var("PGPASSWORD")
+        {
+            config.password(password); // as in libpq, so that no command line needs to show it
         }
         config.keepalives_idle(KEEPALIVE_IDLE.min(config.get_keepalives_idle()));
         // Of several hosts, only the primary can be written to.
@@ -100,8 +110,9 @@ impl FromStr for PostgresSettings {
             tls,
             location,
             node,
-            readers: READERS,
-            timeout: TIMEOUT,
+            readers: PostgresSettings::READERS,
+            timeout: PostgresSettings::TIMEOUT,
+            connect_timeout: PostgresSettings::CONNECT_TIMEOUT,
             node_silence: SILENCE,
         })
     }

@@ -23,7 +23,6 @@ use crate::ui::layout::page::{Layout, Section, SeeOther, page, see_other};
 use crate::ui::layout::visit::Visit;
 use crate::ui::parts::filters;
 use crate::ui::parts::job_row::JobCells;
-use crate::ui::parts::node_row::this_process;
 use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::submit::form_value::cut;
 
@@ -334,8 +333,8 @@ struct RunPage {
 struct RunsPage {
     layout: Layout,
     runs: Vec<RunView>,
-    /// What the process is called that has run them.
-    process: &'static str,
+    /// Whether several nodes share the store.
+    are_several: bool,
 }
 
 /// A bulk run as the pages show it.
@@ -402,12 +401,20 @@ impl RunView {
     fn why(&self) -> Option<String> {
         match self.report.progress.ended.as_ref().map(|(_, end)| end)? {
             End::Finished => None,
-            End::Stopped => Some("The run was stopped manually. Changes that were already made remain.".into()),
-            End::ServerStopped => Some(
-                "The server stopped during the run. Changes that were already made remain; start another run for the remaining jobs."
-                    .into(),
-            ),
-            End::Failed(error) => Some(format!("{} Changes that were already made remain.", sentence(error))),
+            End::Stopped => {
+                Some("The run was stopped manually. Changes that were already made remain.".into())
+            }
+            End::ServerStopped => {
+                let whose = self.report.node.as_ref();
+                let whose =
+                    whose.map_or("The server".to_owned(), |node| format!("The node {node}"));
+                Some(format!(
+                    "{whose} stopped during the run. Changes that were already made remain; start another run for the remaining jobs."
+                ))
+            }
+            End::Failed(error) => {
+                Some(format!("{} Changes that were already made remain.", sentence(error)))
+            }
         }
     }
 
@@ -430,8 +437,8 @@ pub async fn show(
     visit: Visit,
     Path(id): Path<String>,
 ) -> Result<Response, UiError> {
-    let report = id.parse::<BulkId>().ok().and_then(|id| engine.bulk_report(id));
-    let Some(report) = report else { return Err(forgotten()) };
+    let Ok(id) = id.parse::<BulkId>() else { return Err(forgotten()) };
+    let Some(report) = engine.bulk_report(id).await? else { return Err(forgotten()) };
     let now = engine.now();
     let mut layout = Layout::still(&visit, "Bulk run", Section::Jobs, now);
     let run = RunView::of(report, now);
@@ -444,11 +451,13 @@ pub async fn show(
 }
 
 /// `GET /jobs/bulk`
-pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Response {
+pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Result<Response, UiError> {
     let now = engine.now();
     let layout = Layout::still(&visit, "Bulk runs", Section::Jobs, now);
-    let runs = engine.bulk_reports().into_iter().map(|report| RunView::of(report, now)).collect();
-    page(StatusCode::OK, &RunsPage { layout, runs, process: this_process(&engine) })
+    let reports = engine.bulk_reports().await?;
+    let runs = reports.into_iter().map(|report| RunView::of(report, now)).collect();
+    let are_several = engine.nodes().len() > 1;
+    Ok(page(StatusCode::OK, &RunsPage { layout, runs, are_several }))
 }
 
 /// `POST /jobs/bulk/{id}/stop`
@@ -458,7 +467,7 @@ pub async fn stop(
     _: PostedForm<NoFields>,
 ) -> Result<SeeOther, UiError> {
     let Ok(found) = id.parse::<BulkId>() else { return Err(forgotten()) };
-    let stopped = engine.bulk_stop(found).await;
+    let stopped = engine.bulk_stop(found).await?;
     stopped
         .map(|report| see_other(&format!("jobs/bulk/{}", report.id)).with(Done::BulkStopped, ""))
         .ok_or_else(forgotten)

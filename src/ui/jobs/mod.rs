@@ -105,7 +105,7 @@ pub async fn show(
     });
     let rows: Vec<JobCells> = jobs.iter().map(|job| JobCells::of(job, now)).collect();
     let status = if filter.problems.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    let runs = engine.bulk_reports();
+    let runs = engine.known_bulk_reports();
     let list = Jobs {
         heading,
         tabs: tabs(&filter, &stats),

@@ -151,6 +151,11 @@ impl From<WorkerError> for UiError {
                 "This worker is the server itself",
                 "Pause its queues, or stop the server.",
             ),
+            WorkerError::NameOfNode(..) => (
+                StatusCode::CONFLICT,
+                "This worker is a node itself",
+                "Pause its queues, or stop the node.",
+            ),
             WorkerError::Store(error) => return error.clone().into(),
         };
         UiError::of(&error, status, title, advice)

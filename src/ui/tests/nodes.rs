@@ -64,5 +64,5 @@ async fn what_is_about_one_node_alone_says_so_when_there_are_several() {
     workers.assert_has("A worker that is silent here may be connected to another node.");
     workers.assert_has("of this node and its workers");
     desk.get("/queues").await.assert_has("This node runs up to");
-    desk.get("/jobs/bulk").await.assert_has("started through this node");
+    desk.get("/jobs/bulk").await.assert_has("the recent runs of all nodes");
 }

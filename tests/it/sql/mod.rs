@@ -2,6 +2,7 @@
 //! nor doubled, whoever dies.
 
 mod crash;
+mod figures;
 mod programs;
 mod projection;
 mod refused;

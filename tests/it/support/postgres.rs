@@ -131,6 +131,13 @@ impl Postgres {
         self.tell("promote").await;
     }
 
+    /// Runs a script as the user of the server, with `PGDATA`, `PGHOST`, `PGUSER`, `BACKUPS` and `UNTIL`.
+    pub async fn run_script(&mut self, script: &str, until: &str) {
+        let file = self.dir.join("script.sh");
+        std::fs::write(&file, script).unwrap();
+        self.tell(&format!("script {} {until}", file.display())).await;
+    }
+
     /// Runs PgBouncer in front of it on a port, with the certificate `pooler.pem` and its key `pooler.key` in the directory.
     pub async fn start_pooler(&mut self, port: u16) {
         let program = std::env::split_paths(&tools::path())

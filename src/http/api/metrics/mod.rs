@@ -11,7 +11,10 @@ use axum::response::{IntoResponse, Response};
 use exposition::{ExpositionFormat, LabelSet, MetricFamily, MetricSamples};
 
 use super::extract::NoQuery;
-use crate::engine::{Engine, HistogramTotals, QueueStats, RemoteTotals, Stats, Storage, Transport};
+use crate::engine::{
+    Engine, HistogramTotals, InboxFigures, ProjectionFigures, QueueStats, RemoteTotals, Stats,
+    Storage, Transport,
+};
 use crate::http::access::Authenticator;
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
@@ -41,6 +44,12 @@ pub async fn metrics(
     scrape.workers(&api.engine.remote_totals());
     scrape.schedules(&schedules);
     scrape.store(&storage);
+    if let Some(inbox) = api.engine.inbox_figures().await? {
+        scrape.inbox(inbox);
+    }
+    if let Some(projection) = api.engine.projection_figures().await? {
+        scrape.projection(&projection);
+    }
     if let Some(Extension(connections)) = connections {
         scrape.connections(&connections, api.limits.max_connections);
     }
@@ -175,6 +184,24 @@ impl Scrape {
         let unknown = problems.filter(|one| matches!(one, ScheduleProblem::UnknownZone(_)));
         let help = "Schedules that do not run because the machine does not know their time zone.";
         self.gauge("cortado_schedules_unknown_zone", help, unknown.count() as f64);
+    }
+
+    fn inbox(&mut self, figures: InboxFigures) {
+        let help = "Jobs submitted in SQL that wait in the inbox; at most 100000 are counted.";
+        self.gauge("cortado_inbox_jobs", help, figures.waiting as f64);
+        let help = "Age of the oldest job that waits in the inbox, in seconds; 0 if there is none.";
+        self.gauge("cortado_inbox_oldest_seconds", help, figures.oldest.as_secs_f64());
+    }
+
+    fn projection(&mut self, figures: &ProjectionFigures) {
+        let help = "1 if a server keeps up cortado.jobs.";
+        let is_kept_up = figures.kept_by.is_some();
+        self.gauge("cortado_projection_kept_up", help, f64::from(u8::from(is_kept_up)));
+        if let Some(lag) = figures.lag {
+            let help =
+                "How far cortado.jobs is behind, in seconds; absent while it is not complete.";
+            self.gauge("cortado_projection_lag_seconds", help, lag.as_secs_f64());
+        }
     }
 
     fn connections(&mut self, connections: &Connections, max: usize) {

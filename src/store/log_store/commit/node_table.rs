@@ -12,6 +12,8 @@ use crate::store::{NodeFigures, NodeReport};
 pub struct NodeTable {
     /// The figures of this node.
     figures: Mutex<NodeFigures>,
+    /// What it says about its bulk runs, which changes at other times.
+    bulk_runs: Mutex<serde_json::Value>,
     /// What the last heartbeat has shown, and when.
     heard: Mutex<Option<(Vec<NodeHeartbeat>, Instant)>>,
     /// Held while this node says that it is at work.
@@ -28,9 +30,16 @@ impl NodeTable {
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 
+    /// Sets what this node says about its bulk runs.
+    pub fn describe_bulk_runs(&self, runs: serde_json::Value) {
+        *self.bulk_runs.lock().unwrap_or_else(PoisonError::into_inner) = runs;
+    }
+
     /// The figures of this node.
     pub fn figures(&self) -> NodeFigures {
-        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let bulk = self.bulk_runs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        NodeFigures { bulk, ..figures }
     }
 
     /// Waits for other heartbeats of this node, so that no older message follows a newer one, and none the last one.

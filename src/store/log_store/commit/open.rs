@@ -50,7 +50,12 @@ pub fn open(
             recover::write_meta(&*core.shared.log, &core.meta)?;
             lost
         }
-        Opening::ToMaintain => 0,
+        Opening::ToMaintain => {
+            if core.shared.node.is_some() {
+                read_as_of_now(&mut core)?;
+            }
+            0
+        }
     };
     core.schedules.reconsider(core.shared.clock.now());
     core.publish_starts();
@@ -72,12 +77,17 @@ pub fn open(
 
 /// Joins the nodes that work on a shared log: reads it to its end, and gives back what nobody runs any more.
 fn join(core: &mut Core) -> Result<(), StoreError> {
-    core.stale_rows = ChangedRows::ALL; // they were not read at the same moment as the journal
-    core.catch_up()?;
+    read_as_of_now(core)?;
     let Some(own) = core.shared.node else { return Ok(()) };
     let (nodes, mutations) = (Some(core.shared.heartbeat(own)?), vec![Mutation::RecordStart]);
     let batch = CommandBatch { nodes, mutations, ..CommandBatch::default() };
     shared_group::run(core, own, batch, false).map(drop)
+}
+
+/// Reads a shared log to its end.
+fn read_as_of_now(core: &mut Core) -> Result<(), StoreError> {
+    core.stale_rows = ChangedRows::ALL; // they were not read at the same moment as the journal
+    core.catch_up()
 }
 
 /// Rescues every job that the previous process was running, because it has ended. Those of remote workers keep their

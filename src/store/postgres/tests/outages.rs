@@ -1,12 +1,14 @@
 //! Servers that end, and servers that cannot be used.
 
+use std::os::unix::net::UnixListener;
 use std::thread;
+use std::time::Duration;
 
 use super::server::{TestDatabase, TestServer};
 use crate::store::StoreError;
 use crate::store::log::conformance::{chunk, keys, puts, within_bound};
 use crate::store::log::{Applied, Log};
-use crate::store::postgres::PostgresLog;
+use crate::store::postgres::{PostgresLog, PostgresSettings};
 
 #[test]
 fn a_log_works_again_when_its_server_does() {
@@ -109,6 +111,60 @@ fn a_server_that_cannot_be_used_is_named_with_the_reason() {
         assert!(text.contains(&format!("{socket}")), "{text}");
         assert!(!text.contains("wr0ng") && !text.contains("s3cret"), "{text}");
     }
+}
+
+#[test]
+fn a_server_that_accepts_connections_and_says_nothing_is_given_up() {
+    let dir = tempfile::Builder::new().prefix("silent.").tempdir_in("/tmp").unwrap();
+    let listener = UnixListener::bind(dir.path().join(".s.PGSQL.5432")).unwrap();
+    let accepted = thread::spawn(move || listener.accept().unwrap());
+    within_bound(move || {
+        let url = format!("postgresql://cortado@/jobs?host={}", dir.path().display());
+        let mut settings: PostgresSettings = url.parse().unwrap();
+        settings.connect_timeout = Duration::from_millis(20);
+        let refused = PostgresLog::open(settings).err().unwrap().to_string();
+        assert!(refused.contains("no connection within 20ms"), "{refused}");
+    });
+    drop(accepted.join());
+}
+
+#[test]
+fn a_statement_that_is_not_answered_in_time_is_given_up() {
+    let database = TestDatabase::new();
+    let mut settings = database.settings();
+    settings.timeout = Duration::from_millis(500);
+    let log = PostgresLog::create_if_missing(settings, Default::default()).unwrap();
+    let session = database.session();
+    session.execute("begin; lock table cortado.row in access exclusive mode");
+    let refused = log.get(b"row").unwrap_err().to_string();
+    assert!(refused.contains("no answer within 500ms"), "{refused}");
+    drop(session);
+    assert_eq!(log.get(b"row"), Ok(None));
+}
+
+#[test]
+fn a_log_reads_with_as_many_connections_as_it_is_told() {
+    let database = TestDatabase::new();
+    drop(database.open());
+    let connections = |readers| {
+        let mut settings = database.settings();
+        settings.readers = readers;
+        let log = PostgresLog::open(settings).unwrap();
+        for _ in 0..20 {
+            log.get(b"row").unwrap();
+        }
+        let sql = "select count(*) from pg_stat_activity where datname = current_database()
+            and query like '%cortado.row%' and pid <> pg_backend_pid()";
+        let open = database.execute(sql);
+        drop(log);
+        // The connections of the next log would be counted with these.
+        while database.execute(sql) != ["0"] {
+            thread::yield_now();
+        }
+        open
+    };
+    assert_eq!(connections(1), ["1"]);
+    assert_eq!(connections(3), ["3"]);
 }
 
 #[test]

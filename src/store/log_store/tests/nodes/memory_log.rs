@@ -14,7 +14,7 @@ use crate::store::log::conformance::{
 use crate::store::log::{
     Applied, Log, LogInbox, NodeHeartbeat, NodeMessage, Rows, Write, WriteBatch,
 };
-use crate::store::{InboxRow, NotEnqueued, Storage, StoreError};
+use crate::store::{InboxFigures, InboxRow, NotEnqueued, Storage, StoreError};
 
 /// The values by their keys.
 type RowTable = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -322,6 +322,11 @@ impl LogInbox for MemoryLog {
             age: Duration::ZERO,
         };
         Ok(inbox.iter().map(row).collect())
+    }
+
+    fn figures(&self) -> Result<InboxFigures, StoreError> {
+        let waiting = self.content.inbox.lock().unwrap().len() as u64;
+        Ok(InboxFigures { waiting, oldest: Duration::ZERO })
     }
 
     fn dismiss(&self, rows: Vec<NotEnqueued>) -> Result<(), StoreError> {

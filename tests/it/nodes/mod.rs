@@ -1,5 +1,8 @@
 //! Several servers on one PostgreSQL database: what one of them has answered holds on all, and any of them may die.
 
+mod bulk;
+mod names;
+
 use reqwest::Method;
 use serde_json::json;
 
