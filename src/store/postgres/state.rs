@@ -28,6 +28,8 @@ use crate::store::{Storage, StoreError};
 
 /// How often the other processes are told of appends that follow each other at once.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(5);
+/// How old the size of the tables may be.
+const SIZE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the log and its scans share.
 pub struct LogState {
@@ -47,6 +49,8 @@ pub struct LogState {
     /// Whether this process has said before that it is at work.
     pub has_sent_heartbeat: AtomicBool,
     written: WrittenCounts,
+    /// The size of the tables, and when it was measured.
+    size: Mutex<Option<(u64, Instant)>>,
 }
 
 /// What was written since the log was first opened.
@@ -71,6 +75,7 @@ impl LogState {
             arrivals: Arc::default(),
             has_sent_heartbeat: AtomicBool::new(false),
             written: WrittenCounts::default(),
+            size: Mutex::default(),
         }
     }
 
@@ -276,17 +281,29 @@ impl LogState {
         })
     }
 
-    /// Adds the size of the tables, and what was written.
+    /// Adds the size of the tables as of a moment ago, and what was written.
     pub fn measure(&self, storage: &mut Storage) -> Result<(), StoreError> {
-        const SIZE: &str = "select pg_total_relation_size('cortado.chunk')
-            + pg_total_relation_size('cortado.row')";
-        let size: i64 = self.read(|sql| async move { sql.value(SIZE, &[]).await })?;
-        storage.disk_bytes = size.unsigned_abs();
+        storage.disk_bytes = self.size()?;
         storage.accepted_bytes = self.written.accepted.load(Ordering::Relaxed);
         storage.written_bytes = self.written.bytes.load(Ordering::Relaxed);
         storage.groups = self.written.batches.load(Ordering::Relaxed);
         storage.syncs = storage.groups; // each commit is one
         Ok(())
+    }
+
+    /// The size of the tables. The server looks at each of their files, so it is not asked again and again.
+    fn size(&self) -> Result<u64, StoreError> {
+        const SIZE: &str = "select pg_total_relation_size('cortado.chunk')
+            + pg_total_relation_size('cortado.row')";
+        let mut measured = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((size, at)) = *measured
+            && at.elapsed() < SIZE_INTERVAL
+        {
+            return Ok(size);
+        }
+        let size: i64 = self.read(|sql| async move { sql.value(SIZE, &[]).await })?;
+        *measured = Some((size.unsigned_abs(), Instant::now()));
+        Ok(size.unsigned_abs())
     }
 
     fn count(&self, changes: &BatchChanges) {

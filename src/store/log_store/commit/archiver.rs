@@ -58,10 +58,12 @@ impl Archiver {
         Ok((Archiver { requests }, thread))
     }
 
-    /// Whether enough jobs have finished for a run and no run is being built.
+    /// Whether enough jobs have finished for a run and no run is being built. Of several nodes only one run would be written,
+    /// so the first one builds it, and the others only when it does not keep up.
     pub fn is_due(&self, core: &Core) -> bool {
         let finished = core.index.sets.finished.values().map(|state| state.len());
-        !core.archiving && finished.sum::<usize>() >= core.shared.tuning.run_from
+        let enough = core.shared.tuning.run_from.saturating_mul(1 + 2 * core.nodes_before);
+        !core.archiving && finished.sum::<usize>() >= enough
     }
 
     /// Requests the next run. Every earlier group must be durable, because the thread reads the jobs from the log.

@@ -46,6 +46,8 @@ pub struct Core {
     pub retired: Vec<Arc<Run>>,
     /// Whether the archiver is building a run.
     pub archiving: bool,
+    /// How many of the other nodes come before this one in the order of their numbers, as of the last heartbeat.
+    pub nodes_before: usize,
     /// How often another node has changed the archive.
     pub foreign_archives: u64,
     /// When the next `tick` is due, as far as the timer loop knows. An earlier timer has to wake it.

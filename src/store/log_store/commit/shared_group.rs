@@ -1,7 +1,7 @@
 //! One group on a log that several nodes share. It is applied to what this node has read, and appended only if that is
 //! still the end of the log. Otherwise it is taken back, the node reads on, and the group is applied again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::apply::apply;
 use super::command::{CommandBatch, Mutation};
@@ -44,7 +44,12 @@ pub fn run(
     // memory after the clock was set, so it has to know all jobs.
     let is_unread = batch.follows.is_some_and(|number| number >= core.journal.next_chunk());
     let shows = is_unread || !batch.inspections.is_empty();
-    let reads_on = shows || batch.failed || batch.changes_tables();
+    let mut reads_on = shows || batch.failed || batch.changes_tables();
+    if !reads_on && batch.may_append() {
+        // What another node is known to have appended would only make the append fail.
+        let next = core.journal.next_chunk();
+        reads_on = core.shared.log.wait_for_chunk(next, Duration::ZERO).unwrap_or(true);
+    }
     if batch.failed
         && let Err(error) = core.shared.log.check_identity()
     {
@@ -57,6 +62,7 @@ pub fn run(
     }
     batch.inspections.drain(..).for_each(|inspect| inspect(core));
     if let Some(heartbeats) = batch.nodes.take() {
+        core.nodes_before = heartbeats.iter().filter(|node| node.node < own.0).count();
         let gone = core.gone_nodes(&heartbeats);
         if !gone.is_empty() {
             batch.mutations.push(Mutation::GiveBack(gone));
@@ -68,8 +74,10 @@ pub fn run(
         if !batch.may_append() {
             return Ok(Vec::new());
         }
+        let begun = Instant::now();
         batch = match attempt(core, batch, is_followed)? {
             AppendAttempt::Done(later) => {
+                core.turns.took(begun.elapsed());
                 core.turns.appended(own, own, Instant::now());
                 core.refused.clear();
                 return Ok(later);

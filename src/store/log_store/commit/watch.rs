@@ -23,8 +23,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The longest time that an appended chunk can go unnoticed when the log cannot tell at once.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
-/// The pause after the committer was told of a chunk that it has not read yet.
-const READ_PAUSE: Duration = Duration::from_millis(1);
+/// The shortest time between two reads for the sake of following. Chunks that come in quick succession are read together.
+const READ_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Starts the thread that records the head of the log; it ends when `end` loses its sender.
 pub fn record_head(
@@ -84,8 +84,6 @@ pub fn follow(
 ) -> io::Result<JoinHandle<()>> {
     failures.thread(Part::LogWatch, move || {
         let mut sent_at: Option<Instant> = None;
-        // The chunk of which the committer was told last.
-        let mut told: Option<u64> = None;
         // Since when this node has reached the log without an interruption.
         let mut reached_since: Option<Instant> = None;
         let mut pause = Duration::ZERO;
@@ -98,10 +96,6 @@ pub fn follow(
             }
             let reached_since = *reached_since.get_or_insert_with(Instant::now);
             let next = shared.next_chunk();
-            if told.take() == Some(next) {
-                pause = READ_PAUSE;
-                continue;
-            }
             pause = Duration::ZERO;
             let is_due = |last: Instant| last.elapsed() >= shared.tuning.node_heartbeat;
             let noticed = if sent_at.is_none_or(is_due) {
@@ -115,8 +109,8 @@ pub fn follow(
                 })
             } else {
                 shared.log.wait_for_chunk(next, FOLLOW_INTERVAL).map(|is_there| {
-                    told = is_there.then_some(next);
-                    told.map(Command::Follow)
+                    pause = if is_there { READ_INTERVAL } else { pause };
+                    is_there.then_some(Command::Follow(next))
                 })
             };
             let Some(commands) = commands.upgrade() else { return };
