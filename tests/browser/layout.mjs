@@ -192,6 +192,19 @@ test("the tables of nodes and of workers fit windows of 320 to 2,560 px", async 
   }
 });
 
+// Without JavaScript, so that nothing renders again what the test has changed.
+test("a list of jobs fits every window, however long ago they were", () =>
+  withPage(browser, { javaScriptEnabled: false }, async (page) => {
+    for (const path of ["/", "/jobs"]) {
+      await page.goto(server.origin + path);
+      await page.evaluate(() => document.querySelectorAll(".c-when time").forEach((time) => (time.textContent = "59 min ago")));
+      for (const width of [320, 360, 480, 560, 768, 1024]) {
+        await page.setViewportSize({ width, height: 900 });
+        assert.deepEqual(await page.evaluate(faults), [], `${path} at ${width} px`);
+      }
+    }
+  }));
+
 // Without JavaScript, so that no event renders again what the test has changed.
 test("a fault of the layout is seen", () =>
   withPage(browser, { javaScriptEnabled: false, viewport: { width: 768, height: 900 } }, async (page) => {

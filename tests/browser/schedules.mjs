@@ -41,6 +41,8 @@ for (const javaScriptEnabled of [true, false]) {
         await page.locator("#means").filter({ hasText: /02:30.* (00:30:00|12:30:00 AM)/s }).waitFor();
         await page.locator("#kind").selectOption("echo");
         if (!javaScriptEnabled) await page.locator("#show-fields").click();
+        // The field for the payload of the kind before has the same id.
+        await page.locator("[name=shown][value=echo]").waitFor({ state: "attached" });
         await page.locator("#payload").fill('{"cups": 2}');
         if (!(await page.locator("#priority").isVisible())) await page.locator(".options > summary").click();
         await page.locator("#priority").fill("high");

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { after } from "node:test";
 import { cortado } from "./programs.mjs";
 
 const PATIENCE_MS = 20_000;
@@ -17,18 +18,27 @@ export const SERVER_LOG = "the last lines of the server at";
 /** The servers of this process that have not been removed. */
 const servers = new Set();
 
+// A test that has failed may leave servers behind, and its process would wait for them without end.
+if (process.env.NODE_TEST_CONTEXT) after(() => Promise.all([...servers].map((server) => server.remove())));
+
 /** Returns the last log lines of the servers, for a failed test. */
 export function serverLogs() {
   return [...servers].map(({ origin, lines }) => `${SERVER_LOG} ${origin}:\n${lines.slice(-SHOWN_LINES).map((line) => `  ${line}\n`).join("")}`).join("");
 }
 
-/** Returns a free port, which the server keeps across restarts. */
+/**
+ * Returns a free port, which the server keeps across restarts. It is below those that systems give to whoever asks for any
+ * port: while the server is down, a test that runs at the same time could get such a port.
+ */
 export async function freePort() {
-  const probe = createServer();
-  await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const probe = createServer();
+    const isFree = await new Promise((resolve) => probe.once("error", () => resolve(false)).listen(port, "127.0.0.1", () => resolve(true)));
+    if (!isFree) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
 }
 
 export class Server {

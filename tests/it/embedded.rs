@@ -4,18 +4,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::support::process::cargo;
+use crate::support::process::cargo_example;
 
 const BUILD_AND_RUN: Duration = Duration::from_secs(600);
 
 #[tokio::test]
 async fn the_example_runs_its_own_handler_and_stops_in_order() {
-    // Through cargo, because a filtered test run does not build the examples.
-    let mut command = cargo();
-    command.args(["run", "--quiet", "--offline", "--example", "embedded"]);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
+    let mut command = cargo_example("run", "embedded");
     // Cargo may have to build the example first.
     let output = timeout(BUILD_AND_RUN, command.output()).await.unwrap().unwrap();
     let (out, err) =

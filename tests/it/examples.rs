@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal::SIGKILL;
 use serde_json::json;
 
-use crate::support::process::{Lines, cargo, lasting_address};
+use crate::support::process::{Lines, cargo_example, lasting_address};
 use crate::support::{Client, Command, Dir, Event, Server, eventually, tools};
 
 /// An example, over all its runs.
@@ -66,13 +66,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Built by cargo, because a filtered test run does not build the examples.
 async fn rust_example() -> PathBuf {
-    let mut cargo = cargo();
-    cargo.args(["build", "--quiet", "--offline", "--example", "subscribe"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
+    let mut cargo = cargo_example("build", "subscribe");
     let built =
         tokio::time::timeout(Duration::from_secs(600), cargo.status()).await.unwrap().unwrap();
     assert!(built.success(), "the example does not build");

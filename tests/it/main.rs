@@ -3,6 +3,7 @@
 
 mod access_commands;
 mod access_log;
+#[cfg(feature = "bench")]
 mod bench;
 mod client_library;
 mod clock;

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::process::cargo;
+use crate::support::process::cargo_example;
 use crate::support::{BOUND, Command, Dir, Server, eventually};
 use crate::tidy::read;
 
@@ -46,12 +46,8 @@ struct ExampleBuild(Vec<CargoMessage>);
 
 impl ExampleBuild {
     async fn new() -> ExampleBuild {
-        let mut cargo = cargo();
-        cargo.args(["build", "--quiet", "--offline", "--example", "worker"]);
+        let mut cargo = cargo_example("build", "worker");
         cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
         let built = tokio::time::timeout(Duration::from_secs(600), cargo.output()).await;
         let built = built.unwrap().unwrap();
         assert!(built.status.success(), "the example does not build");

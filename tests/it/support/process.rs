@@ -203,6 +203,20 @@ pub fn cargo() -> tokio::process::Command {
     cargo
 }
 
+/// Builds or runs an example (`command` is `build` or `run`), because a filtered test run does not build the examples. It
+/// has the features and the profile of these tests, with which the library is built already.
+pub fn cargo_example(command: &str, name: &str) -> tokio::process::Command {
+    let mut cargo = cargo();
+    cargo.args([command, "--quiet", "--offline", "--example", name]);
+    if cfg!(feature = "bench") {
+        cargo.args(["--features", "bench"]);
+    }
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    cargo
+}
+
 /// A running server that accepts connections.
 pub struct Server {
     pub process: Command,

@@ -1,7 +1,7 @@
 //! A worker whose end and connection the test controls.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 use crate::client::tests::fake_server::{FakeServer, within};
 use crate::client::{
@@ -90,6 +90,10 @@ pub struct ErrorLog(Arc<Mutex<Vec<String>>>);
 impl ErrorLog {
     /// Records until the guard is dropped.
     pub fn record(&self) -> DefaultGuard {
+        // With a single subscriber in the process, `tracing` caches whether the thread that logs a line first wants it; a
+        // thread of another test could then disable the line for all. A second subscriber prevents that.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(NoSubscriber::new()));
         tracing::subscriber::set_default(self.clone())
     }
 
