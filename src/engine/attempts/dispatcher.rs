@@ -1,12 +1,15 @@
 //! The dispatcher of a queue: takes free slots, claims as many jobs, and starts an attempt for each of them.
-//! It keeps claiming while it gets full batches; then it waits to be woken.
+//! It keeps claiming while it gets full batches; then it waits to be woken. Slots that become free while a claim waits for
+//! the store do not wait for its answer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -21,6 +24,8 @@ use crate::supervise::{Part, pass};
 /// The most jobs in one claim: enough for about a hundred thousand jobs a second although a claim may wait for a disk
 /// sync, and few enough that starting them does not block a thread for long.
 const MAX_CLAIM: usize = 1_024;
+/// How many claims may wait for the store at a time. More would be many small ones instead of few large ones.
+const MAX_CLAIMS: usize = 4;
 /// The first and the longest wait between two attempts to claim while the store fails.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -32,12 +37,21 @@ enum Remaining {
     Nothing { retry_in: Option<Duration> },
 }
 
-/// What the dispatcher waits for.
+/// Why nothing is claimed.
+#[derive(Clone, Copy)]
 enum Pause {
-    /// For a wake-up, but not longer than this.
-    UntilWoken(Option<Duration>),
-    /// The store fails.
-    Outage(Duration),
+    /// There may be no jobs, until a wake-up or this time.
+    UntilWoken(Instant),
+    /// The store fails, and is tried again at this time.
+    Outage(Instant),
+}
+
+impl Pause {
+    fn end(self) -> Instant {
+        match self {
+            Pause::UntilWoken(end) | Pause::Outage(end) => end,
+        }
+    }
 }
 
 /// The dispatcher of a queue. Each queue gets a clone.
@@ -74,44 +88,59 @@ impl Dispatcher {
         }
         let mut retry =
             RetryLog::new("claiming jobs", RETRY_DELAYS.0, RETRY_DELAYS.1).of_queue(&queue);
-        while !draining.is_cancelled() {
+        // Their answers are taken in order, so that the newest one says whether there are more jobs.
+        let mut claims = FuturesOrdered::new();
+        // Until when nothing is claimed, unless the queue is woken; `None` while the queue may have more jobs.
+        let mut pause: Option<Pause> = None;
+        loop {
             pass(Part::Dispatcher);
-            let permits = tokio::select! {
+            let claimed = tokio::select! {
                 biased;
-                () = draining.cancelled() => return,
-                permits = self.slots.acquire(key, MAX_CLAIM) => permits,
+                // What was claimed meanwhile is given back.
+                () = draining.cancelled() => {
+                    while claims.next().await.is_some() {}
+                    return;
+                }
+                Some(claimed) = claims.next(), if !claims.is_empty() => claimed,
+                permits = self.slots.acquire(key, MAX_CLAIM),
+                    if pause.is_none() && claims.len() < MAX_CLAIMS =>
+                {
+                    claims.push_back(self.claim_and_start(&queue, permits));
+                    continue;
+                }
+                () = wake.notified(), if matches!(pause, Some(Pause::UntilWoken(_))) => {
+                    pause = None;
+                    continue;
+                }
+                () = sleep_until(pause.map_or_else(Instant::now, Pause::end)), if pause.is_some() => {
+                    pause = None;
+                    continue;
+                }
             };
-            let pause = match self.claim_and_start(&queue, permits).await {
+            pause = match claimed {
                 Ok(remaining) => {
                     retry.worked();
                     match remaining {
-                        Remaining::Perhaps => continue,
-                        Remaining::Nothing { retry_in } => Pause::UntilWoken(retry_in),
+                        Remaining::Perhaps => {
+                            pause = None;
+                            continue;
+                        }
+                        Remaining::Nothing { retry_in } => {
+                            let wait = retry_in.unwrap_or(Duration::MAX).min(self.poll_interval);
+                            Some(Pause::UntilWoken(Instant::now() + wait))
+                        }
                     }
                 }
                 Err(StoreError::Closed) => return,
+                // An outage may last longer than the stop may take, so the stop interrupts this wait.
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)
                     | StoreError::Newer { .. }
                     | StoreError::Replaced(_)),
-                ) => Pause::Outage(retry.failed(&error)),
+                ) => Some(Pause::Outage(Instant::now() + retry.failed(&error))),
             };
             self.slots.set_idle(key);
-            match pause {
-                Pause::UntilWoken(retry_in) => tokio::select! {
-                    () = draining.cancelled() => return,
-                    () = wake.notified() => {}
-                    () = sleep(retry_in.unwrap_or(Duration::MAX).min(self.poll_interval)) => {}
-                },
-                // An outage may last longer than the stop may take, so the stop interrupts this wait.
-                Pause::Outage(pause) => {
-                    let stopped = timeout(pause, draining.cancelled()).await.is_ok();
-                    if stopped {
-                        return;
-                    }
-                }
-            }
         }
     }
 
@@ -121,7 +150,7 @@ impl Dispatcher {
         mut permits: Permits,
     ) -> Result<Remaining, StoreError> {
         let max = permits.count();
-        let asked = Instant::now();
+        let asked = std::time::Instant::now();
         let claim = Claim {
             queues: vec![queue.clone()],
             kinds: self.kinds.clone(),

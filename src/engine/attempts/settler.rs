@@ -73,11 +73,13 @@ impl Settler {
                 taken = reports.recv_many(&mut inbox, MAX_REPORTS), if settling.len() < MAX_SETTLING => {
                     if taken == 0 {
                         // The engine was dropped, so no more reports can arrive.
+                        settling.collect::<()>().await;
                         return self.end.cancelled().await;
                     }
                 }
                 () = sleep_until(flush_at), if !with_notes.is_empty() => {}
-                () = self.end.cancelled() => return,
+                // What is being settled ends with an answer of the store, or before the next try.
+                () = self.end.cancelled() => return settling.collect().await,
             }
             let mut ended = Vec::with_capacity(inbox.len());
             for report in inbox.drain(..) {

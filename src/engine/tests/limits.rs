@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
+use super::faults::Faulty;
 use super::*;
 use crate::job::{Concurrency, RateRule};
 
@@ -39,6 +40,28 @@ async fn a_queue_never_runs_more_than_its_concurrency() {
         shop.finish(id).await;
     }
     assert_eq!(seen.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_slot_is_free_once_the_end_of_its_attempt_was_submitted() {
+    let store = Faulty::new(memory());
+    let (ran, held) = (Arc::new(Semaphore::new(0)), store.settle_gate.acquire().await.unwrap());
+    let runs = ran.clone();
+    let registry = one(move |_: Context, _: ()| {
+        runs.add_permits(1);
+        async { Ok::<_, String>(()) }
+    });
+    let config = EngineConfig { max_running: 1, ..quick() };
+    let shop = open_on(store.clone(), registry, config);
+    let jobs = [job("work", "default"), job("work", "default")];
+    let ids = [jobs[0].id, jobs[1].id];
+    shop.engine.enqueue(jobs.to_vec()).await.unwrap();
+    // The store has not answered the first end when the second job runs.
+    ran.acquire_many(2).await.unwrap().forget();
+    drop(held);
+    for id in ids {
+        shop.finish(id).await;
+    }
 }
 
 #[tokio::test]

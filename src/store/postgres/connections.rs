@@ -3,12 +3,15 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::Once;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_postgres::types::Type;
 
 use super::driver::Driver;
-use super::hint::{self, ChunkHint};
+use super::hint::{self, Announcement, ChunkHint};
 use super::session::{OpenSession, SessionSlot};
 use super::settings::PostgresSettings;
 use crate::store::StoreError;
@@ -130,6 +133,26 @@ impl PostgresConnections {
                 self.hint.clone(),
                 self.arrivals.clone(),
             ));
+        });
+    }
+
+    /// Tells the other processes of a chunk after a while, unless they were told of it or of a later one meanwhile.
+    pub fn announce_later(
+        &self,
+        announcement: Announcement,
+        announced: Arc<AtomicI64>,
+        wait: Duration,
+    ) {
+        let writer = self.writer.clone();
+        self.driver.begin(async move {
+            sleep(wait).await;
+            let number = announcement.number;
+            if announced.fetch_max(number, Ordering::AcqRel) < number {
+                let text = announcement.to_string();
+                let notify = "select pg_notify('cortado', $1)::text";
+                // Without the notification, the others find the chunk when they look for themselves.
+                let _sent = writer.query(notify, &[(&text, Type::TEXT)]).await;
+            }
         });
     }
 

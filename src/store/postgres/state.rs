@@ -1,6 +1,6 @@
 //! The state of an open log, which its scans share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -42,8 +42,9 @@ pub struct LogState {
     pub former_server: Mutex<Option<EpochServer>>,
     /// The server on which the epoch of this process began, once that is known. Only that one is written to.
     epoch_server: Mutex<Option<Arc<EpochServer>>>,
-    /// When an append was last announced to the other processes.
+    /// When an append was last announced to the other processes, and the number of its last chunk.
     announced_at: Mutex<Option<Instant>>,
+    announced: Arc<AtomicI64>,
     /// Notified when a job was submitted in SQL.
     pub arrivals: Arc<Notify>,
     /// Whether this process has said before that it is at work.
@@ -72,6 +73,7 @@ impl LogState {
             former_server: Mutex::new(None),
             epoch_server: Mutex::default(),
             announced_at: Mutex::default(),
+            announced: Arc::new(AtomicI64::new(-1)),
             arrivals: Arc::default(),
             has_sent_heartbeat: AtomicBool::new(false),
             written: WrittenCounts::default(),
@@ -219,10 +221,16 @@ impl LogState {
             let appended = append.write(&connections).await?;
             Ok((append, appended))
         })?;
-        let Append { changes, grp, .. } = append;
+        let Append { changes, grp, notification, .. } = append;
         match appended {
             Appended::Done => {
                 self.count(&changes);
+                if notification.is_some() {
+                    self.announced.fetch_max(number, Ordering::AcqRel);
+                } else {
+                    let announced = self.announced.clone();
+                    connections.announce_later(announcement, announced, ANNOUNCE_INTERVAL);
+                }
                 for (number, body) in changes.chunks.into_iter().zip(changes.bodies) {
                     self.remember(number, &grp, body);
                 }
