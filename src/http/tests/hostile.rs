@@ -170,8 +170,8 @@ async fn peers_that_never_read_do_not_slow_the_others() {
     }
     healthy.seqs(2_000).await;
     let among = longest_delay(&server, &mut healthy).await;
-    // Far less than the 10 s for which the server waits for one of them.
-    assert!(among < alone + Duration::from_secs(2), "{alone:?} alone, {among:?} among 80 stuck");
+    // Less than the 10 s for which the server waits for one of them, also on a busy machine.
+    assert!(among < alone + Duration::from_secs(8), "{alone:?} alone, {among:?} among 80 stuck");
     drop(stuck);
 }
 
