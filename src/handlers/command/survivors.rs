@@ -214,15 +214,16 @@ mod tests {
         let mut command = Command::new("sh");
         command.args([
             "-c",
-            "sleep 1000 & env -i sleep 1000 & setsid sh -c 'echo; exec sleep 1000' & wait",
+            "sleep 1000 & env -i sh -c 'echo; exec sleep 1000' & \
+             setsid sh -c 'echo; exec sleep 1000' & wait",
         ]);
         command.env(SERVER, server).env("CORTADO_JOB_ID", job.to_string());
         command.env("CORTADO_ATTEMPT", "3").stdout(std::process::Stdio::piped());
         let mut child =
             std::os::unix::process::CommandExt::process_group(&mut command, 0).spawn().unwrap();
-        let mut line = String::new();
-        let out = child.stdout.take().unwrap();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+        // Both have the environment and the session by now with which they are to be found.
+        let out = std::io::BufReader::new(child.stdout.take().unwrap());
+        assert_eq!(std::io::BufRead::lines(out).take(2).count(), 2);
         child
     }
 
