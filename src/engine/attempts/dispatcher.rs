@@ -132,7 +132,8 @@ impl Dispatcher {
                     }
                 }
                 Err(StoreError::Closed) => return,
-                // An outage may last longer than the stop may take, so the stop interrupts this wait.
+                // Claims that were waiting together fail together, which is one failure.
+                Err(_) if matches!(pause, Some(Pause::Outage(_))) => continue,
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Corrupt(_)

@@ -115,7 +115,7 @@ pub trait Log: Send + Sync + 'static {
     fn has_chunk(&self, number: u64) -> Result<bool, StoreError>;
 
     /// Waits until another process has appended a chunk with this number or a greater one, but no longer than `at_most`.
-    /// Returns whether it seems to have done so. A log that is not shared returns `false` at once.
+    /// Returns whether it seems to have done so; a short wait may miss it. A log that is not shared returns `false` at once.
     fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError>;
 
     /// Waits until everything that was applied is durable.

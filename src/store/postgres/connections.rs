@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
 use super::driver::Driver;
-use super::hint::{self, Announcement, ChunkHint};
-use super::session::{OpenSession, SessionSlot};
+use super::hint::{self, Announcement, CHANNEL, ChunkHint};
+use super::session::{OpenSession, Parameter, SessionSlot};
 use super::settings::PostgresSettings;
 use crate::store::StoreError;
 
@@ -149,9 +149,9 @@ impl PostgresConnections {
             let number = announcement.number;
             if announced.fetch_max(number, Ordering::AcqRel) < number {
                 let text = announcement.to_string();
-                let notify = "select pg_notify('cortado', $1)::text";
+                let parameters: [Parameter<'_>; 2] = [(&CHANNEL, Type::TEXT), (&text, Type::TEXT)];
                 // Without the notification, the others find the chunk when they look for themselves.
-                let _sent = writer.query(notify, &[(&text, Type::TEXT)]).await;
+                let _sent = writer.query("select pg_notify($1, $2)::text", &parameters).await;
             }
         });
     }

@@ -22,7 +22,7 @@ use crate::store::log::{
 };
 use crate::store::{Storage, StoreError};
 
-/// How often the server is asked for new chunks while no notification arrives.
+/// How often the server is asked for new chunks while no notification arrives. A shorter wait relies on notifications alone.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The log in a database.

@@ -58,7 +58,8 @@ pub fn run(
         return Err(error);
     }
     if reads_on {
-        batch = catch_up(core, batch)?;
+        let outcome = core.catch_up();
+        batch = unless_failed(core, batch, outcome)?;
     }
     batch.inspections.drain(..).for_each(|inspect| inspect(core));
     if let Some(heartbeats) = batch.nodes.take() {
@@ -82,34 +83,18 @@ pub fn run(
                 core.refused.clear();
                 return Ok(later);
             }
-            AppendAttempt::Lost(again, others) => read_others(core, again, others)?,
+            AppendAttempt::Lost(again, others) => {
+                let outcome =
+                    if others.is_empty() { core.catch_up() } else { core.read_found(others) };
+                unless_failed(core, again, outcome)?
+            }
         };
         wait_for_turn(core, own);
     }
 }
 
-/// Reads the chunks that were appended in the place of a group. When they cannot be read, every caller of the batch is
-/// refused.
-fn read_others(
-    core: &mut Core,
-    batch: CommandBatch,
-    others: Vec<Row>,
-) -> Result<CommandBatch, StoreError> {
-    if others.is_empty() {
-        return catch_up(core, batch);
-    }
-    let outcome = core.read_found(others);
-    answered(core, batch, outcome)
-}
-
-/// Reads the log to its end. When it cannot be read, every caller of the batch is refused.
-fn catch_up(core: &mut Core, batch: CommandBatch) -> Result<CommandBatch, StoreError> {
-    let outcome = core.catch_up();
-    answered(core, batch, outcome)
-}
-
 /// The batch if the log could be read. Otherwise its callers are refused.
-fn answered(
+fn unless_failed(
     core: &Core,
     batch: CommandBatch,
     outcome: Result<(), StoreError>,

@@ -89,7 +89,7 @@ begin
             return;
         end if;
     end if;
-    -- A few of them, because they come one after the other. The next try returns more.
+    -- At most eight of them, because they may be long. If there are more, the next try returns those.
     return query
     select number, grp, case when number >= first then body end from cortado.chunk
     where number >= first - 1 order by number limit 9;
