@@ -43,7 +43,7 @@ use super::problem_responses::{ProblemResponses, RawResponse};
 use super::request_id::{NewRequestId, remove_unusable};
 use super::request_target;
 use super::tls::TlsServer;
-use super::unread_request::{TrackedBody, UnreadRequest};
+use super::unread_request::UnreadRequest;
 use super::write_timeout::{MinRate, RequiredRate, WriteTimeout};
 use crate::http::stream::streaming_body::StreamingBody;
 use crate::http::{HttpLimits, Problem};
@@ -199,7 +199,6 @@ fn connection(
         let guard = counter.begin();
         let (stream_began, rates, unread) = (stream_began.clone(), rates.clone(), tracked.clone());
         let is_last = is_last_request.clone();
-        unread.clear();
         let checked = request_target::check(&request).and_then(|()| host_header::check(&request));
         if let Err(problem) = checked {
             request.extensions_mut().insert(RefusedRequest(problem));
@@ -210,14 +209,17 @@ fn connection(
         let slot = ConnectionSlot { proxied: proxied.clone(), ..slot.clone() };
         request.extensions_mut().insert(slot);
         request.extensions_mut().insert(context.connections.clone());
-        let answer = router.clone().oneshot(request.map(|body| track(body, &unread)));
-        let usual = context.limits.min_rate;
+        let (head, body) = request.into_parts();
+        let (body, rest) = unread.begin(&head.headers, body);
+        let answer = router.clone().oneshot(Request::from_parts(head, body));
+        let (usual, linger) = (context.limits.min_rate, context.limits.linger);
         async move {
             let mut entry = entry;
             let mut response: Response = answer.await?;
+            let can_be_kept = rest.discard(linger).await;
             let is_last = is_last.load(Ordering::Relaxed)
                 && response.status() != StatusCode::SWITCHING_PROTOCOLS;
-            if is_last || unread.must_close() {
+            if is_last || !can_be_kept {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
@@ -332,15 +334,6 @@ async fn send_last(
     };
     // The connection is closed whether or not the response has arrived.
     let _ = tokio::time::timeout(within, response).await;
-}
-
-/// The body of a request. If the request is answered before its body has been read, `unread` says so.
-fn track(body: Incoming, unread: &UnreadRequest) -> Body {
-    if body.is_end_stream() {
-        Body::new(body)
-    } else {
-        Body::new(TrackedBody::new(body, unread.clone()))
-    }
 }
 
 /// Resolves when no request has been active for `last_bytes`, or when a time limit of the stop is reached.

@@ -1,25 +1,44 @@
-//! Notices that a request was answered before its body was read to the end. Its client may still be sending, so the
-//! connection must be closed in a way that does not lose the response.
+//! Notices that a request was answered before its body was read to the end. A short rest is read and discarded before the
+//! response is sent, so that the connection can be kept: a proxy takes it for usable and may send its next request on it.
+//! After a long rest the connection is closed, in a way that does not lose the response, and the response says so.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use axum::body::{Bytes, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, header};
 use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::sync::oneshot;
 
 /// How many bytes of the current request of a connection nobody has read. Clones share the number.
 #[derive(Debug, Clone, Default)]
 pub struct UnreadRequest(Arc<AtomicU64>);
 
 impl UnreadRequest {
-    /// hyper reads and discards a rest of this many bytes if it has arrived already, and then keeps the connection.
-    const DISCARDED_BYTES: u64 = 64 * 1_024;
+    /// The longest rest that is discarded; longer ones cost more than a new connection.
+    const MAX_DISCARDED: u64 = 64 * 1_024;
 
-    /// Begins a new request.
-    pub fn clear(&self) {
+    /// Begins a new request. Returns its body, whose end or drop is noted, and what is needed to discard its rest.
+    pub fn begin(&self, headers: &HeaderMap, body: Incoming) -> (Body, RestOfRequest) {
         self.0.store(0, Ordering::Relaxed);
+        let (dropped, rest) = oneshot::channel();
+        let rest = RestOfRequest { rest, unread: self.clone() };
+        if body.is_end_stream() {
+            return (Body::new(body), rest);
+        }
+        let awaits_continue = headers.contains_key(header::EXPECT);
+        let body = TrackedBody {
+            body: Some(body),
+            has_ended: false,
+            awaits_continue,
+            unread: self.clone(),
+            dropped: Some(dropped),
+        };
+        (Body::new(body), rest)
     }
 
     /// Notes that the client may be sending any number of bytes.
@@ -31,32 +50,62 @@ impl UnreadRequest {
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
     }
+}
 
-    /// Whether the rest of the request is too long to be discarded, so that the connection must be closed.
-    pub fn must_close(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > Self::DISCARDED_BYTES
+/// What is unread of a request when its response is ready.
+pub struct RestOfRequest {
+    rest: oneshot::Receiver<Incoming>,
+    unread: UnreadRequest,
+}
+
+impl RestOfRequest {
+    /// Reads and discards the rest if it is short and arrives in time. Returns whether the connection can be kept.
+    pub async fn discard(mut self, within: Duration) -> bool {
+        let Ok(body) = self.rest.try_recv() else { return !self.unread.is_set() };
+        if self.unread.0.load(Ordering::Relaxed) > UnreadRequest::MAX_DISCARDED {
+            return false;
+        }
+        let has_ended = matches!(tokio::time::timeout(within, read_to_end(body)).await, Ok(true));
+        if has_ended {
+            self.unread.0.store(0, Ordering::Relaxed);
+        }
+        has_ended
+    }
+}
+
+/// Returns whether the body came to its end.
+async fn read_to_end(mut body: Incoming) -> bool {
+    loop {
+        match poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(_)) => {}
+        }
     }
 }
 
 /// The body of a request. When it is dropped, it reports what was not read of it.
-pub struct TrackedBody {
-    body: Incoming,
+struct TrackedBody {
+    /// `None` once it is dropped.
+    body: Option<Incoming>,
     has_ended: bool,
+    /// Whether the client sends the body only when it is told to (RFC 9110 §10.1.1), which reading would do.
+    awaits_continue: bool,
     unread: UnreadRequest,
-}
-
-impl TrackedBody {
-    /// Wraps a body that is not empty.
-    pub fn new(body: Incoming, unread: UnreadRequest) -> Self {
-        TrackedBody { body, has_ended: false, unread }
-    }
+    dropped: Option<oneshot::Sender<Incoming>>,
 }
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        if !self.is_end_stream() {
-            let rest = self.body.size_hint().upper().unwrap_or(u64::MAX);
-            self.unread.0.store(rest.max(1), Ordering::Relaxed);
+        if self.is_end_stream() {
+            return;
+        }
+        let Some(body) = self.body.take() else { return };
+        let rest = body.size_hint().upper().unwrap_or(u64::MAX);
+        self.unread.0.store(rest.max(1), Ordering::Relaxed);
+        if let Some(dropped) = self.dropped.take().filter(|_| !self.awaits_continue) {
+            // Nobody receives it when the response was sent before.
+            let _ = dropped.send(body);
         }
     }
 }
@@ -69,16 +118,18 @@ impl HttpBody for TrackedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.awaits_continue = false;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(context));
         self.has_ended |= frame.is_none();
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.has_ended || self.body.is_end_stream()
+        self.has_ended || self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }

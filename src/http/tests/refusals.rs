@@ -421,3 +421,37 @@ async fn a_body_that_no_endpoint_reads_does_not_cost_the_response() {
         assert_eq!(raw.response().await.status, 204);
     }
 }
+
+#[tokio::test]
+async fn a_refusal_waits_for_a_short_body_or_says_that_the_connection_ends() {
+    let forever = Duration::from_secs(600);
+    let head = "POST /queues/mail/pause HTTP/1.1\r\nhost: localhost\r\norigin: https://evil.test\r\n\
+                content-type: application/x-www-form-urlencoded\r\ncontent-length: 11\r\n";
+    // The body comes after the head, as through Caddy. The connection can be used for the next request.
+    let limits = HttpLimits { linger: forever, ..HttpLimits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    let mut raw = Raw::connect(server.address).await;
+    for _ in 0..3 {
+        raw.send(format!("{head}\r\n").as_bytes()).await;
+        let early = tokio::time::timeout(Duration::from_millis(30), raw.head()).await;
+        let early = early.ok().map(|response| response.head);
+        assert_eq!(early, None, "the response did not wait for the body");
+        raw.send(b"from=queues").await;
+        let response = raw.response().await;
+        response.is_problem(403, "cross_site");
+        assert_eq!(response.header("connection"), None);
+    }
+    // A client that waits for permission to send its body, and does not get it, is not waited for.
+    raw.send(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).await;
+    let response = raw.response().await;
+    assert_eq!((response.status, response.header("connection")), (403, Some("close")));
+    assert_eq!(raw.end().await, Received::End);
+    // Neither is one whose body does not come.
+    let limits = HttpLimits { linger: Duration::from_millis(50), ..HttpLimits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() }).await;
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(format!("{head}\r\nfrom=").as_bytes()).await;
+    let response = raw.response().await;
+    assert_eq!((response.status, response.header("connection")), (403, Some("close")));
+    assert_eq!(raw.end().await, Received::End);
+}
