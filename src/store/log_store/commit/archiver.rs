@@ -16,7 +16,7 @@ use crate::store::StoreError;
 use crate::store::log::Mark;
 use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::log_store::archive::runs::MAX_JOBS;
-use crate::store::log_store::read::records::RecordReader;
+use crate::store::log_store::read::records::fold_each;
 use crate::supervise::{Part, PartFailures, pass};
 
 /// Jobs to archive in the order in which they finished, each with the chunks that hold its record.
@@ -47,7 +47,7 @@ impl Archiver {
         let thread = failures.thread(Part::Archiver, move || {
             for RunRequest { version, no, jobs } in work {
                 pass(Part::Archiver);
-                let built = read_all(&shared, jobs).and_then(|jobs| NewRun::build(no, jobs));
+                let built = read_all(&shared, &jobs).and_then(|jobs| NewRun::build(no, jobs));
                 let Some(commands) = commands.upgrade() else { return };
                 let command = Command::Mutate(Mutation::Archive(version, built));
                 if commands.blocking_send(command).is_err() {
@@ -98,13 +98,13 @@ fn select(core: &mut Core) -> Selection {
     selection
 }
 
-fn read_all(shared: &Shared, selection: Selection) -> Result<Vec<Job>, StoreError> {
-    let mut reader = RecordReader::new(shared);
-    let whole = |(id, trail): (JobId, Vec<u64>)| {
-        let missing = || StoreError::Corrupt(format!("a journal chunk of job {id} is missing"));
-        reader.fold(id, &trail)?.ok_or_else(missing)
-    };
-    selection.into_iter().map(whole).collect()
+fn read_all(shared: &Shared, selection: &[(JobId, Vec<u64>)]) -> Result<Vec<Job>, StoreError> {
+    let trails = selection.iter().map(|(id, trail)| (*id, trail.as_slice()));
+    let jobs = fold_each(shared, trails)?.into_iter().zip(selection);
+    let whole = jobs.map(|(job, (id, _))| {
+        job.ok_or_else(|| StoreError::Corrupt(format!("a journal chunk of job {id} is missing")))
+    });
+    whole.collect()
 }
 
 impl NewRun {

@@ -1,8 +1,8 @@
 //! Reads records and events: they are folded out of their chunks by a thread of the read pool, never by the committer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::job::{Change, Cursor, Event, Fact, Job, JobId, Status};
+use crate::job::{Change, Cursor, Event, Fact, Job, JobId, LogCaps, Status};
 use crate::store::log_store::archive::runs::{self, Archive};
 use crate::store::log_store::commit::claim::ClaimedJob;
 use crate::store::log_store::commit::shared::Shared;
@@ -84,21 +84,27 @@ impl<'a> RecordReader<'a> {
             }
             let Some(Some(open)) = self.chunks.get(number) else { return Ok(None) };
             for record in open.records_of(id) {
-                match record {
-                    Record::Carried(carried) => job = Some((**carried).clone()),
-                    Record::Event(event) => match &mut job {
-                        None => job = Job::from_enqueued(event),
-                        Some(job) => {
-                            let status = status_after(job.status, event)?;
-                            job.apply(event, status, caps);
-                        }
-                    },
-                    Record::Pruned(_) | Record::Note(_) => {}
-                }
+                fold_record(&mut job, record, caps)?;
             }
         }
         Ok(job)
     }
+}
+
+/// Folds one record of a job into what its earlier records have made of it.
+fn fold_record(job: &mut Option<Job>, record: &Record, caps: LogCaps) -> Result<(), StoreError> {
+    match record {
+        Record::Carried(carried) => *job = Some((**carried).clone()),
+        Record::Event(event) => match job {
+            None => *job = Job::from_enqueued(event),
+            Some(job) => {
+                let status = status_after(job.status, event)?;
+                job.apply(event, status, caps);
+            }
+        },
+        Record::Pruned(_) | Record::Note(_) => {}
+    }
+    Ok(())
 }
 
 /// Folds one record; see [`RecordReader::fold`].
@@ -123,18 +129,64 @@ pub fn fold_all(
     Ok((jobs, moved))
 }
 
+/// Folds the records of many jobs at once, each named once, and returns them in this order; `None` for a job whose chunks
+/// were removed meanwhile. Each chunk is decoded once, and each of its records is looked at once, however many of the jobs
+/// it belongs to.
+///
+/// # Errors
+/// As [`RecordReader::fold`].
+pub fn fold_each<'t>(
+    shared: &Shared,
+    jobs: impl ExactSizeIterator<Item = (JobId, &'t [u64])>,
+) -> Result<Vec<Option<Job>>, StoreError> {
+    let caps = shared.limits.log;
+    let mut folded = Vec::with_capacity(jobs.len());
+    let mut trails = Vec::with_capacity(jobs.len());
+    let mut places = foldhash::HashMap::with_capacity_and_hasher(jobs.len(), Default::default());
+    let mut numbers = BTreeSet::new();
+    for (id, trail) in jobs {
+        places.insert(id, trails.len());
+        numbers.extend(trail);
+        trails.push(trail);
+        folded.push(None);
+    }
+    let mut removed = Vec::new();
+    for number in numbers {
+        let Some(chunk) = shared.chunk(number)? else {
+            removed.push(number);
+            continue;
+        };
+        for record in &chunk.records {
+            let place = owner(record).and_then(|id| places.get(&id).copied());
+            let Some(place) = place.filter(|place| trails[*place].contains(&number)) else {
+                continue;
+            };
+            fold_record(&mut folded[place], record, caps)?;
+        }
+    }
+    if !removed.is_empty() {
+        for (trail, job) in trails.iter().zip(&mut folded) {
+            if trail.iter().any(|number| removed.contains(number)) {
+                *job = None;
+            }
+        }
+    }
+    Ok(folded)
+}
+
 /// Reads the records of jobs that were just claimed; `None` for a job whose chunks were removed meanwhile.
 pub fn leases(
     shared: &Shared,
     claimed: &[(ClaimedJob, Event)],
 ) -> Result<Vec<Option<Lease>>, StoreError> {
-    let mut reader = RecordReader::new(shared);
-    let leases = claimed.iter().map(|(one, started)| {
-        let Some(mut job) = reader.fold(one.id, &one.trail)? else { return Ok(None) };
+    let trails = claimed.iter().map(|(one, _)| (one.id, one.trail.as_slice()));
+    let jobs = fold_each(shared, trails)?;
+    let leases = claimed.iter().zip(jobs).map(|((one, started), job)| {
+        let mut job = job?;
         job.apply(started, one.status, shared.limits.log);
-        Ok(Some(one.lease(job)))
+        Some(one.lease(job))
     });
-    leases.collect()
+    Ok(leases.collect())
 }
 
 /// The token of the newest attempt: the number of its `Started` event.
