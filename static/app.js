@@ -5,7 +5,7 @@ import { startCopying } from "./copy.js";
 import { Dashboard } from "./dashboard.js";
 import { atMostEvery, fetchPage, say, swapSections } from "./live.js";
 import { openAgain, reloadWhenReady } from "./reload.js";
-import { startShortcuts } from "./shortcuts.js";
+import { addShortcut, startShortcuts } from "./shortcuts.js";
 import { DiscardedCounter, addDiscarded } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
 import { setText, startTicking } from "./time.js";
@@ -48,6 +48,7 @@ startTicking();
 themeButton();
 keepFocus();
 startShortcuts();
+startPalette();
 startCopying();
 if (document.querySelector("[data-auto-reload]")) reloadWhenReady();
 // On a phone, the navigation is one row that scrolls.
@@ -83,7 +84,27 @@ function keepFocus() {
   button.focus();
   flash.classList.add("stuck"); // it stays in view for a while if the button is further down
   setTimeout(() => flash.classList.remove("stuck"), 8000);
-  say(flash.textContent);
+  say(flash.firstChild.textContent);
+}
+
+/** Ctrl-K and the button open the command palette, which is loaded then. */
+function startPalette() {
+  const link = document.getElementById("open-find");
+  if (!link) return;
+  const open = async () => (await import("./palette.js")).openPalette();
+  const isPlain = ({ ctrlKey, metaKey, shiftKey, altKey }) => !ctrlKey && !metaKey && !shiftKey && !altKey;
+  link.addEventListener("click", (event) => {
+    if (!isPlain(event)) return; // it opens the page in a tab
+    event.preventDefault();
+    open();
+  });
+  document.addEventListener("keydown", (event) => {
+    const { key, ctrlKey, metaKey, shiftKey, altKey } = event;
+    if (key.toLowerCase() !== "k" || ctrlKey === metaKey || shiftKey || altKey) return;
+    event.preventDefault();
+    open();
+  });
+  addShortcut("Ctrl-K", "Find, and act on this page", open);
 }
 
 function themeButton() {

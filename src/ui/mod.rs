@@ -13,6 +13,7 @@ use crate::engine::Engine;
 
 mod access;
 mod failures;
+mod find;
 mod home;
 mod job;
 mod jobs;
@@ -62,6 +63,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/links/{id}", get(share::links::show))
         .route("/links/{id}/revoke", post(share::links::revoke).get(share::links::to_list))
         .route("/shared/{link}", get(share::shared::show))
+        .route("/find", get(find::show))
         .route("/failures", get(failures::list))
         .route("/failures/{id}", get(failures::show))
         .route("/failures/{id}/retry", post(failures::retry).get(page_above))

@@ -42,6 +42,7 @@ pub const ASSETS: &[Asset] = &[
     },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
     Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
+    Asset { name: "palette.js", media_type: JS, body: include_str!("../../../static/palette.js") },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
     Asset {
         name: "transports.js",

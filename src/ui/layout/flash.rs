@@ -7,6 +7,7 @@ use url::form_urlencoded;
 use crate::http::layers::base_path::Address;
 use crate::http::layers::cookies::cookies;
 use crate::job::shorten::shorten;
+use crate::ui::parts::filters::escaped_segment;
 
 /// The cookie that holds the message until a page has shown it.
 const COOKIE: &str = "cortado-flash";
@@ -200,6 +201,15 @@ impl Done {
     }
 }
 
+/// What takes an action back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undo {
+    /// The URL of the form, relative to the base.
+    pub action: String,
+    /// Whether the form accepts the page to lead back to.
+    pub has_from: bool,
+}
+
 impl Flash {
     /// A message about an action on the thing of this name.
     pub fn new(done: Done, name: impl Into<String>) -> Flash {
@@ -224,6 +234,47 @@ impl Flash {
         Some(Flash { done, name: shorten(&name, MAX_NAME) })
     }
 
+    /// What takes the action back; `None` when nothing does, as for a job that has already been started again.
+    pub fn undo(&self) -> Option<Undo> {
+        let (before, after, has_from) = match self.done {
+            Done::QueuePaused => ("queues", "resume", true),
+            Done::QueueResumed => ("queues", "pause", true),
+            Done::SchedulePaused => ("schedules/of", "resume", true),
+            Done::ScheduleResumed => ("schedules/of", "pause", true),
+            Done::WorkerQuieted => ("workers", "resume", true),
+            Done::WorkerResumed => ("workers", "quiet", true),
+            Done::UserDisabled => ("users", "enable", false),
+            Done::UserEnabled => ("users", "disable", false),
+            Done::JobRetried
+            | Done::JobMadeDue
+            | Done::JobCancelled
+            | Done::JobAskedToCancel
+            | Done::JobDeleted
+            | Done::QueueLimitChanged
+            | Done::ScheduleSaved
+            | Done::ScheduleRun
+            | Done::ScheduleDeleted
+            | Done::BulkStopped
+            | Done::ServerResumed
+            | Done::UserAdded
+            | Done::UserRoleSet
+            | Done::UserDeleted
+            | Done::UserPasswordSet
+            | Done::TokenRevoked
+            | Done::SessionRevoked
+            | Done::SessionsRevoked
+            | Done::LinkAdded
+            | Done::LinkRevoked
+            | Done::WorkerStopped => return None,
+        };
+        // A name that long was shortened, so it names something else.
+        if self.name.len() >= MAX_NAME {
+            return None;
+        }
+        let action = format!("{before}/{}/{after}", path_name(&self.name));
+        Some(Undo { action, has_from })
+    }
+
     /// The message for people.
     pub fn message(&self) -> String {
         self.done.message(&self.name)
@@ -233,6 +284,11 @@ impl Flash {
 /// The `Set-Cookie` header that removes the message, because a page has shown it.
 pub fn removal(address: &Address) -> Option<HeaderValue> {
     cookie("", 0, address)
+}
+
+/// A name as one segment of a path.
+fn path_name(name: &str) -> String {
+    escaped_segment(name).replace('+', "%20")
 }
 
 fn cookie(value: &str, max_age: u32, address: &Address) -> Option<HeaderValue> {
@@ -288,6 +344,17 @@ mod tests {
         assert!(!taken(&Method::POST, &[("sec-fetch-mode", "navigate")]));
         assert!(!taken(&Method::GET, &[("sec-fetch-mode", "cors")]));
         assert!(!taken(&Method::GET, &[("accept", "text/html")]));
+    }
+
+    #[test]
+    fn an_action_that_can_be_taken_back_names_the_form_that_does_it() {
+        let undo = |done, name: &str| Flash::new(done, name).undo();
+        let form = |action: &str, has_from| Some(Undo { action: action.to_owned(), has_from });
+        assert_eq!(undo(Done::QueuePaused, "mail"), form("queues/mail/resume", true));
+        assert_eq!(undo(Done::QueueResumed, ".."), form("queues/%7E../pause", true));
+        assert_eq!(undo(Done::UserDisabled, "a b/c"), form("users/a%20b%2Fc/enable", false));
+        assert_eq!(undo(Done::JobDeleted, "x"), None);
+        assert_eq!(undo(Done::QueuePaused, &"x".repeat(MAX_NAME)), None);
     }
 
     #[test]

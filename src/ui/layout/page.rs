@@ -34,6 +34,8 @@ pub struct Layout {
     pub now: Option<Time>,
     /// The message about the last action.
     pub flash: Option<String>,
+    /// The form that takes this action back, if there is one.
+    pub undo: Option<UndoForm>,
     /// Whether the server waits to be resumed, which every page says except for the login.
     pub is_paused: bool,
     /// Who looks at the page, which decides what it offers.
@@ -43,6 +45,15 @@ pub struct Layout {
     pub is_answer: bool,
     /// The version shown in the footer.
     pub version: &'static str,
+}
+
+/// The form that takes the last action back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndoForm {
+    /// The URL to which it is sent, relative to the base.
+    pub action: String,
+    /// The page to which it leads back; `None` when it always leads to the same one.
+    pub from: Option<String>,
 }
 
 /// The parts of the dashboard.
@@ -86,6 +97,8 @@ pub enum Section {
     Audit,
     /// The login page, which has no navigation, because no other page can be opened yet.
     Login,
+    /// The page that finds things by their name.
+    Find,
     /// The list of share links, or one of them.
     Links,
     /// A job that a share link shows, without navigation, because the link opens nothing else.
@@ -120,6 +133,7 @@ impl Section {
             Section::Account => "account",
             Section::Audit => "audit",
             Section::Login => "login",
+            Section::Find => "find",
             Section::Links => "links",
             Section::SharedJob => "job",
             Section::SharedQueue => "shared-queue",
@@ -142,7 +156,7 @@ impl Layout {
 
     /// The layout of a page that does not follow events and shows times relative to `now`.
     pub fn still(visit: &Visit, title: impl Into<String>, section: Section, now: Time) -> Self {
-        Layout { section, now: Some(now), ..Layout::error(visit, title).with_notices(visit) }
+        Layout { section, now: Some(now), ..Layout::error(visit, title) }.with_notices(visit)
     }
 
     /// The layout of what a share link shows, which has no message about an action of somebody else.
@@ -167,6 +181,7 @@ impl Layout {
             assets: assets::folder(),
             now: None,
             flash: None,
+            undo: None,
             is_paused: false,
             viewer: Viewer::Unknown,
             is_answer: !address.can_be_reloaded(),
@@ -177,7 +192,20 @@ impl Layout {
     /// Adds what the page of this request says at its top, and who looks at it.
     pub fn with_notices(self, visit: &Visit) -> Self {
         let flash = visit.flash().map(Flash::message);
-        Layout { flash, is_paused: visit.is_paused(), viewer: visit.viewer().clone(), ..self }
+        let undo = visit
+            .flash()
+            .and_then(Flash::undo)
+            .map(|undo| UndoForm { action: undo.action, from: undo.has_from.then(|| self.from()) });
+        Layout { flash, undo, is_paused: visit.is_paused(), viewer: visit.viewer().clone(), ..self }
+    }
+
+    /// The page as the field `from` of a form names it.
+    fn from(&self) -> String {
+        match self.section {
+            Section::Queue => "queue".to_owned(),
+            Section::Schedule => "schedule".to_owned(),
+            _ => self.here.strip_prefix(&self.base).unwrap_or_default().to_owned(),
+        }
     }
 
     /// The same for a page with a secret, which is on no other page: nothing may reload it before the reader has copied the

@@ -21,6 +21,7 @@ mod access;
 mod actions;
 mod bulk;
 mod failures;
+mod find;
 mod forms;
 mod lists;
 mod new_job;
