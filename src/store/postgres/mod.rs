@@ -12,6 +12,7 @@ mod driver;
 mod failure;
 mod format;
 mod hint;
+mod hosts;
 mod identity;
 mod inbox;
 mod keys;

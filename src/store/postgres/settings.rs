@@ -7,10 +7,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, Connection, Error, Socket};
+use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::{StatementFailure, describe};
+use super::hosts::each_host;
 use super::settings_error::SettingsError;
 use super::tls::{self, TlsCheck};
 
@@ -56,23 +57,23 @@ impl PostgresSettings {
         &self.location
     }
 
-    /// Opens a connection.
+    /// Opens a connection to the first host that accepts it. Each has as much time.
     ///
     /// # Errors
-    /// When the server cannot be reached, does not accept the user, or does not answer in time.
+    /// When no server can be reached, accepts the user and answers in time. The error is that of the last host.
     pub async fn connect(&self) -> Result<OpenedConnection, StatementFailure> {
-        let mut config = self.config.clone();
-        let each = config.get_connect_timeout().copied().unwrap_or(self.connect_timeout);
-        config.connect_timeout(each);
-        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
-        // The driver limits only the connection itself, and not what the server is asked for on it.
-        let all = each.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX));
-        match tokio::time::timeout(all, config.connect(self.tls.clone())).await {
-            Ok(opened) => {
-                opened.map_err(|error: Error| StatementFailure::Unanswered(describe(&error)))
-            }
-            Err(_) => Err(StatementFailure::connect_timeout(all)),
+        let mut failure = StatementFailure::connect_timeout(self.connect_timeout);
+        for mut config in each_host(&self.config) {
+            let limit = config.get_connect_timeout().copied().unwrap_or(self.connect_timeout);
+            config.connect_timeout(limit);
+            // The driver limits only the connection itself, and not what the server is asked for on it.
+            failure = match tokio::time::timeout(limit, config.connect(self.tls.clone())).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(error)) => StatementFailure::Unanswered(describe(&error)),
+                Err(_) => StatementFailure::connect_timeout(limit),
+            };
         }
+        Err(failure)
     }
 }
 

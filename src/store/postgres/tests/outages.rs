@@ -129,6 +129,21 @@ fn a_server_that_accepts_connections_and_says_nothing_is_given_up() {
 }
 
 #[test]
+fn a_host_that_says_nothing_leaves_the_others_their_time() {
+    let dir = tempfile::Builder::new().prefix("silent.").tempdir_in("/tmp").unwrap();
+    let _silent = UnixListener::bind(dir.path().join(".s.PGSQL.5432")).unwrap();
+    let database = TestDatabase::new();
+    let hosts = format!("{},{}", dir.path().display(), TestServer::shared().socket_dir().display());
+    let url = database.url_at(std::path::Path::new(&hosts));
+    within_bound(move || {
+        let mut settings: PostgresSettings = url.parse().unwrap();
+        settings.connect_timeout = Duration::from_millis(500);
+        let log = PostgresLog::create_if_missing(settings, Default::default()).unwrap();
+        assert_eq!(log.get(b"row"), Ok(None));
+    });
+}
+
+#[test]
 fn a_statement_that_is_not_answered_in_time_is_given_up() {
     let database = TestDatabase::new();
     let mut settings = database.settings();
