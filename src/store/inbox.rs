@@ -42,6 +42,8 @@ pub struct InboxFigures {
     pub waiting: u64,
     /// How long ago the oldest of them was submitted, by the clock of the database; 0 if nothing waits.
     pub oldest: Duration,
+    /// The number of refused submissions that nobody has removed or enqueued again, counted up to the same number.
+    pub refused: u64,
 }
 
 impl InboxFigures {

@@ -195,9 +195,9 @@ fn store(storage: &Storage) -> Facts {
 /// What programs that use the database see: the jobs that they have submitted, and those that they can query.
 fn sql(inbox: Option<InboxFigures>, projection: Option<ProjectionFigures>) -> Option<Facts> {
     let (inbox, projection) = (inbox?, projection?);
-    let waiting = match inbox.waiting {
+    let counted = |number| match number {
         InboxFigures::MAX_COUNTED.. => format!("{} or more", count(InboxFigures::MAX_COUNTED)),
-        waiting => count(waiting),
+        number => count(number),
     };
     let oldest = if inbox.waiting == 0 { "none".to_owned() } else { length(inbox.oldest) };
     let behind = projection.lag.map(|lag| format!("{} behind", length(lag)));
@@ -208,8 +208,9 @@ fn sql(inbox: Option<InboxFigures>, projection: Option<ProjectionFigures>) -> Op
         (None, None) => "not kept up (store.projection)".to_owned(),
     };
     let facts = [
-        ("Submissions waiting in the inbox", waiting),
+        ("Submissions waiting in the inbox", counted(inbox.waiting)),
         ("Age of the oldest submission", oldest),
+        ("Refused submissions", counted(inbox.refused)),
         ("cortado.jobs", rows),
     ];
     Some(Facts::new("sql", "SQL", facts))

@@ -62,7 +62,8 @@ on conflict (key) do update set value = excluded.value where meta.value <> exclu
 
 /// Submissions are in the order of their ids, which begin with the time.
 const FIGURES: &str = "
-select count(*), coalesce((extract(epoch from clock_timestamp() - min(at)) * 1000)::int8, 0)
+select count(*), coalesce((extract(epoch from clock_timestamp() - min(at)) * 1000)::int8, 0),
+    (select count(*) from (select from cortado.not_enqueued where code <> 'existing' limit $1) as refused)
 from (select at from cortado.inbox order by id limit $1) as waiting";
 
 impl LogInbox for LogState {
@@ -99,7 +100,8 @@ impl LogInbox for LogState {
                     number.map_err(|error| StatementFailure::of(&error, sql.settings.location()));
                 number.map(|number| number.max(0).unsigned_abs())
             };
-            Ok(InboxFigures { waiting: number(0)?, oldest: Duration::from_millis(number(1)?) })
+            let oldest = Duration::from_millis(number(1)?);
+            Ok(InboxFigures { waiting: number(0)?, oldest, refused: number(2)? })
         })
     }
 

@@ -24,6 +24,7 @@ async fn the_inbox_and_the_lag_of_the_view_are_metrics_and_on_the_page_of_the_sy
     let expected = [
         named("cortado_inbox_jobs", 0.0),
         named("cortado_inbox_oldest_seconds", 0.0),
+        named("cortado_inbox_refused_jobs", 0.0),
         named("cortado_projection_kept_up", 0.0),
     ];
     assert_eq!(nothing, BTreeMap::from(expected));
@@ -33,6 +34,10 @@ async fn the_inbox_and_the_lag_of_the_view_are_metrics_and_on_the_page_of_the_sy
     let config = cluster.dirs[1].config("[store]\nprojection = true\n");
     let two = cluster.node_with(1, &["--config", &config]).await;
     let sql = cluster.postgres.connect("cortado").await;
+    // One that was there already was not refused.
+    let refused = "insert into cortado.not_enqueued (id, kind, submission, submitted_at, code, reason)
+        select gen_random_uuid(), 'resize', '{}', now(), code, '' from unnest(array['invalid_fields', 'existing']) as code";
+    sql.batch_execute(refused).await.unwrap();
     // A kind that nobody knows waits for a worker.
     value(&sql, "select cortado.enqueue('resize')").await;
     value(&sql, "select cortado.enqueue('resize')").await;
@@ -45,6 +50,7 @@ async fn the_inbox_and_the_lag_of_the_view_are_metrics_and_on_the_page_of_the_sy
         });
         let metrics = metrics.await;
         assert_eq!(metrics["cortado_inbox_jobs"], 2.0);
+        assert_eq!(metrics["cortado_inbox_refused_jobs"], 1.0);
         let oldest = metrics["cortado_inbox_oldest_seconds"];
         assert!((20.0..50.0).contains(&oldest), "{oldest}");
         assert_eq!(metrics["cortado_projection_kept_up"], 1.0);
@@ -53,6 +59,7 @@ async fn the_inbox_and_the_lag_of_the_view_are_metrics_and_on_the_page_of_the_sy
         let facts = ["<h2 id=\"sql-title\">SQL</h2>", "behind, kept up by node-1"];
         assert!(facts.iter().all(|fact| page.contains(fact)), "{page}");
         assert!(page.contains("inbox</dt><dd class=\"num\">2</dd>"), "{page}");
+        assert!(page.contains("Refused submissions</dt><dd class=\"num\">1</dd>"), "{page}");
     }
 
     // Nobody keeps the view up any more.

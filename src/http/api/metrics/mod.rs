@@ -191,6 +191,8 @@ impl Scrape {
         self.gauge("cortado_inbox_jobs", help, figures.waiting as f64);
         let help = "Age of the oldest job that waits in the inbox, in seconds; 0 if there is none.";
         self.gauge("cortado_inbox_oldest_seconds", help, figures.oldest.as_secs_f64());
+        let help = "Jobs submitted in SQL that were refused and are in cortado.not_enqueued; at most 100000 are counted.";
+        self.gauge("cortado_inbox_refused_jobs", help, figures.refused as f64);
     }
 
     fn projection(&mut self, figures: &ProjectionFigures) {

@@ -326,7 +326,7 @@ impl LogInbox for MemoryLog {
 
     fn figures(&self) -> Result<InboxFigures, StoreError> {
         let waiting = self.content.inbox.lock().unwrap().len() as u64;
-        Ok(InboxFigures { waiting, oldest: Duration::ZERO })
+        Ok(InboxFigures { waiting, oldest: Duration::ZERO, refused: 0 })
     }
 
     fn dismiss(&self, rows: Vec<NotEnqueued>) -> Result<(), StoreError> {
