@@ -1,4 +1,5 @@
-//! The list of queues, sorted by name, filtered by name and status, and divided into pages.
+//! The list of queues, in several orders, filtered by name and status, grouped by the beginning of their names, and
+//! divided into pages.
 
 use askama::Template;
 use axum::extract::{RawQuery, State as Has};
@@ -7,13 +8,14 @@ use axum::response::Response;
 use url::form_urlencoded::Serializer;
 
 use crate::engine::{Activity, Engine, QueueStats};
-use crate::job::State;
+use crate::job::{QueueName, State};
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::layout::visit::Visit;
 use super::parts::filters;
 use super::parts::node_row::this_process;
+use super::parts::queue_groups::{self, ORDERS, QueueGroup, QueueLoad};
 use super::parts::queue_row::QueueRow;
 use super::parts::unknown_parameters::{ignored, note_unknown};
 use super::submit::form_value::cut;
@@ -22,6 +24,8 @@ use super::submit::form_value::cut;
 const QUEUES_PER_PAGE: usize = 40;
 /// With more queues than this, which fit on a screen, the page shows the fields that filter them.
 const MAX_UNFILTERED: usize = 10;
+/// The value of `?group=` with which queues are grouped.
+const GROUPED: &str = "prefix";
 
 #[derive(Template)]
 #[template(path = "queues.html")]
@@ -29,9 +33,11 @@ struct QueuesPage {
     layout: Layout,
     filter: QueueFilter,
     queues: Vec<QueueRow>,
+    /// The groups, when queues are grouped; there are no rows then.
+    groups: Vec<QueueGroup>,
     /// The queues that exist.
     total: usize,
-    /// The queues that match the filter.
+    /// The queues that match the filter, or their groups.
     matching: usize,
     /// The position of the first row among the matching queues, from 1.
     first: usize,
@@ -49,6 +55,12 @@ pub struct QueueFilter {
     q: String,
     /// The status filter: empty for all queues, or a value of [`STATUS_FILTERS`].
     show: String,
+    /// What the name begins with.
+    prefix: String,
+    /// The order, a value of [`ORDERS`].
+    sort: String,
+    /// `prefix` to show queues whose names begin alike as one row.
+    group: String,
     /// The page, from 1; 0 is the first page, too.
     page: usize,
     /// The parameters that are none of the page.
@@ -72,17 +84,31 @@ impl QueueFilter {
             match name.as_ref() {
                 "q" => filter.q = value.trim().to_owned(),
                 "show" => filter.show = value.into_owned(),
+                "prefix" => filter.prefix = value.trim().to_owned(),
+                "sort" => filter.sort = value.into_owned(),
+                "group" => filter.group = value.into_owned(),
                 "page" => filter.page = value.parse().unwrap_or_default(),
                 other => note_unknown(&mut filter.unknown, other),
             }
         }
-        cut([&mut filter.q, &mut filter.show]);
+        let QueueFilter { q, show, prefix, sort, group, .. } = &mut filter;
+        cut([q, show, prefix, sort, group]);
         filter
     }
 
     /// Whether some queues are left out.
     fn is_filtered(&self) -> bool {
-        !self.q.is_empty() || !self.show.is_empty()
+        !self.q.is_empty() || !self.show.is_empty() || !self.prefix.is_empty()
+    }
+
+    fn is_grouped(&self) -> bool {
+        self.group == GROUPED
+    }
+
+    /// Whether a queue has the name that is looked for.
+    fn has_name(&self, name: &QueueName) -> bool {
+        let name = name.as_str();
+        name.starts_with(&self.prefix) && name.to_lowercase().contains(&self.q.to_lowercase())
     }
 
     /// Whether a queue passes the status filter.
@@ -100,7 +126,9 @@ impl QueueFilter {
     /// The URL of a page of the list, relative to the base.
     pub fn link(&self, page: usize) -> String {
         let mut query = Serializer::new(String::new());
-        let fields = [("q", &self.q), ("show", &self.show)];
+        let QueueFilter { q, show, prefix, sort, group, .. } = self;
+        let fields =
+            [("q", q), ("show", show), ("prefix", prefix), ("sort", sort), ("group", group)];
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
             query.append_pair(name, value);
         }
@@ -119,7 +147,8 @@ impl QueueFilter {
     }
 }
 
-/// `GET /queues`; `?q=` and `?show=` filter the list, and `?page=` chooses a page.
+/// `GET /queues`; `?q=`, `?prefix=` and `?show=` filter the list, `?sort=` orders it, `?group=prefix` groups it, and `?page=`
+/// chooses a page.
 pub async fn show(
     Has(engine): Has<Engine>,
     visit: Visit,
@@ -131,27 +160,35 @@ pub async fn show(
     let layout = Layout::live(&visit, "Queues", Section::Queues, stats.cursor, now);
     let activity = engine.queue_activity();
     let of = |name| activity.get(name).copied().unwrap_or_default();
-    let text = filter.q.to_lowercase();
-    let matching: Vec<_> = stats
+    let mut matching: Vec<_> = stats
         .queues
         .iter()
-        .filter(|(name, queue)| filter.has_status(queue, of(*name)))
-        .filter(|(name, _)| name.as_str().to_lowercase().contains(&text))
+        .filter(|(name, queue)| filter.has_name(name) && filter.has_status(queue, of(*name)))
+        .map(|(name, queue)| (name, queue, QueueLoad::of(queue, of(name))))
         .collect();
-    filter.page = filter.page.clamp(1, matching.len().div_ceil(QUEUES_PER_PAGE).max(1));
+    let mut groups = Vec::new();
+    if filter.is_grouped() {
+        let loads = matching.drain(..).map(|(name, _, load)| (name, load));
+        groups = queue_groups::groups(loads, &filter.sort, now);
+    }
+    matching.sort_by(|(_, _, a), (_, _, b)| a.compare(b, &filter.sort));
+    let count = matching.len().max(groups.len());
+    filter.page = filter.page.clamp(1, count.div_ceil(QUEUES_PER_PAGE).max(1));
     let skipped = (filter.page - 1) * QUEUES_PER_PAGE;
     let rows = matching.iter().skip(skipped).take(QUEUES_PER_PAGE);
     let queues: Vec<QueueRow> =
-        rows.map(|(name, queue)| QueueRow::of(name, queue, &engine, now)).collect();
+        rows.map(|(name, queue, _)| QueueRow::of(name, queue, &engine, now)).collect();
+    let groups: Vec<QueueGroup> = groups.into_iter().skip(skipped).take(QUEUES_PER_PAGE).collect();
     let has_room = !filter.is_filtered() && filter.page == 1;
     let view = QueuesPage {
         total: stats.queues.len(),
-        matching: matching.len(),
+        matching: count,
         first: skipped + 1,
         max: if has_room { QUEUES_PER_PAGE } else { queues.len() },
         max_running: engine.config().max_running,
         process: this_process(&engine),
         queues,
+        groups,
         filter,
         layout,
     };
@@ -164,6 +201,12 @@ impl QueuesPage {
         let mut unknown = self.filter.unknown.clone();
         if !STATUS_FILTERS.iter().any(|(value, _)| *value == self.filter.show) {
             unknown.push(format!("show={}", self.filter.show));
+        }
+        if !ORDERS.iter().any(|(value, _)| *value == self.filter.sort) {
+            unknown.push(format!("sort={}", self.filter.sort));
+        }
+        if !["", GROUPED].contains(&self.filter.group.as_str()) {
+            unknown.push(format!("group={}", self.filter.group));
         }
         ignored(&unknown)
     }
@@ -189,6 +232,6 @@ impl QueuesPage {
 
     /// The position of the last row among the matching queues.
     fn last(&self) -> usize {
-        self.first + self.queues.len() - 1
+        self.first + self.queues.len() + self.groups.len() - 1
     }
 }

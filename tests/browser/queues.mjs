@@ -56,6 +56,38 @@ for (const javaScriptEnabled of [true, false]) {
     }));
 }
 
+for (const javaScriptEnabled of [true, false]) {
+  test(`queues are ordered and grouped ${javaScriptEnabled ? "live" : "without JavaScript"}`, () =>
+    withPage(browser, { javaScriptEnabled }, async (page) => {
+      const tenant = javaScriptEnabled ? "live" : "still";
+      const queues = ["mail", "video"].map((name) => `${tenant}.${name}`);
+      for (const queue of queues) {
+        await server.submit({ kind: "echo", payload: 1, queue, delay_ms: 3_600_000 });
+        await server.post(`/api/v1/queues/${queue}/pause`);
+      }
+      await server.submit({ kind: "echo", payload: 1, queue: queues[1] });
+      await page.goto(`${server.origin}/queues?prefix=${tenant}.`);
+      const names = () => page.locator("#queues th[scope=row]").allTextContents();
+      assert.deepEqual(await names(), queues);
+      if (javaScriptEnabled) await live(page);
+      await page.locator("select[name=sort]").selectOption("available");
+      await page.getByRole("button", { name: "Filter", exact: true }).click();
+      await page.waitForURL((url) => url.searchParams.get("sort") === "available");
+      assert.deepEqual(await names(), queues.toReversed());
+      await page.locator("input[name=group]").check();
+      await page.getByRole("button", { name: "Filter", exact: true }).click();
+      const row = page.locator("#queues tbody tr");
+      const cells = () => row.locator("td.num").allTextContents();
+      await row.getByText(`${tenant}.*`).waitFor();
+      assert.deepEqual((await cells()).slice(0, 3), ["2", "2", "1"]);
+      await server.submit({ kind: "echo", payload: 1, queue: queues[0] });
+      if (!javaScriptEnabled) await page.reload();
+      await page.locator("#queues td[data-label=Available]", { hasText: "2" }).waitFor();
+      await row.getByRole("link").click();
+      assert.deepEqual(await names(), queues);
+    }));
+}
+
 describe("250 queues", () => {
   let many;
   const name = (n) => `queue-${String(n).padStart(3, "0")}`;

@@ -9,6 +9,7 @@ pub mod job_row;
 pub mod json_text;
 pub mod load;
 pub mod node_row;
+pub mod queue_groups;
 pub mod queue_rank;
 pub mod queue_row;
 pub mod time_format;
