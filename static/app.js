@@ -60,6 +60,7 @@ else if (body.dataset.cursor) await bringToLife();
 async function bringToLife() {
   if (page === "home") (await import("./home.js")).home({ open, owe, lifecycle: LIFECYCLE, queues: QUEUES });
   else if (page === "jobs") (await import("./jobs.js")).listPage({ open, owe, lifecycle: LIFECYCLE, maxHighlighted: MAX_HIGHLIGHTED });
+  else if (page === "timeline") (await import("./timeline.js")).timeline({ open, owe });
   else if (page === "job") (await import("./job.js")).job(open, owe, body.dataset.job);
   else if (page === "shared-queue") sharedQueue();
   else if (page in NEWS) sectionsOnly();

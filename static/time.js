@@ -81,6 +81,7 @@ export const zoneId = () => (isUtc ? "UTC" : Intl.DateTimeFormat().resolvedOptio
 /** The formats of an absolute time, by the value of `data-show`. */
 const SHOWN = {
   clock: (at) => timeOfDay(at, "clock"),
+  time: (at) => timeOfDay(at),
   near: (at) => (formats.date.format(at) === formats.date.format(serverNow()) ? timeOfDay(at) : SHOWN.second(at)),
   second: (at) => `${formats.date.format(at)} ${timeOfDay(at)}`,
   zoned: (at) => `${SHOWN.second(at)} ${zoneName(at)}`,
@@ -97,8 +98,8 @@ export function absolute(iso, format) {
 export function showTime(element) {
   const { dataset, dateTime } = element;
   if (dateTime) element.title = absolute(dateTime, "full");
-  if (dataset.show) setText(element, absolute(dateTime, dataset.show));
-  if (dataset.at) setText(element, `${dataset.say ?? ""}${absolute(dataset.at, "full")}`);
+  if (dataset.show) setText(element, absolute(dateTime ?? dataset.at, dataset.show));
+  else if (dataset.at) setText(element, `${dataset.say ?? ""}${absolute(dataset.at, "full")}`);
 }
 
 /** Creates an element that shows a time, without its date if that is today's. */

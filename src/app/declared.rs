@@ -86,7 +86,7 @@ mod tests {
     use crate::app::{Cortado, Server};
     use crate::config::{Config, FileConfig, ServeArgs};
     use crate::engine::{KindSubmission, ScheduleSubmission};
-    use crate::job::Kind;
+    use crate::job::{JobQuery, Kind, State};
 
     const FILE: &str = "[schedules.filed]\ncron = '@yearly'\nkind = 'resize'\n";
 
@@ -130,6 +130,37 @@ mod tests {
             .collect();
         let expected = [("built", "media", 3, Some(900)), ("filed", "media", 7, Some(900))];
         assert_eq!(found, expected);
+        server.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn without_the_demo_its_kinds_are_gone_and_its_jobs_wait_for_a_worker() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = start(dir.path(), "demo = true\nstop = { grace = '1ms' }").await;
+        let engine = server.engine();
+        let kind = Kind::parse("nightly-report").unwrap();
+        assert!(engine.kinds().has_handler(&kind));
+        assert_eq!(engine.schedules().await.unwrap().0.len(), 3);
+        let query = JobQuery { kinds: vec![kind.clone()], limit: 1, ..JobQuery::default() };
+        let mut live = engine.live();
+        while engine.jobs(query.clone()).await.unwrap().jobs.is_empty() {
+            live.recv().await.unwrap();
+        }
+        server.stop().await;
+
+        let file = "[schedules.own]\ncron = '@yearly'\nkind = 'echo'\n";
+        let file: FileConfig = toml::from_str(file).unwrap();
+        let config = Config::build(file, &ServeArgs::default()).unwrap();
+        let server = Cortado::builder().config(config).listen(([127, 0, 0, 1], 0).into());
+        let server = server.data_dir(dir.path()).start().await.unwrap();
+        let engine = server.engine();
+        assert!(!engine.kinds().knows(&kind));
+        let (schedules, _) = engine.schedules().await.unwrap();
+        assert_eq!(schedules.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["own"]);
+        let query = JobQuery { states: vec![State::Available], ..query };
+        let jobs = engine.jobs(query).await.unwrap().jobs;
+        let reason = engine.wait_reason(&jobs[0]).await.unwrap().unwrap();
+        assert_eq!(reason.to_string(), "No worker for kind nightly-report is connected.");
         server.stop().await;
     }
 

@@ -297,6 +297,9 @@ impl Builder {
         }
         let mut registry = Registry::default();
         handlers::register(&mut registry, &config.handlers)?;
+        if config.demo {
+            demo::register(&mut registry)?;
+        }
         for (kind, add) in self.kinds {
             let kind = Kind::parse(&kind)?;
             let declared = self.schemas.iter().rfind(|(name, _)| *name == kind.as_str());

@@ -80,7 +80,7 @@ fn the_defaults_are_those_of_the_layers() {
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let file = "listen = 'localhost:1'\ndata_dir = 'elsewhere'\n[stop]\ngrace = '1m 5s'\n\
          [engine]\nconcurrency = 5\n[log]\nformat = 'json'\nfilter = 'warn'\n\
-         [queues.mail]\nweight = 3\n[queues.video]\nconcurrency = 2";
+         [queues.mail]\nweight = 3\n[queues.images]\nconcurrency = 3";
     let config = build(file).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:1");
     assert_eq!(config.stop.grace, Duration::from_secs(65));
@@ -110,10 +110,9 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         weight,
         rate_limit: None,
     };
-    assert_eq!(
-        queues,
-        [("mail", queue(7, None, 3)), ("video", queue(2, Some(Concurrency::clamped(2)), 1))]
-    );
+    let own = |name, limit| (name, queue(limit, Some(Concurrency::clamped(limit)), 1));
+    let (tenant, mail) = (own("images.northwind", 2), ("mail", queue(7, None, 3)));
+    assert_eq!(queues, [own("images", 3), tenant, mail, own("reports", 2)]);
 }
 
 #[test]

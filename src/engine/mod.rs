@@ -73,6 +73,7 @@ pub use error::{
 pub use handler::registry::{KindInfo, Registry};
 pub use handler::{Context, Handler, IntoOutcome};
 pub use hash_permits::TooBusy;
+pub use insight::attempt_sample::{AttemptOutcome, SampledAttempt, is_sampled};
 pub use insight::coverage::Period;
 pub use insight::failures::{FailureGroup, FailureList};
 pub use insight::histogram::Latency;

@@ -51,12 +51,13 @@ impl FoundRow {
 type Allowed = fn(&Viewer) -> bool;
 
 /// The pages, and who may open them.
-const PAGES: [(&str, &str, Allowed); 16] = [
+const PAGES: [(&str, &str, Allowed); 17] = [
     ("Home", "./", |_| true),
     ("Jobs", "jobs", |_| true),
     ("New job", "jobs/new", Viewer::may_submit),
     ("Running jobs", "jobs?state=running", |_| true),
     ("Discarded jobs", "jobs?state=discarded", |_| true),
+    ("Timeline", "timeline", |_| true),
     ("Queues", "queues", |_| true),
     ("Failures", "failures", |_| true),
     ("Schedules", "schedules", |_| true),

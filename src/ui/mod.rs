@@ -27,6 +27,7 @@ mod schedules;
 mod share;
 mod submit;
 mod system;
+mod timeline;
 mod workers;
 
 #[cfg(test)]
@@ -76,6 +77,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/schedules/of/{name}/resume", post(schedules::resume).get(page_above))
         .route("/schedules/of/{name}/run", post(schedules::run).get(page_above))
         .route("/schedules/of/{name}/delete", post(schedules::delete).get(page_above))
+        .route("/timeline", get(timeline::show))
         .route("/workers", get(workers::show))
         .route("/workers/{name}/quiet", post(workers::quiet).get(workers::to_list))
         .route("/workers/{name}/stop", post(workers::stop).get(workers::to_list))

@@ -1,4 +1,4 @@
-// Measures what a page costs the browser while the server is busy: opens home, the job list and the queues on a server
+// Measures what a page costs the browser while the server is busy: opens home, the job list, the queues and the timeline on a server
 // that runs about this many jobs a second, and prints the load of the main thread and the change of its memory.
 //   npm run busy -- [jobs a second, 20000] [seconds, 60]          with CORTADO_BIN=target/release/cortado
 
@@ -8,7 +8,7 @@ import { Server } from "./server.mjs";
 
 const [perSecond = 20_000, seconds = 60] = process.argv.slice(2).map(Number);
 const BATCH = 1_000;
-const PAGES = { home: "/", jobs: "/jobs", queues: "/queues" };
+const PAGES = { home: "/", jobs: "/jobs", queues: "/queues", timeline: "/timeline" };
 
 const server = await Server.start({ config: '[engine]\nconcurrency = 2000\n[retention]\ncompleted = { age = "1 day", count = 100000 }\nevents = { age = "1 day", count = 200000 }\n' });
 const browser = await launch(["--enable-precise-memory-info", "--js-flags=--expose-gc"]);

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::attempt_sample::AttemptSample;
 use super::coverage::Coverage;
 use super::failures::Failures;
 use super::latency_totals::LatencyTotals;
@@ -35,6 +36,9 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How often the failure groups are compared with the store's counters.
 const RECONCILIATION_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How long the samples of attempts reach back: a little longer than pages show, because events take a while to arrive.
+const ATTEMPTS_KEPT: [Duration; 2] = [Duration::from_secs(70), Duration::from_secs(610)];
+
 /// Metrics and failure groups.
 pub struct Observed {
     observations: Mutex<Observations>,
@@ -46,6 +50,11 @@ pub struct Observations {
     /// The periods for which the meter has data.
     pub coverage: Coverage,
     pub failures: Failures,
+    /// Samples of attempts that reach back for different times, the shortest first: over a shorter time, a sample of the same
+    /// size has a larger share of them.
+    pub attempts: [AttemptSample; 2],
+    /// The number of the last event that was added. While earlier events are read, it is that of the last of them.
+    pub seq: u64,
     /// The number of events of each type since the start, in the order of [`EventType::ALL`].
     pub event_counts: [u64; EventType::ALL.len()],
     /// How long jobs were available before they started, since the start.
@@ -61,7 +70,9 @@ impl Observed {
         let (waits, runs) = Default::default();
         let (meter, coverage, failures) =
             (Meter::new(now, max_queues), Coverage::new(now), Failures::new());
-        let observations = Observations { meter, coverage, failures, event_counts, waits, runs };
+        let attempts = ATTEMPTS_KEPT.map(AttemptSample::new);
+        let observations =
+            Observations { meter, coverage, failures, attempts, seq: 0, event_counts, waits, runs };
         Observed { observations: Mutex::new(observations) }
     }
 
@@ -101,6 +112,7 @@ impl Observer {
     /// An observer that has processed no events yet.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, observed: Arc<Observed>) -> Self {
         let head = store.head();
+        observed.lock().seq = head.seq;
         Observer { store, clock, observed, began: head.seq, seen: head, checked: None }
     }
 
@@ -150,7 +162,9 @@ impl Observer {
         let Some(last) = events.last() else { return };
         self.seen.seq = last.seq;
         let mut observed = self.observed.lock();
+        observed.seq = observed.seq.max(last.seq);
         for event in events {
+            observed.attempts.iter_mut().for_each(|attempts| attempts.add(event));
             let weight = observed.meter.weight();
             let timed = observed.meter.add(event);
             observed.coverage.add(event.at);
@@ -196,6 +210,7 @@ impl Observer {
                 Ok(Events::Some(events)) => self.add(&events),
                 Ok(Events::Gap { oldest, .. }) => {
                     self.seen.seq = oldest.seq.max(self.seen.seq + 1);
+                    self.observed.lock().attempts.iter_mut().for_each(AttemptSample::clear);
                 }
                 Err(StoreError::Closed) => self.seen.seq = to,
                 Err(error) => {

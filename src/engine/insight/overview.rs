@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempt_sample::SampledAttempt;
 use super::coverage::Period;
 use super::failures::{FailureGroup, FailureList};
 use super::histogram::Latency;
@@ -13,7 +14,9 @@ use super::latency_totals::{HistogramTotals, LatencyTotals};
 use super::meter::Rates;
 use crate::engine::attempts::leases::EndRequest;
 use crate::engine::{ControlError, Engine, EngineConfig, QueueStats, SubscriberCounts};
-use crate::job::{Concurrency, EventType, Job, JobId, QueueName, RateLimit, RateRule, Time};
+use crate::job::{
+    Concurrency, Cursor, EventType, Job, JobId, QueueName, RateLimit, RateRule, Time,
+};
 use crate::store::ConfiguredLimits;
 
 /// The recent history of the server or of one queue. Intervals in which nothing happened are left out.
@@ -97,6 +100,18 @@ impl Engine {
     /// What happened in each queue in the last five minutes; idle queues are left out.
     pub fn queue_activity(&self) -> HashMap<QueueName, Activity> {
         self.parts.observed.lock().meter.activity(self.parts.clock.now())
+    }
+
+    /// A sample of the attempts of all workers that run or ended after `from`, by their start, each with how many attempts it
+    /// stands for, and the cursor up to which it is complete. It reaches back ten minutes at most.
+    pub fn attempt_sample(&self, from: Time) -> (Vec<(SampledAttempt, u32)>, Cursor) {
+        let head = self.head();
+        let time = self.now().since(from);
+        let observed = self.parts.observed.lock();
+        let cursor = Cursor { seq: observed.seq.min(head.seq), ..head };
+        let [recent, all] = &observed.attempts;
+        let sample = if time <= recent.kept() { recent } else { all };
+        (sample.since(from), cursor)
     }
 
     /// The periods for which the history has data, oldest first.

@@ -211,6 +211,7 @@ pub const ROUTES: &[RouteRule] = &[
     rule("GET", "/account/revoke", AnyRole, Refused),
     rule("POST", "/account/revoke", AnyRole, Refused),
     rule("GET", "/audit", Needs(Admin), Refused),
+    rule("GET", "/timeline", Needs(Viewer), Refused),
     rule("GET", "/workers", Needs(Viewer), Refused),
     rule("GET", "/workers/{name}/quiet", Needs(Viewer), Refused),
     rule("POST", "/workers/{name}/quiet", Needs(Operator), Refused),

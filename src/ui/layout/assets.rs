@@ -22,6 +22,16 @@ const SVG: &str = "image/svg+xml";
 /// All static files. A new file needs one line here.
 pub const ASSETS: &[Asset] = &[
     Asset { name: "app.css", media_type: CSS, body: include_str!("../../../static/app.css") },
+    Asset {
+        name: "timeline.css",
+        media_type: CSS,
+        body: include_str!("../../../static/timeline.css"),
+    },
+    Asset {
+        name: "timeline.js",
+        media_type: JS,
+        body: include_str!("../../../static/timeline.js"),
+    },
     Asset { name: "app.js", media_type: JS, body: include_str!("../../../static/app.js") },
     Asset {
         name: "dashboard.js",
@@ -103,6 +113,15 @@ pub fn loads() -> Vec<Vec<&'static str>> {
     let closure = |entry: &'static str| {
         let mut names = vec!["app.css", "theme.js", "app.js"];
         names.extend((!names.contains(&entry)).then_some(entry));
+        let is_of_entry =
+            |asset: &&Asset| entry.strip_suffix(".js") == asset.name.strip_suffix(".css");
+        names.extend(
+            ASSETS
+                .iter()
+                .find(is_of_entry)
+                .map(|asset| asset.name)
+                .filter(|name| *name != "app.css"),
+        );
         let mut next = 0;
         while let Some(name) = names.get(next) {
             let new = imports(body(name)).into_iter().filter(|name| !names.contains(name));

@@ -81,6 +81,8 @@ pub enum Section {
     Schedules,
     /// One schedule, or the form for a new one.
     Schedule,
+    /// The attempts on a time axis.
+    Timeline,
     /// The list of workers and running attempts.
     Workers,
     /// The page for operators.
@@ -125,6 +127,7 @@ impl Section {
             Section::Failure => "failure",
             Section::Schedules => "schedules",
             Section::Schedule => "schedule",
+            Section::Timeline => "timeline",
             Section::Workers => "workers",
             Section::System => "system",
             Section::Users => "users",

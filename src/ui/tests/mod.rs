@@ -34,6 +34,7 @@ mod server_faults;
 mod shared;
 mod slow_forms;
 mod submit;
+mod timeline;
 mod users_and_tokens;
 mod whole;
 mod workers;
