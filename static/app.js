@@ -238,6 +238,7 @@ function sharedQueue() {
 function sectionsOnly() {
   let shown = null;
   const sections = refetched(2000, () => dashboard.rescan());
+  const wide = atMostEvery(30_000, sections);
   const { queue } = body.dataset;
   const dashboard = new Dashboard({ queue, onUnknownQueue: page === "queues" ? sections : undefined, onMissed: sections });
   const discarded = new DiscardedCounter();
@@ -245,6 +246,7 @@ function sectionsOnly() {
     dashboard.update(stats);
     addDiscarded(discarded.update(stats));
     const news = NEWS[page] && JSON.stringify(NEWS[page](stats));
+    if (dashboard.isWide) wide();
     // The first message shows whether anything has happened since the page was rendered.
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();
     shown = news;

@@ -14,6 +14,7 @@ export class Dashboard {
   /** Charts whose columns the server adds up; only their texts depend on this page. */
   #wideCharts = [];
   #rows = new Map();
+  #crosshair = null;
   #newest = null;
   #options;
   #render;
@@ -37,7 +38,7 @@ export class Dashboard {
   }
 
   /** Looks for charts and rows again after the server has rendered the page or a part of it. */
-  rescan() {
+  async rescan() {
     const known = new Map([...this.#drawings, ...this.#wideCharts].map((drawing) => [drawing.element, drawing]));
     const keep = (element, make) => known.get(element) ?? make(element);
     const charts = [...document.querySelectorAll("figure.chart")].map((figure) => keep(figure, (it) => new Chart(it)));
@@ -50,6 +51,15 @@ export class Dashboard {
       const path = row.querySelector(".spark path");
       this.#rows.set(row.dataset.queue, { row, spark: path && keep(path, (it) => new Spark(it)) });
     }
+    if (!charts.length) return;
+    const { Crosshair } = await import("./crosshair.js");
+    this.#crosshair ??= new Crosshair(() => [...this.#charts, ...this.#wideCharts]);
+    this.#crosshair.attach();
+  }
+
+  /** Whether the page has charts that only the server can continue. */
+  get isWide() {
+    return this.#wideCharts.length > 0;
   }
 
   get #drawings() {

@@ -44,7 +44,6 @@ export function home({ open, owe, lifecycle, queues }) {
   const hours = redraw(HOURS_MS, ["charts"]);
   const missing = redraw(1_000, ["charts", "queues"]);
   const dashboard = new Dashboard({ onUnknownQueue: rows, onMissed: charts, onBack: missing });
-  const isOfHours = new URLSearchParams(location.search).get("span") === "hours";
   const feed = new Feed(owe);
   let failed = "";
 
@@ -66,7 +65,7 @@ export function home({ open, owe, lifecycle, queues }) {
       feed.sampled(load.isBusy);
     }
     if (load.isBusy) feed.keepSample(stats.states);
-    if (isOfHours) hours();
+    if (dashboard.isWide) hours();
     if (stats.queues.length > Number(byId("queues").dataset.max)) choice();
     const { states, second } = stats;
     const fails = `${states.discarded} ${states.retryable} ${second.failed && second.at}`;

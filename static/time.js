@@ -72,6 +72,12 @@ function formatsOf(inUtc) {
 /** Formats a time of day, to the `minute`, the `second`, or the millisecond (`clock`). */
 export const timeOfDay = (at, unit = "second") => formats[unit].format(at);
 
+/** Formats a day without its year: `11-23`. */
+export const monthAndDay = (at) => formats.date.format(at).slice(5);
+
+/** How many milliseconds the time zone of the page is ahead of UTC at a time. */
+export const offset = (at) => (isUtc ? 0 : -new Date(at).getTimezoneOffset() * 60_000);
+
 /** The name of the time zone in which the page shows times: `UTC`, `CET`, `GMT+5:30`. */
 export const zoneName = (at = serverNow()) => formats.zone.formatToParts(at).find(({ type }) => type === "timeZoneName").value;
 

@@ -18,7 +18,7 @@ pub struct Stages {
     pub loops: TaskTracker,
     /// Ends the tasks on `loops`.
     pub end_loops: CancellationToken,
-    /// Tracks the event pump, which outlives everything that makes events.
+    /// Tracks the event pump and the history keeper, which outlive everything that makes events.
     pub pump: TaskTracker,
     /// Cancelled when the store gets no more events: the pump sends the rest and ends.
     pub no_more_events: CancellationToken,

@@ -15,6 +15,7 @@ use super::attempts::settler::Settler;
 use super::hash_permits::HashPermits;
 use super::inbox::InboxReader;
 use super::insight::enqueue_times::EnqueueTimes;
+use super::insight::history_keeper::HistoryKeeper;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
 use super::link_keeper::LinkKeeper;
@@ -209,6 +210,15 @@ impl Parts {
         let observer = Observer::new(self.store.clone(), self.clock.clone(), self.observed.clone());
         let observer = observer.run(self.live.subscribe(), stages.no_more_events.clone());
         tasks.spawn(failures.supervise(Part::Observer, &stages.no_more_events, observer));
+        let history = HistoryKeeper {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            observed: self.observed.clone(),
+            no_more_events: stages.no_more_events.clone(),
+        };
+        let history =
+            failures.supervise(Part::HistoryKeeper, &stages.no_more_events, history.run());
+        tasks.spawn(stages.pump.track_future(history));
         let pulse = live_stats::Publisher {
             store: self.store.clone(),
             clock: self.clock.clone(),

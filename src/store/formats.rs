@@ -20,6 +20,7 @@
 //! | [`SHARED_LIMITS`] | version byte of the value under `c` | 1 | the first |
 //! | [`ACCESS`] | version byte of the values under `u`, `o`, `x`, `l`, `v` and `i` | 1 | the first |
 //! | [`DECLARED_KIND`] | version byte of the values under `d` | 1 | the first |
+//! | [`HISTORY`] | version byte of the values under `h` | 1 | the first |
 //! | [`HEAD_FILE`] | third word of each slot of the file `head` | 1 | the first |
 //! | [`POSTGRES_SCHEMA`] | row `format` of the table `cortado.meta` | 1 | the first |
 //! | [`EXPORT`] | `cortado_export` in the first line of an export | 1 | the first |
@@ -61,6 +62,8 @@ pub const QUEUE_SETTINGS: StoredFormat = StoredFormat { name: "queue settings", 
 pub const SHARED_LIMITS: StoredFormat = StoredFormat { name: "shared limits", newest: 1 };
 /// A user, token, session or share link, or the key that signs share links.
 pub const ACCESS: StoredFormat = StoredFormat { name: "access record", newest: 1 };
+/// What was counted over time.
+pub const HISTORY: StoredFormat = StoredFormat { name: "history", newest: 1 };
 /// The file beside the log that records how far it was durable.
 pub const HEAD_FILE: StoredFormat = StoredFormat { name: "head file", newest: 1 };
 /// The tables of a store on PostgreSQL.
@@ -151,7 +154,7 @@ impl From<StoreError> for Unreadable {
 mod tests {
     use super::*;
 
-    const ALL: [StoredFormat; 12] = [
+    const ALL: [StoredFormat; 13] = [
         STORE,
         JOURNAL_CHUNK,
         RUN_HEADER,
@@ -161,6 +164,7 @@ mod tests {
         QUEUE_SETTINGS,
         SHARED_LIMITS,
         ACCESS,
+        HISTORY,
         HEAD_FILE,
         POSTGRES_SCHEMA,
         EXPORT,

@@ -26,6 +26,7 @@ pub mod database;
 mod errors;
 pub mod export;
 pub mod formats;
+mod history;
 mod inbox;
 mod kinds;
 mod limits;
@@ -38,7 +39,6 @@ pub(crate) mod model;
 pub mod moving;
 pub(crate) mod nodes;
 pub mod permissions;
-
 mod postgres;
 mod projection;
 mod rate_window;
@@ -57,6 +57,10 @@ pub use errors::{
     TooManyQueues,
 };
 pub use export::{ExportCheck, ExportReader, ExportWriter};
+pub use history::{
+    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistoryStep, HistoryTable,
+    MAX_HISTORY_VALUE,
+};
 pub use inbox::{Inbox, InboxAnswer, InboxFigures, InboxRow, NotEnqueued};
 pub use kinds::{DeclaredKinds, KindCommand, KindError};
 pub use limits::{Keep, Retention, SharedLimits, StoreLimits};
@@ -263,6 +267,8 @@ pub trait Store: Send + Sync + 'static {
     /// there; older ones may be. It stops reading when the caller stops waiting.
     async fn events(&self, after: Cursor, max: usize) -> Result<Events, StoreError>;
 
+    /// What was counted over time, for charts.
+    fn history(&self) -> &dyn HistoryTable;
     /// When processes opened this store to run its jobs, oldest first; at most [`MAX_STARTS`]. The current one is the last,
     /// unless several nodes share the store. It is cheap and never waits.
     fn starts(&self) -> Vec<Time>;
@@ -346,7 +352,6 @@ pub trait Store: Send + Sync + 'static {
 
 /// How many openings a store remembers; older ones are forgotten.
 pub const MAX_STARTS: usize = 64;
-
 /// Remembers one more opening, and forgets the oldest when there are too many.
 fn remember_start(starts: &mut Vec<Time>, now: Time) {
     starts.push(now);

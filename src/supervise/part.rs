@@ -26,6 +26,8 @@ pub enum Part {
     CompletionWaiters,
     /// The loop that keeps metrics and failure groups up to date.
     Observer,
+    /// The loop that stores what charts of hours and weeks show.
+    HistoryKeeper,
     /// The loop that publishes live statistics.
     LiveStats,
     /// The loop that stores the ends of attempts.
@@ -72,7 +74,7 @@ pub enum Part {
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 31] = [
+    pub const ALL: [Part; 32] = [
         Part::Committer,
         Part::GroupWriter,
         Part::Archiver,
@@ -83,6 +85,7 @@ impl Part {
         Part::EventPump,
         Part::CompletionWaiters,
         Part::Observer,
+        Part::HistoryKeeper,
         Part::LiveStats,
         Part::Settler,
         Part::Heartbeat,
@@ -119,6 +122,7 @@ impl Part {
             Part::EventPump => "event-pump",
             Part::CompletionWaiters => "completion-waiters",
             Part::Observer => "observer",
+            Part::HistoryKeeper => "history-keeper",
             Part::LiveStats => "live-stats",
             Part::Settler => "settler",
             Part::Heartbeat => "heartbeat",
@@ -157,6 +161,7 @@ impl Part {
             | Part::EventPump
             | Part::CompletionWaiters
             | Part::Observer
+            | Part::HistoryKeeper
             | Part::LiveStats
             | Part::Settler
             | Part::Heartbeat

@@ -18,9 +18,9 @@ use super::layout::error::{UiError, sentence};
 use super::layout::form_fields::{NoFields, PostedForm};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
-use super::parts::chart::bars;
 use super::parts::filters;
 use super::parts::node_row::this_process;
+use super::parts::spark::bars;
 use super::parts::time_format::TimeText;
 use super::parts::visible_text::visible;
 

@@ -5,7 +5,6 @@ use askama::Template;
 use axum::extract::{Query, State as Has};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
 
 use crate::engine::{Engine, Stats};
 use crate::job::{JobQuery, State, Time};
@@ -14,7 +13,8 @@ use super::failures::{GroupRow, failing_now};
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::layout::visit::Visit;
-use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
+use super::parts::chart::WIDTH;
+use super::parts::chart_section::{ChartParams, ChartSection};
 use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::load::is_busy;
@@ -22,6 +22,7 @@ use super::parts::node_row::this_process;
 use super::parts::queue_rank::shown_queues;
 use super::parts::queue_row::QueueRow;
 use super::parts::time_format::TimeText;
+use super::parts::value_scale::HEIGHT;
 
 /// The rows of recent activity, as many as fit on a screen below the queues.
 const RECENT: usize = 12;
@@ -37,8 +38,7 @@ const FAILING: usize = 5;
 struct Home {
     layout: Layout,
     counts: Vec<StateCard>,
-    span: Span,
-    charts: [Chart; 3],
+    charts: ChartSection,
     queues: Vec<QueueRow>,
     queues_total: usize,
     queues_max: usize,
@@ -55,13 +55,6 @@ struct Home {
     height: f64,
 }
 
-/// The query of the URL.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct HomeParams {
-    span: String,
-}
-
 /// A card with a state, its number of jobs and its meaning.
 struct StateCard {
     state: State,
@@ -69,11 +62,11 @@ struct StateCard {
     meaning: &'static str,
 }
 
-/// `GET /`; `?span=hours` draws the charts of the last hours.
+/// `GET /`; `?range=6h` draws the charts of the last hours, `?scale=log` on a logarithmic scale.
 pub async fn show(
     Has(engine): Has<Engine>,
     visit: Visit,
-    Query(params): Query<HomeParams>,
+    Query(params): Query<ChartParams>,
 ) -> Result<Response, UiError> {
     // The list is read before the counters. Newer counters are corrected by the events that follow; newer
     // rows would not be.
@@ -85,7 +78,7 @@ pub async fn show(
     let now = engine.now();
     let layout = Layout::live(&visit, "Home", Section::Home, recent.cursor, now);
     let rows = recent.jobs.iter().map(|job| JobCells::of(job, now)).collect();
-    let span = if params.span == "hours" { Span::Hours } else { Span::Minutes };
+    let charts = ChartSection::of(&engine, None, params.options()?, "./").await?;
     let (failing, counting) = failing_now(&engine, FAILING, now);
     let names = shown_queues(&stats, &engine, now, QUEUES).into_iter();
     let queues = names
@@ -93,8 +86,7 @@ pub async fn show(
         .collect();
     let home = Home {
         counts: State::ALL.map(|state| StateCard::of(state, &stats)).into(),
-        span,
-        charts: charts(&engine, span),
+        charts,
         queues,
         queues_total: stats.queues.len(),
         queues_max: QUEUES,
@@ -111,11 +103,6 @@ pub async fn show(
         layout,
     };
     Ok(page(StatusCode::OK, &home))
-}
-
-fn charts(engine: &Engine, span: Span) -> [Chart; 3] {
-    let history = engine.history(None);
-    [throughput(&history, span), waits(&history, span), runs(&history, span)]
 }
 
 impl StateCard {

@@ -1,7 +1,7 @@
 //! The page of one queue, and the actions that pause, resume and limit it.
 
 use askama::Template;
-use axum::extract::{Path, State as Has};
+use axum::extract::{Path, Query, State as Has};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -16,11 +16,13 @@ use super::layout::flash::Done;
 use super::layout::form_fields::{Accepts, OnlyFrom, PostedForm};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
-use super::parts::chart::{Chart, HEIGHT, Span, WIDTH, runs, throughput, waits};
+use super::parts::chart::WIDTH;
+use super::parts::chart_section::{ChartOptions, ChartParams, ChartSection};
 use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::node_row::this_process;
 use super::parts::queue_row::QueueRow;
+use super::parts::value_scale::HEIGHT;
 use super::queue_list::QueueFilter;
 use super::share::ShareForm;
 use super::submit::form_value::cut;
@@ -33,7 +35,7 @@ const NEWEST: usize = 10;
 struct QueuePage {
     layout: Layout,
     queue: QueueRow,
-    charts: [Chart; 3],
+    charts: ChartSection,
     max_running: usize,
     /// What the process is called that may run so many.
     process: &'static str,
@@ -68,13 +70,14 @@ impl Accepts for RateLimitForm {
     const REQUIRED: &'static [&'static str] = Self::ONCE;
 }
 
-/// `GET /queues/{name}`
+/// `GET /queues/{name}`, with the parameters of the home page for its charts
 pub async fn show(
     Has(engine): Has<Engine>,
     visit: Visit,
     Path(name): Path<String>,
+    Query(params): Query<ChartParams>,
 ) -> Result<Response, UiError> {
-    render(&engine, &visit, &name, None, StatusCode::OK).await
+    render(&engine, &visit, &name, params.options()?, Ok(())).await
 }
 
 /// `POST /queues/{name}/pause`
@@ -151,16 +154,18 @@ async fn refuse(
     let mut invalid =
         InvalidLimit { field, typed: typed.to_owned(), message: shorten(message, MAX_MESSAGE) };
     cut([&mut invalid.typed]);
-    render(engine, visit, name, Some(invalid), StatusCode::UNPROCESSABLE_ENTITY).await
+    render(engine, visit, name, ChartOptions::default(), Err(invalid)).await
 }
 
 async fn render(
     engine: &Engine,
     visit: &Visit,
     name: &str,
-    invalid: Option<InvalidLimit>,
-    status: StatusCode,
+    options: ChartOptions,
+    accepted: Result<(), InvalidLimit>,
 ) -> Result<Response, UiError> {
+    let status = if accepted.is_ok() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let invalid = accepted.err();
     let (name, stats) = known_queue(engine, name).await?;
     let query = JobQuery { queues: vec![name.clone()], limit: NEWEST, ..JobQuery::default() };
     let jobs = engine.jobs(query).await?;
@@ -168,15 +173,10 @@ async fn render(
     let layout = Layout::live(visit, format!("Queue {name}"), Section::Queue, jobs.cursor, now);
     let counters = stats.queues.get(&name).cloned();
     let counters = counters.unwrap_or_else(|| engine.config().unused_queue(&name));
-    let history = engine.history(Some(&name));
-    let now = history.now;
+    let charts = ChartSection::of(engine, Some(&name), options, &page_url(name.as_str())).await?;
     let view = QueuePage {
         queue: QueueRow::of(&name, &counters, engine, now),
-        charts: [
-            throughput(&history, Span::Minutes),
-            waits(&history, Span::Minutes),
-            runs(&history, Span::Minutes),
-        ],
+        charts,
         max_running: engine.config().max_running,
         process: this_process(engine),
         newest: jobs.jobs.iter().map(|job| JobCells::of(job, now)).collect(),

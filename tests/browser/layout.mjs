@@ -13,7 +13,7 @@ let server;
 let storageState;
 const name = "anna.with-a-rather-long-name@department.example.org";
 const withPage = (browser, options, work) => withAnyPage(browser, { storageState, ...options }, work);
-const paths = ["/", "/?span=hours", "/jobs", "/jobs?q=nothing", "/jobs?state=discarded&queue=webhooks&tag=nightly", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/queues", "/queues/mail", "/find", "/find?q=mail", "/failures", "/schedules", "/schedules/new", "/schedules/of/stock-check", "/timeline", "/workers", "/system", "/users", `/users/${name}`, "/tokens", "/account", "/audit", "/audit?by=wrong&type=queue.*", "/login", "/nowhere"];
+const paths = ["/", "/?range=6h", "/jobs", "/jobs?q=nothing", "/jobs?state=discarded&queue=webhooks&tag=nightly", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/queues", "/queues/mail", "/find", "/find?q=mail", "/failures", "/schedules", "/schedules/new", "/schedules/of/stock-check", "/timeline", "/workers", "/system", "/users", `/users/${name}`, "/tokens", "/account", "/audit", "/audit?by=wrong&type=queue.*", "/login", "/nowhere"];
 
 /** The widths at which the layout changes, the usual ones, and many between them. */
 const widths = [360, 390, 420, 760, 761, 768, 1024, 1040, 1041, 1110, 1111, 1180, 1181, 1280, 1281, 1359, 1400, 1401, 1440, 1899, 2560];

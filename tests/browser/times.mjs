@@ -27,7 +27,7 @@ before(async () => {
   await server.until(failed.id, "discarded");
   await server.until(logged.id, "completed");
   const { groups } = await (await fetch(`${server.origin}/api/v1/failures`)).json();
-  pages = ["/", "/jobs", `/jobs/${failed.id}`, `/jobs/${logged.id}`, `/jobs/${later.id}`, `/jobs/${limited.id}`, "/jobs/new?kind=echo&start=in&delay=5h", "/queues", `/queues/${queue}`, "/failures", `/failures/${groups[0].id}`, "/schedules", "/schedules/of/nightly", "/schedules/new?cron=0+8+*+*+*&zone=Asia/Tokyo&kind=echo", "/timeline", "/workers", "/system", "/?span=hours", `/queues/${queue}?span=hours`];
+  pages = ["/", "/jobs", `/jobs/${failed.id}`, `/jobs/${logged.id}`, `/jobs/${later.id}`, `/jobs/${limited.id}`, "/jobs/new?kind=echo&start=in&delay=5h", "/queues", `/queues/${queue}`, "/failures", `/failures/${groups[0].id}`, "/schedules", "/schedules/of/nightly", "/schedules/new?cron=0+8+*+*+*&zone=Asia/Tokyo&kind=echo", "/timeline", "/workers", "/system", "/?range=6h", `/queues/${queue}?range=6h`];
 });
 
 after(async () => {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::job::LogScale;
 use crate::job::Time;
 
@@ -10,7 +12,7 @@ use crate::job::Time;
 type BucketScale = LogScale<6>;
 
 /// A histogram; empty buckets take no memory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Histogram {
     /// Buckets and their counts, ordered by bucket.
     buckets: Vec<(u16, u32)>,
@@ -56,6 +58,15 @@ impl Histogram {
         Some(Latency { p50: at(50), p95: at(95), p99: at(99) })
     }
 
+    /// The same with buckets four times as wide, at most 1/16 of the durations in them, so that it takes less space.
+    pub fn coarse(&self) -> Histogram {
+        let mut coarse = Histogram::default();
+        for (bucket, count) in &self.buckets {
+            coarse.count(bucket & !3, *count);
+        }
+        coarse
+    }
+
     fn count(&mut self, bucket: u16, n: u32) {
         match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
             Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(n),
@@ -97,6 +108,16 @@ mod tests {
             assert!(shown <= ms && ms - shown <= ms / 64, "{ms} is shown as {shown}");
         }
         assert_eq!(least(bucket(Duration::from_secs(1_000_000_000))), 0xfe00_0000);
+    }
+
+    #[test]
+    fn a_coarse_histogram_has_few_buckets_and_is_off_by_a_16th_at_most() {
+        let fine = histogram((0..20_000).map(|n| n * 10));
+        let (exact, coarse) = (fine.latency().unwrap(), fine.coarse().latency().unwrap());
+        for (exact, coarse) in [(exact.p50, coarse.p50), (exact.p95, coarse.p95)] {
+            assert!(coarse <= exact && exact - coarse <= exact / 16, "{exact} is {coarse}");
+        }
+        assert!(fine.coarse().buckets.len() * 3 < fine.buckets.len());
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! The recent history by seconds and by minutes, in bounded memory. This module does not know events: the meter
-//! counts them.
+//! The last five minutes by seconds, in bounded memory. This module does not know events: the meter counts them.
 
 use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
 
 use super::histogram::{Histogram, Latency};
 use crate::job::Time;
 
 /// The counts of an interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IntervalCounts {
     /// Events of any type.
     pub events: u32,
@@ -21,7 +22,7 @@ pub struct IntervalCounts {
     pub failed: u32,
 }
 
-/// A second or a minute in which something happened.
+/// An interval in which something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryPoint {
     /// The start of the interval.
@@ -46,7 +47,7 @@ pub struct Activity {
 /// An interval that is still being counted.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// Its number: seconds or minutes since 1970.
+    /// Its number: how many intervals of this length have passed since 1970.
     pub number: i64,
     pub counts: IntervalCounts,
     pub wait: Histogram,
@@ -55,8 +56,6 @@ pub struct Tally {
 
 /// How many seconds are kept: five minutes.
 pub const SECONDS: usize = 300;
-/// How many minutes are kept: six hours.
-const MINUTES: usize = 360;
 /// How many full seconds the current rates and latencies cover.
 pub const WINDOW: i64 = 5;
 
@@ -64,15 +63,14 @@ pub const WINDOW: i64 = 5;
 #[derive(Debug, Default)]
 pub struct Series {
     seconds: VecDeque<HistoryPoint>,
-    minutes: VecDeque<HistoryPoint>,
     second: Tally,
-    minute: Tally,
     /// The last seconds with their histograms, for the current rates and latencies.
     recent: VecDeque<Tally>,
 }
 
 impl IntervalCounts {
-    fn add(&mut self, more: IntervalCounts) {
+    /// Adds other counts.
+    pub fn add(&mut self, more: IntervalCounts) {
         self.events = self.events.saturating_add(more.events);
         self.enqueued = self.enqueued.saturating_add(more.enqueued);
         self.started = self.started.saturating_add(more.started);
@@ -82,7 +80,7 @@ impl IntervalCounts {
 }
 
 impl Tally {
-    fn point(&self, length: i64) -> HistoryPoint {
+    pub fn point(&self, length: i64) -> HistoryPoint {
         HistoryPoint {
             at: Time::from_millis(self.number * length * 1_000),
             counts: self.counts,
@@ -149,41 +147,19 @@ impl Series {
         newest.copied().unwrap_or_else(|| quiet.point(1))
     }
 
-    /// The full seconds and the minutes before `now` in which something happened, including the current minute so
-    /// far; oldest first.
-    pub fn points(&mut self, now: i64) -> (Vec<HistoryPoint>, Vec<HistoryPoint>) {
+    /// The full seconds before `now` in which something happened, oldest first.
+    pub fn points(&mut self, now: i64) -> Vec<HistoryPoint> {
         self.at(now);
-        let oldest = |span: i64| Time::from_millis((now - span) * 1_000);
-        let (first_second, first_minute) = (oldest(SECONDS as i64), oldest(MINUTES as i64 * 60));
-        let seconds = self.seconds.iter().filter(|point| point.at >= first_second);
-        let minutes = self.minutes.iter().filter(|point| point.at >= first_minute);
-        let open = (!self.minute.is_quiet()).then(|| self.minute.point(60));
-        (seconds.copied().collect(), minutes.copied().chain(open).collect())
+        let oldest = Time::from_millis((now - SECONDS as i64) * 1_000);
+        self.seconds.iter().filter(|point| point.at >= oldest).copied().collect()
     }
 
     fn close_second(&mut self, next: i64) {
         let fresh = Tally { number: next, ..Tally::default() };
         let closed = std::mem::replace(&mut self.second, fresh);
         if !closed.is_quiet() {
-            let minute = closed.number.div_euclid(60);
-            if minute > self.minute.number {
-                self.close_minute(minute);
-            }
-            self.minute.add(&closed);
             push(&mut self.seconds, closed.point(1), SECONDS);
             push(&mut self.recent, closed, WINDOW as usize + 1);
-        }
-        let minute = next.div_euclid(60);
-        if minute > self.minute.number {
-            self.close_minute(minute);
-        }
-    }
-
-    fn close_minute(&mut self, next: i64) {
-        let fresh = Tally { number: next, ..Tally::default() };
-        let closed = std::mem::replace(&mut self.minute, fresh);
-        if !closed.is_quiet() {
-            push(&mut self.minutes, closed.point(60), MINUTES);
         }
     }
 }
@@ -210,26 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_is_the_sum_of_its_seconds() {
-        let mut series = Series::default();
-        for second in [60, 61, 119] {
-            count(&mut series, second, 2, second);
-        }
-        count(&mut series, 120, 5, 7);
-        let (seconds, minutes) = series.points(121);
-        let counted: Vec<_> = seconds.iter().map(|p| (p.at.millis(), p.counts.completed)).collect();
-        assert_eq!(counted, [(60_000, 2), (61_000, 2), (119_000, 2), (120_000, 5)]);
-        let counted: Vec<_> = minutes.iter().map(|p| (p.at.millis(), p.counts.completed)).collect();
-        assert_eq!(counted, [(60_000, 6), (120_000, 5)]);
-        assert_eq!(minutes[0].run.map(|run| (run.p50, run.p99)), Some((61, 61)));
-        assert_eq!(minutes[0].wait, None);
-    }
-
-    #[test]
     fn the_current_second_is_not_shown_before_it_is_over() {
         let mut series = Series::default();
         count(&mut series, 100, 3, 1);
-        assert_eq!(series.points(100).0, []);
+        assert_eq!(series.points(100), []);
         assert_eq!(series.last_second(101).counts.completed, 3);
         assert_eq!(
             series.last_second(102),
@@ -250,7 +210,7 @@ mod tests {
         let mut series = Series::default();
         count(&mut series, 100, 1, 1);
         count(&mut series, 40, 1, 1);
-        assert_eq!(series.points(101).0[0].counts.completed, 2);
+        assert_eq!(series.points(101)[0].counts.completed, 2);
     }
 
     #[test]
@@ -259,9 +219,7 @@ mod tests {
         count(&mut series, 2_000_000, 3, 1);
         count(&mut series, 1_000_000, 1, 1);
         count(&mut series, 1_000_001, 1, 1);
-        let (seconds, minutes) = series.points(1_000_002);
-        assert_eq!((seconds.len(), minutes.len()), (2, 1));
-        assert_eq!(minutes[0].counts.completed, 2);
+        assert_eq!(series.points(1_000_002).len(), 2);
     }
 
     #[test]
@@ -270,10 +228,7 @@ mod tests {
         for second in 0..60_000 {
             count(&mut series, second, 1, second % 50);
         }
-        let (seconds, minutes) = series.points(60_000);
-        assert_eq!((seconds.len(), minutes.len(), series.recent.len()), (SECONDS, MINUTES, 6));
-        assert_eq!(minutes.iter().map(|point| point.counts.completed).sum::<u32>(), 60 * 360);
-        let (seconds, minutes) = series.points(60_000 + 3_600);
-        assert_eq!((seconds.len(), minutes.len()), (0, 300), "what is too old is not shown");
+        assert_eq!((series.points(60_000).len(), series.recent.len()), (SECONDS, 6));
+        assert_eq!(series.points(60_100).len(), 200, "what is too old is not shown");
     }
 }

@@ -109,35 +109,18 @@ impl Meter {
     /// Counts an event. Returns the phase that it ends, if its job is in the sample.
     pub fn add(&mut self, event: &Event) -> TimedPhase {
         let at = second(event.at);
-        self.all.at(at).counts.events += 1;
         let Fact::Job { id, labels, state, change, .. } = &event.fact else {
+            self.all.at(at).counts.events += 1;
             return TimedPhase::Nothing;
         };
         let index = self.index(labels, at);
-        let mut counts = IntervalCounts::default();
-        match change {
-            Change::Progressed(_) | Change::Logged(_) | Change::CancelAsked => {
-                self.queues[index].series.at(at).counts.events += 1;
-                return TimedPhase::Nothing;
-            }
-            Change::Enqueued { .. } => counts.enqueued = 1,
-            Change::Started { .. } => counts.started = 1,
-            Change::Completed { .. } => counts.completed = 1,
-            Change::RetryScheduled { .. } | Change::Discarded { .. } => counts.failed = 1,
-            Change::BecameAvailable
-            | Change::Snoozed { .. }
-            | Change::Cancelled
-            | Change::Interrupted { .. }
-            | Change::Rescued { .. }
-            | Change::Retried
-            | Change::Deleted
-            | Change::Moved { .. }
-            | Change::Reprioritised { .. } => {}
-        }
-        let timed = self.follow(*id, *state, change, event.at);
-        let of_queue = self.queues[index].series.at(at);
-        of_queue.counts.events += 1;
-        for tally in [self.all.at(at), of_queue] {
+        let counts = counts_of(change);
+        let timed = if is_note(change) {
+            TimedPhase::Nothing
+        } else {
+            self.follow(*id, *state, change, event.at)
+        };
+        for tally in [self.all.at(at), self.queues[index].series.at(at)] {
             tally.count(counts, timed, event.at);
         }
         self.resize_sample(at, counts.started);
@@ -283,34 +266,57 @@ impl Meter {
         }
     }
 
-    /// The seconds and minutes before `now` of the server or of a queue; empty when nothing is known.
-    pub fn points(
-        &mut self,
-        queue: Option<&QueueName>,
-        now: Time,
-    ) -> (Vec<HistoryPoint>, Vec<HistoryPoint>) {
+    /// The seconds before `now` of the server or of a queue; empty when nothing is known.
+    pub fn points(&mut self, queue: Option<&QueueName>, now: Time) -> Vec<HistoryPoint> {
         let index = queue.map(|queue| self.indexes.get(queue).copied());
         let series = match index {
             None => &mut self.all,
             Some(Some(index)) => &mut self.queues[index].series,
-            Some(None) => return (Vec::new(), Vec::new()),
+            Some(None) => return Vec::new(),
         };
         series.points(second(now))
     }
 }
 
 impl Tally {
-    fn count(&mut self, counts: IntervalCounts, timed: TimedPhase, at: Time) {
-        self.counts.enqueued += counts.enqueued;
-        self.counts.started += counts.started;
-        self.counts.completed += counts.completed;
-        self.counts.failed += counts.failed;
+    /// Counts an event that happened at `at`.
+    pub fn count(&mut self, counts: IntervalCounts, timed: TimedPhase, at: Time) {
+        self.counts.add(counts);
         match timed {
             TimedPhase::Nothing => {}
             TimedPhase::Wait(since) => self.wait.add(since, at),
             TimedPhase::Run(since) => self.run.add(since, at),
         }
     }
+}
+
+/// Whether a change leaves the job in its state.
+fn is_note(change: &Change) -> bool {
+    matches!(change, Change::Progressed(_) | Change::Logged(_) | Change::CancelAsked)
+}
+
+/// What a change of a job counts as.
+pub fn counts_of(change: &Change) -> IntervalCounts {
+    let mut counts = IntervalCounts { events: 1, ..IntervalCounts::default() };
+    match change {
+        Change::Enqueued { .. } => counts.enqueued = 1,
+        Change::Started { .. } => counts.started = 1,
+        Change::Completed { .. } => counts.completed = 1,
+        Change::RetryScheduled { .. } | Change::Discarded { .. } => counts.failed = 1,
+        Change::Progressed(_)
+        | Change::Logged(_)
+        | Change::CancelAsked
+        | Change::BecameAvailable
+        | Change::Snoozed { .. }
+        | Change::Cancelled
+        | Change::Interrupted { .. }
+        | Change::Rescued { .. }
+        | Change::Retried
+        | Change::Deleted
+        | Change::Moved { .. }
+        | Change::Reprioritised { .. } => {}
+    }
+    counts
 }
 
 fn recent(series: &mut Series, began: i64, now: Time) -> Recent {

@@ -15,10 +15,11 @@ use super::coverage::Coverage;
 use super::failures::Failures;
 use super::latency_totals::LatencyTotals;
 use super::meter::{Meter, TimedPhase};
+use super::rollup::{self, Rollup};
 use crate::clock::Clock;
 use crate::engine::Batch;
 use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
-use crate::store::{Events, Stats, Store, StoreError};
+use crate::store::{Events, HistoryProgress, HistoryRow, Stats, Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The most events of the log that are read at the start; about as many as its retention keeps.
@@ -55,6 +56,8 @@ pub struct Observations {
     pub attempts: [AttemptSample; 2],
     /// The number of the last event that was added. While earlier events are read, it is that of the last of them.
     pub seq: u64,
+    /// What charts of hours and weeks show, as far as the store does not have it.
+    pub rollup: Rollup,
     /// The number of events of each type since the start, in the order of [`EventType::ALL`].
     pub event_counts: [u64; EventType::ALL.len()],
     /// How long jobs were available before they started, since the start.
@@ -71,8 +74,18 @@ impl Observed {
         let (meter, coverage, failures) =
             (Meter::new(now, max_queues), Coverage::new(now), Failures::new());
         let attempts = ATTEMPTS_KEPT.map(AttemptSample::new);
-        let observations =
-            Observations { meter, coverage, failures, attempts, seq: 0, event_counts, waits, runs };
+        let rollup = Rollup::new(max_queues);
+        let observations = Observations {
+            meter,
+            coverage,
+            failures,
+            attempts,
+            seq: 0,
+            rollup,
+            event_counts,
+            waits,
+            runs,
+        };
         Observed { observations: Mutex::new(observations) }
     }
 
@@ -169,6 +182,7 @@ impl Observer {
             let timed = observed.meter.add(event);
             observed.coverage.add(event.at);
             observed.failures.add(event);
+            observed.rollup.add(event, timed);
             if event.seq > self.began {
                 observed.event_counts[event.event_type() as usize] += 1;
                 match timed {
@@ -184,7 +198,9 @@ impl Observer {
     async fn replay(&mut self) {
         let head = self.seen;
         let Some(stats) = self.stats().await else { return };
-        let from = stats.oldest.seq.max(head.seq.saturating_sub(MAX_REPLAYED_EVENTS));
+        let Some(counted) = self.resume_rollup().await else { return };
+        // What was not counted for the charts is read, too, however much it is.
+        let from = head.seq.saturating_sub(MAX_REPLAYED_EVENTS).min(counted).max(stats.oldest.seq);
         self.seen.seq = from.min(head.seq);
         let nodes = self.store.nodes();
         let others = nodes.iter().filter(|node| !node.is_own && !node.is_silent);
@@ -200,6 +216,34 @@ impl Observer {
             self.catch_up(head.seq.min(self.seen.seq + 8 * EVENTS_PER_READ as u64)).await;
             sleep(STEP_DELAY).await;
         }
+    }
+
+    /// Reads what the store has of the charts' history. Returns the last event that is counted in it; `None` when the store
+    /// is closing.
+    async fn resume_rollup(&mut self) -> Option<u64> {
+        loop {
+            match self.stored_rollup().await {
+                Ok((progress, rows)) => {
+                    self.observed.lock().rollup.resume(progress, rows);
+                    return Some(progress.through.seq);
+                }
+                Err(StoreError::Closed) => return None,
+                Err(error) => {
+                    debug!(%error, "reading the history failed, retrying");
+                    sleep(RETRY_DELAY).await;
+                }
+            }
+        }
+    }
+
+    async fn stored_rollup(&self) -> Result<(HistoryProgress, Vec<HistoryRow>), StoreError> {
+        let history = self.store.history();
+        let stored = history.progress().await?;
+        let mut rows = Vec::new();
+        for (step, number) in stored.iter().flat_map(Rollup::last_intervals) {
+            rows.extend(history.rows_at(step, number).await?);
+        }
+        Ok((rollup::progress_at(stored, self.store.head()), rows))
     }
 
     /// Reads and adds the events up to `to`, in steps.

@@ -1,4 +1,4 @@
-//! The verbs for statistics: history, failure groups, workers and limits. All of it is in memory; nothing here
+//! The verbs for statistics: activity, failure groups, workers and limits. All of it is in memory; nothing here
 //! scans jobs.
 
 use std::collections::HashMap;
@@ -18,21 +18,6 @@ use crate::job::{
     Concurrency, Cursor, EventType, Job, JobId, QueueName, RateLimit, RateRule, Time,
 };
 use crate::store::ConfiguredLimits;
-
-/// The recent history of the server or of one queue. Intervals in which nothing happened are left out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct History {
-    /// The time of the request, by the server's clock.
-    pub now: Time,
-    /// The last five minutes by seconds, without the current second.
-    pub seconds: Vec<HistoryPoint>,
-    /// The last six hours by minutes, including the current minute so far.
-    pub minutes: Vec<HistoryPoint>,
-    /// When this process and others started, oldest first.
-    pub starts: Vec<Time>,
-    /// The periods for which there is data, oldest first. An interval in them that is left out was quiet.
-    pub periods: Vec<Period>,
-}
 
 /// The running attempts.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,23 +63,12 @@ pub struct QueueView {
 }
 
 impl Engine {
-    /// The recent history of the server or of one queue.
-    pub fn history(&self, queue: Option<&QueueName>) -> History {
-        let now = self.parts.clock.now();
-        let (points, periods) = {
-            let mut observed = self.parts.observed.lock();
-            (observed.meter.points(queue, now), observed.coverage.periods(now))
-        };
-        let (seconds, minutes) = points;
-        History { now, seconds, minutes, starts: self.parts.store.starts(), periods }
-    }
-
     /// The last five minutes of a queue by seconds; empty when nothing happened in it, and `None` when too many
     /// other queues have been active to keep its history.
     pub fn recent(&self, queue: &QueueName) -> Option<Vec<HistoryPoint>> {
         let now = self.parts.clock.now();
         let meter = &mut self.parts.observed.lock().meter;
-        meter.knows_recent(queue, now).then(|| meter.points(Some(queue), now).0)
+        meter.knows_recent(queue, now).then(|| meter.points(Some(queue), now))
     }
 
     /// What happened in each queue in the last five minutes; idle queues are left out.

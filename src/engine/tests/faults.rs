@@ -13,8 +13,8 @@ use crate::job::{Actor, Schedule, Time};
 use crate::logging::retry_log::testing::LoggedLines;
 use crate::store::{
     AccessError, Claim, Claimed, ControlError, DeclaredKinds, EnqueueError, Extension,
-    JobControlError, KindCommand, KindError, LeaseRef, Note, ScheduleCommand, SettleError,
-    Settlement, Snapshot, Storage, Ticked, WorkerNotice, WorkerPlace,
+    HistoryTable, JobControlError, KindCommand, KindError, LeaseRef, Note, ScheduleCommand,
+    SettleError, Settlement, Snapshot, Storage, Ticked, WorkerNotice, WorkerPlace,
 };
 use crate::supervise::Part;
 
@@ -168,6 +168,9 @@ impl Store for Faulty {
     }
     async fn schedules(&self) -> Result<(Vec<Schedule>, Cursor), StoreError> {
         self.store.schedules().await
+    }
+    fn history(&self) -> &dyn HistoryTable {
+        self.store.history()
     }
     async fn tick(&self) -> Result<Ticked, StoreError> {
         fault(&self.ticks)?;

@@ -18,6 +18,24 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     timeout(BOUND, search).await.expect("the value was not seen in time")
 }
 
+/// Polls until the history of the server is as expected.
+async fn until_history(
+    engine: &Engine,
+    range: HistoryRange,
+    is_there: impl Fn(&History) -> bool,
+) -> History {
+    let search = async {
+        loop {
+            let history = engine.history(None, range).await.unwrap();
+            if is_there(&history) {
+                return history;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(BOUND, search).await.expect("the history was not seen in time")
+}
+
 fn failing() -> Registry {
     one(|context: Context, _: ()| async move {
         Err::<(), _>(format!("no answer from {} after {} s", context.job().id, context.attempt()))
@@ -55,13 +73,13 @@ async fn failures_are_grouped_while_they_happen_and_again_after_a_restart() {
     let again = until(|| known(&next.engine, 2)).await;
     assert_eq!(again.groups[0].id, group.id);
     assert_eq!(again.groups[0].minutes.iter().sum::<u32>(), 10);
-    let history = until(|| {
-        let history = next.engine.history(None);
-        let failed: u32 = history.minutes.iter().map(|point| point.counts.failed).sum();
-        (failed == 10).then_some(history)
-    })
-    .await;
-    assert_eq!(history.starts.len(), 2);
+    for range in HistoryRange::ALL {
+        let history = until_history(&next.engine, range, |history| {
+            let failed: u32 = history.points.iter().map(|point| point.counts.failed).sum();
+            failed == 10
+        });
+        assert_eq!(history.await.starts.len(), 2);
+    }
 }
 
 #[tokio::test]
@@ -78,11 +96,9 @@ async fn the_history_knows_when_the_server_was_down() {
     let restarted = store.restarted();
     let restart = clock.now();
     let next = open_with_clock(restarted, failing(), quick(), clock.clone());
-    let periods = until(|| {
-        let periods = next.engine.history(None).periods;
-        (periods.len() == 2).then_some(periods)
-    })
-    .await;
+    let range = HistoryRange::FiveMinutes;
+    let two = until_history(&next.engine, range, |history| history.periods.len() == 2);
+    let periods = two.await.periods;
     let stopped = ended.after(Duration::from_secs(1));
     assert_eq!((periods[0].from, periods[0].until), (began, stopped));
     assert_eq!((periods[1].from, periods[1].until), (restart, next.engine.now()));

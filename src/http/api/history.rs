@@ -1,12 +1,12 @@
 //! `GET /api/v1/metrics/history`: rates and latencies of the last hours, for charts.
-//! They are kept in memory, so no read examines jobs.
+//! They were counted when the events happened, so no read examines jobs.
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
 
 use super::query::history_query;
-use crate::engine::Period;
+use crate::engine::{HistoryRange, Period};
 use crate::http::view::{Displayed, PointView};
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, QueueName, Time};
@@ -37,11 +37,12 @@ struct PeriodView {
 pub async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let queue = history_query(query.as_deref())?;
     let cursor = Displayed(api.engine.head());
-    let history = api.engine.history(queue.as_ref());
+    let newest = api.engine.history(queue.as_ref(), HistoryRange::FiveMinutes).await?;
+    let history = api.engine.history(queue.as_ref(), HistoryRange::SixHours).await?;
     Ok(json(&HistoryView {
         queue: queue.as_ref().map(QueueName::as_str),
-        seconds: history.seconds.iter().map(PointView::of).collect(),
-        minutes: history.minutes.iter().map(PointView::of).collect(),
+        seconds: newest.points.iter().map(PointView::of).collect(),
+        minutes: history.points.iter().map(PointView::of).collect(),
         starts: history.starts.into_iter().map(Displayed).collect(),
         periods: history.periods.into_iter().map(PeriodView::of).collect(),
         now: Displayed(history.now),

@@ -14,6 +14,7 @@ pub(crate) mod clock;
 pub(crate) mod control;
 mod draft;
 pub(crate) mod enqueue;
+pub(crate) mod history;
 pub(crate) mod keys;
 pub(crate) mod kinds;
 pub(crate) mod lease;
@@ -326,6 +327,11 @@ macro_rules! conformance_suite {
                 a_snapshot_is_everything_in_its_order
                 a_snapshot_sees_nothing_of_what_comes_after
                 a_snapshot_of_nothing_has_a_head_and_an_end
+            }
+            history {
+                counted_rows_survive_a_restart_and_are_no_events
+                who_has_counted_more_replaces_the_rows
+                old_rows_are_forgotten_step_by_step
             }
             life {
                 a_closed_store_answers_nothing_but_closed

@@ -6,6 +6,7 @@ mod archive;
 mod commit;
 mod copy;
 mod enqueue;
+mod history;
 mod inbox;
 mod journal;
 mod projection;
@@ -33,9 +34,9 @@ use super::kinds::DeclaredKinds;
 use super::search::Budget;
 use super::{
     AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    Inbox, JobControlError, KindCommand, KindError, Lease, LeaseRef, NodeFigures, NodeReport, Note,
-    Page, Projection, ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats,
-    Storage, Store, StoreError, Ticked, WorkerNotice,
+    HistoryTable, Inbox, JobControlError, KindCommand, KindError, Lease, LeaseRef, NodeFigures,
+    NodeReport, Note, Page, Projection, ScheduleCommand, ScheduleError, SettleError, Settlement,
+    Snapshot, Stats, Storage, Store, StoreError, Ticked, WorkerNotice,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::job::{
@@ -380,6 +381,10 @@ impl Store for LogStore {
     async fn storage(&self) -> Result<Storage, StoreError> {
         self.shared.check()?;
         self.read(Shared::storage).await
+    }
+
+    fn history(&self) -> &dyn HistoryTable {
+        self
     }
 
     fn starts(&self) -> Vec<Time> {

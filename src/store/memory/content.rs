@@ -9,11 +9,11 @@ use crate::job::{
     Actor, Change, Cursor, Epoch, Event, Fact, IdempotencyKey, Job, JobId, QueueName,
     QueueSettings, State, Status, Time,
 };
-use crate::store::StoreLimits;
 use crate::store::claim_limits::ClaimLimits;
 use crate::store::clock_changes::TickWatch;
 use crate::store::kinds::DeclaredKinds;
 use crate::store::schedules::Schedules;
+use crate::store::{HistoryKey, HistoryProgress, StoreLimits};
 
 /// Everything that a restart keeps, and the events that the current verb has added.
 #[derive(Clone)]
@@ -39,6 +39,9 @@ pub(super) struct Content {
     pub(super) submitted_with_delay: BTreeSet<JobId>,
     pub(super) watch: TickWatch,
     pub(super) starts: Vec<Time>,
+    /// What was counted over time, and up to where.
+    pub(super) history: BTreeMap<HistoryKey, Vec<u8>>,
+    pub(super) history_progress: Option<HistoryProgress>,
     /// The log, oldest event first.
     pub(super) log: VecDeque<Event>,
     /// In whose name the events of the current verb are.
@@ -72,6 +75,8 @@ impl Content {
             submitted_with_delay: BTreeSet::new(),
             watch: TickWatch::default(),
             starts: Vec::new(),
+            history: BTreeMap::new(),
+            history_progress: None,
             log: VecDeque::new(),
             by: None,
             fresh: Vec::new(),

@@ -6,6 +6,7 @@ mod attempts;
 mod content;
 mod control;
 mod enqueue;
+mod history;
 mod kinds;
 mod read;
 mod schedules;
@@ -26,9 +27,9 @@ use super::kinds::DeclaredKinds;
 use super::search::{ActiveReads, Budget};
 use super::{
     AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KindCommand, KindError, LeaseRef, Note, Page, ScheduleCommand, ScheduleError,
-    SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, StoreLimits, Ticked,
-    WorkerNotice, remember_start,
+    HistoryTable, JobControlError, KindCommand, KindError, LeaseRef, Note, Page, ScheduleCommand,
+    ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError,
+    StoreLimits, Ticked, WorkerNotice, remember_start,
 };
 use crate::access::{AccessApplied, AccessCommand, AccessTable, Scope};
 use crate::clock::Clock;
@@ -311,6 +312,10 @@ impl Store for MemoryStore {
 
     fn access_table(&self) -> watch::Receiver<Arc<AccessTable>> {
         self.access.subscribe()
+    }
+
+    fn history(&self) -> &dyn HistoryTable {
+        self
     }
 
     async fn tick(&self) -> Result<Ticked, StoreError> {

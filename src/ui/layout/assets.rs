@@ -39,6 +39,11 @@ pub const ASSETS: &[Asset] = &[
         body: include_str!("../../../static/dashboard.js"),
     },
     Asset { name: "chart.js", media_type: JS, body: include_str!("../../../static/chart.js") },
+    Asset {
+        name: "crosshair.js",
+        media_type: JS,
+        body: include_str!("../../../static/crosshair.js"),
+    },
     Asset { name: "copy.js", media_type: JS, body: include_str!("../../../static/copy.js") },
     Asset { name: "load.js", media_type: JS, body: include_str!("../../../static/load.js") },
     Asset { name: "reload.js", media_type: JS, body: include_str!("../../../static/reload.js") },

@@ -71,6 +71,11 @@ impl UiError {
         )
     }
 
+    /// The error for an address with a parameter that is not accepted.
+    pub fn invalid_address(invalid: &Invalid, title: &str) -> Self {
+        UiError::of(invalid, StatusCode::BAD_REQUEST, title, "Check the address.")
+    }
+
     /// The error page of a cause in the server, with a description of this occurrence.
     pub fn of_fault(fault: ServerFault, detail: &str) -> Self {
         let (title, advice) = match fault {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::engine::{HistoryPoint, Latency, Period};
+use crate::engine::{HistoryPoint, HistoryRange, Latency, Period};
 use crate::job::Time;
 
 /// The assignment of times to columns.
@@ -22,6 +22,20 @@ pub struct Columns {
 }
 
 impl Columns {
+    /// The columns of a range that ends now.
+    pub fn of(now: Time, range: HistoryRange, periods: &[Period]) -> Columns {
+        let width = match range {
+            HistoryRange::FiveMinutes => 3,
+            HistoryRange::Hour => 60,
+            HistoryRange::SixHours => 180,
+            HistoryRange::Day => 600,
+            HistoryRange::Week => 3_600,
+            HistoryRange::Month => 4 * 3_600,
+        };
+        let count = usize::try_from(range.seconds() / width).unwrap_or(1);
+        Columns::new(now, width, count, periods)
+    }
+
     /// Columns of `width` seconds that end now.
     pub fn new(now: Time, width: i64, count: usize, periods: &[Period]) -> Columns {
         let second = now.millis().div_euclid(1_000);
@@ -52,6 +66,13 @@ impl Columns {
     /// The end of the newest column, in seconds since 1970.
     pub fn until(&self) -> i64 {
         self.last * self.width + self.part
+    }
+
+    /// Where a time is in a drawing of this width. The begin of a column is where its value is drawn.
+    pub fn x(&self, at: Time, width: f64) -> f64 {
+        let columns = (at.millis() as f64 / 1_000.0 - self.from() as f64) / self.width as f64;
+        let newest = (self.count.max(2) - 1) as f64;
+        columns.min(newest) / newest * width
     }
 
     /// `1` for each column with data and `0` for each without, oldest first.
@@ -144,7 +165,10 @@ impl Columns {
         let at = |column: usize| {
             let start = (self.from() + column as i64 * self.width).min(self.until());
             let text = Time::from_millis(start * 1_000).to_string();
-            format!("{} UTC", text.get(11..19).unwrap_or(&text))
+            // A time of day says too little in a chart of days.
+            let from = if self.width * self.count as i64 > 24 * 3_600 { 0 } else { 11 };
+            let time = text.get(from..19).unwrap_or(&text).replace('T', " ");
+            format!("{time} UTC")
         };
         let mut out = String::new();
         for (first, last) in self.ranges(false) {
@@ -160,6 +184,12 @@ impl Columns {
         }
         out
     }
+}
+
+/// The numbers of columns as text, separated by commas; empty where there is none.
+pub fn numbers(values: impl Iterator<Item = Option<f64>>) -> String {
+    let texts = values.map(|value| value.map_or(String::new(), |value| value.to_string()));
+    texts.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

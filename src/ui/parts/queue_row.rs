@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::engine::{Engine, IntervalCounts, QueueStats};
 use crate::job::{QueueName, RateLimit, State, Time};
 
-use super::chart::{Spark, spark};
 use super::filters::{count, percent, rate};
+use super::spark::{Spark, spark};
 use super::time_format::{TimeText, length};
 
 /// The values that a row and the page of a queue show.

@@ -112,13 +112,13 @@ fn each_queue_has_its_own_history_and_the_quietest_gives_way() {
     }
     let now = Time::from_millis((MAX_QUEUES as i64 + 1) * 1_000);
     let events = |meter: &mut Meter, n| {
-        let (seconds, _) = meter.points(Some(&queue(n)), now);
+        let seconds = meter.points(Some(&queue(n)), now);
         seconds.iter().map(|point| point.counts.events).sum::<u32>()
     };
     assert_eq!(events(&mut meter, 0), 0, "it was quiet longest");
     assert_eq!(events(&mut meter, 1), MAX_QUEUES as u32 + 2);
     assert_eq!(events(&mut meter, MAX_QUEUES), 1);
-    assert_eq!(meter.points(None, now).0.len(), MAX_QUEUES + 1);
+    assert_eq!(meter.points(None, now).len(), MAX_QUEUES + 1);
     let recent = meter.recent_of_queues(now);
     assert_eq!(recent[&queue(1)].rates.events, 1.0);
     assert!(!recent.contains_key(&queue(2)), "nothing happened there");

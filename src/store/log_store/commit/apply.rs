@@ -110,6 +110,10 @@ pub fn apply(
                 let mutation = |(command, by), reply| Mutation::Access(command, by, reply);
                 when_durable(group.access(command, by), reply, again, mutation)
             }
+            Mutation::PutHistory(rows, reply) => {
+                let again = keep.then(|| rows.clone());
+                when_durable(group.put_history(rows), reply, again, Mutation::PutHistory)
+            }
             Mutation::Tick(so_far, reply) => {
                 let before = so_far.clone();
                 let again = keep.then(|| so_far.clone());

@@ -13,6 +13,7 @@ use crate::access::{AccessApplied, AccessCommand};
 use crate::job::{Actor, Event, JobId, NewJob, Schedule, Status};
 use crate::store::log::NodeHeartbeat;
 use crate::store::log_store::archive::new_run::NewRun;
+use crate::store::log_store::journal::history_rows::HistoryWrites;
 use crate::store::log_store::journal::nodes::NodeId;
 use crate::store::{
     AccessError, Claim, Control, ControlError, EnqueueError, Extension, KindCommand, KindError,
@@ -56,6 +57,8 @@ pub enum Mutation {
     Kind(KindCommand, Option<Actor>, Reply<(), KindError>),
     Report(Vec<WorkerNotice>, Reply<()>),
     Access(AccessCommand, Option<Actor>, Reply<AccessApplied, AccessError>),
+    /// Stores what was counted over time.
+    PutHistory(HistoryWrites, Reply<bool>),
     /// Carries what this tick did before it had to wait for the archiver.
     Tick(Ticked, Reply<Ticked>),
     /// Records that this process has opened the store.
@@ -105,6 +108,7 @@ impl Mutation {
             | Mutation::Kind(..)
             | Mutation::Report(..)
             | Mutation::Access(..)
+            | Mutation::PutHistory(..)
             | Mutation::Tick(..)
             | Mutation::RecordStart
             | Mutation::GiveBack(..)
@@ -129,6 +133,7 @@ impl Mutation {
             | Mutation::Access(..) => false,
             Mutation::Control(..)
             | Mutation::Schedule(..)
+            | Mutation::PutHistory(..)
             | Mutation::Tick(..)
             | Mutation::RecordStart
             | Mutation::Archive(..) => true,
@@ -211,6 +216,7 @@ impl CommandBatch {
                 Mutation::Kind(_, _, reply) => drop(reply.send(Err(error.into()))),
                 Mutation::Report(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Access(_, _, reply) => drop(reply.send(Err(error.into()))),
+                Mutation::PutHistory(_, reply) => drop(reply.send(Err(error))),
                 Mutation::Tick(_, reply) => drop(reply.send(Err(error))),
                 Mutation::RecordStart
                 | Mutation::GiveBack(..)

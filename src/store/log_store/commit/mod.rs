@@ -17,6 +17,7 @@ pub mod future_waits;
 pub mod give_back;
 pub mod group;
 mod heartbeat;
+mod history;
 pub mod inbox;
 pub mod index;
 mod index_undo;

@@ -395,6 +395,7 @@ pub fn format_of(key: &[u8]) -> StoredFormat {
         Some(b'd') => formats::DECLARED_KIND,
         Some(b'q') => formats::QUEUE_SETTINGS,
         Some(b'c') => formats::SHARED_LIMITS,
+        Some(b'h') => formats::HISTORY,
         Some(b'u' | b'o' | b'x' | b'l' | b'i') => formats::ACCESS,
         Some(_) | None => formats::STORE,
     }

@@ -7,6 +7,7 @@ pub mod chunks;
 pub mod codec;
 pub mod first_format;
 pub mod fold;
+pub mod history_rows;
 pub mod limits_row;
 pub mod named_rows;
 pub mod nodes;

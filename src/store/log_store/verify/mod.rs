@@ -17,6 +17,7 @@ use super::journal::access_rows;
 use super::journal::chunks;
 use super::journal::codec::{Chunk, Record, format_of, unseal};
 use super::journal::fold::JournalFold;
+use super::journal::history_rows;
 use super::journal::limits_row;
 use super::journal::named_rows;
 use super::journal::queue_rows::{self, QueueTable};
@@ -149,6 +150,12 @@ fn check_keys(log: &dyn Log, report: &mut Report) -> Result<CheckedRows, StoreEr
             }
             (Some(b'c'), _) if key == limits_row::KEY => {
                 if let Err(why) = limits_row::decode(&value) {
+                    report.problem(&name, why);
+                }
+                continue;
+            }
+            (Some(b'h'), _) => {
+                if let Err(why) = history_rows::check(&key, &value) {
                     report.problem(&name, why);
                 }
                 continue;

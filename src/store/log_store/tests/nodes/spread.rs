@@ -16,9 +16,9 @@ use crate::job::{
 use crate::store::kinds::DeclaredKinds;
 use crate::store::{
     AccessError, Claim, Claimed, Control, ControlError, EnqueueError, Enqueued, Events, Extension,
-    JobControlError, KindCommand, KindError, LeaseRef, MAX_STARTS, Note, Page, ScheduleCommand,
-    ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store, StoreError, Ticked,
-    WorkerNotice,
+    HistoryTable, JobControlError, KindCommand, KindError, LeaseRef, MAX_STARTS, Note, Page,
+    ScheduleCommand, ScheduleError, SettleError, Settlement, Snapshot, Stats, Storage, Store,
+    StoreError, Ticked, WorkerNotice,
 };
 
 /// The nodes, and how many calls there were.
@@ -119,6 +119,9 @@ impl Store for Spread {
         self.first().access_table()
     }
 
+    fn history(&self) -> &dyn HistoryTable {
+        self.first().history()
+    }
     async fn tick(&self) -> Result<Ticked, StoreError> {
         let ticked = self.first().tick().await?;
         let acts = ticked.due + ticked.fired + ticked.skipped + ticked.rescued + ticked.pruned;
