@@ -5,6 +5,7 @@ import { startCopying } from "./copy.js";
 import { Dashboard } from "./dashboard.js";
 import { atMostEvery, fetchPage, say, swapSections } from "./live.js";
 import { openAgain, reloadWhenReady } from "./reload.js";
+import { startRowLinks } from "./row-link.js";
 import { addShortcut, startShortcuts } from "./shortcuts.js";
 import { DiscardedCounter, addDiscarded } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
@@ -50,6 +51,7 @@ keepFocus();
 startShortcuts();
 startPalette();
 startCopying();
+startRowLinks();
 if (document.querySelector("[data-auto-reload]")) reloadWhenReady();
 // On a phone, the navigation is one row that scrolls.
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

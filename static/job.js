@@ -1,9 +1,10 @@
 // The page of a job: its sections, its log, and the progress with an estimate of the time left.
 
+import { startJsonViews } from "./json-view.js";
 import { atMostEvery, fetchPage, perFrame, say, setBadge, swapSections } from "./live.js";
 import { seqOf } from "./stream.js";
 import { setTabResult } from "./tab-status.js";
-import { grouped, serverNow, setText, showTime } from "./time.js";
+import { grouped, length, serverNow, setText, showTime } from "./time.js";
 import { showVisible, visible } from "./visible-text.js";
 
 const MOST_LINES = 2000;
@@ -13,6 +14,7 @@ const SILENCE_S = 10;
 
 /** Starts the page. `open` opens its stream, and `owe` repeats a failed request later. */
 export function job(open, owe, id) {
+  startJsonViews();
   const log = new Log();
   const progressView = new ProgressView();
   const lines = [];
@@ -38,10 +40,10 @@ export function job(open, owe, id) {
     if (state) setBadge(document.querySelector("#head .badge"), state);
     report = state = null;
   });
-  setInterval(growBar, 1000);
+  setInterval(() => (growBar(), growFalls()), 1000);
   open([["job", id]], (events) => {
     for (const event of events) {
-      if (event.lines) lines.push(...event.lines);
+      if (event.lines) lines.push(...event.lines.map((line) => ({ ...line, attempt: event.job.attempt })));
       else if (event.progress) report = event;
       else if (event.seq > shown) {
         state = event.type === "job.deleted" ? "deleted" : event.job.state;
@@ -77,12 +79,30 @@ function growBar() {
   });
 }
 
+/** Lays out the waterfall again while the job goes on, as src/ui/job/waterfall.rs does. */
+function growFalls() {
+  const axis = document.querySelector(".axis[data-since]");
+  if (!axis || document.hidden) return;
+  const whole = Math.max(1, serverNow() - Date.parse(axis.dataset.since));
+  const marks = axis.querySelectorAll(".marks span");
+  marks.forEach((mark, n) => n && setText(mark, length((whole * n) / (marks.length - 1))));
+  for (const rect of document.querySelectorAll(".fall rect")) {
+    const { width } = rect.ownerSVGElement.viewBox.baseVal;
+    const place = (ms) => Math.floor((width * Math.min(ms, whole)) / whole);
+    const [x, end] = [place(Number(rect.dataset.from)), place(Number(rect.dataset.to ?? whole))];
+    rect.setAttribute("x", x);
+    rect.setAttribute("width", end - x);
+  }
+}
+
 /** The log. It follows new lines until the reader scrolls up, and again once the reader scrolls to the end. */
 class Log {
   #list = document.getElementById("log");
   #button = document.getElementById("follow");
   #follows = true;
   #moved = 0;
+  /** The attempt of the last line. */
+  #attempt = Number(this.#list.dataset.shown);
 
   constructor() {
     if (this.#button) {
@@ -101,10 +121,22 @@ class Log {
     document.getElementById("log-empty").hidden = true;
     list.hidden = false;
     const rows = document.createDocumentFragment();
-    for (const line of lines.slice(-MOST_LINES)) rows.append(rowOf(line, "raw" in this.#list.dataset));
+    for (const line of lines.slice(-MOST_LINES)) {
+      if (line.attempt !== this.#attempt) rows.append(...this.#headings(line.attempt));
+      this.#attempt = line.attempt;
+      rows.append(rowOf(line, "raw" in this.#list.dataset));
+    }
     list.append(rows);
     while (list.childElementCount > MOST_LINES) list.firstElementChild.remove();
     if (this.#follows) this.#toEnd();
+  }
+
+  /** The heading of the lines of an attempt, as src/ui/job/log_part.rs has it. The first attempt gets one with the second. */
+  #headings(attempt) {
+    if (attempt < 2) return [];
+    const heading = (number) => Object.assign(document.createElement("li"), { className: "log-attempt", textContent: `Attempt ${number}` });
+    if (this.#attempt && !this.#list.querySelector(".log-attempt")) this.#list.prepend(heading(this.#attempt));
+    return [heading(attempt)];
   }
 
   #isAtEnd() {

@@ -5,7 +5,8 @@ import { Load } from "./load.js";
 import { addShortcut } from "./shortcuts.js";
 import { atMostEvery, countsOf, fetchPage, fold, makeRow, patchRow, perFrame, showStats, swapSections } from "./live.js";
 import { seqOf } from "./stream.js";
-import { grouped, showTimes, setText } from "./time.js";
+import { grouped, length, serverNow, setText, showTime, showTimes } from "./time.js";
+import { startViewMenu } from "./view-menu.js";
 
 const byId = (id) => document.getElementById(id);
 /** The number of rows of a full page. */
@@ -13,6 +14,8 @@ const FULL = Number(document.body.dataset.limit);
 /** New jobs are added to the rows at this interval, unless there are too many to follow. */
 const ADD_EVERY_MS = 1_000;
 const MAX_ADDED = 20;
+/** Payloads of added rows are read at most this often. */
+const FILL_EVERY_MS = 2_000;
 
 /** Starts the list. `open` opens its stream, and `owe` repeats a failed request later. */
 export function listPage({ open, owe, lifecycle, maxHighlighted }) {
@@ -28,6 +31,7 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
   const rowsInUse = () => rows.matches(":hover, :focus-within") || selection.isInUse() || scrollY > 8 || !getSelection().isCollapsed || document.querySelector("dialog[open]");
   startRowShortcuts(rows, selection);
   startSuggestions();
+  startViewMenu();
 
   let changes = new Map();
   const load = new Load();
@@ -36,8 +40,10 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     changes = new Map();
     for (const [id, change] of batch) {
       const row = rowOf(id);
-      if (row) patchRow(row, change, batch.size <= maxHighlighted);
-      else if (states.size ? states.has(change.state) : change.enqueuedAt || news.has(id)) news.add(id, change, states.size ? change.seq : change.enqueuedAt);
+      if (row) {
+        patchRow(row, change, batch.size <= maxHighlighted);
+        patchRun(row, change);
+      } else if (states.size ? states.has(change.state) : change.enqueuedAt || news.has(id)) news.add(id, change, states.size ? change.seq : change.enqueuedAt);
       else if (states.size) news.remove(id);
     }
     news.show();
@@ -48,6 +54,17 @@ export function listPage({ open, owe, lifecycle, maxHighlighted }) {
     if (load.isBusy || !news.isFew()) return;
     if (document.hidden || rowsInUse()) return addNew();
     news.addRows();
+    fillPayloads();
+  });
+  /** Events have no payloads, so those of added rows are read from the page as the server renders it. */
+  const fillPayloads = atMostEvery(FILL_EVERY_MS, async () => {
+    if (!rows.querySelector("[data-unknown]")) return;
+    const answer = await fetchPage();
+    if (!answer?.page) return owe(fillPayloads);
+    for (const cell of rows.querySelectorAll("[data-unknown]")) {
+      const fresh = answer.page.querySelector(`#list tr[data-job="${cell.closest("tr").dataset.job}"] [data-f=payload]`);
+      if (fresh) cell.replaceWith(document.importNode(fresh, true));
+    }
   });
   const onEvents = (events) => {
     for (const event of events) {
@@ -170,13 +187,32 @@ function newRow(change) {
     box.value = change.job.id;
     box.setAttribute("aria-label", `Select ${change.job.kind} ${change.job.id.slice(-8)}`);
   }
+  patchRun(row, change);
   row.className = "changed";
   return row;
 }
 
+/** Shows how long the newest attempt has been running, or ran. */
+function patchRun(row, { startedAt, endedAt, state }) {
+  const cell = row.querySelector("[data-f=run]");
+  const began = startedAt ?? cell.querySelector("time")?.dateTime;
+  if (!began) return;
+  if (endedAt) {
+    const ms = Math.max(0, Date.parse(endedAt) - Date.parse(began));
+    cell.textContent = ms < 1000 ? `${ms} ms` : ms < 60_000 ? `${Math.floor(ms / 100) / 10} s` : length(ms);
+  } else if (startedAt && state === "running") {
+    const time = document.createElement("time");
+    time.dateTime = began;
+    time.dataset.for = "";
+    time.textContent = length(serverNow() - Date.parse(began));
+    showTime(time);
+    cell.replaceChildren(time);
+  }
+}
+
 /** Shows or hides the table and the bulk actions, which a reader who may not use them does not have. */
 function showList(isShown) {
-  for (const id of ["list", "bulk"]) if (byId(id)) byId(id).hidden = !isShown;
+  for (const id of ["list", "list-tools", "bulk"]) if (byId(id)) byId(id).hidden = !isShown;
 }
 
 /** Moves the rows that no longer fit to the next page. */
@@ -220,7 +256,7 @@ function startSelection(rows) {
     setText(byId("scope-selected"), n === 0 ? "Selected jobs" : `${n} selected${away > 0 ? ` (${away} not shown)` : ""}`);
     const nothing = scope.value === "selected" && n === 0;
     for (const button of form.querySelectorAll("button")) button.disabled = nothing;
-    form.classList.toggle("idle", nothing);
+    form.classList.toggle("on", n > 0);
     for (const box of here) box.closest("tr").classList.toggle("picked", box.checked);
   };
   const set = (box, on) => {
@@ -246,6 +282,16 @@ function startSelection(rows) {
     show();
   });
   scope.addEventListener("change", show);
+  const clear = byId("clear-selection");
+  clear.hidden = false;
+  clear.addEventListener("click", () => {
+    const first = rows.querySelector("tr.picked") ?? rows.firstElementChild;
+    picked.clear();
+    scope.value = "selected";
+    for (const box of boxes()) box.checked = false;
+    show();
+    first?.querySelector("input[name=id]").focus({ preventScroll: true }); // the button is hidden now
+  });
   form.addEventListener("submit", () => {
     form.querySelectorAll("input[data-away]").forEach((input) => input.remove());
     const here = new Set(boxes().map((box) => box.value));
@@ -318,7 +364,8 @@ function startSuggestions() {
 async function searchOn(rows, selection, onShown) {
   const progress = byId("search-progress");
   let next = progress?.dataset.next;
-  if (!next) return;
+  // Rows of several requests would not be in the order of one page.
+  if (!next || "sorted" in document.body.dataset) return;
   const link = byId("search-more");
   let stopped = false;
   const stop = document.createElement("button");

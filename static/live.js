@@ -7,6 +7,7 @@ import { grouped, relative, setText, setTime, showTimes } from "./time.js";
 import { visible } from "./visible-text.js";
 
 const ERROR_EXCERPT = Number(document.body.dataset.errorExcerpt);
+const ENDS = new Set(["completed", "retry_scheduled", "snoozed", "discarded", "cancelled", "interrupted", "rescued"]);
 const WAITS_FOR_ITS_TIME = new Set(["scheduled", "retryable"]);
 
 /** Returns a function that runs `work` at most once per animation frame. */
@@ -118,6 +119,8 @@ export function fold(older, event) {
     at: stays ? older?.at : waits ? event.run_at : event.at,
     max: event.max_attempts ?? older?.max,
     error: event.error ? excerpt(event.error) : clears ? "" : older?.error,
+    startedAt: event.type === "job.started" ? event.at : older?.startedAt,
+    endedAt: ENDS.has(event.type.slice(4)) ? event.at : event.type === "job.started" ? undefined : older?.endedAt,
     seq: event.seq,
     enqueuedAt: event.type === "job.enqueued" ? event.seq : older?.enqueuedAt,
   };
@@ -128,7 +131,7 @@ export function patchRow(row, change, isHighlighted = true) {
   const field = (name) => row.querySelector(`[data-f=${name}]`);
   setBadge(field("state"), change.state);
   setText(field("attempt"), String(change.job.attempt));
-  if (change.at) setTime(row.querySelector("time"), change.at);
+  if (change.at) setTime(row.querySelector("time[data-rel]"), change.at);
   if (field("queue").textContent !== change.job.queue) {
     setText(field("queue"), change.job.queue);
     field("queue").href = `jobs?queue=${encodeURIComponent(change.job.queue)}`;

@@ -25,8 +25,18 @@ impl Stats {
     /// How many jobs a query finds, if the counters can tell. They are kept by state for each queue and for each kind,
     /// so they cannot tell for both together, nor for tags, times and records.
     pub fn count(&self, query: &JobQuery) -> Option<u64> {
-        let JobQuery { states, queues, kinds, tags, since, until, terms, after: _, limit: _ } =
-            query;
+        let JobQuery {
+            states,
+            queues,
+            kinds,
+            tags,
+            since,
+            until,
+            terms,
+            after: _,
+            limit: _,
+            most_examined: _,
+        } = query;
         let has_other_filters = !tags.is_empty() || since.or(*until).is_some() || !terms.is_empty();
         let in_states = |counts: &BTreeMap<State, u64>| -> u64 {
             let wanted = |state: &State| states.is_empty() || states.contains(state);

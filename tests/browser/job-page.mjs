@@ -52,11 +52,11 @@ test("the list of attempts fits into every width", async () => {
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 900 });
       // The arrow at the end of a line belongs to it, so a line that is too narrow for it overflows.
-      const lines = await page.locator(".attempt-line").evaluateAll((lines) => lines.map((line) => [line.scrollWidth, line.clientWidth]));
+      const lines = await page.locator(".attempt-line:not(.axis)").evaluateAll((lines) => lines.map((line) => [line.scrollWidth, line.clientWidth]));
       assert.equal(lines.length, 3);
       for (const [needed, given] of lines) assert.ok(needed <= given, `${width} px: a line needs ${needed} of ${given} px`);
       // The longest outcome leaves room before the duration.
-      const room = await page.locator(".attempt-line").first().evaluate((line) => {
+      const room = await page.locator(".attempt-line:not(.axis)").first().evaluate((line) => {
         line.querySelector(".badge").textContent = "interrupted";
         return line.querySelector(".attempt-took").getBoundingClientRect().left - line.querySelector(".badge").getBoundingClientRect().right;
       });
@@ -148,14 +148,14 @@ describe("texts of a job", () => {
         const job = await submitRaw();
         await server.until(job.id, "completed");
         await page.goto(address(job));
-        for (const box of ["[aria-labelledby=payload-title] pre", "#result pre"]) {
+        for (const box of ["section[aria-labelledby=payload-title] .json", "#result .json"]) {
           const text = await page.locator(box).first().textContent();
           assert.equal(text, '{\n  "grüß": "🦀 \\u202e\\u200b",\n  "你好": [\n    "\\""\n  ]\n}');
           assert.deepEqual(await page.locator(box).first().locator(".j-mark").allTextContents(), ["\\u202e\\u200b"]);
         }
         await page.getByRole("link", { name: "show raw" }).first().click();
         await page.waitForURL(/\?raw=1#payload-title$/);
-        const raw = await page.locator("[aria-labelledby=payload-title] pre").first().textContent();
+        const raw = await page.locator("section[aria-labelledby=payload-title] .json").first().textContent();
         assert.deepEqual(JSON.parse(raw), JSON.parse(payload));
         assert.match(raw, /gr\\u00fc\\u00df/);
         await page.getByRole("link", { name: "decode escapes" }).first().click();
@@ -189,7 +189,7 @@ describe("texts of a job", () => {
       await page.goto(address(job));
       for (const width of WIDTHS) {
         await page.setViewportSize({ width, height: 900 });
-        for (const box of ["[aria-labelledby=payload-title] pre", "#curl"]) {
+        for (const box of ["section[aria-labelledby=payload-title] .json", "#curl"]) {
           const { lefts, first } = await page.locator(box).first().evaluate((pre) => {
             const line = [...pre.querySelectorAll(".line")].find((line) => line.textContent.includes("word word"));
             const range = document.createRange();
@@ -207,7 +207,7 @@ describe("texts of a job", () => {
           assert.ok(wrapped.every((left) => left >= first - 1 || left === lefts[0]), `${box} at ${width} px: ${lefts}, ${first}`);
         }
       }
-      const copied = await page.locator("[aria-labelledby=payload-title] pre").first().evaluate((pre) => {
+      const copied = await page.locator("section[aria-labelledby=payload-title] .json").first().evaluate((pre) => {
         getSelection().selectAllChildren(pre);
         return getSelection().toString();
       });

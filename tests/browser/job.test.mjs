@@ -42,7 +42,7 @@ for (const [size, viewport] of [["desk", { width: 1280, height: 900 }], ["phone"
         await page.locator("#timeline").getByText("succeeded").waitFor();
         if (life.kind === "sleep") await page.locator("#log li").nth(9).waitFor();
         else await page.locator("#log-empty").getByText("No log output.").waitFor();
-        await page.locator("#result pre").waitFor();
+        await page.locator("#result .json").waitFor();
         assert.deepEqual(await page.evaluate(() => globalThis.shifts), []);
       }
     }));

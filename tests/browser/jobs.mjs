@@ -117,6 +117,7 @@ for (const [script, javaScriptEnabled] of [["with JavaScript", true], ["without 
         const all = await waiting(queue, 70);
         await server.post(`/api/v1/jobs/${all[5]}/cancel`);
         await page.goto(`${server.origin}/jobs?queue=${queue}`);
+        if (javaScriptEnabled) await page.locator("#list input[name=id]").first().check(); // shows the actions
         await page.locator("#scope").selectOption("matching");
         await page.locator("#bulk button[value=move]").click();
         await page.locator("h1", { hasText: "Move 70 jobs?" }).waitFor();
@@ -148,6 +149,7 @@ for (const [script, javaScriptEnabled] of [["with JavaScript", true], ["without 
           await fits();
         }
         await page.goto(`${server.origin}/jobs?queue=${queue}`);
+        if (javaScriptEnabled) await page.locator("#list input[name=id]").first().check(); // shows the actions
         await page.locator("#scope").selectOption("matching");
         await page.locator("#bulk button[value=reprioritise]").click();
         await page.locator("#to-priority").waitFor();
@@ -247,7 +249,7 @@ describe("with JavaScript only", () => {
     "the pointer is on a row": [(page) => page.locator("#list tbody tr").first().hover(), (page) => page.mouse.move(1, 1)],
     "a row has the focus": [(page) => page.locator(".job-link").first().focus(), (page) => page.evaluate(() => document.activeElement.blur())],
     "a job is selected": [(page) => page.locator("#list input[name=id]").first().focus().then(() => page.keyboard.press("Space")), (page) => page.keyboard.press("Space").then(() => page.evaluate(() => document.activeElement.blur()))],
-    "a bulk action is being chosen": [(page) => page.locator("#scope").focus(), (page) => page.evaluate(() => document.activeElement.blur())],
+    "a bulk action is being chosen": [(page) => page.locator("#list input[name=id]").first().check().then(() => page.locator("#scope").focus()), (page) => page.locator("#clear-selection").click().then(() => page.evaluate(() => document.activeElement.blur())).then(() => page.mouse.move(1, 1))],
     "the page is scrolled down": [(page) => page.evaluate(() => scrollTo(0, 300)), (page) => page.evaluate(() => scrollTo(0, 0))],
     "text is marked": [(page) => page.evaluate(() => getSelection().selectAllChildren(document.querySelector("#list tbody"))), (page) => page.evaluate(() => getSelection().removeAllRanges())],
     "a dialog is open": [(page) => page.keyboard.press("?").then(() => page.locator("#keys[open]").waitFor()), (page) => page.keyboard.press("Escape").then(() => page.evaluate(() => scrollTo(0, 0)))],

@@ -29,6 +29,8 @@ pub struct JobQuery {
     pub after: Option<PageCursor>,
     /// The number of rows; a store returns at most [`JobQuery::MAX_LIMIT`].
     pub limit: usize,
+    /// The most jobs that one request examines, if that is fewer than the store would examine.
+    pub most_examined: Option<u64>,
 }
 
 impl JobQuery {
@@ -55,6 +57,12 @@ impl JobQuery {
         self.limit.clamp(1, JobQuery::MAX_LIMIT)
     }
 
+    /// The most jobs to examine, of a store that examines at most `step` jobs for a request.
+    pub fn step(&self, step: usize) -> u64 {
+        let step = u64::try_from(step).unwrap_or(u64::MAX);
+        self.most_examined.map_or(step, |most| most.min(step)).max(1)
+    }
+
     /// The id below which all jobs of the page are, if there is one.
     pub fn below(&self) -> Option<JobId> {
         let after = self.after.map(|PageCursor(id)| id);
@@ -74,8 +82,18 @@ impl JobQuery {
 
     /// Whether the query has no conditions and lists all jobs.
     pub fn is_everything(&self) -> bool {
-        let JobQuery { states, queues, kinds, tags, since, until, terms, after: _, limit: _ } =
-            self;
+        let JobQuery {
+            states,
+            queues,
+            kinds,
+            tags,
+            since,
+            until,
+            terms,
+            after: _,
+            limit: _,
+            most_examined: _,
+        } = self;
         states.is_empty()
             && queues.is_empty()
             && kinds.is_empty()

@@ -113,6 +113,9 @@ pub(crate) async fn a_search_stops_after_its_step_and_goes_on_from_there(harness
     let rig = Rig::open_with(harness, limits).await;
     let wanted = hay_and_needles(&rig).await;
     assert_eq!(in_pages(&rig, "payload.a:needle", 7).await, wanted);
+    let few = JobQuery { most_examined: Some(3), limit: 10, ..search("payload.a:needle") };
+    let page = rig.store.list(few).await.unwrap();
+    assert!(page.examined <= 4 && page.next.is_some(), "{page:?}");
     let all = JobQuery { limit: 10, queues: vec![queue("done")], ..JobQuery::default() };
     assert_eq!(rig.all(all).await.len(), 20);
 }

@@ -46,7 +46,7 @@ impl Content {
         let jobs = self.jobs.range((Bound::Included(query.lowest()), below)).rev();
         for (looked, (id, job)) in jobs.enumerate() {
             let here = PageCursor(JobId::from_u128(id.as_u128().saturating_add(1)));
-            if page.examined >= self.limits.search_step as u64 {
+            if page.examined >= query.step(self.limits.search_step) {
                 page.next = Some(here);
                 return true;
             }

@@ -5,6 +5,8 @@ use crate::job::{
     Actor, AttemptEnd, AttemptView, Change, Failure, Interruption, Job, Moment, State, Time,
 };
 
+use super::error_change::error_change;
+use super::waterfall::{Bar, Waterfall};
 use crate::ui::parts::job_row::excerpt;
 use crate::ui::parts::time_format::{TimeText, length};
 use crate::ui::parts::visible_text::{Escapes, Syntax, VisibleText};
@@ -160,13 +162,29 @@ fn cause(why: Interruption) -> &'static str {
 }
 
 /// Builds the list of attempts, oldest first, so that a new one does not move the others.
-pub fn attempts(job: &Job, escapes: Escapes, now: Time) -> NewestFew<Attempt> {
+pub fn attempts(
+    job: &Job,
+    waterfall: &mut Waterfall,
+    escapes: Escapes,
+    now: Time,
+) -> NewestFew<Attempt> {
     let attempts = job.attempts();
     let failed = attempts.iter().rposition(|attempt| failure(attempt).is_some());
-    let views = attempts.iter().enumerate().map(|(index, attempt)| Attempt {
-        index,
-        is_open: failed == Some(index),
-        ..Attempt::of(attempt, escapes, now)
+    let mut rows = std::mem::take(&mut waterfall.rows).into_iter();
+    let mut before: Option<(u16, &Failure)> = None;
+    let views = attempts.iter().enumerate().map(|(index, attempt)| {
+        let error = failure(attempt);
+        let change = before
+            .zip(error)
+            .map(|((number, earlier), error)| error_change(earlier, number, error));
+        before = error.map(|error| (attempt.number, error)).or(before);
+        Attempt {
+            index,
+            is_open: failed == Some(index),
+            bars: rows.next().unwrap_or_default(),
+            change: change.unwrap_or_default(),
+            ..Attempt::of(attempt, escapes, now)
+        }
     });
     let is_final = job.status.state.is_final();
     NewestFew::of(views.collect(), if is_final { NEWEST_ATTEMPTS } else { NEWEST_ATTEMPTS_LIVE })
@@ -208,6 +226,10 @@ pub struct Attempt {
     pub colour: State,
     /// A sentence about how it ended, where the outcome needs one.
     pub detail: String,
+    /// What is new in its error, compared with the attempt that failed before it.
+    pub change: String,
+    /// Its wait and its run on the time axis of the job.
+    pub bars: Vec<Bar>,
     /// The class of its failure: `error`, `timeout`, `panic` or `lost`.
     pub class: Option<&'static str>,
     /// The error, if it failed.
@@ -250,6 +272,8 @@ impl Attempt {
             outcome,
             colour,
             detail,
+            change: String::new(),
+            bars: Vec::new(),
             class: failure.map(|failure| failure.class.as_str()),
             error: failure.map(|failure| ErrorText::new(&failure.message, escapes)),
         }

@@ -73,14 +73,17 @@ pub struct OpenTotal {
 }
 
 /// A period between two changes of state, before it is drawn.
-struct StatePeriod {
-    phase: Phase,
+pub struct StatePeriod {
+    /// What the job did.
+    pub phase: Phase,
     /// The attempt that it belongs to.
     attempt: u16,
-    at: Time,
-    length: Duration,
+    /// When it began.
+    pub at: Time,
+    /// How long it took, up to now if it has not ended.
+    pub length: Duration,
     /// Whether the period has not ended yet.
-    open: bool,
+    pub open: bool,
 }
 
 /// What a job does during a period. Each phase has its own colour in the bar and one entry in the legend.
@@ -143,7 +146,8 @@ struct Since<'a> {
     moment: Option<&'a Moment>,
 }
 
-fn periods(job: &Job, now: Time) -> Vec<StatePeriod> {
+/// The periods of a job from its submission to its end, or to now.
+pub fn periods(job: &Job, now: Time) -> Vec<StatePeriod> {
     let mut since = Vec::new();
     // Without its first changes, nothing is known about the time before the first one that is left.
     if job.has_whole_history() {
@@ -272,7 +276,8 @@ impl Segment {
 }
 
 impl StatePeriod {
-    fn title(&self) -> String {
+    /// What the job did and for how long.
+    pub fn title(&self) -> String {
         if self.open {
             return self.phase.open_words().to_owned();
         }
@@ -321,6 +326,19 @@ impl Phase {
             Phase::Interrupted => "p-interrupted",
             Phase::Backoff => "p-backoff",
             Phase::Idle => "p-idle",
+        }
+    }
+
+    /// Whether an attempt runs during the period.
+    pub fn is_attempt(self) -> bool {
+        match self {
+            Phase::Scheduled | Phase::Queued | Phase::Backoff | Phase::Idle => false,
+            Phase::Running
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Cancelled
+            | Phase::Snoozed
+            | Phase::Interrupted => true,
         }
     }
 

@@ -1,9 +1,13 @@
 //! The page of one job: its state and the reason for it, its lifetime bar, attempts, log, payload and result,
 //! and the actions that the state allows.
 
+pub mod comparison;
+pub mod error_change;
 pub mod job_actions;
 pub mod job_history;
 pub mod lifetime_bar;
+pub mod log_part;
+pub mod waterfall;
 
 use askama::Template;
 use axum::extract::{Path, Query, State as Has};
@@ -14,7 +18,7 @@ use serde::Deserialize;
 use crate::access::SharedPayload;
 use crate::engine::{Engine, WaitReason, run_blocking};
 use crate::job::secret::without_secrets;
-use crate::job::{Job, JobId, LogLine, Progress, State, Step, Time};
+use crate::job::{Job, JobId, Progress, State, Step, Time};
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
@@ -23,13 +27,17 @@ use super::parts::curl::SubmitEndpoint;
 use super::parts::eta;
 use super::parts::filters;
 use super::parts::job_row::excerpt;
-use super::parts::json_text::{self, ShownText, shown};
+use super::parts::json_text::{self, shown};
+use super::parts::json_view::JsonView;
 use super::parts::time_format::{TimeText, length};
-use super::parts::visible_text::{Escapes, Syntax, VisibleText, visible};
+use super::parts::visible_text::{Escapes, visible};
 use super::share::{ShareForm, SharedView, without_names};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
+use comparison::Comparison;
 use job_history::{Attempt, NewestFew, TimelineEntry};
 use lifetime_bar::LifetimeBar;
+use log_part::JobLog;
+use waterfall::Waterfall;
 
 #[derive(Template)]
 #[template(path = "job.html")]
@@ -56,13 +64,15 @@ struct JobPage {
     wants_retry: bool,
     parts: [PageSection; 3],
     attempts: NewestFew<Attempt>,
+    waterfall: Waterfall,
+    comparison: Option<Comparison>,
     timeline: NewestFew<TimelineEntry>,
     /// Whether the timeline begins with the first change of the job.
     has_whole_history: bool,
-    log: Vec<LogRow>,
+    log: JobLog,
     log_dropped: u64,
-    payload: ShownText,
-    result: Option<ShownText>,
+    payload: JsonView,
+    result: Option<JsonView>,
     curl: Vec<json_text::TextLine>,
     escapes: Escapes,
     /// How a share link shows the job; `None` for those who can open other pages, too.
@@ -139,12 +149,6 @@ struct JobDetail {
     when: Option<TimeText>,
 }
 
-struct LogRow {
-    when: TimeText,
-    stream: &'static str,
-    text: VisibleText,
-}
-
 /// The query of the URL.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -213,6 +217,11 @@ pub async fn render(
     };
     let (status_line, status_when) = job_history::status_line(&job, why.as_ref(), now);
     let lifetime_bar = LifetimeBar::of(&job, now);
+    let mut waterfall = Waterfall::of(&job, now);
+    let comparison = match &shared {
+        Some(_) => None, // a link shows one job only
+        None => Comparison::of(engine, &job, now).await?,
+    };
     let is_notified = engine.is_asked_to_end(id);
     let view = run_blocking(job.json_bytes(), || JobPage {
         notice,
@@ -237,13 +246,23 @@ pub async fn render(
         allowed: AllowedActions::of(&job),
         wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
         parts: parts(&job),
-        attempts: job_history::attempts(&job, escapes, now),
+        attempts: job_history::attempts(&job, &mut waterfall, escapes, now),
+        waterfall,
+        comparison,
         timeline: job_history::timeline(&job, escapes, now),
         has_whole_history: job.has_whole_history(),
-        log: job.log.iter().map(|line| LogRow::of(line, escapes, now)).collect(),
+        log: JobLog::of(&job, escapes, now),
         log_dropped: job.log_dropped,
-        payload: shown(&without_secrets(&job.labels.kind, &job.spec.payload), escapes),
-        result: job.result().map(|result| shown(result, escapes)),
+        payload: {
+            let text = shown(&without_secrets(&job.labels.kind, &job.spec.payload), escapes);
+            match &shared {
+                Some(_) => JsonView::without_links(&text, "payload"),
+                None => JsonView::of_payload(&text, &job.labels.kind),
+            }
+        },
+        result: job
+            .result()
+            .map(|result| JsonView::without_links(&shown(result, escapes), "result")),
         curl: json_text::lines(
             &SubmitForm::of_job(&job, engine.kinds())
                 .curl(&SubmitEndpoint::of(headers, visit, visit.principal()), None),
@@ -340,7 +359,7 @@ impl JobPage {
 
     /// Whether the text of the log differs from its raw text, or is raw.
     fn log_has_escapes(&self) -> bool {
-        self.is_raw() || self.log.iter().any(|row| row.text.is_decoded)
+        self.is_raw() || self.log.rows.iter().any(|row| row.text.is_decoded)
     }
 }
 
@@ -351,16 +370,6 @@ impl AllowedActions {
             retry: allowed(Step::RetryNow),
             cancel: allowed(Step::AskCancel) && !job.status.cancel_asked,
             delete: allowed(Step::Delete),
-        }
-    }
-}
-
-impl LogRow {
-    fn of(line: &LogLine, escapes: Escapes, now: Time) -> Self {
-        LogRow {
-            when: TimeText::new(line.at, now),
-            stream: line.stream.as_str(),
-            text: VisibleText::new(&line.text, escapes, Syntax::Text),
         }
     }
 }

@@ -8,13 +8,14 @@ use url::form_urlencoded::Serializer;
 use crate::job::shorten::MAX_ERRORS;
 use crate::job::{FilterValue, Invalid, JobQuery, PageCursor, State, Time, add_names, moment};
 
+use super::row_order::RowOrder;
 use crate::ui::layout::error::sentence;
 use crate::ui::parts::unknown_parameters::note_unknown;
 use crate::ui::submit::form_value::cut_list;
 
 /// The parameters of a list.
-pub const NAMES: [&str; 9] =
-    ["state", "queue", "kind", "tag", "since", "until", "q", "after", "seen"];
+pub const NAMES: [&str; 10] =
+    ["state", "queue", "kind", "tag", "since", "until", "q", "sort", "after", "seen"];
 /// The most conditions shown as chips. Each chip repeats the whole URL of the list, so their number is bounded.
 const MAX_CHIPS: usize = 40;
 
@@ -27,6 +28,8 @@ pub struct JobFilter {
     pub problems: Vec<String>,
     /// The parameters that are none of the page. The page names them, because one may be a misspelled condition.
     pub unknown: Vec<String>,
+    /// The order of the rows of a page, if it is not that of the list: newest first.
+    pub order: Option<RowOrder>,
     /// How many jobs the earlier pages of this search have examined.
     pub seen: u64,
     /// The fields as they were typed, so that an invalid value can be shown again.
@@ -81,6 +84,13 @@ impl JobFilter {
             "after" => {
                 match value.parse::<PageCursor>() {
                     Ok(after) => query.after = Some(after),
+                    Err(error) => self.problems.push(sentence(&error)),
+                }
+                return;
+            }
+            "sort" => {
+                match value.parse::<RowOrder>() {
+                    Ok(order) => self.order = Some(order),
                     Err(error) => self.problems.push(sentence(&error)),
                 }
                 return;
@@ -141,14 +151,29 @@ impl JobFilter {
 
     /// The URL of the first page of the list.
     pub fn link(&self) -> String {
-        address(&self.fields())
+        self.address(Vec::new())
     }
 
     /// The URL of the page after a cursor; `seen` is how many jobs the search has examined so far.
     pub fn further(&self, after: PageCursor, seen: Option<u64>) -> String {
-        let mut fields = self.fields();
-        fields.push(("after", after.to_string()));
+        let mut fields = vec![("after", after.to_string())];
         fields.extend(seen.map(|seen| ("seen", seen.to_string())));
+        self.address(fields)
+    }
+
+    /// The URL of this page with its rows in another order.
+    pub fn in_order(&self, order: Option<RowOrder>) -> String {
+        let other = JobFilter { order, ..self.clone() };
+        match self.query.after {
+            Some(after) => other.further(after, (self.seen > 0).then_some(self.seen)),
+            None => other.link(),
+        }
+    }
+
+    fn address(&self, more: Vec<(&'static str, String)>) -> String {
+        let mut fields = self.fields();
+        fields.extend(self.order.map(|order| ("sort", order.to_string())));
+        fields.extend(more);
         address(&fields)
     }
 
@@ -161,7 +186,7 @@ impl JobFilter {
     pub fn cleared(&self) -> String {
         let states = self.query.states.clone();
         let query = JobQuery { states, ..JobQuery::default() };
-        JobFilter::of(query).link()
+        JobFilter { order: self.order, ..JobFilter::of(query) }.link()
     }
 
     /// Whether the list has any condition besides a single state.
@@ -298,6 +323,7 @@ mod tests {
             ),
             ("since=1h&q=%22two+words%22", "jobs?since=1h&q=%22two+words%22"),
             ("queue=a&queue=b,a", "jobs?queue=a%2Cb"),
+            ("sort=-duration&queue=a", "jobs?queue=a&sort=-duration"),
         ] {
             let filter = read(text);
             assert_eq!((filter.link(), &filter.problems), (link.to_owned(), &vec![]), "{text}");
@@ -376,8 +402,8 @@ mod tests {
 
     #[test]
     fn every_field_that_cannot_be_read_is_named_and_kept() {
-        let filter = read("state=done&after=x&q=colour:red&queue=two+words");
-        assert_eq!(filter.problems.len(), 4, "{:?}", filter.problems);
+        let filter = read("state=done&after=x&q=colour:red&queue=two+words&sort=size");
+        assert_eq!(filter.problems.len(), 5, "{:?}", filter.problems);
         assert!(filter.problems[0].contains("completed"), "{:?}", filter.problems);
         assert_eq!(
             (filter.field("queue"), filter.field("q")),

@@ -1,7 +1,10 @@
 //! The job list, newest first, filtered by state, queue, kind, tag, time and content.
 
 pub mod bulk;
+pub mod column;
 pub mod job_filter;
+pub mod list_row;
+pub mod row_order;
 
 use askama::Template;
 use axum::extract::{RawQuery, State as Has};
@@ -15,10 +18,12 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::filters;
-use super::parts::job_row::JobCells;
 use super::parts::load::is_busy;
 use super::parts::unknown_parameters::ignored;
+use column::Column;
 use job_filter::{JobFilter, ago};
+use list_row::ListRow;
+use row_order::RowOrder;
 
 /// The rows of a page: few enough to render and scan quickly.
 pub const LIMIT: usize = 50;
@@ -33,7 +38,8 @@ struct Jobs {
     heading: &'static str,
     tabs: Vec<Tab>,
     suggestions: Suggestions,
-    rows: Vec<JobCells>,
+    columns: Vec<Heading>,
+    rows: Vec<ListRow>,
     /// The number of jobs that match the filter, when the counters can tell it.
     matching: Option<u64>,
     search: Option<SearchProgress>,
@@ -51,6 +57,15 @@ struct Tab {
     link: String,
     count: Option<u64>,
     current: bool,
+}
+
+/// The heading of a column, which orders the rows of the page.
+struct Heading {
+    column: Column,
+    /// The URL of the page in the order of this column, if it can order rows.
+    link: Option<String>,
+    /// The value of `aria-sort` if the rows are in the order of this column.
+    sorted: Option<&'static str>,
 }
 
 /// The names that the fields suggest while somebody types.
@@ -103,11 +118,15 @@ pub async fn show(
         let through = if next.is_some() { through.min(of) } else { of };
         SearchProgress { through, of, next: next.clone().filter(|_| goes_on.is_some()) }
     });
-    let rows: Vec<JobCells> = jobs.iter().map(|job| JobCells::of(job, now)).collect();
+    let mut rows: Vec<ListRow> = jobs.iter().map(|job| ListRow::of(job, now)).collect();
+    if let Some(order) = filter.order {
+        order.apply(&mut rows);
+    }
     let status = if filter.problems.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let runs = engine.known_bulk_reports();
     let list = Jobs {
         heading,
+        columns: headings(&filter),
         tabs: tabs(&filter, &stats),
         suggestions: Suggestions::new(&engine, &stats, &rows),
         matching: stats.count(&filter.query),
@@ -135,8 +154,8 @@ impl Jobs {
 
     /// Whether this is the first page of all jobs, to which the script adds new ones.
     fn is_newest(&self) -> bool {
-        let JobFilter { query, problems, .. } = &self.filter;
-        query.is_everything() && query.after.is_none() && problems.is_empty()
+        let JobFilter { query, problems, order, .. } = &self.filter;
+        query.is_everything() && query.after.is_none() && problems.is_empty() && order.is_none()
     }
 
     /// The options of the field for the time of submission, including the active value.
@@ -170,13 +189,13 @@ fn pasted_id(filter: &JobFilter) -> Option<JobId> {
 
 impl Suggestions {
     /// Collects the queues, the kinds and the tags of the rows shown.
-    fn new(engine: &Engine, stats: &Stats, rows: &[JobCells]) -> Self {
+    fn new(engine: &Engine, stats: &Stats, rows: &[ListRow]) -> Self {
         let known = engine.kinds().names();
         let kinds = known.iter().chain(stats.kinds.keys()).map(Kind::to_string);
         Suggestions {
             queues: few(stats.queues.keys().map(ToString::to_string)),
             kinds: few(kinds),
-            tags: few(rows.iter().flat_map(|row| row.tags.iter().cloned())),
+            tags: few(rows.iter().flat_map(|row| row.cells.tags.iter().cloned())),
         }
     }
 }
@@ -187,6 +206,17 @@ fn few(names: impl Iterator<Item = String>) -> Vec<String> {
     names.dedup();
     names.truncate(MAX_OFFERED);
     names
+}
+
+/// The headings of the columns.
+fn headings(filter: &JobFilter) -> Vec<Heading> {
+    let current = filter.order;
+    let heading = |column| Heading {
+        column,
+        link: RowOrder::after_click(column, current).map(|order| filter.in_order(Some(order))),
+        sorted: current.filter(|order| order.column == column).map(|one| one.direction.aria()),
+    };
+    Column::ALL.into_iter().map(heading).collect()
 }
 
 fn tabs(filter: &JobFilter, stats: &Stats) -> Vec<Tab> {

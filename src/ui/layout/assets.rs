@@ -55,6 +55,26 @@ pub const ASSETS: &[Asset] = &[
         media_type: JS,
         body: include_str!("../../../static/shortcuts.js"),
     },
+    Asset {
+        name: "list-view.js",
+        media_type: JS,
+        body: include_str!("../../../static/list-view.js"),
+    },
+    Asset {
+        name: "row-link.js",
+        media_type: JS,
+        body: include_str!("../../../static/row-link.js"),
+    },
+    Asset {
+        name: "view-menu.js",
+        media_type: JS,
+        body: include_str!("../../../static/view-menu.js"),
+    },
+    Asset {
+        name: "json-view.js",
+        media_type: JS,
+        body: include_str!("../../../static/json-view.js"),
+    },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
     Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
     Asset { name: "palette.js", media_type: JS, body: include_str!("../../../static/palette.js") },

@@ -33,7 +33,7 @@ const FORM: TextBounds = TextBounds { depth: 64, lines: 5_000, bytes: 128 * 1_02
 /// The levels that are indented. Deeper ones are not indented further, or white space would outweigh the text.
 const INDENTED: usize = 20;
 /// The mark in place of anything left out.
-const LEFT_OUT: &str = "…";
+pub const LEFT_OUT: &str = "…";
 
 /// An indented text, or the beginning of one.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ pub mod eta;
 pub mod filters;
 pub mod job_row;
 pub mod json_text;
+pub mod json_view;
 pub mod load;
 pub mod node_row;
 pub mod queue_groups;

@@ -90,3 +90,70 @@ async fn home_counts_states_and_queues_and_lists_what_came_last() {
     home.assert_has("action=\"queues/default/pause\"");
     assert_eq!(rows(&home).len(), 12);
 }
+
+#[tokio::test]
+async fn sorting_orders_the_rows_of_a_page_and_leaves_the_pages_as_they_are() {
+    let desk = Desk::open();
+    for n in 0..70 {
+        let queue = if n % 3 == 0 { "b" } else { "a" };
+        desk.submit(Submission { queue: Some(queue.into()), ..echo("1") }).await;
+    }
+    let queues = |answer: &Answer| {
+        let parts = answer.text.split("data-f=\"queue\">").skip(1);
+        let names = parts.map(|part| part.split('<').next().unwrap().to_owned());
+        names.filter(|name| !name.is_empty()).collect::<Vec<_>>()
+    };
+    let (plain, sorted) = (desk.get("/jobs").await, desk.get("/jobs?sort=queue").await);
+    sorted.assert_has("Only the rows of this page are sorted, by queue, from A to Z");
+    sorted.assert_has("<th scope=\"col\" class=\"c-queue\" aria-sort=\"ascending\">");
+    let (mut first, mut same) = (rows(&plain), rows(&sorted));
+    first.sort();
+    same.sort();
+    assert_eq!(first, same, "the page has other jobs");
+    assert!(queues(&sorted).is_sorted() && !queues(&plain).is_sorted());
+    let next = |answer: &Answer| {
+        answer.values("href").into_iter().find(|link| link.contains("after=")).unwrap()
+    };
+    assert_eq!(next(&sorted).replace("sort=queue&", ""), next(&plain));
+    let second = desk.get(&next(&sorted)).await;
+    assert!(queues(&second).is_sorted() && rows(&second).len() == 20);
+    assert!(rows(&second).iter().all(|id| !first.contains(id)));
+    let reversed = second.values("href").into_iter().find(|link| link.contains("sort=-queue"));
+    let reversed = desk.get(&reversed.unwrap()).await;
+    assert!(queues(&reversed).iter().rev().is_sorted() && rows(&reversed).len() == 20);
+}
+
+#[tokio::test]
+async fn a_list_is_sorted_only_by_what_its_rows_have() {
+    let desk = Desk::open();
+    let answer = desk.get("/jobs?sort=size").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    answer.assert_has("A page cannot be sorted by &#34;size&#34;; use one of state, job, queue");
+}
+
+#[tokio::test]
+async fn a_row_has_the_run_of_the_newest_attempt_and_the_beginning_of_the_payload() {
+    let desk = Desk::open();
+    desk.submit(echo(r#"{"a":[1,"<b>"]}"#)).await;
+    desk.get("/jobs").await.assert_has("<td class=\"c-duration num\" data-f=\"run\"></td>");
+    let lease = desk.claim().await;
+    let running = desk.get("/jobs").await;
+    running.assert_has("<td class=\"c-duration num\" data-f=\"run\"><time datetime=");
+    desk.settle(&lease, Verdict::Completed { result: Json::null() }).await;
+    let done = desk.get("/jobs").await;
+    done.assert_has(" ms</td>");
+    done.assert_has(r#"data-f="payload">{&#34;a&#34;:[1,&#34;&#60;b&#62;&#34;]}</td>"#);
+    done.assert_sound();
+}
+
+#[tokio::test]
+async fn jobs_that_have_not_started_come_last_when_sorted_by_duration() {
+    let desk = Desk::open();
+    let ran = desk.submit(echo("1")).await.id.to_string();
+    desk.complete("1").await;
+    let waits = desk.submit(echo("2")).await.id.to_string();
+    for order in ["duration", "-duration"] {
+        let page = desk.get(&format!("/jobs?sort={order}")).await;
+        assert_eq!(rows(&page), [ran.as_str(), waits.as_str()], "{order}");
+    }
+}

@@ -36,6 +36,7 @@ mod slow_forms;
 mod submit;
 mod timeline;
 mod users_and_tokens;
+mod waterfall;
 mod whole;
 mod workers;
 

@@ -259,8 +259,30 @@ async fn long_histories_show_their_newest_entries_and_keep_the_rest_one_click_aw
     page.assert_has("Show all 60 attempts");
     assert_eq!(hidden("older-attempts", "class=\"attempt-n num\"").1, 5);
     page.assert_has("Show all 180 events");
-    assert_eq!(page.text.matches("class=\"line-when\"").count(), 180);
+    assert_eq!(page.text.matches("<li class=\"s-").count(), 180);
     assert_eq!(page.text.matches("<details class=\"attempt\"").count(), 60);
     assert_eq!(page.text.matches("<details class=\"attempt\" id=\"attempt-59\" open>").count(), 1);
     assert_eq!(page.text.matches("\" open>").count(), 1, "only the latest failure is open");
+}
+
+#[tokio::test]
+async fn each_value_of_a_payload_leads_to_the_jobs_that_have_it() {
+    let desk = Desk::open();
+    let payload = r#"{"gr\u00fc\u00df.x":"\u202e \ud83e\udd80\n","n":[[1e2,-0.0],{"deep key":"q\\\""}],"b":true,"e":""}"#;
+    let job = desk.submit(echo(payload)).await;
+    desk.submit(echo("{\"n\":1}")).await;
+    let page = desk.page_of(&job).await;
+    page.assert_sound();
+    let links = page.values("href").into_iter().filter(|link| link.contains("q=payload"));
+    let links: Vec<String> = links.collect();
+    assert_eq!(links.len(), 6, "{links:?}");
+    for link in links {
+        let found = desk.get(&link).await;
+        assert_eq!(found.values("data-job").len(), 1, "{link}");
+        found.assert_has(&job.id.to_string());
+    }
+    page.assert_has(
+        "<details class=\"fold\" open><summary class=\"line l0\" data-path=\"payload\">",
+    );
+    assert_eq!(page.text.matches("<details").count(), page.text.matches("</details>").count());
 }

@@ -93,7 +93,7 @@ async fn numbers_that_scripts_share_with_the_server_stand_on_the_page() {
         ("/", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", &["live.js"]),
         ("/jobs", " data-error-excerpt=\"160\"", "body.dataset.errorExcerpt", &["live.js"]),
         ("/jobs", " data-limit=\"50\"", "body.dataset.limit", &["jobs.js"]),
-        ("/", " viewBox=\"0 0 300 180\"", "viewBox.baseVal", &["chart.js"]),
+        ("/", " viewBox=\"0 0 300 180\"", "viewBox.baseVal", &["chart.js", "job.js"]),
     ] {
         desk.get(page).await.assert_has(attribute);
         let mut found = scripts(key);

@@ -12,7 +12,7 @@ use crate::store::{Page, Store, StoreError};
 impl LogStore {
     /// Reads a page in turns; see [`Store::list`].
     pub async fn search(&self, query: JobQuery) -> Result<Page, StoreError> {
-        let (limit, step) = (query.rows(), self.shared.limits.search_step as u64);
+        let (limit, step) = (query.rows(), query.step(self.shared.limits.search_step));
         let (budget, _caller) =
             Budget::new(&self.shared.clock, &self.shared.limits, &self.shared.searches);
         let mut page = Page::begin(self.head());
