@@ -19,6 +19,7 @@ export function startViewMenu() {
     else delete root.dataset.density;
   };
   show();
+  addEventListener("pageshow", show); // browsers restore checkboxes when going back
   for (const group of menu.querySelectorAll("fieldset")) group.hidden = false;
   menu.addEventListener("change", () => {
     const choice = { hidden: columns.filter((box) => !box.checked).map((box) => box.value), density: densities.find((button) => button.checked).value };
