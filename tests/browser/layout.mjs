@@ -16,7 +16,7 @@ const withPage = (browser, options, work) => withAnyPage(browser, { storageState
 const paths = ["/", "/?range=6h", "/jobs", "/jobs?q=nothing", "/jobs?state=discarded&queue=webhooks&tag=nightly", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/queues", "/queues/mail", "/find", "/find?q=mail", "/failures", "/schedules", "/schedules/new", "/schedules/of/stock-check", "/timeline", "/workers", "/system", "/users", `/users/${name}`, "/tokens", "/account", "/audit", "/audit?by=wrong&type=queue.*", "/login", "/nowhere"];
 
 /** The widths at which the layout changes, the usual ones, and many between them. */
-const widths = [360, 390, 420, 760, 761, 768, 1024, 1040, 1041, 1110, 1111, 1180, 1181, 1280, 1281, 1359, 1400, 1401, 1440, 1899, 2560];
+const widths = [360, 390, 420, 760, 761, 768, 1024, 1040, 1041, 1110, 1111, 1180, 1181, 1279, 1280, 1359, 1440, 1500, 1501, 1899, 2560];
 for (let width = 320; width < 2560; width += 60) widths.push(width);
 widths.sort((a, b) => a - b);
 
@@ -227,7 +227,7 @@ test("a long state of the connection leaves room for everything else in the head
   withPage(browser, {}, async (page) => {
     await page.goto(server.origin);
     await live(page);
-    for (const width of [320, 360, 768, 1024, 1181, 1281, 1401, 1440]) {
+    for (const width of [320, 360, 768, 1024, 1181, 1280, 1440, 1501]) {
       await page.setViewportSize({ width, height: 900 });
       await page.evaluate(() => (document.getElementById("connection-text").textContent = "reconnecting in 12 s, and then again"));
       assert.deepEqual(await page.evaluate(faults), [], `at ${width} px`);
