@@ -188,8 +188,9 @@ for (const javaScriptEnabled of [true, false]) {
         }
         for (const width of WIDTHS) {
           await page.setViewportSize({ width, height: 900 });
-          // The section may be drawn anew at any moment.
-          const height = await page.locator("#chart-runs svg").first().evaluate((drawing) => drawing.getBoundingClientRect().height);
+          // The section may be drawn anew at any moment; a drawing that was just replaced has no height.
+          let height = 0;
+          for (let n = 0; n < 50 && !height; n += 1) height = await page.locator("#chart-runs svg").first().evaluate((drawing) => drawing.getBoundingClientRect().height);
           assert.ok(height >= 180, `${width} px: ${height} px high`);
           const ends = await page.locator("#chart-runs .ticks text:visible").evaluateAll((all) => all.map((text) => text.getBoundingClientRect()).map(({ left, right }) => [left, right])).catch(() => []);
           ends.forEach(([left], n) => assert.ok(n === 0 || left > ends[n - 1][1], `${width} px: times overlap`));
