@@ -34,6 +34,7 @@ const NEWS = {
   schedules: ({ states, second }) => [states.running, second.completed, second.failed && second.at],
   schedule: ({ states, second }) => [states.running, second.completed, second.failed && second.at],
   workers: ({ cursor }) => cursor,
+  wallboard: ({ cursor }) => cursor,
   system: ({ cursor, second }) => [cursor, second.events],
 };
 

@@ -287,7 +287,7 @@ export class Chart extends Drawing {
       const percent = this.#x(at) * 100;
       if (percent < 3 || percent > 97) continue;
       const text = spacing < DAY_S ? timeOfDay(at * 1000, "minute") : monthAndDay(at * 1000);
-      ticks.push([text, { x: `${percent.toFixed(2)}%`, y: this.#box.height + 16, "text-anchor": "middle", class: n % 2 ? "minor" : "" }]);
+      ticks.push([text, { x: `${percent.toFixed(2)}%`, y: this.#box.height + 16, "text-anchor": "middle", class: n % 2 ? "minor" : "", "data-tick": new Date(at * 1000).toISOString() }]);
     }
     texts(this.#figure.querySelector(".ticks"), ticks);
   }

@@ -45,7 +45,8 @@ export class Dashboard {
     const isLive = ({ columns }) => columns.width <= MAX_COLUMN_S;
     this.#charts = charts.filter(isLive);
     this.#wideCharts = charts.filter((chart) => !isLive(chart));
-    for (const chart of this.#wideCharts) chart.draw();
+    // The server has written their times in UTC.
+    for (const chart of charts) chart.draw();
     this.#rows = new Map();
     for (const row of document.querySelectorAll("tr[data-queue]")) {
       const path = row.querySelector(".spark path");

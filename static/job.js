@@ -29,10 +29,11 @@ export function job(open, owe, id) {
     swapSections(fresh.page);
     if (endOf() && !before) {
       say(endOf());
+      document.dispatchEvent(new CustomEvent("job-ended", { detail: endOf() }));
       setTabResult(document.querySelector("#head .badge").textContent);
     }
     shown = seqOf(fresh.cursor);
-      progressView.swapped(shown);
+    progressView.swapped(shown);
   });
   const render = perFrame(() => {
     if (lines.length) log.append(lines.splice(0));
@@ -41,6 +42,8 @@ export function job(open, owe, id) {
     report = state = null;
   });
   setInterval(() => (growBar(), growFalls()), 1000);
+  const button = document.getElementById("notify");
+  if (button) import("./notify.js").then(({ startNotifying }) => startNotifying(button, id));
   open([["job", id]], (events) => {
     for (const event of events) {
       if (event.lines) lines.push(...event.lines.map((line) => ({ ...line, attempt: event.job.attempt })));

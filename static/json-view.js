@@ -16,7 +16,8 @@ export function startJsonViews() {
     line = found;
     put(tools, line);
   };
-  document.addEventListener("mouseover", place);
+  // Not `mouseover`, which also comes when the page moves below a pointer that rests, and would take the focus away.
+  document.addEventListener("pointermove", place);
   document.addEventListener("focusin", place);
   document.addEventListener("toggle", ({ target }) => target.firstElementChild === line && put(tools, line), true);
 }

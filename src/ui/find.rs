@@ -51,8 +51,9 @@ impl FoundRow {
 type Allowed = fn(&Viewer) -> bool;
 
 /// The pages, and who may open them.
-const PAGES: [(&str, &str, Allowed); 17] = [
+const PAGES: [(&str, &str, Allowed); 18] = [
     ("Home", "./", |_| true),
+    ("Wallboard", "wallboard", |_| true),
     ("Jobs", "jobs", |_| true),
     ("New job", "jobs/new", Viewer::may_submit),
     ("Running jobs", "jobs?state=running", |_| true),

@@ -56,10 +56,13 @@ struct Home {
 }
 
 /// A card with a state, its number of jobs and its meaning.
-struct StateCard {
-    state: State,
-    count: u64,
-    meaning: &'static str,
+pub struct StateCard {
+    /// The state.
+    pub state: State,
+    /// The number of jobs in it.
+    pub count: u64,
+    /// What the state means.
+    pub meaning: &'static str,
 }
 
 /// `GET /`; `?range=6h` draws the charts of the last hours, `?scale=log` on a logarithmic scale.
@@ -106,7 +109,8 @@ pub async fn show(
 }
 
 impl StateCard {
-    fn of(state: State, stats: &Stats) -> Self {
+    /// The card of a state.
+    pub fn of(state: State, stats: &Stats) -> Self {
         let meaning = match state {
             State::Scheduled => "due later",
             State::Available => "ready to run",

@@ -28,6 +28,7 @@ mod share;
 mod submit;
 mod system;
 mod timeline;
+mod wallboard;
 mod workers;
 
 #[cfg(test)]
@@ -78,6 +79,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/schedules/of/{name}/run", post(schedules::run).get(page_above))
         .route("/schedules/of/{name}/delete", post(schedules::delete).get(page_above))
         .route("/timeline", get(timeline::show))
+        .route("/wallboard", get(wallboard::show))
         .route("/workers", get(workers::show))
         .route("/workers/{name}/quiet", post(workers::quiet).get(workers::to_list))
         .route("/workers/{name}/stop", post(workers::stop).get(workers::to_list))

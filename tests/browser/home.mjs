@@ -37,11 +37,11 @@ test("charts, sparklines and rows move by push, as the server would draw them", 
         for (const { hadRecentInput, value, sources } of list.getEntries()) if (!hadRecentInput) window.shifts.push({ value, moved: sources.map(described) });
       }).observe({ type: "layout-shift" });
     });
-    const line = () => page.locator("#chart-throughput path.line-completed").getAttribute("d");
+    const line = () => page.locator("#chart-throughput path[data-line=completed]").getAttribute("d");
     const before = await line();
     const spark = await page.locator('tr[data-queue="pushed"] .spark path[data-width]').getAttribute("d");
     await burst(120, { kind: "echo", payload: 1, queue: "pushed" });
-    await until(page, (before) => document.querySelector("#chart-throughput path.line-completed").getAttribute("d") !== before && document.querySelector("#chart-throughput .top").textContent !== "1/s", before);
+    await until(page, (before) => document.querySelector("#chart-throughput path[data-line=completed]").getAttribute("d") !== before && document.querySelector("#chart-throughput .top").textContent !== "1/s", before);
     await until(page, (before) => document.querySelector('tr[data-queue="pushed"] .spark path').getAttribute("d") !== before, spark);
     // The charts, the queues and the failures may each be fetched once, as when a slow machine misses a second.
     assert.ok(fetched.length <= 3, `the page was fetched ${fetched.length} times`);

@@ -1,8 +1,9 @@
-// The command palette, saved filters, the button that takes an action back, and pages on paper: node --test palette.mjs
+// The command palette, saved filters, the button that takes an action back, notifications, the wallboard, and pages on
+// paper: node --test palette.mjs
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, withPage } from "./page.mjs";
+import { launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 let browser;
@@ -113,4 +114,57 @@ test("a page on paper has its content and no controls", () =>
     await page.emulateMedia({ media: "print" });
     assert.ok(await page.locator("h1").isVisible());
     for (const control of ["nav[aria-label=Main]", "#theme", "#again", "#connection"]) assert.equal(await page.locator(control).isVisible(), false, control);
+  }));
+
+test("the browser tells the reader when a job ends, if that is wanted", () =>
+  withPage(browser, { permissions: ["notifications"] }, async (page) => {
+    // The notifications of a browser without a desktop cannot be seen, so the page gets another class for them.
+    await page.addInitScript(() => {
+      window.shown = [];
+      window.Notification = class extends EventTarget {
+        static permission = "granted";
+        static requestPermission = async () => "granted";
+        constructor(title, options) {
+          super();
+          window.shown.push([title, options.tag]);
+        }
+      };
+    });
+    const slow = await server.submit({ kind: "sleep", payload: { ms: 600_000 } });
+    await server.until(slow.id, "running");
+    await page.goto(`${server.origin}/jobs/${slow.id}`);
+    await live(page);
+    await page.locator("#notify").click();
+    await page.locator("#notify[aria-pressed=true]").getByText("You are told when it ends").waitFor();
+    // The choice survives a reload.
+    await page.reload();
+    await live(page);
+    await page.locator("#notify[aria-pressed=true]").waitFor();
+    await server.post(`/api/v1/jobs/${slow.id}/cancel`);
+    await until(page, () => window.shown.length === 1);
+    assert.deepEqual(await page.evaluate(() => window.shown), [["sleep cancelled", slow.id]]);
+    // A job that has ended has no such button.
+    await page.goto(`${server.origin}/jobs/${job.id}`);
+    assert.equal(await page.locator("#notify").count(), 0);
+  }));
+
+for (const width of [360, 768, 1024, 1440, 2560]) {
+  test(`the wallboard shows what happens, at ${width} px`, () =>
+    withPage(browser, { viewport: { width, height: 900 } }, async (page) => {
+      await page.goto(`${server.origin}/wallboard`);
+      await live(page);
+      const completed = page.locator("[data-count=completed]");
+      const before = Number((await completed.textContent()).replace(/\D/g, ""));
+      await server.submit({ kind: "echo", payload: 1, queue: "wall" });
+      await until(page, (n) => Number(document.querySelector("[data-count=completed]").textContent.replace(/\D/g, "")) > n, before);
+      for (const control of ["nav[aria-label=Main]", "#hold-updates", ".foot"]) assert.equal(await page.locator(control).isVisible(), false, control);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0, "the page is as wide as the screen");
+    }));
+}
+
+test("the wallboard is loaded again without JavaScript", () =>
+  withPage(browser, { javaScriptEnabled: false }, async (page) => {
+    await page.goto(`${server.origin}/wallboard`);
+    assert.ok(await page.locator("figure.chart").first().isVisible());
+    assert.match(await page.content(), /http-equiv="refresh"/);
   }));

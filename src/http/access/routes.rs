@@ -160,6 +160,7 @@ pub const ROUTES: &[RouteRule] = &[
     rule("GET", "/queues/{name}/share", Needs(Viewer), Refused),
     rule("POST", "/queues/{name}/share", Needs(Operator), Refused),
     rule("GET", "/find", Needs(Viewer), Refused),
+    rule("GET", "/wallboard", Needs(Viewer), Refused),
     rule("GET", "/failures", Needs(Viewer), Refused),
     rule("GET", "/failures/{id}", Needs(Viewer), Refused),
     rule("GET", "/failures/{id}/retry", Needs(Viewer), Refused),

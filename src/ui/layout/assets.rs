@@ -77,6 +77,7 @@ pub const ASSETS: &[Asset] = &[
     },
     Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
     Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
+    Asset { name: "notify.js", media_type: JS, body: include_str!("../../../static/notify.js") },
     Asset { name: "palette.js", media_type: JS, body: include_str!("../../../static/palette.js") },
     Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
     Asset {

@@ -99,6 +99,8 @@ pub enum Section {
     Audit,
     /// The login page, which has no navigation, because no other page can be opened yet.
     Login,
+    /// The page for a screen that everybody can see.
+    Wallboard,
     /// The page that finds things by their name.
     Find,
     /// The list of share links, or one of them.
@@ -137,6 +139,7 @@ impl Section {
             Section::Audit => "audit",
             Section::Login => "login",
             Section::Find => "find",
+            Section::Wallboard => "wallboard",
             Section::Links => "links",
             Section::SharedJob => "job",
             Section::SharedQueue => "shared-queue",

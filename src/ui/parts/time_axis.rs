@@ -8,6 +8,8 @@ use super::columns::Columns;
 
 /// A time on the axis.
 pub struct Tick {
+    /// The time.
+    pub at: Time,
     /// Its position in percent of the width.
     pub percent: f64,
     /// Its text: a time of day, or a day.
@@ -37,6 +39,7 @@ pub fn ticks(columns: &Columns, range: HistoryRange) -> Vec<Tick> {
         let percent = columns.x(Time::from_millis(number * spacing * 1_000), 100.0);
         // A text at the edge would be cut off.
         (3.0..=97.0).contains(&percent).then(|| Tick {
+            at: Time::from_millis(number * spacing * 1_000),
             percent: (percent * 100.0).round() / 100.0,
             text: text(number * spacing, spacing),
             is_minor: number % 2 != 0,
