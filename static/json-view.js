@@ -14,6 +14,7 @@ export function startJsonViews() {
     if (!found && !target.closest?.(".json") && !document.activeElement.closest(".json")) tools.remove();
     if (!found || (found === line && tools.isConnected)) return;
     line = found;
+    tools.lastChild.hidden = !line.dataset.path; // a path that is too long is left out
     put(tools, line);
   };
   // Not `mouseover`, which also comes when the page moves below a pointer that rests, and would take the focus away.

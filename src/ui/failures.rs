@@ -1,6 +1,7 @@
 //! The pages of failures: the list of groups of discarded and retrying jobs by kind and error, the page of one
 //! group, and the actions on all of its jobs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use askama::Template;
@@ -19,6 +20,7 @@ use super::layout::form_fields::{NoFields, PostedForm};
 use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::filters;
+use super::parts::job_row::JobCells;
 use super::parts::node_row::this_process;
 use super::parts::spark::bars;
 use super::parts::time_format::TimeText;
@@ -26,6 +28,8 @@ use super::parts::visible_text::visible;
 
 /// The most groups on the page; the others failed longer ago.
 const LIST: usize = 100;
+/// The most jobs on the page of a group; the newest ones.
+const JOBS: usize = 20;
 /// The title of a group whose errors are empty.
 const NO_MESSAGE: &str = "(no error message)";
 /// The time limit of an action on a group. The page reports the jobs that are left, and another press continues.
@@ -58,6 +62,10 @@ struct FailurePage {
     /// What the process is called that still counts.
     process: &'static str,
     notice: Option<String>,
+    /// The jobs of the group that were submitted last.
+    newest: Vec<JobCells>,
+    /// Their queues, each with the number of these jobs.
+    queues: Vec<(String, usize)>,
 }
 
 /// A failure group as a row.
@@ -196,6 +204,14 @@ pub async fn show(
         });
     };
     let now = engine.now();
+    let mut jobs = Vec::new();
+    for member in engine.newest_failures(&id, JOBS) {
+        jobs.extend(engine.job(member).await?.0);
+    }
+    let mut queues: BTreeMap<String, usize> = BTreeMap::new();
+    for job in &jobs {
+        *queues.entry(job.labels.queue.to_string()).or_default() += 1;
+    }
     let newest = engine.job(group.example).await?.0;
     let newest = newest.as_ref().and_then(Job::last_failure).map(|failure| failure.message.trim());
     let layout =
@@ -210,6 +226,8 @@ pub async fn show(
         counting,
         process: this_process(&engine),
         notice,
+        newest: jobs.iter().map(|job| JobCells::of(job, now)).collect(),
+        queues: queues.into_iter().collect(),
         layout,
     };
     Ok(page(StatusCode::OK, &view))

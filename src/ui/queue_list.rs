@@ -212,7 +212,9 @@ impl QueuesPage {
     }
 
     fn has_filter(&self) -> bool {
-        self.filter.is_filtered() || self.total > MAX_UNFILTERED
+        let QueueFilter { sort, group, .. } = &self.filter;
+        let is_arranged = !sort.is_empty() || !group.is_empty();
+        self.filter.is_filtered() || is_arranged || self.total > MAX_UNFILTERED
     }
 
     /// Where the buttons of the rows lead back to.

@@ -256,6 +256,13 @@ impl Failures {
         (found, last)
     }
 
+    /// The jobs of a group that were submitted last: at most `max`, among the `look` newest of any group.
+    pub fn newest_members(&self, group: u64, max: usize, look: usize) -> Vec<JobId> {
+        let newest = self.jobs.iter().rev().take(look);
+        let own = newest.filter(|(_, member)| member.group == group);
+        own.take(max).map(|(id, _)| *id).collect()
+    }
+
     /// Removes a job that was deleted or is neither discarded nor retrying any more.
     pub fn leave(&mut self, id: JobId) {
         let Some(member) = self.jobs.remove(&id) else { return };

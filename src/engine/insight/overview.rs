@@ -133,6 +133,14 @@ impl Engine {
         self.parts.observed.failure_members(group, after, max)
     }
 
+    /// The jobs of a failure group that were submitted last, at most `max`. Of very many failed jobs only the newest are
+    /// looked at.
+    pub fn newest_failures(&self, group: &str, max: usize) -> Vec<JobId> {
+        const MAX_EXAMINED: usize = 20_000;
+        let Ok(id) = u64::from_str_radix(group, 16) else { return Vec::new() };
+        self.parts.observed.lock().failures.newest_members(id, max, MAX_EXAMINED)
+    }
+
     /// The running attempts with their leases: the oldest ones, at most `max`.
     pub fn workers(&self, max: usize) -> Workers {
         let leases = &self.parts.leases;

@@ -9,6 +9,9 @@ use crate::job::{JobQuery, Kind, Term, Time, Value};
 
 /// The most values with a link. Each link is a stop of the Tab key.
 const MAX_LINKS: usize = 100;
+/// The longest path of a line in bytes. Every line repeats the keys around it, so without a limit a long key with many
+/// values below it would make a page that is much larger than the payload.
+const MAX_PATH: usize = 256;
 
 /// A text in lines.
 #[derive(Debug, Default)]
@@ -30,7 +33,7 @@ pub struct ViewLine {
     pub level: usize,
     /// What the line begins or ends.
     pub role: LineRole,
-    /// The path of the value that begins on the line, as a search has it: `payload.user.id`.
+    /// The path of the value that begins on the line, as a search has it: `payload.user.id`. Empty when it is too long.
     pub path: String,
     /// The tokens before the value: the indent and the key.
     pub before: Vec<JsonToken>,
@@ -145,14 +148,18 @@ impl<'a> ViewBuilder<'a> {
         if let Some(last) = after.last_mut().filter(|_| opens) {
             last.text.truncate(last.text.trim_end().len()); // the page adds the line break
         }
-        let mut steps = self.steps.clone();
-        steps.extend(self.step(&before));
-        let path = self.path(&steps);
-        let search = if opens { None } else { self.search(&steps, &value) };
+        let step = self.step(&before);
+        let length: usize = self.steps.iter().chain(&step).map(|step| step.len() + 1).sum();
+        let (mut path, mut search) = (String::new(), None);
+        if length <= MAX_PATH {
+            let steps: Vec<Box<str>> = self.steps.iter().chain(&step).cloned().collect();
+            path = self.path(&steps);
+            search = if opens { None } else { self.search(&steps, &value) };
+        }
         let role = if opens { LineRole::Opens } else { LineRole::Whole };
         if opens {
             self.open.push(if array { Container::Array(0) } else { Container::Object });
-            self.steps = steps;
+            self.steps.extend(step);
         }
         ViewLine { level, role, path, before, value, after, search }
     }
@@ -248,6 +255,23 @@ mod tests {
     fn terms(text: &str) -> Vec<String> {
         let searches = view(text).lines.into_iter().filter_map(|line| line.search);
         searches.map(|search| search.term).collect()
+    }
+
+    #[test]
+    fn a_long_key_is_not_repeated_on_every_line_below_it() {
+        let members: Vec<String> = (0..900).map(|n| format!("\"m{n}\":{n}")).collect();
+        let long = view(&format!("{{\"{}\":{{{}}}}}", "k".repeat(16_000), members.join(",")));
+        let paths: usize = long.lines.iter().map(|line| line.path.len()).sum();
+        assert!(
+            paths < 1_000 && long.lines.len() > 800,
+            "{paths} bytes, {} lines",
+            long.lines.len()
+        );
+        assert!(long.lines.iter().all(|line| line.search.is_none()));
+        // What is not below it has its path.
+        let beside = view(&format!("{{\"{}\":{{\"a\":1}},\"b\":2}}", "k".repeat(16_000)));
+        let paths: Vec<&str> = beside.lines.iter().map(|line| line.path.as_str()).collect();
+        assert_eq!(paths, ["payload", "", "", "", "payload.b", ""]);
     }
 
     #[test]

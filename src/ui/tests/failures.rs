@@ -48,7 +48,9 @@ async fn a_group_has_the_newest_error_as_its_title_and_the_whole_error_one_click
     let trace = groups.iter().find(|group| group.pattern.starts_with("ValueError")).unwrap();
     let page = desk.get(&format!("/failures/{}", trace.id)).await;
     page.assert_sound();
-    page.assert_has("<h1 class=\"f-title\">ValueError: mailbox 4711 is &#60;full&#62;</h1>");
+    page.assert_has(
+        "<h1 class=\"f-title\" id=\"error-text\">ValueError: mailbox 4711 is &#60;full&#62;</h1>",
+    );
     page.assert_has("<summary>Full error</summary>");
     page.assert_has("<pre tabindex=\"0\">Traceback (most recent call last):");
     page.assert_has("<code>ValueError: mailbox N is &#60;full&#62;</code>");
@@ -75,4 +77,35 @@ async fn a_link_to_a_group_that_is_gone_changes_no_job() {
     }
     let job = desk.engine.job(id).await.unwrap().0.unwrap();
     assert_eq!(job.status.state, crate::job::State::Retryable);
+}
+
+#[tokio::test]
+async fn a_group_shows_its_newest_jobs_and_their_queues() {
+    let desk = Desk::open();
+    let mut ids = Vec::new();
+    for n in 0..22 {
+        let queue = if n < 21 { "mail" } else { "video" };
+        desk.submit(Submission { queue: Some(queue.into()), ..echo("1") }).await;
+        let lease = desk.claim_from(queue).await;
+        let failure = Failure::new(FailureClass::Error, "disk full");
+        let verdict = Verdict::Failed { failure, retry_in: Duration::from_secs(3_600) };
+        desk.settle(&lease, verdict).await;
+        ids.push(lease.job.id.to_string());
+    }
+    failures(&desk, 1).await;
+    let known = async {
+        while desk.engine.failures(1).groups[0].retrying < 22 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), known).await.expect("not all are counted");
+    let group = desk.engine.failures(1).groups[0].id.clone();
+    let page = desk.get(&format!("/failures/{group}")).await;
+    page.assert_sound();
+    let shown = page.values("data-job");
+    let newest: Vec<String> = ids.iter().rev().take(20).cloned().collect();
+    assert_eq!(shown, newest);
+    page.assert_has("<a href=\"queues/mail\">mail</a> <span class=\"num\">19</span>");
+    page.assert_has("<a href=\"queues/video\">video</a> <span class=\"num\">1</span>");
+    page.assert_has("The 20 newest of 22.");
 }

@@ -182,8 +182,12 @@ impl Desk {
 
     /// Claims one job from the default queue.
     async fn claim(&self) -> Lease {
+        self.claim_from(QueueName::default().as_str()).await
+    }
+
+    async fn claim_from(&self, queue: &str) -> Lease {
         let claim = Claim {
-            queues: vec![QueueName::default()],
+            queues: vec![QueueName::parse(queue).unwrap()],
             kinds: Arc::new(["echo", "sleep"].map(|kind| Kind::parse(kind).unwrap()).into()),
             max: 1,
             worker: WorkerName::parse("w1").unwrap(),
