@@ -73,7 +73,8 @@ function faults() {
     if (!isCut(element)) for (const child of element.children) check(child);
   };
   check(document.body);
-  for (const link of document.querySelectorAll("nav[aria-label=Main] a, .right > .button, .right > details > summary, .foot a, .foot button:not([hidden])")) {
+  // The wallboard has no navigation.
+  for (const link of document.querySelectorAll("body:not([data-page=wallboard]) :is(nav[aria-label=Main] a, .right > .button, .right > details > summary, .foot a, .foot button:not([hidden]))")) {
     const box = link.getBoundingClientRect();
     if (link.scrollWidth > link.clientWidth && getComputedStyle(link).display !== "inline") wrong.push(`${nameOf(link)} is cut off`);
     if (!box.width) wrong.push(`${nameOf(link)} is not shown`);
