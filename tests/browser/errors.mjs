@@ -3,8 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import axe from "axe-core";
-import { launch, live, until, withPage } from "./page.mjs";
+import { axeViolations, launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 const WIDTHS = [320, 360, 768, 1024, 1440, 2560];
@@ -41,11 +40,7 @@ async function fits(page) {
   await page.setViewportSize({ width: 1024, height: 900 });
 }
 
-async function assertAccessible(page) {
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
-  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), []);
-}
+const assertAccessible = async (page) => assert.deepEqual(await axeViolations(page), []);
 
 for (const javaScriptEnabled of [true, false]) {
   const how = javaScriptEnabled ? "with JavaScript" : "without JavaScript";

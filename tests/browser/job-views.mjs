@@ -3,8 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import axe from "axe-core";
-import { launch, live, until, withPage } from "./page.mjs";
+import { axeViolations, launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 const WIDTHS = [360, 768, 1024, 1440, 2560];
@@ -34,11 +33,7 @@ after(async () => {
 const open = (page, job) => page.goto(`${server.origin}/jobs/${job.id}`);
 const line = (page, path) => page.locator(`.json [data-path='${path}']`);
 
-async function assertSound(page) {
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
-  assert.deepEqual(violations.flatMap(({ id, nodes }) => nodes.map((node) => `${page.url()}: ${id}: ${node.html}`)), []);
-}
+const assertSound = async (page) => assert.deepEqual(await axeViolations(page), []);
 
 for (const [script, javaScriptEnabled] of [["with JavaScript", true], ["without JavaScript", false]]) {
   describe(script, () => {

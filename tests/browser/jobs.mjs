@@ -5,8 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import axe from "axe-core";
-import { PATIENCE_MS, launch, live, until, withPage } from "./page.mjs";
+import { PATIENCE_MS, axeViolations, launch, live, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 const WAITS = { delay_ms: 3_600_000 };
@@ -234,9 +233,7 @@ describe("with JavaScript only", () => {
       }
       const [newest] = await ids(page);
       assert.equal(await row(page, newest).locator("input").getAttribute("aria-label"), `Select echo ${newest.slice(-8)}`);
-      await page.evaluate(axe.source);
-      const { violations } = await page.evaluate(() => globalThis.axe.run());
-      assert.deepEqual(violations.map(({ id }) => id), []);
+      assert.deepEqual(await axeViolations(page), []);
       await box(page, newest).check();
       await page.locator("#scope-selected", { hasText: "1 selected" }).waitFor({ state: "attached" });
       await server.post(`/api/v1/jobs/${newest}/cancel`);
@@ -410,9 +407,7 @@ for (const colorScheme of ["light", "dark"]) {
         const run = await (await server.post("/api/v1/bulk", { action: "cancel", filter: { queue } })).json();
         await over(run.id);
         const sound = async () => {
-          await page.evaluate(axe.source);
-          const { violations } = await page.evaluate(() => globalThis.axe.run());
-          assert.deepEqual(violations.flatMap(({ id, nodes }) => nodes.map((node) => `${page.url()}: ${id}: ${node.html}: ${node.failureSummary}`)), []);
+          assert.deepEqual(await axeViolations(page), []);
         };
         for (const address of [`/jobs?queue=${queue}&q=n&since=1h`, "/jobs?q=x:y", `/jobs/bulk/${run.id}`, "/jobs/bulk"]) {
           await page.goto(server.origin + address);

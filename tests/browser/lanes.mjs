@@ -3,9 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import axe from "axe-core";
 import { BlockingProxy } from "./blocking-proxy.mjs";
-import { launch, live, networkIsBack, until, withPage } from "./page.mjs";
+import { axeViolations, launch, live, networkIsBack, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 const WIDTHS = [360, 768, 1024, 1440, 2560];
@@ -38,9 +37,7 @@ const motion = (page) => page.evaluate(() => document.querySelector(".drawing").
 const sleeping = (ms, queue = "mail") => server.submit({ kind: "sleep", payload: { ms }, queue });
 /** Checks that axe finds nothing on the page, and that it is not wider than the window. */
 async function assertSound(page, what) {
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
-  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [], what);
+  assert.deepEqual(await axeViolations(page, what), []);
   const { scroll, width } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, width: innerWidth }));
   assert.ok(scroll <= width, `${what} is ${scroll} px wide in a window of ${width} px`);
 }

@@ -2,8 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import axe from "axe-core";
-import { launch, live, until, withPage } from "./page.mjs";
+import { axeViolations, launch, live, until, withPage } from "./page.mjs";
 import { PASSWORD, actAs, addUsers, loggedIn } from "./people.mjs";
 import { Server } from "./server.mjs";
 
@@ -379,10 +378,7 @@ for (const colorScheme of ["light", "dark"]) {
           await page.goto(server.origin + path);
           if (path === "/") await page.locator("#who > summary").click();
           await until(page, () => document.readyState === "complete");
-          await page.evaluate(axe.source);
-          const { violations } = await page.evaluate(() => globalThis.axe.run());
-          const told = violations.flatMap(({ id, nodes }) => nodes.map((node) => `${path}: ${id}: ${node.html}: ${node.failureSummary}`));
-          assert.deepEqual(told, []);
+          assert.deepEqual(await axeViolations(page), []);
         }
       }, { colorScheme, viewport, reducedMotion: "reduce" }));
   }

@@ -8,8 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import axe from "axe-core";
-import { late, launch, until, withPage } from "./page.mjs";
+import { axeViolations, late, launch, until, withPage } from "./page.mjs";
 import { Server } from "./server.mjs";
 
 const BIG = "12345678901234567890";
@@ -272,10 +271,7 @@ for (const colorScheme of ["light", "dark"]) {
     test(`the form is open to everybody: ${colorScheme}, ${size}`, () =>
       withPage(browser, { colorScheme, viewport, reducedMotion: "reduce" }, async (page) => {
         const look = async (what) => {
-          await page.evaluate(axe.source);
-          const { violations } = await page.evaluate(() => globalThis.axe.run());
-          const told = violations.flatMap(({ id, nodes }) => nodes.map((node) => `${what}: ${id}: ${node.html}: ${node.failureSummary}`));
-          assert.deepEqual(told, []);
+          assert.deepEqual(await axeViolations(page, what), []);
         };
         for (const query of ["kind=http", "kind=command", "kind=sleep&delay=5m", "kind=sleep&view=json", "kind=echo", "kind=none", "kind=sleep&payload=7"]) {
           await open(page, query);

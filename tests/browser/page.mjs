@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import path from "node:path";
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 import { program, root } from "./programs.mjs";
 import { SERVER_LOG, serverLogs } from "./server.mjs";
@@ -71,3 +72,10 @@ export const watchShifts = (page) =>
       }
     }).observe({ type: "layout-shift", buffered: true });
   });
+
+/** The rules of accessibility that axe finds violated on the page, each with its element and how to mend it. */
+export async function axeViolations(page, what = page.url()) {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${what}: ${id}: ${node.html}: ${node.failureSummary}`));
+}

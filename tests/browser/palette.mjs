@@ -135,7 +135,7 @@ test("the browser tells the reader when a job ends, if that is wanted", () =>
     await page.goto(`${server.origin}/jobs/${slow.id}`);
     await live(page);
     await page.locator("#notify").click();
-    await page.locator("#notify[aria-pressed=true]").getByText("You are told when it ends").waitFor();
+    await page.locator("#notify[aria-pressed=true]").getByText("You will be notified when it ends").waitFor();
     // The choice survives a reload.
     await page.reload();
     await live(page);
