@@ -7,6 +7,7 @@ import { atMostEvery, fetchPage, say, swapSections } from "./live.js";
 import { openAgain, reloadWhenReady } from "./reload.js";
 import { startRowLinks } from "./row-link.js";
 import { addShortcut, startShortcuts } from "./shortcuts.js";
+import { keep, recall } from "./storage.js";
 import { DiscardedCounter, addDiscarded } from "./tab-status.js";
 import { Gate, showConnection, startUpdates } from "./updates.js";
 import { setText, startTicking } from "./time.js";
@@ -73,14 +74,9 @@ async function bringToLife() {
 /** After a form, returns the focus to the pressed button or its counterpart, which the message above must not take. */
 function keepFocus() {
   const key = "cortado-focus";
-  let id = null;
-  try {
-    id = sessionStorage.getItem(key);
-    sessionStorage.removeItem(key);
-    addEventListener("submit", ({ submitter }) => submitter?.id && sessionStorage.setItem(key, submitter.id));
-  } catch {
-    // Storage can be disabled; the message has the focus then.
-  }
+  const id = recall("sessionStorage", key); // without storage, the message has the focus
+  keep("sessionStorage", key, null);
+  addEventListener("submit", ({ submitter }) => submitter?.id && keep("sessionStorage", key, submitter.id));
   const flash = document.getElementById("flash");
   if (!flash) return;
   const button = id && [id, id.replace(/^(pause|quiet)/, "resume"), id.replace(/^resume/, "pause"), id.replace(/^resume/, "quiet")].map((it) => document.getElementById(it)).find(Boolean);
@@ -122,11 +118,7 @@ function themeButton() {
     const next = order[(order.indexOf(root.dataset.theme ?? "system") + 1) % order.length];
     if (next === "system") delete root.dataset.theme;
     else root.dataset.theme = next;
-    try {
-      localStorage.setItem("cortado-theme", next);
-    } catch {
-      // Storage can be disabled; the choice is then lost with the page.
-    }
+    keep("localStorage", "cortado-theme", next);
     show();
   });
 }

@@ -2,6 +2,7 @@
 // is in the background.
 
 import { say } from "./live.js";
+import { keep, recall } from "./storage.js";
 
 const KEY = "cortado-notify";
 
@@ -9,44 +10,29 @@ const KEY = "cortado-notify";
 export function startNotifying(button, id) {
   if (!("Notification" in window) || !window.isSecureContext) return;
   button.hidden = false;
-  const set = (isWanted) => {
+  const name = document.getElementById("notify-name");
+  const show = (isWanted) => {
     button.setAttribute("aria-pressed", String(isWanted));
-    document.getElementById("notify-name").textContent = isWanted ? "You are told when it ends" : "Tell me when it ends";
-    remember(isWanted ? id : null);
+    name.textContent = isWanted ? "You will be notified when it ends" : "Notify me when it ends";
   };
-  set(remembered() === id && Notification.permission === "granted");
+  const choose = (isWanted) => {
+    show(isWanted);
+    keep("sessionStorage", KEY, isWanted ? id : null);
+  };
+  show(recall("sessionStorage", KEY) === id && Notification.permission === "granted");
   button.addEventListener("click", async () => {
-    if (button.getAttribute("aria-pressed") === "true") return set(false);
-    if ((await Notification.requestPermission()) === "granted") return set(true);
-    document.getElementById("notify-name").textContent = "The browser does not allow this page to notify you";
-    say("The browser does not allow this page to notify you.");
+    if (button.getAttribute("aria-pressed") === "true") return choose(false);
+    if ((await Notification.requestPermission()) === "granted") return choose(true);
+    name.textContent = "The browser does not allow this page to notify you";
+    say(name.textContent);
   });
   document.addEventListener("job-ended", ({ detail }) => {
     const isWanted = button.getAttribute("aria-pressed") === "true";
     button.hidden = true;
     if (!isWanted) return;
-    remember(null);
+    keep("sessionStorage", KEY, null);
     const title = `${document.querySelector("#head h1").textContent} ${document.querySelector("#head .badge").textContent}`;
     const notification = new Notification(title, { body: detail, tag: id });
     notification.addEventListener("click", () => (window.focus(), notification.close()));
   });
-}
-
-// Storage can be disabled; the choice is then lost when the page is loaded again.
-
-function remembered() {
-  try {
-    return sessionStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
-}
-
-function remember(id) {
-  try {
-    if (id) sessionStorage.setItem(KEY, id);
-    else sessionStorage.removeItem(KEY);
-  } catch {
-    // See above.
-  }
 }

@@ -2,6 +2,7 @@
 // filters of the list of jobs under names in this browser. It is loaded when it is opened for the first time.
 
 import { say } from "./live.js";
+import { keep, recall } from "./storage.js";
 
 /** How long to wait after a key before the server is asked. */
 const PAUSE_MS = 120;
@@ -177,21 +178,14 @@ function currentFilter() {
 
 function readSaved() {
   try {
-    const saved = JSON.parse(localStorage.getItem(SAVED_KEY) ?? "[]");
+    const saved = JSON.parse(recall("localStorage", SAVED_KEY) ?? "[]");
     return Array.isArray(saved) ? saved.filter(({ name, href }) => typeof name === "string" && /^jobs\?/.test(href)) : [];
   } catch {
-    return []; // storage can be disabled, or hold something else
+    return []; // something else is stored there
   }
 }
 
-function writeSaved(saved) {
-  try {
-    localStorage.setItem(SAVED_KEY, JSON.stringify(saved.slice(-MOST_SAVED)));
-    return true;
-  } catch {
-    return false;
-  }
-}
+const writeSaved = (saved) => keep("localStorage", SAVED_KEY, JSON.stringify(saved.slice(-MOST_SAVED)));
 
 function save(typed, href) {
   const name = typed || [...new URLSearchParams(href.slice(5)).values()].join(" ");

@@ -1,6 +1,7 @@
 // The event stream of one tab: a connection that starts at the page's cursor, delivers no event twice, reports its state
 // and always reconnects. Where WebSockets do not get through, it uses the next transport and tries them again later.
 
+import { keep, recall } from "./storage.js";
 import { TRANSPORTS } from "./transports.js";
 
 const LONGEST_WAIT_MS = 30_000;
@@ -20,13 +21,7 @@ const REMEMBERED = "cortado-transport";
 /** Returns the event number of a cursor. */
 export const seqOf = (cursor) => Number(cursor.split(":")[1]);
 
-function remembered() {
-  try {
-    return Number(sessionStorage.getItem(REMEMBERED)) % TRANSPORTS.length || 0;
-  } catch {
-    return 0; // there is no storage
-  }
-}
+const remembered = () => Number(recall("sessionStorage", REMEMBERED)) % TRANSPORTS.length || 0;
 
 export class Stream {
   #url;
@@ -185,11 +180,7 @@ export class Stream {
     this.#isOpen = true;
     this.#first = this.#transport;
     this.#worked.add(this.#transport);
-    try {
-      sessionStorage.setItem(REMEMBERED, this.#transport);
-    } catch {
-      // There is no storage.
-    }
+    keep("sessionStorage", REMEMBERED, this.#transport);
     if (this.#transport === 0) this.#upgradeWait = FIRST_UPGRADE_MS;
     else this.#upgradeLater();
     this.#report("live");

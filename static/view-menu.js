@@ -1,6 +1,8 @@
 // The menu of the job list with its columns and its density. The choice is kept in the browser; list-view.js applies it
 // before the first paint.
 
+import { keep } from "./storage.js";
+
 const root = document.documentElement;
 
 /** Shows the fields of the menu and handles their changes, also those of another tab. */
@@ -24,11 +26,7 @@ export function startViewMenu() {
   menu.addEventListener("change", () => {
     const choice = { hidden: columns.filter((box) => !box.checked).map((box) => box.value), density: densities.find((button) => button.checked).value };
     apply(choice);
-    try {
-      localStorage.setItem("cortado-list", JSON.stringify(choice));
-    } catch {
-      // Storage can be disabled; the choice is then lost with the page.
-    }
+    keep("localStorage", "cortado-list", JSON.stringify(choice));
   });
   addEventListener("storage", ({ key, newValue }) => {
     if (key !== "cortado-list" || !newValue) return;

@@ -212,7 +212,11 @@ pub async fn show(
     for job in &jobs {
         *queues.entry(job.labels.queue.to_string()).or_default() += 1;
     }
-    let newest = engine.job(group.example).await?.0;
+    // The job that failed last is usually one of them.
+    let newest = match jobs.iter().find(|job| job.id == group.example) {
+        Some(known) => Some(known.clone()),
+        None => engine.job(group.example).await?.0,
+    };
     let newest = newest.as_ref().and_then(Job::last_failure).map(|failure| failure.message.trim());
     let layout =
         Layout::live(&visit, format!("{} failures", group.kind), Section::Failure, cursor, now);

@@ -13,7 +13,7 @@ use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::layout::viewer::Viewer;
 use super::layout::visit::Visit;
-use super::parts::filters::escaped_segment;
+use super::parts::filters::{escaped_segment, query_link};
 use super::parts::unknown_parameters::{ignored, note_unknown};
 use super::submit::form_value::cut;
 
@@ -100,7 +100,7 @@ pub async fn show(
     found.add("Queue", queues.map(|name| (name, format!("queues/{}", escaped_segment(name)))));
     let kinds = engine.kinds().names();
     let kinds = kinds.iter().map(|kind| kind.as_str());
-    found.add("Kind", kinds.map(|name| (name, format!("jobs?kind={}", escaped_segment(name)))));
+    found.add("Kind", kinds.map(|name| (name, query_link("jobs", "kind", name))));
     let (schedules, _) = engine.schedules().await?;
     let schedules = schedules.iter().map(|schedule| schedule.name.as_str());
     found.add(
@@ -111,11 +111,8 @@ pub async fn show(
         let query = WorkerQuery { text: q.clone(), ..WorkerQuery::default() };
         let workers = engine.remote_worker_page(&query, None, ROWS + 1).workers;
         let workers = workers.iter().map(|worker| worker.name.as_str());
-        found.add(
-            "Worker",
-            workers.map(|name| (name, format!("workers?q={}", escaped_segment(name)))),
-        );
-        let href = format!("jobs?q={}", escaped_segment(&q));
+        found.add("Worker", workers.map(|name| (name, query_link("workers", "q", name))));
+        let href = query_link("jobs", "q", &q);
         found.rows.push(FoundRow::new("Search", format!("Jobs with “{q}”"), href));
     }
     let view = FindPage {

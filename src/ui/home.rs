@@ -83,10 +83,7 @@ pub async fn show(
     let rows = recent.jobs.iter().map(|job| JobCells::of(job, now)).collect();
     let charts = ChartSection::of(&engine, None, params.options()?, "./").await?;
     let (failing, counting) = failing_now(&engine, FAILING, now);
-    let names = shown_queues(&stats, &engine, now, QUEUES).into_iter();
-    let queues = names
-        .filter_map(|name| Some(QueueRow::of(name, stats.queues.get(name)?, &engine, now)))
-        .collect();
+    let queues = shown_queues(&stats, &engine, now, QUEUES);
     let home = Home {
         counts: State::ALL.map(|state| StateCard::of(state, &stats)).into(),
         charts,

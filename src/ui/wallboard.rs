@@ -47,10 +47,7 @@ pub async fn show(
     let now = engine.now();
     let charts = ChartSection::of(&engine, None, params.options()?, "wallboard").await?;
     let (failing, _) = failing_now(&engine, ROWS, now);
-    let names = shown_queues(&stats, &engine, now, ROWS).into_iter();
-    let queues = names
-        .filter_map(|name| Some(QueueRow::of(name, stats.queues.get(name)?, &engine, now)))
-        .collect();
+    let queues = shown_queues(&stats, &engine, now, ROWS);
     let view = Wallboard {
         layout: Layout::live(&visit, "Wallboard", Section::Wallboard, stats.cursor, now),
         counts: State::ALL.map(|state| StateCard::of(state, &stats)).into(),

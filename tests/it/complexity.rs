@@ -331,7 +331,7 @@ async fn look_at_everything(server: &Server, http: &Client, jobs: &[(JobId, usiz
         assert!(page.len() < 250_000, "{} bytes for a payload of {size}", page.len());
         if *size < 50_000 {
             // Each of at most 1,000 lines has its path and what folds it.
-            assert!(page.len() < 90_000, "{} bytes for a payload of {size}", page.len());
+            assert!(page.len() < 70_000, "{} bytes for a payload of {size}", page.len());
         }
         let again = server.client.text(&format!("/jobs/new?from={id}")).await;
         assert!(again.contains("would be rejected"), "{again:.3000}");

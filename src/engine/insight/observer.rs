@@ -30,6 +30,8 @@ const EVENTS_PER_READ: usize = 1_024;
 const JOBS_PER_PAGE: usize = 250;
 /// Jobs that are looked up in one round when some seem to have been removed without an event.
 const JOBS_PER_RECONCILIATION: usize = 200;
+/// Jobs of any failure group that one look for those of a group passes.
+const MAX_EXAMINED: usize = 20_000;
 /// The pause between two steps, which lets others use the store.
 const STEP_DELAY: Duration = Duration::from_millis(2);
 /// The wait before the store is asked again after an error.
@@ -97,10 +99,14 @@ impl Observed {
         after: Option<JobId>,
         max: usize,
     ) -> (Vec<JobId>, Option<JobId>) {
-        /// Jobs of any group that one step looks at.
-        const MAX_EXAMINED: usize = 20_000;
         let Ok(id) = u64::from_str_radix(group, 16) else { return (Vec::new(), None) };
         self.lock().failures.members(id, after, max, MAX_EXAMINED)
+    }
+
+    /// The jobs of a failure group that were submitted last, at most `max`, among the newest of any group.
+    pub fn newest_failures(&self, group: &str, max: usize) -> Vec<JobId> {
+        let Ok(id) = u64::from_str_radix(group, 16) else { return Vec::new() };
+        self.lock().failures.newest_members(id, max, MAX_EXAMINED)
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Observations> {

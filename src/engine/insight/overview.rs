@@ -136,9 +136,7 @@ impl Engine {
     /// The jobs of a failure group that were submitted last, at most `max`. Of very many failed jobs only the newest are
     /// looked at.
     pub fn newest_failures(&self, group: &str, max: usize) -> Vec<JobId> {
-        const MAX_EXAMINED: usize = 20_000;
-        let Ok(id) = u64::from_str_radix(group, 16) else { return Vec::new() };
-        self.parts.observed.lock().failures.newest_members(id, max, MAX_EXAMINED)
+        self.parts.observed.newest_failures(group, max)
     }
 
     /// The running attempts with their leases: the oldest ones, at most `max`.

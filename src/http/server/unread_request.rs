@@ -25,11 +25,10 @@ impl UnreadRequest {
     /// Begins a new request. Returns its body, whose end or drop is noted, and what is needed to discard its rest.
     pub fn begin(&self, headers: &HeaderMap, body: Incoming) -> (Body, RestOfRequest) {
         self.0.store(0, Ordering::Relaxed);
-        let (dropped, rest) = oneshot::channel();
-        let rest = RestOfRequest { rest, unread: self.clone() };
         if body.is_end_stream() {
-            return (Body::new(body), rest);
+            return (Body::new(body), RestOfRequest { rest: None, unread: self.clone() });
         }
+        let (dropped, rest) = oneshot::channel();
         let awaits_continue = headers.contains_key(header::EXPECT);
         let body = TrackedBody {
             body: Some(body),
@@ -38,7 +37,7 @@ impl UnreadRequest {
             unread: self.clone(),
             dropped: Some(dropped),
         };
-        (Body::new(body), rest)
+        (Body::new(body), RestOfRequest { rest: Some(rest), unread: self.clone() })
     }
 
     /// Notes that the client may be sending any number of bytes.
@@ -54,14 +53,16 @@ impl UnreadRequest {
 
 /// What is unread of a request when its response is ready.
 pub struct RestOfRequest {
-    rest: oneshot::Receiver<Incoming>,
+    /// Receives the body when it is dropped before its end; `None` for a request without a body.
+    rest: Option<oneshot::Receiver<Incoming>>,
     unread: UnreadRequest,
 }
 
 impl RestOfRequest {
     /// Reads and discards the rest if it is short and arrives in time. Returns whether the connection can be kept.
     pub async fn discard(mut self, within: Duration) -> bool {
-        let Ok(body) = self.rest.try_recv() else { return !self.unread.is_set() };
+        let rest = self.rest.as_mut().and_then(|rest| rest.try_recv().ok());
+        let Some(body) = rest else { return !self.unread.is_set() };
         if self.unread.0.load(Ordering::Relaxed) > UnreadRequest::MAX_DISCARDED {
             return false;
         }

@@ -4,7 +4,7 @@ use crate::job::{
     AccessChange, AccessSubject, Change, Fact, JobId, KindChange, LinkSubject, QueueChange,
     ScheduleChange, Time, WorkerChange, WorkerLeft, WorkerName,
 };
-use crate::ui::parts::filters::escaped_segment;
+use crate::ui::parts::filters::{escaped_segment, query_link};
 use crate::ui::parts::time_format::TimeText;
 
 /// An event in words, with what it is about.
@@ -88,7 +88,7 @@ fn of_worker(worker: &WorkerName, change: WorkerChange) -> EventText {
         WorkerChange::Stopping => ("Told worker", "to stop", ""),
         WorkerChange::Resumed => ("Resumed worker", "", ""),
     };
-    let href = format!("workers?q={}", escaped_segment(worker.as_str()));
+    let href = query_link("workers", "q", worker.as_str());
     EventText { after, more: more.to_owned(), ..EventText::of(text, worker.to_string(), href) }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::job::State;
+use crate::job::shorten::{MAX_NAME, shorten};
 
 use super::column::{Column, Direction};
 use super::list_row::ListRow;
@@ -104,7 +105,7 @@ impl FromStr for RowOrder {
         column.map(|column| RowOrder { column, direction }).ok_or_else(|| {
             let mut names = known.next().map_or(String::new(), |one| one.name().to_owned());
             known.for_each(|one| names.extend([", ", one.name()]));
-            let name: String = name.chars().take(40).collect();
+            let name = shorten(name, MAX_NAME);
             format!(
                 "a page cannot be sorted by {name:?}; use one of {names}, with - before it for the opposite order"
             )

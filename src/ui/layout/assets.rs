@@ -19,105 +19,53 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
+/// The file of this name in `static`.
+macro_rules! asset {
+    ($name:literal, $media_type:expr) => {
+        Asset {
+            name: $name,
+            media_type: $media_type,
+            body: include_str!(concat!("../../../static/", $name)),
+        }
+    };
+}
+
 /// All static files. A new file needs one line here.
 pub const ASSETS: &[Asset] = &[
-    Asset { name: "app.css", media_type: CSS, body: include_str!("../../../static/app.css") },
-    Asset {
-        name: "timeline.css",
-        media_type: CSS,
-        body: include_str!("../../../static/timeline.css"),
-    },
-    Asset {
-        name: "timeline.js",
-        media_type: JS,
-        body: include_str!("../../../static/timeline.js"),
-    },
-    Asset { name: "app.js", media_type: JS, body: include_str!("../../../static/app.js") },
-    Asset {
-        name: "dashboard.js",
-        media_type: JS,
-        body: include_str!("../../../static/dashboard.js"),
-    },
-    Asset { name: "chart.js", media_type: JS, body: include_str!("../../../static/chart.js") },
-    Asset {
-        name: "crosshair.js",
-        media_type: JS,
-        body: include_str!("../../../static/crosshair.js"),
-    },
-    Asset { name: "copy.js", media_type: JS, body: include_str!("../../../static/copy.js") },
-    Asset { name: "load.js", media_type: JS, body: include_str!("../../../static/load.js") },
-    Asset { name: "reload.js", media_type: JS, body: include_str!("../../../static/reload.js") },
-    Asset { name: "home.js", media_type: JS, body: include_str!("../../../static/home.js") },
-    Asset { name: "job.js", media_type: JS, body: include_str!("../../../static/job.js") },
-    Asset { name: "jobs.js", media_type: JS, body: include_str!("../../../static/jobs.js") },
-    Asset {
-        name: "shortcuts.js",
-        media_type: JS,
-        body: include_str!("../../../static/shortcuts.js"),
-    },
-    Asset {
-        name: "list-view.js",
-        media_type: JS,
-        body: include_str!("../../../static/list-view.js"),
-    },
-    Asset {
-        name: "row-link.js",
-        media_type: JS,
-        body: include_str!("../../../static/row-link.js"),
-    },
-    Asset {
-        name: "view-menu.js",
-        media_type: JS,
-        body: include_str!("../../../static/view-menu.js"),
-    },
-    Asset {
-        name: "json-view.js",
-        media_type: JS,
-        body: include_str!("../../../static/json-view.js"),
-    },
-    Asset { name: "live.js", media_type: JS, body: include_str!("../../../static/live.js") },
-    Asset { name: "new-job.js", media_type: JS, body: include_str!("../../../static/new-job.js") },
-    Asset { name: "notify.js", media_type: JS, body: include_str!("../../../static/notify.js") },
-    Asset { name: "palette.js", media_type: JS, body: include_str!("../../../static/palette.js") },
-    Asset { name: "stream.js", media_type: JS, body: include_str!("../../../static/stream.js") },
-    Asset {
-        name: "transports.js",
-        media_type: JS,
-        body: include_str!("../../../static/transports.js"),
-    },
-    Asset { name: "theme.js", media_type: JS, body: include_str!("../../../static/theme.js") },
-    Asset {
-        name: "tab-status.js",
-        media_type: JS,
-        body: include_str!("../../../static/tab-status.js"),
-    },
-    Asset { name: "updates.js", media_type: JS, body: include_str!("../../../static/updates.js") },
-    Asset { name: "time.js", media_type: JS, body: include_str!("../../../static/time.js") },
-    Asset {
-        name: "visible-text.js",
-        media_type: JS,
-        body: include_str!("../../../static/visible-text.js"),
-    },
-    Asset {
-        name: "favicon.svg",
-        media_type: SVG,
-        body: include_str!("../../../static/favicon.svg"),
-    },
-    Asset {
-        name: "favicon-discarded.svg",
-        media_type: SVG,
-        body: include_str!("../../../static/favicon-discarded.svg"),
-    },
-    Asset {
-        name: "favicon-done.svg",
-        media_type: SVG,
-        body: include_str!("../../../static/favicon-done.svg"),
-    },
-    Asset {
-        name: "favicon-offline.svg",
-        media_type: SVG,
-        body: include_str!("../../../static/favicon-offline.svg"),
-    },
+    asset!("app.css", CSS),
+    asset!("timeline.css", CSS),
+    asset!("timeline.js", JS),
+    asset!("app.js", JS),
+    asset!("dashboard.js", JS),
+    asset!("chart.js", JS),
+    asset!("crosshair.js", JS),
+    asset!("copy.js", JS),
+    asset!("load.js", JS),
+    asset!("reload.js", JS),
+    asset!("home.js", JS),
+    asset!("job.js", JS),
+    asset!("jobs.js", JS),
+    asset!("shortcuts.js", JS),
+    asset!("list-view.js", JS),
+    asset!("row-link.js", JS),
+    asset!("view-menu.js", JS),
+    asset!("json-view.js", JS),
+    asset!("live.js", JS),
+    asset!("new-job.js", JS),
+    asset!("notify.js", JS),
+    asset!("palette.js", JS),
+    asset!("storage.js", JS),
+    asset!("stream.js", JS),
+    asset!("transports.js", JS),
+    asset!("theme.js", JS),
+    asset!("tab-status.js", JS),
+    asset!("updates.js", JS),
+    asset!("time.js", JS),
+    asset!("visible-text.js", JS),
+    asset!("favicon.svg", SVG),
+    asset!("favicon-discarded.svg", SVG),
+    asset!("favicon-done.svg", SVG),
+    asset!("favicon-offline.svg", SVG),
 ];
 
 /// The hash of all files, computed once because they never change while the process runs.

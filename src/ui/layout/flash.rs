@@ -271,7 +271,7 @@ impl Flash {
         if self.name.len() >= MAX_NAME {
             return None;
         }
-        let action = format!("{before}/{}/{after}", path_name(&self.name));
+        let action = format!("{before}/{}/{after}", escaped_segment(&self.name));
         Some(Undo { action, has_from })
     }
 
@@ -284,11 +284,6 @@ impl Flash {
 /// The `Set-Cookie` header that removes the message, because a page has shown it.
 pub fn removal(address: &Address) -> Option<HeaderValue> {
     cookie("", 0, address)
-}
-
-/// A name as one segment of a path.
-fn path_name(name: &str) -> String {
-    escaped_segment(name).replace('+', "%20")
 }
 
 fn cookie(value: &str, max_age: u32, address: &Address) -> Option<HeaderValue> {

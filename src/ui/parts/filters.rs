@@ -23,9 +23,16 @@ pub fn segment(name: &str) -> String {
     }
 }
 
-/// The same, with everything escaped that a path cannot have.
+/// The same, with everything escaped that a path cannot have. There, a plus is no space.
 pub fn escaped_segment(name: &str) -> String {
-    url::form_urlencoded::byte_serialize(segment(name).as_bytes()).collect()
+    let escaped: String = url::form_urlencoded::byte_serialize(segment(name).as_bytes()).collect();
+    escaped.replace('+', "%20")
+}
+
+/// The URL of a page with one field in its query.
+pub fn query_link(page: &str, field: &str, value: &str) -> String {
+    let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    format!("{page}?{field}={value}")
 }
 
 /// Formats a count with grouped digits.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::engine::{Activity, QueueStats};
 use crate::job::{QueueName, State, Time};
 
-use super::filters::{escaped_segment, percent};
+use super::filters::{escaped_segment, percent, query_link};
 use super::time_format::TimeText;
 
 /// The orders to choose from: their values in the URL, and their names.
@@ -114,7 +114,7 @@ pub fn groups<'a>(
         let (name, href) = if queues == 1 {
             (first.to_string(), format!("queues/{}", escaped_segment(first.as_str())))
         } else {
-            (format!("{prefix}*"), format!("queues?prefix={}", escaped_segment(prefix)))
+            (format!("{prefix}*"), query_link("queues", "prefix", prefix))
         };
         let Activity { completed, failed } = load.activity;
         QueueGroup {

@@ -6,6 +6,8 @@ use std::cmp::Reverse;
 use crate::engine::{Activity, Engine, QueueStats, Stats};
 use crate::job::{QueueName, State, Time};
 
+use super::queue_row::QueueRow;
+
 /// Jobs that have been waiting this long make their queue need attention.
 const LONG_WAIT_S: u64 = 10;
 
@@ -22,13 +24,14 @@ enum Reason {
     Healthy,
 }
 
-/// Returns the names of at most `max` queues: all of them by name, or the first by rank when there are more.
-pub fn shown_queues<'a>(
-    stats: &'a Stats,
-    engine: &Engine,
-    now: Time,
-    max: usize,
-) -> Vec<&'a QueueName> {
+/// The rows of at most `max` queues: of all of them by name, or of the first by rank when there are more.
+pub fn shown_queues(stats: &Stats, engine: &Engine, now: Time, max: usize) -> Vec<QueueRow> {
+    let names = shown_names(stats, engine, now, max).into_iter();
+    let row = |name| Some(QueueRow::of(name, stats.queues.get(name)?, engine, now));
+    names.filter_map(row).collect()
+}
+
+fn shown_names<'a>(stats: &'a Stats, engine: &Engine, now: Time, max: usize) -> Vec<&'a QueueName> {
     if stats.queues.len() <= max {
         return stats.queues.keys().collect();
     }

@@ -43,6 +43,9 @@ async fn things_are_found_by_a_part_of_their_name() {
     assert!(all.contains(&"Page System → system".to_owned()), "{all:?}");
     assert!(all.contains(&"Queue other → queues/other".to_owned()), "{all:?}");
     desk.get("/find?q=a&x=1").await.assert_has("x");
+    // In a query, a dot is not a step up as it would be in a path.
+    let last = rows(&desk.get("/find?q=..").await).pop();
+    assert_eq!(last.as_deref(), Some("Search Jobs with “..” → jobs?q=.."));
 }
 
 #[tokio::test]

@@ -118,10 +118,10 @@ pub fn fold_all(
     shared: &Shared,
     trails: &[(JobId, Vec<u64>)],
 ) -> Result<(Vec<Job>, Vec<JobId>), StoreError> {
-    let mut reader = RecordReader::new(shared);
     let (mut jobs, mut moved) = (Vec::with_capacity(trails.len()), Vec::new());
-    for (id, trail) in trails {
-        match reader.fold(*id, trail)? {
+    let folded = fold_each(shared, trails.iter().map(|(id, trail)| (*id, trail.as_slice())))?;
+    for (job, (id, _)) in folded.into_iter().zip(trails) {
+        match job {
             Some(job) => jobs.push(job),
             None => moved.push(*id),
         }
