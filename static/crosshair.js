@@ -10,14 +10,17 @@ const MIN_DRAG_PX = 4;
 export class Crosshair {
   /** Returns the charts of the page. */
   #charts;
+  /** Called when the charts may have missed changes while the reader used them. */
+  #onMissed;
   /** The time at which the reader points, the time at which they began to pick, and the range that they have picked, in seconds. */
   #at = null;
   #anchor = null;
   #picked = null;
   #pressedX = null;
 
-  constructor(charts) {
+  constructor(charts, onMissed) {
     this.#charts = charts;
+    this.#onMissed = onMissed;
     addEventListener("keydown", (event) => event.key === "Escape" && this.#clear());
   }
 
@@ -27,7 +30,19 @@ export class Crosshair {
       const plot = chart.element.querySelector(".plot");
       if (!plot.querySelector(".pointer")) plot.append(this.#layer(chart));
     }
+    if (this.#picked && !document.getElementById("range-jobs")) this.#offer(this.#charts()[0]);
     this.#show();
+  }
+
+  /** Keeps the server's next version of the charts from replacing those that the reader is using, until they let go. */
+  #hold(isHeld) {
+    const section = this.#charts()[0]?.element.closest("[data-live]");
+    if (!section || isHeld === "held" in section.dataset) return;
+    if (isHeld) section.dataset.held = "";
+    else delete section.dataset.held;
+    if (isHeld || !("missed" in section.dataset)) return;
+    delete section.dataset.missed;
+    this.#onMissed?.();
   }
 
   #layer(chart) {
@@ -44,6 +59,7 @@ export class Crosshair {
     layer.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       layer.setPointerCapture(event.pointerId);
+      this.#hold(true);
       this.#pressedX = event.clientX;
       this.#anchor = timeOf(event);
     });
@@ -53,14 +69,19 @@ export class Crosshair {
       this.#show();
     });
     const end = () => {
-      if (this.#pressedX !== null) this.#offer(chart);
+      if (this.#pressedX !== null && this.#picked) this.#offer(chart, true);
       this.#pressedX = null;
       this.#anchor = null;
+      this.#hold(document.activeElement === layer);
     };
     layer.addEventListener("pointerup", end);
     layer.addEventListener("pointercancel", end);
     layer.addEventListener("pointerleave", () => this.#leave());
-    layer.addEventListener("blur", () => this.#leave());
+    layer.addEventListener("focus", () => this.#hold(true));
+    layer.addEventListener("blur", () => {
+      this.#leave();
+      this.#hold(this.#pressedX !== null);
+    });
     layer.addEventListener("keydown", (event) => this.#key(chart, layer, event));
     return layer;
   }
@@ -83,7 +104,7 @@ export class Crosshair {
     this.#at = from + Math.min(Math.max(column, 0), last) * width;
     if (event.shiftKey) {
       this.#pick(chart);
-      this.#offer(chart);
+      this.#offer(chart, true);
     }
     this.#show();
     layer.setAttribute("aria-valuenow", Math.floor((this.#at - from) / width));
@@ -96,9 +117,8 @@ export class Crosshair {
     this.#picked = [since, Math.min(last + width, until)];
   }
 
-  /** Offers the jobs of the picked range: as a link, and in the form below the charts. */
-  #offer({ columns: { width, known } }) {
-    if (!this.#picked) return;
+  /** Offers the jobs of the picked range: as a link, and in the form below the charts. `isNew` is whether it was just picked. */
+  #offer({ columns: { width, known } }, isNew = false) {
     const [since, until] = this.#picked.map((seconds) => new Date(seconds * 1000).toISOString().replace(".000", ""));
     const form = document.querySelector(".of-range");
     form.elements.since.value = since;
@@ -107,7 +127,7 @@ export class Crosshair {
     link.href = `jobs?${new URLSearchParams(new FormData(form))}`;
     const [from, to] = this.#picked.map((seconds) => columnTime(seconds * 1000, width * known.length));
     link.textContent = `Jobs from ${from} to ${to}`;
-    say(`${link.textContent}. Press Enter to open them, Escape to clear the range.`);
+    if (isNew) say(`${link.textContent}. Press Enter to open them, Escape to clear the range.`);
   }
 
   #leave() {

@@ -54,7 +54,7 @@ export class Dashboard {
     }
     if (!charts.length) return;
     const { Crosshair } = await import("./crosshair.js");
-    this.#crosshair ??= new Crosshair(() => [...this.#charts, ...this.#wideCharts]);
+    this.#crosshair ??= new Crosshair(() => [...this.#charts, ...this.#wideCharts], this.#options.onMissed);
     this.#crosshair.attach();
   }
 

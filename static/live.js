@@ -74,12 +74,17 @@ export async function fetchPage() {
 /** Makes screen readers read a text. */
 export const say = (text) => setText(document.getElementById("said"), text);
 
-/** Replaces every `data-live` section that differs, or those with these ids. Keeps the focus and open details. */
+/** Replaces every `data-live` section that differs, or those with these ids. Keeps the focus and open details. A section that
+ * the reader is using is left alone (`data-held`), and notes that it has missed something. */
 export function swapSections(page, ids) {
   const sections = ids ? ids.map((id) => document.getElementById(id)) : document.querySelectorAll("[data-live]");
   for (const old of sections) {
     const fresh = page.getElementById(old.id);
     if (!fresh || fresh.innerHTML === old.dataset.rendered) continue;
+    if ("held" in old.dataset) {
+      old.dataset.missed = "";
+      continue;
+    }
     const rendered = fresh.innerHTML;
     const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
     const open = [...old.querySelectorAll("details[open][id]")].map((details) => details.id);

@@ -13,7 +13,7 @@ export function startNotifying(button, id) {
   const name = document.getElementById("notify-name");
   const show = (isWanted) => {
     button.setAttribute("aria-pressed", String(isWanted));
-    name.textContent = isWanted ? "You will be notified when it ends" : "Notify me when it ends";
+    name.textContent = button.title = isWanted ? "You will be notified when it ends" : "Notify me when it ends";
   };
   const choose = (isWanted) => {
     show(isWanted);
@@ -23,7 +23,8 @@ export function startNotifying(button, id) {
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-pressed") === "true") return choose(false);
     if ((await Notification.requestPermission()) === "granted") return choose(true);
-    name.textContent = "The browser does not allow this page to notify you";
+    name.textContent = button.title = "The browser does not allow this page to notify you";
+    name.className = "refused"; // a phone shows only the symbol otherwise
     say(name.textContent);
   });
   document.addEventListener("job-ended", ({ detail }) => {

@@ -33,6 +33,8 @@ after(async () => {
 const row = (page, id) => page.locator(`tr[data-job="${id}"]`);
 const box = (page, id) => row(page, id).locator("input[name=id]");
 const ids = (page) => page.locator("#list tbody tr").evaluateAll((rows) => rows.map((row) => row.dataset.job));
+/** Waits until the list has the rows of a whole page, which this server finds in several steps. */
+const full = (page) => until(page, () => document.querySelectorAll("#list tbody tr").length >= 50);
 const mark = (page) => page.evaluate(() => (window.stillHere = true));
 const assertNotReloaded = async (page) => assert.equal(await page.evaluate(() => window.stillHere), true, "the page was reloaded");
 const search = (page, queue, words) => page.goto(`${server.origin}/jobs?queue=${queue}&q=${encodeURIComponent(words)}`);
@@ -219,6 +221,7 @@ describe("with JavaScript only", () => {
       await waiting("added", 60);
       await page.goto(`${server.origin}/jobs`);
       await live(page);
+      await full(page);
       await mark(page);
       for (const width of [320, 360, 768, 1024, 1440, 2560]) {
         await page.setViewportSize({ width, height: 900 });
@@ -257,6 +260,7 @@ describe("with JavaScript only", () => {
       await waiting("used", 60);
       await page.goto(`${server.origin}/jobs`);
       await live(page);
+      await full(page);
       for (const [use, [begin, end]] of Object.entries(USES)) {
         await page.mouse.move(1, 1);
         await begin(page);
