@@ -4,6 +4,7 @@
 import { Dashboard } from "./dashboard.js";
 import { Load } from "./load.js";
 import { atMostEvery, excerpt, fetchPage, fold, makeRow, patchRow, swapSections } from "./live.js";
+import { seqOf } from "./stream.js";
 import { serverNow, timeElement } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
@@ -53,7 +54,9 @@ export function home({ open, owe, lifecycle, queues }) {
     if (!fresh?.page) return owe(refresh);
     swapSections(fresh.page, ["charts", "queues", "failing"]);
     dashboard.rescan();
-    feed.replace(fresh.page);
+    feed.replace(fresh.page, fresh.cursor);
+    // The server calms down a little later than this page, and until then renders a sample without the newest jobs.
+    if ("busy" in fresh.page.body.dataset && !load.isBusy) refresh();
   });
   const onStats = (stats) => {
     dashboard.update(stats);
@@ -128,13 +131,15 @@ class Feed {
     }
   });
 
-  /** Replaces the rows by those of a fetched page. */
-  replace(page) {
+  /** Replaces the rows by those of a page that was rendered at `cursor`. Later changes are still to be shown. */
+  replace(page, cursor) {
     const fresh = [...page.querySelectorAll("#recent tbody tr")].map((row) => document.importNode(row, true));
-    this.#changes = new Map();
-    this.#arrived = new Map();
+    const later = (changes) => new Map([...changes].filter(([, { seq }]) => seq > seqOf(cursor)));
+    this.#changes = later(this.#changes);
+    this.#arrived = later(this.#arrived);
     this.#rows.replaceChildren(...fresh);
     if (fresh.length) this.#showRows();
+    if (this.#changes.size + this.#arrived.size) this.#render();
   }
 
   /** Whether the pointer or the focus is on the list, so that nothing must move. */

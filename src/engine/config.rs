@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rewind::limits::RewindLimits;
 use super::workers::limits::WorkerLimits;
 use super::{ConfiguredKinds, PayloadError};
 use crate::access::AccessLimits;
@@ -58,6 +59,8 @@ pub struct EngineConfig {
     pub schedules: Vec<(ScheduleName, ScheduleSpec)>,
     /// Whether jobs are kept up as rows for queries, if the store has a place for them.
     pub projection: bool,
+    /// How much of the log a request for an earlier moment reads.
+    pub rewind: RewindLimits,
 }
 
 /// Leaves out the declared schedules, whose payloads may hold secrets.
@@ -113,6 +116,7 @@ impl Default for EngineConfig {
             workers_per_token: None,
             schedules: Vec::new(),
             projection: false,
+            rewind: RewindLimits::default(),
         }
     }
 }

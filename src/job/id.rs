@@ -49,6 +49,12 @@ impl JobId {
         JobId(ms << (u128::BITS - BITS))
     }
 
+    /// The time with which the id begins.
+    pub fn time(self) -> Time {
+        const BITS: u32 = 48;
+        Time::from_millis(i64::try_from(self.0 >> (u128::BITS - BITS)).unwrap_or(i64::MAX))
+    }
+
     /// The last eight hexadecimal digits, which are enough to distinguish the jobs on a page.
     pub fn short(self) -> String {
         format!("{:08x}", self.0 as u32)

@@ -40,6 +40,8 @@ pub enum HistoryStep {
     Hour,
     /// Changes of settings, which charts mark at their time.
     Mark,
+    /// Events up to which the counters of jobs are stored.
+    Counters,
 }
 
 /// The key of a row.
@@ -81,8 +83,13 @@ pub struct HistoryBatch {
 
 impl HistoryStep {
     /// All steps.
-    pub const ALL: [HistoryStep; 4] =
-        [HistoryStep::Minute, HistoryStep::TenMinutes, HistoryStep::Hour, HistoryStep::Mark];
+    pub const ALL: [HistoryStep; 5] = [
+        HistoryStep::Minute,
+        HistoryStep::TenMinutes,
+        HistoryStep::Hour,
+        HistoryStep::Mark,
+        HistoryStep::Counters,
+    ];
 
     /// The letter of the step in keys.
     pub fn letter(self) -> u8 {
@@ -91,6 +98,7 @@ impl HistoryStep {
             HistoryStep::TenMinutes => b't',
             HistoryStep::Hour => b'h',
             HistoryStep::Mark => b'k',
+            HistoryStep::Counters => b'c',
         }
     }
 }

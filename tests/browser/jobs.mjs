@@ -287,6 +287,7 @@ describe("with JavaScript only", () => {
       assert.deepEqual(await ids(page), [newest, second, ...all]);
       await page.goto(`${server.origin}/jobs`);
       await live(page);
+      await full(page);
       const before = await ids(page);
       // Updates are paused meanwhile, so that all jobs arrive at once however slow the machine is.
       await page.keyboard.press("p");

@@ -7,6 +7,7 @@ mod fanout;
 mod figures;
 mod http;
 mod nodes;
+mod rewind;
 mod store;
 mod waiters;
 mod workers;
@@ -62,6 +63,8 @@ enum Mode {
     Http,
     /// The jobs page and a payload search with 1,000,000 jobs stored.
     Pages,
+    /// Pages of earlier moments of a log with 5,000,000 events.
+    Rewind,
     /// Ten thousand subscribers of a server process, beside a plain loop that writes to as many sockets.
     Fanout,
     /// The part of `fanout` in which all subscribers come back after a restart.
@@ -114,6 +117,7 @@ fn main() -> anyhow::Result<()> {
         | Mode::Engine
         | Mode::Http
         | Mode::Pages
+        | Mode::Rewind
         | Mode::Fanout
         | Mode::Returning
         | Mode::Workers
@@ -156,6 +160,11 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
     if mode == Mode::Pages {
         let mut table = Table::new("pages (1,000,000 jobs stored)");
         http::pages(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Rewind {
+        let mut table = Table::new("pages of earlier moments (5,000,000 events in the log)");
+        rewind::measure(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Fanout {

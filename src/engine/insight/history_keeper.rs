@@ -59,10 +59,20 @@ impl HistoryKeeper {
 
     /// Stores what was counted since the last save. Returns whether there was anything.
     async fn save(&self, forgotten_at: &mut Option<Time>) -> Result<bool, StoreError> {
-        let Some(mut batch) = self.observed.lock().rollup.save() else { return Ok(false) };
+        let mut batch = {
+            let mut observed = self.observed.lock();
+            let Some(mut batch) = observed.rollup.save() else { return Ok(false) };
+            batch.rows.extend(observed.checkpoints.save());
+            batch
+        };
         let (now, steady) = (self.clock.now(), self.clock.steady());
         if forgotten_at.is_none_or(|at| steady.since(at) >= FORGET_INTERVAL) {
-            batch.forget = HistoryStep::ALL.map(|step| (step, oldest(step, now))).to_vec();
+            let first_event = self.store.stats().await?.oldest.seq;
+            let mut observed = self.observed.lock();
+            observed.checkpoints.forget_before(first_event);
+            let counters = observed.checkpoints.oldest_row();
+            batch.forget =
+                HistoryStep::ALL.map(|step| (step, oldest(step, now, counters))).to_vec();
             *forgotten_at = Some(steady);
         }
         // `false` means that another node has stored as much.
@@ -70,23 +80,28 @@ impl HistoryKeeper {
         let mut observed = self.observed.lock();
         match stored {
             Ok(_) => observed.rollup.saved(),
-            Err(_) => observed.rollup.not_saved(),
+            Err(_) => {
+                observed.rollup.not_saved();
+                observed.checkpoints.not_saved();
+            }
         }
         stored.map(|_| true)
     }
 }
 
-/// The number of the oldest row that is kept: an hour or more beyond what the charts show.
-fn oldest(step: HistoryStep, now: Time) -> u64 {
+/// The number of the oldest row that is kept: an hour or more beyond what the charts show, or that of the oldest checkpoint.
+fn oldest(step: HistoryStep, now: Time, counters: u64) -> u64 {
     const HOUR_S: u64 = 3_600;
     let kept = match step {
         HistoryStep::Minute => 8 * HOUR_S,
         HistoryStep::TenMinutes => 26 * HOUR_S,
         HistoryStep::Hour | HistoryStep::Mark => 31 * 24 * HOUR_S,
+        HistoryStep::Counters => return counters,
     };
     let from = now.before(Duration::from_secs(kept));
     match step {
         HistoryStep::Mark => mark_number(from),
+        HistoryStep::Counters => counters,
         HistoryStep::Minute | HistoryStep::TenMinutes | HistoryStep::Hour => {
             u64::try_from(from.millis() / (1_000 * seconds(step))).unwrap_or(0)
         }
@@ -101,10 +116,12 @@ mod tests {
     fn rows_are_kept_for_longer_than_charts_show_them() {
         let now = Time::from_millis(1_800_000_000_000);
         let kept = |step: HistoryStep| match step {
-            HistoryStep::Mark => (now.millis() - (oldest(step, now) >> 16) as i64) / 1_000,
-            step => now.millis() / 1_000 - oldest(step, now) as i64 * seconds(step),
+            HistoryStep::Mark => (now.millis() - (oldest(step, now, 7) >> 16) as i64) / 1_000,
+            step => now.millis() / 1_000 - oldest(step, now, 7) as i64 * seconds(step),
         };
-        let hours = HistoryStep::ALL.map(|step| kept(step) / 3_600);
-        assert_eq!(hours, [8, 26, 31 * 24, 31 * 24]);
+        let timed =
+            [HistoryStep::Minute, HistoryStep::TenMinutes, HistoryStep::Hour, HistoryStep::Mark];
+        assert_eq!(timed.map(|step| kept(step) / 3_600), [8, 26, 31 * 24, 31 * 24]);
+        assert_eq!(oldest(HistoryStep::Counters, now, 7), 7);
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::attempt_sample::AttemptSample;
+use super::checkpoint::{Checkpoint, Checkpoints};
 use super::coverage::Coverage;
 use super::failures::Failures;
 use super::latency_totals::LatencyTotals;
@@ -19,7 +20,7 @@ use super::rollup::{self, Rollup};
 use crate::clock::Clock;
 use crate::engine::Batch;
 use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
-use crate::store::{Events, HistoryProgress, HistoryRow, Stats, Store, StoreError};
+use crate::store::{Events, HistoryProgress, HistoryRow, HistoryStep, Stats, Store, StoreError};
 use crate::supervise::{Part, pass};
 
 /// The most events of the log that are read at the start; about as many as its retention keeps.
@@ -60,6 +61,8 @@ pub struct Observations {
     pub seq: u64,
     /// What charts of hours and weeks show, as far as the store does not have it.
     pub rollup: Rollup,
+    /// The counters at earlier moments.
+    pub checkpoints: Checkpoints,
     /// The number of events of each type since the start, in the order of [`EventType::ALL`].
     pub event_counts: [u64; EventType::ALL.len()],
     /// How long jobs were available before they started, since the start.
@@ -84,6 +87,7 @@ impl Observed {
             attempts,
             seq: 0,
             rollup,
+            checkpoints: Checkpoints::default(),
             event_counts,
             waits,
             runs,
@@ -127,6 +131,16 @@ pub struct Observer {
     checked: Option<JobId>,
 }
 
+/// What the store has of the history.
+struct StoredHistory {
+    /// Up to where the rows have counted.
+    progress: HistoryProgress,
+    /// The rows of the intervals that go on.
+    intervals: Vec<HistoryRow>,
+    /// The rows of checkpoints.
+    counters: Vec<HistoryRow>,
+}
+
 impl Observer {
     /// An observer that has processed no events yet.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, observed: Arc<Observed>) -> Self {
@@ -159,7 +173,10 @@ impl Observer {
             pass(Part::Observer);
             tokio::select! {
                 next = live.recv() => match next {
-                    Ok(batch) => self.take(&batch).await,
+                    Ok(batch) => {
+                        self.take(&batch).await;
+                        self.add_checkpoint().await;
+                    }
                     Err(RecvError::Lagged(_)) => self.catch_up(self.store.head().seq).await,
                     Err(RecvError::Closed) => return,
                 },
@@ -175,6 +192,15 @@ impl Observer {
         }
         let known = batch.events.iter().take_while(|event| event.seq <= self.seen.seq).count();
         self.add(&batch.events[known..]);
+    }
+
+    /// Notes the counters of the store when that is due.
+    async fn add_checkpoint(&self) {
+        if !self.observed.lock().checkpoints.is_due(self.seen.seq) {
+            return;
+        }
+        let Some(stats) = self.stats().await else { return };
+        self.observed.lock().checkpoints.add(&Checkpoint::of(&stats));
     }
 
     fn add(&mut self, events: &[Event]) {
@@ -204,6 +230,7 @@ impl Observer {
     async fn replay(&mut self) {
         let head = self.seen;
         let Some(stats) = self.stats().await else { return };
+        self.observed.lock().checkpoints.add(&Checkpoint::of(&stats));
         let Some(counted) = self.resume_rollup().await else { return };
         // What was not counted for the charts is read, too, however much it is.
         let from = head.seq.saturating_sub(MAX_REPLAYED_EVENTS).min(counted).max(stats.oldest.seq);
@@ -224,13 +251,15 @@ impl Observer {
         }
     }
 
-    /// Reads what the store has of the charts' history. Returns the last event that is counted in it; `None` when the store
+    /// Reads what the store has of the charts' history and of the counters at earlier moments. Returns the last event that is counted in it; `None` when the store
     /// is closing.
     async fn resume_rollup(&mut self) -> Option<u64> {
         loop {
-            match self.stored_rollup().await {
-                Ok((progress, rows)) => {
-                    self.observed.lock().rollup.resume(progress, rows);
+            match self.stored_history().await {
+                Ok(StoredHistory { progress, intervals, counters }) => {
+                    let mut observed = self.observed.lock();
+                    observed.rollup.resume(progress, intervals);
+                    observed.checkpoints.resume(&counters, self.store.head());
                     return Some(progress.through.seq);
                 }
                 Err(StoreError::Closed) => return None,
@@ -242,14 +271,16 @@ impl Observer {
         }
     }
 
-    async fn stored_rollup(&self) -> Result<(HistoryProgress, Vec<HistoryRow>), StoreError> {
+    async fn stored_history(&self) -> Result<StoredHistory, StoreError> {
         let history = self.store.history();
         let stored = history.progress().await?;
-        let mut rows = Vec::new();
+        let mut intervals = Vec::new();
         for (step, number) in stored.iter().flat_map(Rollup::last_intervals) {
-            rows.extend(history.rows_at(step, number).await?);
+            intervals.extend(history.rows_at(step, number).await?);
         }
-        Ok((rollup::progress_at(stored, self.store.head()), rows))
+        let counters = history.rows(HistoryStep::Counters, None, 0).await?;
+        let progress = rollup::progress_at(stored, self.store.head());
+        Ok(StoredHistory { progress, intervals, counters })
     }
 
     /// Reads and adds the events up to `to`, in steps.

@@ -1,9 +1,14 @@
 //! The server as it was at an earlier moment of its event log: counters, lists of jobs and single jobs, read back from
 //! checkpoints of the counters, from the log, and from the records of the jobs that still exist.
 
+pub mod limits;
+mod past_counters;
+mod past_jobs;
+mod past_log;
+
 use crate::engine::Engine;
-use crate::job::{Cursor, Job, JobId, JobQuery, PageCursor, Time};
-use crate::store::{Events, Stats, StoreError};
+use crate::job::{Cursor, Job, JobId, PageCursor, Time};
+use crate::store::StoreError;
 
 /// What an earlier moment is asked for by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +72,12 @@ pub enum RewindError {
     /// The cursor is of another log.
     #[error("the cursor belongs to another event log, as before a restore")]
     OtherEpoch,
+    /// Events that are needed for it were removed from the log meanwhile.
+    #[error("the events of this moment were just removed from the log")]
+    Trimmed,
+    /// The counters of that moment are not known, because no checkpoint is near enough.
+    #[error("the counters of this moment were not kept")]
+    NotCounted,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,15 +85,20 @@ pub enum RewindError {
 
 impl Engine {
     /// How far back the log reaches; `None` while it has no event.
+    ///
+    /// # Errors
+    /// The store failed.
     pub async fn reach(&self) -> Result<Option<Reach>, RewindError> {
         let stats = self.stats().await?;
         let (oldest, newest) = (stats.oldest, stats.cursor);
         if newest.seq == oldest.seq {
             return Ok(None);
         }
-        let first = Cursor { seq: oldest.seq + 1, ..oldest };
-        let oldest = Past { cursor: first, at: self.time_of(first).await? };
-        let newest = Past { cursor: newest, at: self.time_of(newest).await? };
+        // Counters are known from a while before the oldest checkpoint on.
+        let counted = self.parts.observed.lock().checkpoints.oldest().unwrap_or(newest.seq);
+        let first = (oldest.seq + 1).max(counted.saturating_sub(self.config().rewind.counted_back));
+        let oldest = self.moment(Cursor { seq: first, ..oldest }).await?;
+        let newest = self.moment(newest).await?;
         Ok(Some(Reach { oldest, newest }))
     }
 
@@ -91,37 +107,25 @@ impl Engine {
     /// # Errors
     /// The log does not have it.
     pub async fn past(&self, when: When) -> Result<Past, RewindError> {
-        let Some(Reach { newest, .. }) = self.reach().await? else {
+        let Some(Reach { oldest, newest }) = self.reach().await? else {
             return Err(RewindError::Future);
         };
         match when {
-            When::Time(at) => Ok(Past { at, ..newest }),
-            When::Cursor(cursor) => Ok(Past { cursor, at: self.time_of(cursor).await? }),
-        }
-    }
-
-    /// The counters as they were.
-    pub async fn stats_at(&self, _past: &Past) -> Result<Stats, RewindError> {
-        Ok(self.stats().await?)
-    }
-
-    /// A page of jobs as they were. `query` filters by what they were then.
-    pub async fn jobs_at(&self, _past: &Past, query: JobQuery) -> Result<PastPage, RewindError> {
-        let page = self.jobs(query).await?;
-        let jobs = page.jobs.into_iter().map(|job| PastJob { job, is_gone: false }).collect();
-        Ok(PastPage { jobs, next: page.next, incomplete_below: None })
-    }
-
-    /// A job as it was; `None` when it did not exist, or nothing is known of it.
-    pub async fn job_at(&self, _past: &Past, id: JobId) -> Result<Option<PastJob>, RewindError> {
-        Ok(self.job(id).await?.0.map(|job| PastJob { job, is_gone: false }))
-    }
-
-    async fn time_of(&self, cursor: Cursor) -> Result<Time, RewindError> {
-        let before = Cursor { seq: cursor.seq.saturating_sub(1), ..cursor };
-        match self.events(before, 1).await? {
-            Events::Some(events) => events.first().map(|event| event.at).ok_or(RewindError::Future),
-            Events::Gap { .. } => Err(RewindError::OtherEpoch),
+            When::Cursor(cursor) if cursor.epoch != newest.cursor.epoch => {
+                Err(RewindError::OtherEpoch)
+            }
+            When::Cursor(cursor) if cursor.seq > newest.cursor.seq => Err(RewindError::Future),
+            When::Cursor(cursor) if cursor.seq < oldest.cursor.seq => {
+                Err(RewindError::TooOld { oldest })
+            }
+            When::Cursor(cursor) => self.moment(cursor).await,
+            When::Time(at) if at > self.now() => Err(RewindError::Future),
+            When::Time(at) => {
+                let end = Time::from_millis(at.millis() + 1);
+                let event = self.last_before(oldest.cursor, newest.cursor, end).await?;
+                let event = event.ok_or(RewindError::TooOld { oldest })?;
+                Ok(Past { cursor: Cursor { seq: event.seq, ..newest.cursor }, at })
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) mod faults;
 mod insight;
 mod kinds;
 mod limits;
+mod rewind;
 mod schedules;
 mod stopping;
 mod stream;

@@ -1,5 +1,6 @@
 //! The record of a job, which is the fold of its events, and the views derived from it.
 
+mod as_of;
 mod content;
 mod replay;
 mod same_submission;
