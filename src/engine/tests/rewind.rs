@@ -362,3 +362,34 @@ async fn a_time_leads_to_the_last_event_before_it_and_wrong_moments_are_refused(
     let empty = Script::new(1, RewindLimits::default());
     assert_eq!(empty.engine.reach().await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn the_counters_of_a_moment_before_a_restart_are_known_after_it() {
+    let store = memory();
+    let mut before = open_on(
+        store.clone(),
+        one(|_: Context, _: Option<()>| async { Ok::<_, String>(1) }),
+        quick(),
+    );
+    before.run(work()).await;
+    let head = store.head();
+    let then = before.engine.stats().await.unwrap();
+    let known = before.engine.parts.observed.lock().checkpoints.oldest();
+    assert!(known < Some(head.seq), "there is a checkpoint from the time of the start: {known:?}");
+    before.event(|_, change| matches!(change, Change::Completed { .. }).then_some(())).await;
+    // The last save, as at the end of the process.
+    let stages = &before.engine.parts.stages;
+    stages.no_more_events.cancel();
+    stages.pump.close();
+    timeout(BOUND, stages.pump.wait()).await.expect("the history is not stored");
+    let after =
+        open_on(store.clone(), Registry::default(), EngineConfig { paused: true, ..quick() });
+    let resumed = async {
+        while after.engine.parts.observed.lock().checkpoints.oldest() != known {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(BOUND, resumed).await.expect("the stored checkpoint is not read");
+    let past = after.engine.past(When::Cursor(head)).await.unwrap();
+    assert_eq!(comparable(after.engine.stats_at(&past).await.unwrap()), comparable(then));
+}
