@@ -30,6 +30,8 @@ const EVENTS = { users: ACCESS, user: ACCESS, tokens: ACCESS, audit: [["by", bod
 const NEWS = {
   queues: null, // its rows decide
   queue: ({ queues }) => queues.find(({ name }) => name === body.dataset.queue),
+  kinds: ({ kinds }) => kinds,
+  kind: ({ kinds }) => kinds[body.dataset.kind],
   failures: ({ states, second }) => [states.discarded, states.retryable, second.failed && second.at],
   failure: ({ states, second }) => [states.discarded, states.retryable, second.failed && second.at],
   schedules: ({ states, second }) => [states.running, second.completed, second.failed && second.at],
@@ -233,15 +235,17 @@ function sharedQueue() {
 function sectionsOnly() {
   let shown = null;
   const sections = refetched(2000, () => dashboard.rescan());
-  const wide = atMostEvery(30_000, sections);
-  const { queue } = body.dataset;
-  const dashboard = new Dashboard({ queue, onUnknownQueue: page === "queues" ? sections : undefined, onMissed: sections });
+  const { queue, kind } = body.dataset;
+  const scope = kind ? `kind:${kind}` : "all";
+  // Messages have the seconds of queues, and not those of kinds.
+  const wide = atMostEvery(kind ? 5000 : 30_000, sections);
+  const dashboard = new Dashboard({ scope, queue, isLive: !kind, onUnknownQueue: page === "queues" ? sections : undefined, onMissed: sections });
   const discarded = new DiscardedCounter();
   const onStats = (stats) => {
     dashboard.update(stats);
     addDiscarded(discarded.update(stats));
     const news = NEWS[page] && JSON.stringify(NEWS[page](stats));
-    if (dashboard.isWide) wide();
+    if (dashboard.isWide || document.getElementById("waits")) wide();
     // The first message shows whether anything has happened since the page was rendered.
     if (shown === null ? stats.cursor !== body.dataset.cursor : news !== shown) sections();
     shown = news;

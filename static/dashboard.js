@@ -25,10 +25,11 @@ export class Dashboard {
   /**
    * `scope` names the counters that the page shows. `queue` is the queue whose charts it shows; without it, they are
    * those of the whole server. `onUnknownQueue` is called when the rows do not match the queues that exist, `onMissed`
-   * when a chart has missed some seconds, and `onBack` when data arrives again after a gap.
+   * when a chart has missed some seconds, and `onBack` when data arrives again after a gap. Without `isLive`, only the server
+   * continues the charts.
    */
-  constructor({ scope = "all", queue = "", onUnknownQueue, onMissed, onBack = onMissed } = {}) {
-    this.#options = { scope, queue, onUnknownQueue, onMissed, onBack };
+  constructor({ scope = "all", queue = "", onUnknownQueue, onMissed, onBack = onMissed, isLive = true } = {}) {
+    this.#options = { scope, queue, onUnknownQueue, onMissed, onBack, isLive };
     this.#render = perFrame(() => this.#draw());
     this.rescan();
     onConnection((isCurrent, lastData) => this.#setCurrent(isCurrent, lastData));
@@ -42,7 +43,7 @@ export class Dashboard {
     const known = new Map([...this.#drawings, ...this.#wideCharts].map((drawing) => [drawing.element, drawing]));
     const keep = (element, make) => known.get(element) ?? make(element);
     const charts = [...document.querySelectorAll("figure.chart")].map((figure) => keep(figure, (it) => new Chart(it)));
-    const isLive = ({ columns }) => columns.width <= MAX_COLUMN_S;
+    const isLive = ({ columns }) => this.#options.isLive && columns.width <= MAX_COLUMN_S;
     this.#charts = charts.filter(isLive);
     this.#wideCharts = charts.filter((chart) => !isLive(chart));
     // The server has written their times in UTC.

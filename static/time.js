@@ -88,6 +88,8 @@ export const zoneId = () => (isUtc ? "UTC" : Intl.DateTimeFormat().resolvedOptio
 const SHOWN = {
   clock: (at) => timeOfDay(at, "clock"),
   time: (at) => timeOfDay(at),
+  minute: (at) => timeOfDay(at, "minute"),
+  day: monthAndDay,
   near: (at) => (formats.date.format(at) === formats.date.format(serverNow()) ? timeOfDay(at) : SHOWN.second(at)),
   second: (at) => `${formats.date.format(at)} ${timeOfDay(at)}`,
   zoned: (at) => `${SHOWN.second(at)} ${zoneName(at)}`,

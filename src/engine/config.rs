@@ -37,8 +37,8 @@ pub struct EngineConfig {
     pub stream_capacity: usize,
     /// How often a dispatcher asks the store for jobs when nothing wakes it.
     pub poll_interval: Duration,
-    /// The most queues whose recent history is kept in memory. When there are more, those that have been idle longest
-    /// have none.
+    /// The most queues, and the most kinds, whose recent history is kept in memory. When there are more, those that have
+    /// been idle longest have none.
     pub queue_histories: usize,
     /// How long a handler may take to clean up after its token was cancelled; then it is dropped. With the 25 s grace
     /// of the stop and the steps after it, this must fit into the 30 s that Docker and Kubernetes allow. A handler

@@ -14,6 +14,7 @@ use hash_permits::HashPermits;
 use insight::enqueue_times::EnqueueTimes;
 use insight::live_stats::LiveStatsChannel;
 use insight::observer::Observed;
+use insight::system_samples::SystemSamples;
 use queues::limits::QueueLimits;
 use stages::Stages;
 use stream::completion_waiters::CompletionWaiters;
@@ -85,6 +86,9 @@ pub use insight::live_stats::LiveStats;
 pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, QueueView, Workers};
 pub use insight::rollup::HistoryMark;
+pub use insight::run_times::{RunTimeBar, RunTimes};
+pub use insight::system_samples::{SAMPLES_KEPT, SystemSample};
+pub use insight::wait_map::{WaitMap, WaitRange};
 pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};
 pub use kinds::{ConfiguredKinds, KindSource, Kinds, KnownKind};
 pub use rewind::{Past, PastJob, PastPage, Reach, RewindError, When};
@@ -149,7 +153,9 @@ struct Parts {
     live_stats: Arc<LiveStatsChannel>,
     /// Metrics and failure groups.
     observed: Arc<Observed>,
-    enqueue_times: EnqueueTimes,
+    enqueue_times: Arc<EnqueueTimes>,
+    /// What the System page draws over time.
+    system_samples: Arc<SystemSamples>,
     hashing: HashPermits,
     bulks: Arc<Bulks>,
     /// The names of the workers in the processes of the nodes.

@@ -14,10 +14,10 @@ use super::attempts::report::{AttemptReport, Reports};
 use super::attempts::settler::Settler;
 use super::hash_permits::HashPermits;
 use super::inbox::InboxReader;
-use super::insight::enqueue_times::EnqueueTimes;
 use super::insight::history_keeper::HistoryKeeper;
 use super::insight::live_stats;
 use super::insight::observer::{Observed, Observer};
+use super::insight::system_samples::SystemSampler;
 use super::link_keeper::LinkKeeper;
 use super::nodes::NodeReporter;
 use super::projection::Projector;
@@ -157,7 +157,8 @@ impl Engine {
             )),
             live_stats: Arc::default(),
             observed: Arc::new(Observed::new(clock.now(), config.queue_histories)),
-            enqueue_times: EnqueueTimes::default(),
+            enqueue_times: Arc::default(),
+            system_samples: Arc::default(),
             hashing: HashPermits::default(),
             bulks: Arc::default(),
             node_names: Arc::new(NodeNames::new(config.worker.clone())),
@@ -227,6 +228,19 @@ impl Parts {
             no_more_events: stages.no_more_events.clone(),
         };
         tasks.spawn(failures.supervise(Part::LiveStats, &stages.no_more_events, pulse.run()));
+        let sampler = SystemSampler {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            observed: self.observed.clone(),
+            enqueue_times: self.enqueue_times.clone(),
+            leases: self.leases.clone(),
+            subscriber_counts: self.subscriber_counts.clone(),
+            samples: self.system_samples.clone(),
+            no_more_events: stages.no_more_events.clone(),
+        };
+        let sampler =
+            failures.supervise(Part::SystemSampler, &stages.no_more_events, sampler.run());
+        tasks.spawn(sampler);
         let settler = Settler {
             store: self.store.clone(),
             leases: self.leases.clone(),

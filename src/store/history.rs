@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::job::{Cursor, QueueName, Time};
+use crate::job::{Cursor, Kind, QueueName, Time};
 
 /// The rows of a store. They have no events, so nobody is told of a change.
 #[async_trait]
@@ -17,15 +17,15 @@ pub trait HistoryTable: Send + Sync {
     /// Up to where the stored rows have counted the log; `None` when there are none.
     async fn progress(&self) -> Result<Option<HistoryProgress>, StoreError>;
 
-    /// The rows of a queue or of the whole server, from a number on, in the order of their numbers.
+    /// The rows of a series, from a number on, in the order of their numbers.
     async fn rows(
         &self,
         step: HistoryStep,
-        queue: Option<QueueName>,
+        series: HistorySeries,
         from: u64,
     ) -> Result<Vec<HistoryRow>, StoreError>;
 
-    /// The rows with one number, of the whole server and of all queues.
+    /// The rows with one number, of the whole server, of all queues and of all kinds.
     async fn rows_at(&self, step: HistoryStep, number: u64) -> Result<Vec<HistoryRow>, StoreError>;
 }
 
@@ -44,13 +44,24 @@ pub enum HistoryStep {
     Counters,
 }
 
+/// Which jobs a row is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HistorySeries {
+    /// Those of the whole server.
+    Server,
+    /// Those in a queue.
+    Queue(QueueName),
+    /// Those of a kind.
+    Kind(Kind),
+}
+
 /// The key of a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HistoryKey {
     /// What the number counts.
     pub step: HistoryStep,
-    /// The queue; `None` for the whole server.
-    pub queue: Option<QueueName>,
+    /// Which jobs it is about.
+    pub series: HistorySeries,
     /// The number of the interval or of the mark.
     pub number: u64,
 }
@@ -91,7 +102,7 @@ impl HistoryStep {
         HistoryStep::Counters,
     ];
 
-    /// The letter of the step in keys.
+    /// The letter of the step in the keys of the server and of queues.
     pub fn letter(self) -> u8 {
         match self {
             HistoryStep::Minute => b'm',
@@ -100,6 +111,13 @@ impl HistoryStep {
             HistoryStep::Mark => b'k',
             HistoryStep::Counters => b'c',
         }
+    }
+}
+
+impl From<Option<&QueueName>> for HistorySeries {
+    /// The series of a queue, or of the whole server.
+    fn from(queue: Option<&QueueName>) -> HistorySeries {
+        queue.map_or(HistorySeries::Server, |queue| HistorySeries::Queue(queue.clone()))
     }
 }
 

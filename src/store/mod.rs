@@ -58,8 +58,8 @@ pub use errors::{
 };
 pub use export::{ExportCheck, ExportReader, ExportWriter};
 pub use history::{
-    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistoryStep, HistoryTable,
-    MAX_HISTORY_VALUE,
+    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistorySeries, HistoryStep,
+    HistoryTable, MAX_HISTORY_VALUE,
 };
 pub use inbox::{Inbox, InboxAnswer, InboxFigures, InboxRow, NotEnqueued};
 pub use kinds::{DeclaredKinds, KindCommand, KindError};

@@ -30,6 +30,8 @@ pub enum Part {
     HistoryKeeper,
     /// The loop that publishes live statistics.
     LiveStats,
+    /// The loop that takes samples for the System page.
+    SystemSampler,
     /// The loop that stores the ends of attempts.
     Settler,
     /// The loop that extends leases.
@@ -74,7 +76,7 @@ pub enum Part {
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 32] = [
+    pub const ALL: [Part; 33] = [
         Part::Committer,
         Part::GroupWriter,
         Part::Archiver,
@@ -87,6 +89,7 @@ impl Part {
         Part::Observer,
         Part::HistoryKeeper,
         Part::LiveStats,
+        Part::SystemSampler,
         Part::Settler,
         Part::Heartbeat,
         Part::Timer,
@@ -124,6 +127,7 @@ impl Part {
             Part::Observer => "observer",
             Part::HistoryKeeper => "history-keeper",
             Part::LiveStats => "live-stats",
+            Part::SystemSampler => "system-sampler",
             Part::Settler => "settler",
             Part::Heartbeat => "heartbeat",
             Part::Timer => "timer",
@@ -163,6 +167,7 @@ impl Part {
             | Part::Observer
             | Part::HistoryKeeper
             | Part::LiveStats
+            | Part::SystemSampler
             | Part::Settler
             | Part::Heartbeat
             | Part::Timer

@@ -99,7 +99,8 @@ pub struct GroupRow {
 }
 
 impl GroupRow {
-    fn of(group: FailureGroup, now: Time) -> Self {
+    /// Builds the row of a group.
+    pub fn of(group: FailureGroup, now: Time) -> Self {
         GroupRow {
             kind: group.kind.to_string(),
             class: group.class.as_str(),

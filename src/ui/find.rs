@@ -9,6 +9,7 @@ use axum::response::Response;
 use crate::engine::{Engine, WorkerQuery};
 use crate::job::JobId;
 
+use super::kind_list::all_kinds;
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::layout::viewer::Viewer;
@@ -51,7 +52,7 @@ impl FoundRow {
 type Allowed = fn(&Viewer) -> bool;
 
 /// The pages, and who may open them.
-const PAGES: [(&str, &str, Allowed); 18] = [
+const PAGES: [(&str, &str, Allowed); 19] = [
     ("Home", "./", |_| true),
     ("Wallboard", "wallboard", |_| true),
     ("Jobs", "jobs", |_| true),
@@ -60,6 +61,7 @@ const PAGES: [(&str, &str, Allowed); 18] = [
     ("Discarded jobs", "jobs?state=discarded", |_| true),
     ("Timeline", "timeline", |_| true),
     ("Queues", "queues", |_| true),
+    ("Kinds", "kinds", |_| true),
     ("Failures", "failures", |_| true),
     ("Schedules", "schedules", |_| true),
     ("New schedule", "schedules/new", Viewer::may_operate),
@@ -98,9 +100,9 @@ pub async fn show(
     let stats = engine.stats().await?;
     let queues = stats.queues.keys().map(|name| name.as_str());
     found.add("Queue", queues.map(|name| (name, format!("queues/{}", escaped_segment(name)))));
-    let kinds = engine.kinds().names();
+    let kinds = all_kinds(&engine, &stats);
     let kinds = kinds.iter().map(|kind| kind.as_str());
-    found.add("Kind", kinds.map(|name| (name, query_link("jobs", "kind", name))));
+    found.add("Kind", kinds.map(|name| (name, format!("kinds/{}", escaped_segment(name)))));
     let (schedules, _) = engine.schedules().await?;
     let schedules = schedules.iter().map(|schedule| schedule.name.as_str());
     found.add(

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::engine::{Engine, Stats};
-use crate::job::{JobQuery, State, Time};
+use crate::job::{JobQuery, Kind, State, Time};
 
 use super::failures::{GroupRow, failing_now};
 use super::layout::error::UiError;
@@ -108,6 +108,17 @@ pub async fn show(
 impl StateCard {
     /// The card of a state.
     pub fn of(state: State, stats: &Stats) -> Self {
+        Self::with_count(state, stats.states.get(&state).copied())
+    }
+
+    /// The cards of the jobs of a kind.
+    pub fn all_of_kind(kind: &Kind, stats: &Stats) -> Vec<Self> {
+        let states = stats.kinds.get(kind);
+        let count = |state| states.and_then(|states| states.get(&state)).copied();
+        State::ALL.into_iter().map(|state| Self::with_count(state, count(state))).collect()
+    }
+
+    fn with_count(state: State, count: Option<u64>) -> Self {
         let meaning = match state {
             State::Scheduled => "due later",
             State::Available => "ready to run",
@@ -117,6 +128,6 @@ impl StateCard {
             State::Discarded => "failed permanently",
             State::Cancelled => "stopped on request",
         };
-        StateCard { state, count: stats.states.get(&state).copied().unwrap_or(0), meaning }
+        StateCard { state, count: count.unwrap_or(0), meaning }
     }
 }

@@ -17,6 +17,8 @@ mod find;
 mod home;
 mod job;
 mod jobs;
+mod kind_list;
+mod kinds;
 mod layout;
 mod login;
 mod oidc_login;
@@ -61,6 +63,8 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/queues/{name}/concurrency", post(queues::set_concurrency).get(page_above))
         .route("/queues/{name}/rate_limit", post(queues::set_rate_limit).get(page_above))
         .route("/queues/{name}/share", post(share::links::share_queue).get(page_above))
+        .route("/kinds", get(kind_list::show))
+        .route("/kinds/{kind}", get(kinds::show))
         .route("/links", get(share::links::list))
         .route("/links/{id}", get(share::links::show))
         .route("/links/{id}/revoke", post(share::links::revoke).get(share::links::to_list))

@@ -1,5 +1,5 @@
 //! The list of queues, in several orders, filtered by name and status, grouped by the beginning of their names, and
-//! divided into pages.
+//! divided into pages. Instead of the rows, it shows how long jobs waited in these queues, as a heat map.
 
 use askama::Template;
 use axum::extract::{RawQuery, State as Has};
@@ -7,13 +7,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use url::form_urlencoded::Serializer;
 
-use crate::engine::{Activity, Engine, QueueStats};
+use crate::engine::{Activity, Engine, QueueStats, WaitRange};
 use crate::job::{QueueName, State};
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::layout::visit::Visit;
 use super::parts::filters;
+use super::parts::heat_map::{HeatCell, HeatMap, range_name};
 use super::parts::node_row::this_process;
 use super::parts::queue_groups::{self, ORDERS, QueueGroup, QueueLoad};
 use super::parts::queue_row::QueueRow;
@@ -24,6 +25,8 @@ use super::submit::form_value::cut;
 const QUEUES_PER_PAGE: usize = 40;
 /// With more queues than this, which fit on a screen, the page shows the fields that filter them.
 const MAX_UNFILTERED: usize = 10;
+/// The value of `?view=` with which the page shows the heat map.
+const WAITS: &str = "waits";
 /// The value of `?group=` with which queues are grouped.
 const GROUPED: &str = "prefix";
 
@@ -35,6 +38,8 @@ struct QueuesPage {
     queues: Vec<QueueRow>,
     /// The groups, when queues are grouped; there are no rows then.
     groups: Vec<QueueGroup>,
+    /// The heat map, when it is shown instead of the rows.
+    heat: Option<HeatMap>,
     /// The queues that exist.
     total: usize,
     /// The queues that match the filter, or their groups.
@@ -61,6 +66,10 @@ pub struct QueueFilter {
     sort: String,
     /// `prefix` to show queues whose names begin alike as one row.
     group: String,
+    /// `waits` to show the heat map.
+    view: String,
+    /// The range of the heat map.
+    range: String,
     /// The page, from 1; 0 is the first page, too.
     page: usize,
     /// The parameters that are none of the page.
@@ -87,12 +96,14 @@ impl QueueFilter {
                 "prefix" => filter.prefix = value.trim().to_owned(),
                 "sort" => filter.sort = value.into_owned(),
                 "group" => filter.group = value.into_owned(),
+                "view" => filter.view = value.into_owned(),
+                "range" => filter.range = value.into_owned(),
                 "page" => filter.page = value.parse().unwrap_or_default(),
                 other => note_unknown(&mut filter.unknown, other),
             }
         }
-        let QueueFilter { q, show, prefix, sort, group, .. } = &mut filter;
-        cut([q, show, prefix, sort, group]);
+        let QueueFilter { q, show, prefix, sort, group, view, range, .. } = &mut filter;
+        cut([q, show, prefix, sort, group, view, range]);
         filter
     }
 
@@ -102,7 +113,17 @@ impl QueueFilter {
     }
 
     fn is_grouped(&self) -> bool {
-        self.group == GROUPED
+        self.group == GROUPED && !self.shows_waits()
+    }
+
+    fn shows_waits(&self) -> bool {
+        self.view == WAITS
+    }
+
+    /// The range of the heat map; that of an unknown name is the usual one.
+    fn wait_range(&self) -> WaitRange {
+        let known = WaitRange::ALL.into_iter().find(|range| range_name(*range) == self.range);
+        known.unwrap_or_default()
     }
 
     /// Whether a queue has the name that is looked for.
@@ -126,9 +147,16 @@ impl QueueFilter {
     /// The URL of a page of the list, relative to the base.
     pub fn link(&self, page: usize) -> String {
         let mut query = Serializer::new(String::new());
-        let QueueFilter { q, show, prefix, sort, group, .. } = self;
-        let fields =
-            [("q", q), ("show", show), ("prefix", prefix), ("sort", sort), ("group", group)];
+        let QueueFilter { q, show, prefix, sort, group, view, range, .. } = self;
+        let fields = [
+            ("q", q),
+            ("show", show),
+            ("prefix", prefix),
+            ("sort", sort),
+            ("group", group),
+            ("view", view),
+            ("range", range),
+        ];
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
             query.append_pair(name, value);
         }
@@ -139,6 +167,15 @@ impl QueueFilter {
             query if query.is_empty() => "queues".to_owned(),
             query => format!("queues?{query}"),
         }
+    }
+
+    /// The URL of the same queues as rows, or as a heat map of a range.
+    fn viewed(&self, waits: Option<WaitRange>) -> String {
+        let (view, range) = match waits {
+            Some(range) => (WAITS.to_owned(), range_name(range).to_owned()),
+            None => (String::new(), String::new()),
+        };
+        QueueFilter { view, range, ..self.clone() }.here()
     }
 
     /// The URL of this page of the list.
@@ -176,8 +213,15 @@ pub async fn show(
     filter.page = filter.page.clamp(1, count.div_ceil(QUEUES_PER_PAGE).max(1));
     let skipped = (filter.page - 1) * QUEUES_PER_PAGE;
     let rows = matching.iter().skip(skipped).take(QUEUES_PER_PAGE);
-    let queues: Vec<QueueRow> =
-        rows.map(|(name, queue, _)| QueueRow::of(name, queue, &engine, now)).collect();
+    let (mut queues, mut heat): (Vec<QueueRow>, _) = (Vec::new(), None);
+    if filter.shows_waits() {
+        let names: Vec<QueueName> = rows.map(|(name, ..)| (*name).clone()).collect();
+        let range = filter.wait_range();
+        let map = engine.wait_map(&names, range).await?;
+        heat = (!names.is_empty()).then(|| HeatMap::of(&map, &names, range, now));
+    } else {
+        queues = rows.map(|(name, queue, _)| QueueRow::of(name, queue, &engine, now)).collect();
+    }
     let groups: Vec<QueueGroup> = groups.into_iter().skip(skipped).take(QUEUES_PER_PAGE).collect();
     let has_room = !filter.is_filtered() && filter.page == 1;
     let view = QueuesPage {
@@ -189,6 +233,7 @@ pub async fn show(
         process: this_process(&engine),
         queues,
         groups,
+        heat,
         filter,
         layout,
     };
@@ -207,6 +252,13 @@ impl QueuesPage {
         }
         if !["", GROUPED].contains(&self.filter.group.as_str()) {
             unknown.push(format!("group={}", self.filter.group));
+        }
+        if !["", WAITS].contains(&self.filter.view.as_str()) {
+            unknown.push(format!("view={}", self.filter.view));
+        }
+        let is_range = |range| range_name(range) == self.filter.range;
+        if !self.filter.range.is_empty() && !WaitRange::ALL.into_iter().any(is_range) {
+            unknown.push(format!("range={}", self.filter.range));
         }
         ignored(&unknown)
     }
@@ -234,6 +286,19 @@ impl QueuesPage {
 
     /// The position of the last row among the matching queues.
     fn last(&self) -> usize {
-        self.first + self.queues.len() + self.groups.len() - 1
+        self.first + self.shown() - 1
+    }
+
+    /// The number of rows.
+    fn shown(&self) -> usize {
+        let heat = self.heat.as_ref().map_or(0, |heat| heat.rows.len());
+        self.queues.len() + self.groups.len() + heat
+    }
+
+    /// The links to the ranges of the heat map: their addresses, their names, and whether it is the current one.
+    fn wait_ranges(&self) -> Vec<(String, &'static str, bool)> {
+        let current = self.filter.wait_range();
+        let link = |range| (self.filter.viewed(Some(range)), range_name(range), range == current);
+        WaitRange::ALL.into_iter().map(link).collect()
     }
 }

@@ -1,5 +1,5 @@
 //! The system page for operators: the process and its uptime, disk usage and write amplification of the
-//! store, the extent of the event log, subscribers, and the active settings.
+//! store, the extent of the event log, subscribers, how these figures went on, and the active settings.
 
 use std::sync::Arc;
 
@@ -10,7 +10,9 @@ use axum::response::Response;
 
 use crate::config::Setting;
 use crate::config::settings::Shown;
-use crate::engine::{Engine, InboxFigures, ProjectionFigures, Stats, Storage, Transport};
+use crate::engine::{
+    Engine, InboxFigures, ProjectionFigures, Stats, Storage, SystemSample, Transport,
+};
 use crate::http::access::{Acting, Authenticator};
 use crate::http::layers::login_limiter::LoginLimiter;
 use crate::http::server::connections::Connections;
@@ -23,6 +25,7 @@ use super::layout::page::{Layout, Section, SeeOther, page, see_other};
 use super::layout::visit::Visit;
 use super::parts::filters::{self, bytes, count, rate};
 use super::parts::node_row::NodeList;
+use super::parts::sample_spark::SampleSpark;
 use super::parts::time_format::{TimeText, length};
 
 /// The facts in sections about this process that are nevertheless about the store.
@@ -38,6 +41,8 @@ struct System {
     /// The time for the fact of that name.
     started: Option<TimeText>,
     nodes: NodeList,
+    /// What was measured in the last 30 minutes.
+    sparks: Vec<SampleSpark>,
     groups: Vec<Facts>,
     settings: Vec<(String, String)>,
 }
@@ -117,9 +122,10 @@ pub async fn show(
     let groups = groups.collect();
     let settings = settings.iter().map(|setting| (setting.key.clone(), in_words(setting)));
     let started = engine.started_at().map(|at| TimeText::new(at, now));
+    let sparks = sparks(&engine.system_samples(), now);
     Ok(page(
         StatusCode::OK,
-        &System { settings: settings.collect(), layout, started, nodes, groups },
+        &System { settings: settings.collect(), layout, started, nodes, sparks, groups },
     ))
 }
 
@@ -127,6 +133,28 @@ pub async fn show(
 pub async fn resume(Acting(engine): Acting<Engine>, _: PostedForm<NoFields>) -> SeeOther {
     engine.resume_server();
     see_other("system").with(Done::ServerResumed, "server")
+}
+
+/// The figures that change over time, each as a sparkline.
+fn sparks(samples: &[SystemSample], now: Time) -> Vec<SampleSpark> {
+    type Value = fn(&SystemSample) -> Option<f64>;
+    type Text = fn(f64) -> String;
+    let per_second: Text = |value| format!("{}/s", rate(value));
+    let whole: Text = |value| count(value as u64);
+    let size: Text = |value| bytes(value as u64);
+    let time: Text = |seconds| format!("{:.1} ms", seconds * 1_000.0);
+    let figures: [(&'static str, Value, Text); 8] = [
+        ("Enqueued jobs", |sample| Some(sample.rates.enqueued), per_second),
+        ("Completed jobs", |sample| Some(sample.rates.completed), per_second),
+        ("Events", |sample| Some(sample.rates.events), per_second),
+        ("Commit latency", |sample| sample.enqueue_seconds, time),
+        ("Running attempts", |sample| Some(sample.running as f64), whole),
+        ("Subscribers", |sample| Some(sample.subscribers as f64), whole),
+        ("Memory", |sample| sample.memory_bytes.map(|bytes| bytes as f64), size),
+        ("Disk usage", |sample| sample.disk_bytes.map(|bytes| bytes as f64), size),
+    ];
+    let draw = |(name, value, text)| SampleSpark::of(name, samples, now, value, text);
+    figures.into_iter().filter_map(draw).collect()
 }
 
 fn process(engine: &Engine, now: Time) -> Facts {

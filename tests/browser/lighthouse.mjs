@@ -22,7 +22,7 @@ await sleep(10_000); // until the demo shows every state
 
 try {
   const { jobs } = await (await fetch(`${server.origin}/api/v1/jobs?state=completed&limit=1`)).json();
-  const pages = ["/", "/jobs", `/jobs/${jobs[0].id}`, "/jobs/new", "/queues", "/find?q=e", "/failures", "/schedules", "/schedules/new", "/timeline", "/workers", "/system"];
+  const pages = ["/", "/jobs", `/jobs/${jobs[0].id}`, "/jobs/new", "/queues", "/queues?view=waits", "/kinds", "/kinds/echo", "/find?q=e", "/failures", "/schedules", "/schedules/new", "/timeline", "/workers", "/system"];
   console.log("| page | accessibility | best practices | performance | first contentful paint |\n|---|---|---|---|---|");
   for (const page of pages) {
     const { lhr } = await lighthouse(server.origin + page, { port, onlyCategories: CATEGORIES, formFactor: "desktop", screenEmulation: { disabled: true }, throttlingMethod: "provided", logLevel: "error" });

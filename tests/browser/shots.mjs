@@ -22,7 +22,7 @@ async function jobIn(page, state) {
 const browser = await launch();
 try {
   const scout = await browser.newPage();
-  const pages = { home: "/", jobs: "/jobs", discarded: "/jobs?state=discarded", none: "/jobs?queue=nowhere", new: "/jobs/new", queues: "/queues", failures: "/failures", schedules: "/schedules", "schedule-new": "/schedules/new", schedule: "/schedules/of/sync-inventory", timeline: "/timeline", workers: "/workers", system: "/system", missing: "/jobs/none" };
+  const pages = { home: "/", jobs: "/jobs", discarded: "/jobs?state=discarded", none: "/jobs?queue=nowhere", new: "/jobs/new", queues: "/queues", waits: "/queues?view=waits", kinds: "/kinds", kind: "/kinds/charge-card?range=1h", failures: "/failures", schedules: "/schedules", "schedule-new": "/schedules/new", schedule: "/schedules/of/sync-inventory", timeline: "/timeline", workers: "/workers", system: "/system", missing: "/jobs/none" };
   for (const state of ["running", "retryable", "completed", "discarded", "scheduled"]) {
     const address = await jobIn(scout, state);
     if (address) pages[`job-${state}`] = address;

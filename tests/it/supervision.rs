@@ -39,6 +39,7 @@ fn pass(part: Part) -> u32 {
         Part::Relay | Part::Demo | Part::BulkRun => 2,
         Part::Archiver | Part::LogWriter | Part::LiveStats | Part::Reaper | Part::Handler => 1,
         Part::LogConnections | Part::Inbox | Part::Projection | Part::HistoryKeeper => 1,
+        Part::SystemSampler => 1,
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Cursor, Kind, QueueName, QueueSettings, State};
-use crate::store::{HistoryKey, HistoryRow, HistoryStep, MAX_HISTORY_VALUE, Stats};
+use crate::store::{HistoryKey, HistoryRow, HistorySeries, HistoryStep, MAX_HISTORY_VALUE, Stats};
 
 /// The fewest events between two checkpoints; so many are counted quickly.
 const MIN_EVENTS: u64 = 4_096;
@@ -147,7 +147,11 @@ impl Checkpoints {
             for (part, value) in encoded.chunks(MAX_HISTORY_VALUE).enumerate() {
                 let part = u64::try_from(part).unwrap_or(u64::MAX);
                 let number = (seq << PART_BITS) | part;
-                let key = HistoryKey { step: HistoryStep::Counters, queue: None, number };
+                let key = HistoryKey {
+                    step: HistoryStep::Counters,
+                    series: HistorySeries::Server,
+                    number,
+                };
                 rows.push((key, value.to_vec()));
             }
         }

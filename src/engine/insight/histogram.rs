@@ -58,6 +58,11 @@ impl Histogram {
         Some(Latency { p50: at(50), p95: at(95), p99: at(99) })
     }
 
+    /// The shortest duration of each bucket in milliseconds, and its count, in order.
+    pub fn counts(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.buckets.iter().map(|(bucket, count)| (least(*bucket), *count))
+    }
+
     /// The same with buckets four times as wide, at most 1/16 of the durations in them, so that it takes less space.
     pub fn coarse(&self) -> Histogram {
         let mut coarse = Histogram::default();

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::coverage::Period;
+use super::histogram::Histogram;
 use super::history::HistoryPoint;
 use super::rollup::{self, HistoryMark};
+use super::run_times::RunTimes;
 use crate::engine::Engine;
-use crate::job::{QueueName, Time};
-use crate::store::{HistoryRow, HistoryStep, StoreError};
+use crate::job::{Kind, QueueName, Time};
+use crate::store::{HistoryRow, HistorySeries, HistoryStep, StoreError};
 
 /// How far back a history reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,7 +29,7 @@ pub enum HistoryRange {
     Month,
 }
 
-/// The history of the server or of one queue. Intervals in which nothing happened are left out.
+/// The history of the server, of one queue or of one kind. Intervals in which nothing happened are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// The time of the request, by the server's clock.
@@ -88,26 +90,75 @@ impl Engine {
         queue: Option<&QueueName>,
         range: HistoryRange,
     ) -> Result<History, StoreError> {
+        self.history_of(&queue.into(), range).await
+    }
+
+    /// The history of a kind, with the changes of all queues.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn kind_history(
+        &self,
+        kind: &Kind,
+        range: HistoryRange,
+    ) -> Result<History, StoreError> {
+        self.history_of(&HistorySeries::Kind(kind.clone()), range).await
+    }
+
+    /// How long the attempts of a kind ran that ended in a range; the range begins with a whole interval.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn run_times(
+        &self,
+        kind: &Kind,
+        range: HistoryRange,
+    ) -> Result<RunTimes, StoreError> {
+        let step = range.step().unwrap_or(HistoryStep::Minute);
+        let from = self.parts.clock.now().millis() - range.seconds() * 1_000;
+        let first = first_number(step, from);
+        let rows = self.history_rows(step, &HistorySeries::Kind(kind.clone()), first).await?;
+        let mut all = Histogram::default();
+        for run in rows.iter().filter_map(|(_, value)| rollup::run_histogram(value)) {
+            all.merge(&run);
+        }
+        Ok(RunTimes::of(&all))
+    }
+
+    async fn history_of(
+        &self,
+        series: &HistorySeries,
+        range: HistoryRange,
+    ) -> Result<History, StoreError> {
         let now = self.parts.clock.now();
         let from = Time::from_millis(now.millis() - range.seconds() * 1_000);
         let starts = self.parts.store.starts();
-        let marks = self.history_rows(HistoryStep::Mark, queue, rollup::mark_number(from)).await?;
+        // A kind has no changes of its own; its jobs may be in any queue.
+        let of_marks = match series {
+            HistorySeries::Server | HistorySeries::Queue(_) => series,
+            HistorySeries::Kind(_) => &HistorySeries::Server,
+        };
+        let first_mark = rollup::mark_number(from);
+        let marks = self.history_rows(HistoryStep::Mark, of_marks, first_mark).await?;
         let marks = marks.iter().filter_map(|(_, value)| rollup::mark(value)).collect();
         let Some(step) = range.step() else {
             let mut observed = self.parts.observed.lock();
-            let points = observed.meter.points(queue, now);
+            let points = observed.meter.points(series, now);
             let periods = observed.coverage.periods(now);
             return Ok(History { now, range, points, starts, marks, periods });
         };
         let length = rollup::seconds(step);
-        let first = u64::try_from(from.millis().div_euclid(length * 1_000)).unwrap_or(0);
-        let rows = self.history_rows(step, queue, first).await?;
+        let first = first_number(step, from.millis());
+        let rows = self.history_rows(step, series, first).await?;
         let point = |(key, value): &HistoryRow| rollup::point(step, key.number, value);
         let points: Vec<HistoryPoint> = rows.iter().filter_map(point).collect();
-        // The server was up when anything happened on it, not only in this queue.
-        let counted = match queue {
-            None => times(&rows, length),
-            Some(_) => times(&self.history_rows(step, None, first).await?, length),
+        // The server was up when anything happened on it, not only in this queue or to this kind.
+        let counted = match series {
+            HistorySeries::Server => times(&rows, length),
+            HistorySeries::Queue(_) | HistorySeries::Kind(_) => {
+                let all = self.history_rows(step, &HistorySeries::Server, first).await?;
+                times(&all, length)
+            }
         };
         let live = self.parts.observed.lock().coverage.periods(now);
         let periods = with_earlier(&counted, length, &starts, live);
@@ -115,17 +166,22 @@ impl Engine {
     }
 
     /// The rows of the store and those that it does not have yet.
-    async fn history_rows(
+    pub(super) async fn history_rows(
         &self,
         step: HistoryStep,
-        queue: Option<&QueueName>,
+        series: &HistorySeries,
         from: u64,
     ) -> Result<Vec<HistoryRow>, StoreError> {
-        let stored = self.parts.store.history().rows(step, queue.cloned(), from).await?;
+        let stored = self.parts.store.history().rows(step, series.clone(), from).await?;
         let mut rows: BTreeMap<_, _> = stored.into_iter().collect();
-        rows.extend(self.parts.observed.lock().rollup.rows(step, queue, from));
+        rows.extend(self.parts.observed.lock().rollup.rows(step, series, from));
         Ok(rows.into_iter().collect())
     }
+}
+
+/// The number of the interval of a time in milliseconds.
+pub(super) fn first_number(step: HistoryStep, ms: i64) -> u64 {
+    u64::try_from(ms.div_euclid(rollup::seconds(step) * 1_000)).unwrap_or(0)
 }
 
 /// The starts of the intervals.

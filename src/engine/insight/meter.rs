@@ -1,12 +1,14 @@
-//! Counts events into the history of the server and of each queue, and times a random sample of the jobs: the busier
-//! the server, the smaller the sample.
+//! Counts events into the history of the server, of each queue and of each kind, and times a random sample of the jobs: the
+//! busier the server, the smaller the sample.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::histogram::Latency;
-use super::history::{Activity, HistoryPoint, IntervalCounts, SECONDS, Series, Tally, WINDOW};
-use crate::job::{Change, Event, Fact, JobId, Labels, QueueName, State, Time};
+use super::history::{Activity, HistoryPoint, IntervalCounts, Series, Tally, WINDOW};
+use super::series_table::{SeriesTable, oldest};
+use crate::job::{Change, Event, Fact, JobId, Kind, Labels, QueueName, State, Time};
+use crate::store::HistorySeries;
 
 /// Rates per second over the last full seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -33,14 +35,6 @@ pub struct Recent {
     pub second: HistoryPoint,
 }
 
-/// The history of one queue.
-struct QueueHistory {
-    name: QueueName,
-    series: Series,
-    /// The second from which on the history is complete: an earlier history of the queue may have been dropped.
-    complete_from: i64,
-}
-
 /// The most jobs that are timed at once.
 const MAX_JOBS: usize = 16_384;
 /// About how many attempts are timed in a second. Timing more of them would cost time and add no information.
@@ -50,17 +44,10 @@ pub struct Meter {
     /// The second in which counting started.
     began: i64,
     all: Series,
-    queues: Vec<QueueHistory>,
-    /// The most queues with a history. A new queue replaces the one that has been idle longest.
-    max_queues: usize,
-    /// The queues whose histories were dropped, each with its last second, so that they are not taken for idle ones;
-    /// as many as there are histories.
-    dropped: HashMap<QueueName, i64>,
-    /// The newest second in a dropped history whose queue is not known any more.
-    forgotten_until: i64,
-    indexes: HashMap<QueueName, usize>,
-    /// The last labels and the index of their queue, because events of the same queue often follow each other.
-    last: Option<(Arc<Labels>, usize)>,
+    queues: SeriesTable<QueueName>,
+    kinds: SeriesTable<Kind>,
+    /// The last labels and the indexes of their queue and kind, because events of the same queue often follow each other.
+    last: Option<(Arc<Labels>, usize, usize)>,
     /// The phase of each job in the sample.
     since: HashMap<JobId, EndedPhase>,
     /// A job is in the sample when these bits of its id are zero. The bits are random, so waiting jobs that fill
@@ -85,15 +72,13 @@ pub enum TimedPhase {
 }
 
 impl Meter {
-    pub fn new(now: Time, max_queues: usize) -> Self {
+    /// A meter with histories of at most `max_each` queues, and as many kinds.
+    pub fn new(now: Time, max_each: usize) -> Self {
         Meter {
             began: second(now),
             all: Series::default(),
-            queues: Vec::new(),
-            max_queues,
-            dropped: HashMap::new(),
-            forgotten_until: i64::MIN,
-            indexes: HashMap::new(),
+            queues: SeriesTable::new(max_each),
+            kinds: SeriesTable::new(max_each),
             last: None,
             since: HashMap::new(),
             mask: 0,
@@ -113,15 +98,16 @@ impl Meter {
             self.all.at(at).counts.events += 1;
             return TimedPhase::Nothing;
         };
-        let index = self.index(labels, at);
+        let (queue, kind) = self.indexes(labels, at);
         let counts = counts_of(change);
         let timed = if is_note(change) {
             TimedPhase::Nothing
         } else {
             self.follow(*id, *state, change, event.at)
         };
-        for tally in [self.all.at(at), self.queues[index].series.at(at)] {
-            tally.count(counts, timed, event.at);
+        let (queue, kind) = (self.queues.at(queue), self.kinds.at(kind));
+        for series in [&mut self.all, queue, kind] {
+            series.at(at).count(counts, timed, event.at);
         }
         self.resize_sample(at, counts.started);
         timed
@@ -187,50 +173,20 @@ impl Meter {
         self.starts = (at, started);
     }
 
-    fn index(&mut self, labels: &Arc<Labels>, at: i64) -> usize {
-        if let Some((last, index)) = &self.last
-            && (Arc::ptr_eq(last, labels) || last.queue == labels.queue)
+    /// The indexes of the queue and of the kind.
+    fn indexes(&mut self, labels: &Arc<Labels>, at: i64) -> (usize, usize) {
+        let is_same = |last: &Arc<Labels>| {
+            Arc::ptr_eq(last, labels) || (last.queue == labels.queue && last.kind == labels.kind)
+        };
+        if let Some((last, queue, kind)) = &self.last
+            && is_same(last)
         {
-            return *index;
+            return (*queue, *kind);
         }
-        let index = match self.indexes.get(&labels.queue) {
-            Some(index) => *index,
-            None => self.add_queue(&labels.queue, at),
-        };
-        self.last = Some((labels.clone(), index));
-        index
-    }
-
-    fn add_queue(&mut self, queue: &QueueName, at: i64) -> usize {
-        let is_complete = self.dropped.remove(queue).is_none() && self.forgotten_until < oldest(at);
-        let complete_from = if is_complete { i64::MIN } else { at };
-        let fresh = QueueHistory { name: queue.clone(), series: Series::default(), complete_from };
-        let quietest = (0..self.queues.len()).min_by_key(|index| self.queues[*index].series.last());
-        let index = match quietest {
-            Some(index) if self.queues.len() >= self.max_queues => {
-                let dropped = std::mem::replace(&mut self.queues[index], fresh);
-                self.indexes.remove(&dropped.name);
-                self.remember_dropped(dropped.name, dropped.series.last(), at);
-                index
-            }
-            Some(_) | None => {
-                self.queues.push(fresh);
-                self.queues.len() - 1
-            }
-        };
-        self.indexes.insert(queue.clone(), index);
-        index
-    }
-
-    fn remember_dropped(&mut self, name: QueueName, last: i64, now: i64) {
-        if self.dropped.len() >= self.max_queues {
-            self.dropped.retain(|_, last| *last >= oldest(now));
-        }
-        if self.dropped.len() < self.max_queues {
-            self.dropped.insert(name, last);
-        } else {
-            self.forgotten_until = self.forgotten_until.max(last);
-        }
+        let (queue, kind) =
+            (self.queues.index(&labels.queue, at), self.kinds.index(&labels.kind, at));
+        self.last = Some((labels.clone(), queue, kind));
+        (queue, kind)
     }
 
     /// The last seconds of the server.
@@ -240,41 +196,37 @@ impl Meter {
 
     /// The last seconds of each queue in which something happened.
     pub fn recent_of_queues(&mut self, now: Time) -> HashMap<QueueName, Recent> {
-        let from = second(now) - WINDOW - 1;
-        let busy = self.queues.iter_mut().filter(|queue| queue.series.last() >= from);
+        let busy = self.queues.since(second(now) - WINDOW - 1);
         let began = self.began;
-        busy.map(|queue| (queue.name.clone(), recent(&mut queue.series, began, now))).collect()
+        busy.map(|(name, series)| (name.clone(), recent(series, began, now))).collect()
     }
 
     /// What happened in each queue in the last five minutes; idle queues are left out.
-    pub fn activity(&self, now: Time) -> HashMap<QueueName, Activity> {
+    pub fn activity(&mut self, now: Time) -> HashMap<QueueName, Activity> {
         let from = oldest(second(now));
-        let busy = self.queues.iter().filter(|queue| queue.series.last() >= from);
         let since = Time::from_millis(from * 1_000);
-        busy.map(|queue| (queue.name.clone(), queue.series.activity_since(since))).collect()
+        let busy = self.queues.since(from);
+        busy.map(|(name, series)| (name.clone(), series.activity_since(since))).collect()
     }
 
     /// Whether everything that happened in a queue in the last five minutes is known.
     pub fn knows_recent(&self, queue: &QueueName, now: Time) -> bool {
-        let from = oldest(second(now));
-        match self.indexes.get(queue) {
-            Some(index) => self.queues[*index].complete_from <= from,
-            None => {
-                let was_active = self.dropped.get(queue).is_some_and(|last| *last >= from);
-                !was_active && self.forgotten_until < from
-            }
-        }
+        self.queues.knows_recent(queue, second(now))
     }
 
-    /// The seconds before `now` of the server or of a queue; empty when nothing is known.
-    pub fn points(&mut self, queue: Option<&QueueName>, now: Time) -> Vec<HistoryPoint> {
-        let index = queue.map(|queue| self.indexes.get(queue).copied());
-        let series = match index {
-            None => &mut self.all,
-            Some(Some(index)) => &mut self.queues[index].series,
-            Some(None) => return Vec::new(),
+    /// Whether everything that happened to a kind in the last five minutes is known.
+    pub fn knows_kind(&self, kind: &Kind, now: Time) -> bool {
+        self.kinds.knows_recent(kind, second(now))
+    }
+
+    /// The seconds before `now`; empty when nothing is known.
+    pub fn points(&mut self, of: &HistorySeries, now: Time) -> Vec<HistoryPoint> {
+        let series = match of {
+            HistorySeries::Server => Some(&mut self.all),
+            HistorySeries::Queue(queue) => self.queues.get(queue),
+            HistorySeries::Kind(kind) => self.kinds.get(kind),
         };
-        series.points(second(now))
+        series.map(|series| series.points(second(now))).unwrap_or_default()
     }
 }
 
@@ -337,11 +289,6 @@ fn recent(series: &mut Series, began: i64, now: Time) -> Recent {
         run: window.run.latency(),
         second: series.last_second(now),
     }
-}
-
-/// The oldest second of the five minutes before `now`.
-fn oldest(now: i64) -> i64 {
-    now - SECONDS as i64
 }
 
 fn second(at: Time) -> i64 {

@@ -15,4 +15,8 @@ pub mod meter;
 pub mod observer;
 pub mod overview;
 pub mod rollup;
+pub mod run_times;
+pub mod series_table;
+pub mod system_samples;
+pub mod wait_map;
 pub mod wait_reason;

@@ -20,7 +20,9 @@ use super::rollup::{self, Rollup};
 use crate::clock::Clock;
 use crate::engine::Batch;
 use crate::job::{Cursor, Event, EventType, JobId, JobQuery, State, Time};
-use crate::store::{Events, HistoryProgress, HistoryRow, HistoryStep, Stats, Store, StoreError};
+use crate::store::{
+    Events, HistoryProgress, HistoryRow, HistorySeries, HistoryStep, Stats, Store, StoreError,
+};
 use crate::supervise::{Part, pass};
 
 /// The most events of the log that are read at the start; about as many as its retention keeps.
@@ -72,14 +74,14 @@ pub struct Observations {
 }
 
 impl Observed {
-    /// Empty metrics, with histories of at most `max_queues` queues.
-    pub fn new(now: Time, max_queues: usize) -> Self {
+    /// Empty metrics, with histories of at most `max_each` queues, and as many kinds.
+    pub fn new(now: Time, max_each: usize) -> Self {
         let event_counts = [0; EventType::ALL.len()];
         let (waits, runs) = Default::default();
         let (meter, coverage, failures) =
-            (Meter::new(now, max_queues), Coverage::new(now), Failures::new());
+            (Meter::new(now, max_each), Coverage::new(now), Failures::new());
         let attempts = ATTEMPTS_KEPT.map(AttemptSample::new);
-        let rollup = Rollup::new(max_queues);
+        let rollup = Rollup::new(max_each);
         let observations = Observations {
             meter,
             coverage,
@@ -278,7 +280,7 @@ impl Observer {
         for (step, number) in stored.iter().flat_map(Rollup::last_intervals) {
             intervals.extend(history.rows_at(step, number).await?);
         }
-        let counters = history.rows(HistoryStep::Counters, None, 0).await?;
+        let counters = history.rows(HistoryStep::Counters, HistorySeries::Server, 0).await?;
         let progress = rollup::progress_at(stored, self.store.head());
         Ok(StoredHistory { progress, intervals, counters })
     }

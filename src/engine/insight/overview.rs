@@ -12,12 +12,13 @@ use super::histogram::Latency;
 use super::history::{Activity, HistoryPoint};
 use super::latency_totals::{HistogramTotals, LatencyTotals};
 use super::meter::Rates;
+use super::system_samples::SystemSample;
 use crate::engine::attempts::leases::EndRequest;
 use crate::engine::{ControlError, Engine, EngineConfig, QueueStats, SubscriberCounts};
 use crate::job::{
-    Concurrency, Cursor, EventType, Job, JobId, QueueName, RateLimit, RateRule, Time,
+    Concurrency, Cursor, EventType, Job, JobId, Kind, QueueName, RateLimit, RateRule, Time,
 };
-use crate::store::ConfiguredLimits;
+use crate::store::{ConfiguredLimits, HistorySeries};
 
 /// The running attempts.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +69,16 @@ impl Engine {
     pub fn recent(&self, queue: &QueueName) -> Option<Vec<HistoryPoint>> {
         let now = self.parts.clock.now();
         let meter = &mut self.parts.observed.lock().meter;
-        meter.knows_recent(queue, now).then(|| meter.points(Some(queue), now))
+        let series = HistorySeries::Queue(queue.clone());
+        meter.knows_recent(queue, now).then(|| meter.points(&series, now))
+    }
+
+    /// The same of a kind.
+    pub fn recent_of_kind(&self, kind: &Kind) -> Option<Vec<HistoryPoint>> {
+        let now = self.parts.clock.now();
+        let meter = &mut self.parts.observed.lock().meter;
+        let series = HistorySeries::Kind(kind.clone());
+        meter.knows_kind(kind, now).then(|| meter.points(&series, now))
     }
 
     /// What happened in each queue in the last five minutes; idle queues are left out.
@@ -104,6 +114,11 @@ impl Engine {
     pub fn latency_totals(&self) -> (LatencyTotals, LatencyTotals) {
         let observed = self.parts.observed.lock();
         (observed.waits.clone(), observed.runs.clone())
+    }
+
+    /// What was measured in the last 30 minutes, oldest first.
+    pub fn system_samples(&self) -> Vec<SystemSample> {
+        self.parts.system_samples.all()
     }
 
     /// How long it took until submitted jobs were durable, since the start of this process.

@@ -2,14 +2,17 @@
 //! charts mark. What is counted depends only on the events and their order, so all nodes that share a store count the same.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
 use super::history::{HistoryPoint, IntervalCounts, Tally};
 use super::meter::{TimedPhase, counts_of};
-use crate::job::{Cursor, Event, Fact, QueueChange, QueueName, Time};
-use crate::store::{HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistoryStep};
+use crate::job::{Cursor, Event, Fact, Kind, QueueChange, QueueName, Time};
+use crate::store::{
+    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistorySeries, HistoryStep,
+};
 
 /// The steps of intervals, and the seconds of each.
 const STEPS: [(HistoryStep, i64); 3] =
@@ -40,6 +43,16 @@ struct StoredInterval {
     run: Histogram,
 }
 
+/// What an event counts for.
+struct Counted {
+    counts: IntervalCounts,
+    timed: TimedPhase,
+    /// When it happened.
+    happened: Time,
+    /// The time whose intervals it counts into.
+    into: Time,
+}
+
 /// The counts that are not finished or not stored yet.
 #[derive(Debug)]
 pub struct Rollup {
@@ -47,15 +60,16 @@ pub struct Rollup {
     progress: Option<HistoryProgress>,
     all: OpenIntervals,
     queues: HashMap<QueueName, OpenIntervals>,
-    /// The most queues that are counted at once.
-    max_queues: usize,
+    kinds: HashMap<Kind, OpenIntervals>,
+    /// The most queues, and the most kinds, that are counted at once.
+    max_each: usize,
     /// Rows to be stored.
     finished: BTreeMap<HistoryKey, Vec<u8>>,
     /// Rows that are being stored.
     saving: BTreeMap<HistoryKey, Vec<u8>>,
 }
 
-/// The intervals of a queue or of the server that are counted now, in the order of [`STEPS`].
+/// The intervals of a series that are counted now, in the order of [`STEPS`].
 #[derive(Debug, Default)]
 struct OpenIntervals([OpenInterval; 3]);
 
@@ -68,12 +82,13 @@ struct OpenInterval {
 
 impl Rollup {
     /// Counts nothing before [`Rollup::resume`].
-    pub fn new(max_queues: usize) -> Rollup {
+    pub fn new(max_each: usize) -> Rollup {
         Rollup {
             progress: None,
             all: OpenIntervals::default(),
             queues: HashMap::new(),
-            max_queues,
+            kinds: HashMap::new(),
+            max_each,
             finished: BTreeMap::new(),
             saving: BTreeMap::new(),
         }
@@ -92,9 +107,10 @@ impl Rollup {
                 continue;
             };
             let Some(stored) = decode(&value) else { continue };
-            let series = match key.queue {
-                None => &mut self.all,
-                Some(queue) => self.queues.entry(queue).or_default(),
+            let series = match key.series {
+                HistorySeries::Server => &mut self.all,
+                HistorySeries::Queue(queue) => self.queues.entry(queue).or_default(),
+                HistorySeries::Kind(kind) => self.kinds.entry(kind).or_default(),
             };
             let StoredInterval { counts, wait, run } = stored;
             let number = i64::try_from(key.number).unwrap_or(i64::MAX);
@@ -116,17 +132,16 @@ impl Rollup {
         let at = progress.at;
         match &event.fact {
             Fact::Job { labels, change, .. } => {
-                let counts = counts_of(change);
-                self.all.add(None, counts, timed, event.at, at, &mut self.finished);
-                let queue = &labels.queue;
-                if !self.queues.contains_key(queue) {
-                    if self.queues.len() >= self.max_queues {
-                        return;
-                    }
-                    self.queues.insert(queue.clone(), OpenIntervals::default());
+                let counted =
+                    Counted { counts: counts_of(change), timed, happened: event.at, into: at };
+                let finished = &mut self.finished;
+                self.all.add(|| HistorySeries::Server, &counted, finished);
+                let (queue, kind, most) = (&labels.queue, &labels.kind, self.max_each);
+                if let Some(series) = entry(&mut self.queues, queue, most) {
+                    series.add(|| HistorySeries::Queue(queue.clone()), &counted, finished);
                 }
-                if let Some(series) = self.queues.get_mut(queue) {
-                    series.add(Some(queue), counts, timed, event.at, at, &mut self.finished);
+                if let Some(series) = entry(&mut self.kinds, kind, most) {
+                    series.add(|| HistorySeries::Kind(kind.clone()), &counted, finished);
                 }
             }
             Fact::Queue { queue, change } => self.mark(event, queue, *change),
@@ -141,29 +156,29 @@ impl Rollup {
         let mark = HistoryMark { at: event.at, queue: queue.clone(), change };
         let Ok(value) = postcard::to_stdvec(&mark) else { return };
         let number = mark_number(event.at) | (event.seq & ((1 << MARK_BITS) - 1));
-        for queue in [None, Some(queue.clone())] {
-            let key = HistoryKey { step: HistoryStep::Mark, queue, number };
+        for series in [HistorySeries::Server, HistorySeries::Queue(queue.clone())] {
+            let key = HistoryKey { step: HistoryStep::Mark, series, number };
             self.finished.insert(key, value.clone());
         }
     }
 
-    /// The rows of a queue or of the server that the store may not have yet, from a number on; newer than those of the
-    /// same number in the store.
-    pub fn rows(&self, step: HistoryStep, queue: Option<&QueueName>, from: u64) -> Vec<HistoryRow> {
+    /// The rows of a series that the store may not have yet, from a number on; newer than those of the same number in the
+    /// store.
+    pub fn rows(&self, step: HistoryStep, series: &HistorySeries, from: u64) -> Vec<HistoryRow> {
         let mut rows = BTreeMap::new();
         for known in [&self.saving, &self.finished] {
-            let last = HistoryKey { step, queue: queue.cloned(), number: u64::MAX };
+            let last = HistoryKey { step, series: series.clone(), number: u64::MAX };
             let first = HistoryKey { number: from, ..last.clone() };
             rows.extend(known.range(first..=last).map(|(key, value)| (key.clone(), value.clone())));
         }
-        let series = match queue {
-            None => Some(&self.all),
-            Some(queue) => self.queues.get(queue),
+        let intervals = match series {
+            HistorySeries::Server => Some(&self.all),
+            HistorySeries::Queue(queue) => self.queues.get(queue),
+            HistorySeries::Kind(kind) => self.kinds.get(kind),
         };
         let index = STEPS.iter().position(|(known, _)| *known == step);
-        if let (Some(series), Some(index)) = (series, index) {
-            let open = &series.0[index];
-            let row = open.row(step, queue);
+        if let (Some(intervals), Some(index)) = (intervals, index) {
+            let row = intervals.0[index].row(step, series.clone());
             rows.extend(row.filter(|(key, _)| key.number >= from));
         }
         rows.into_iter().collect()
@@ -174,15 +189,19 @@ impl Rollup {
     pub fn save(&mut self) -> Option<HistoryBatch> {
         let progress = self.progress?;
         let mut changed = Vec::new();
-        self.all.take_changed(None, &mut changed);
+        self.all.take_changed(|| HistorySeries::Server, &mut changed);
         for (queue, series) in &mut self.queues {
-            series.take_changed(Some(queue), &mut changed);
+            series.take_changed(|| HistorySeries::Queue(queue.clone()), &mut changed);
+        }
+        for (kind, series) in &mut self.kinds {
+            series.take_changed(|| HistorySeries::Kind(kind.clone()), &mut changed);
         }
         self.saving = std::mem::take(&mut self.finished);
         self.saving.extend(changed);
-        // Queues in which nothing has happened in this hour are read from the store.
+        // Queues and kinds to which nothing has happened in this hour are read from the store.
         let hour = number(progress.at, 3_600);
         self.queues.retain(|_, series| series.0[2].tally.number == hour);
+        self.kinds.retain(|_, series| series.0[2].tally.number == hour);
         if self.saving.is_empty() {
             return None;
         }
@@ -204,45 +223,58 @@ impl Rollup {
 }
 
 impl OpenIntervals {
+    /// Counts an event. `series` is asked only when an interval ends, because its name is a copy.
     fn add(
         &mut self,
-        queue: Option<&QueueName>,
-        counts: IntervalCounts,
-        timed: TimedPhase,
-        happened: Time,
-        at: Time,
+        series: impl Fn() -> HistorySeries,
+        event: &Counted,
         finished: &mut BTreeMap<HistoryKey, Vec<u8>>,
     ) {
         for (open, (step, seconds)) in self.0.iter_mut().zip(STEPS) {
-            let number = number(at, seconds);
+            let number = number(event.into, seconds);
             if open.tally.number != number {
                 if open.is_changed {
-                    finished.extend(open.row(step, queue));
+                    finished.extend(open.row(step, series()));
                 }
                 *open =
                     OpenInterval { tally: Tally { number, ..Tally::default() }, is_changed: false };
             }
             open.is_changed = true;
-            open.tally.count(counts, timed, happened);
+            open.tally.count(event.counts, event.timed, event.happened);
         }
     }
 
-    fn take_changed(&mut self, queue: Option<&QueueName>, changed: &mut Vec<HistoryRow>) {
+    fn take_changed(&mut self, series: impl Fn() -> HistorySeries, changed: &mut Vec<HistoryRow>) {
         for (open, (step, _)) in self.0.iter_mut().zip(STEPS) {
             if std::mem::take(&mut open.is_changed) {
-                changed.extend(open.row(step, queue));
+                changed.extend(open.row(step, series()));
             }
         }
     }
 }
 
 impl OpenInterval {
-    fn row(&self, step: HistoryStep, queue: Option<&QueueName>) -> Option<HistoryRow> {
+    fn row(&self, step: HistoryStep, series: HistorySeries) -> Option<HistoryRow> {
         let number = u64::try_from(self.tally.number).ok().filter(|number| *number > 0)?;
         let (wait, run) = (self.tally.wait.coarse(), self.tally.run.coarse());
         let value = postcard::to_stdvec(&StoredInterval { counts: self.tally.counts, wait, run });
-        Some((HistoryKey { step, queue: queue.cloned(), number }, value.ok()?))
+        Some((HistoryKey { step, series, number }, value.ok()?))
     }
+}
+
+/// The intervals of a queue or a kind, which are new unless too many are counted already.
+fn entry<'a, K: Clone + Eq + Hash>(
+    all: &'a mut HashMap<K, OpenIntervals>,
+    name: &K,
+    most: usize,
+) -> Option<&'a mut OpenIntervals> {
+    if !all.contains_key(name) {
+        if all.len() >= most {
+            return None;
+        }
+        all.insert(name.clone(), OpenIntervals::default());
+    }
+    all.get_mut(name)
 }
 
 /// The seconds of an interval.
@@ -260,6 +292,16 @@ pub fn point(step: HistoryStep, number: u64, value: &[u8]) -> Option<HistoryPoin
     let StoredInterval { counts, wait, run } = decode(value)?;
     let tally = Tally { number: i64::try_from(number).ok()?, counts, wait, run };
     Some(tally.point(seconds(step)))
+}
+
+/// How long attempts ran that ended in an interval; `None` for a row that a later version may have written.
+pub fn run_histogram(value: &[u8]) -> Option<Histogram> {
+    decode(value).map(|stored| stored.run)
+}
+
+/// How long jobs had waited that started in an interval.
+pub fn wait_histogram(value: &[u8]) -> Option<Histogram> {
+    decode(value).map(|stored| stored.wait)
 }
 
 /// Reads a mark.

@@ -3,7 +3,8 @@
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::job::Concurrency;
+use crate::engine::{Latency, WaitRange};
+use crate::job::{Concurrency, Kind, QueueName};
 
 /// Polls until `look` returns a value, because the observer is slightly behind the events.
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
@@ -80,6 +81,46 @@ async fn failures_are_grouped_while_they_happen_and_again_after_a_restart() {
         });
         assert_eq!(history.await.starts.len(), 2);
     }
+    // The attempts of the kind were counted before the restart, too, and timed.
+    let kind = next.engine.job(ids[2]).await.unwrap().0.unwrap().labels.kind.clone();
+    for range in HistoryRange::ALL {
+        let history = next.engine.kind_history(&kind, range).await.unwrap();
+        assert_eq!(history.points.iter().map(|point| point.counts.failed).sum::<u32>(), 10);
+        let runs = next.engine.run_times(&kind, range).await.unwrap();
+        assert_eq!(runs.bars.iter().map(|bar| bar.count).sum::<u64>(), 10, "{range:?}");
+    }
+    let other = Kind::parse("other").unwrap();
+    assert_eq!(next.engine.kind_history(&other, HistoryRange::Hour).await.unwrap().points, []);
+}
+
+#[tokio::test]
+async fn the_waits_of_each_queue_are_in_the_column_of_their_time() {
+    let clock = crate::clock::ManualClock::at(crate::job::Time::from_millis(1_800_000_030_000));
+    let clock = Arc::new(clock);
+    let store = MemoryStore::new(StoreLimits::default(), clock.clone());
+    let shop = open_with_clock(store, failing(), quick(), clock.clone());
+    shop.run(once(work())).await;
+    clock.advance(Duration::from_secs(240));
+    shop.run(once(work())).await;
+    until_history(&shop.engine, HistoryRange::Hour, |history| {
+        history.points.iter().map(|point| point.counts.failed).sum::<u32>() == 2
+    })
+    .await;
+    let queues = [QueueName::default(), QueueName::parse("idle").unwrap()];
+    let filled = |range| {
+        let (engine, queues) = (shop.engine.clone(), queues.clone());
+        async move {
+            let map = engine.wait_map(&queues, range).await.unwrap();
+            let cells = |row: &Vec<Option<Latency>>| {
+                let with_jobs = row.iter().enumerate().filter(|(_, cell)| cell.is_some());
+                with_jobs.map(|(column, _)| row.len() - column).collect::<Vec<_>>()
+            };
+            map.rows.iter().map(cells).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(filled(WaitRange::Hour).await, [vec![3, 1], vec![]], "columns from the end");
+    assert_eq!(filled(WaitRange::SixHours).await, [vec![1], vec![]]);
+    assert_eq!(filled(WaitRange::Week).await, [vec![1], vec![]]);
 }
 
 #[tokio::test]

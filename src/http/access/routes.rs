@@ -159,6 +159,8 @@ pub const ROUTES: &[RouteRule] = &[
     rule("POST", "/queues/{name}/rate_limit", Needs(Operator), Refused),
     rule("GET", "/queues/{name}/share", Needs(Viewer), Refused),
     rule("POST", "/queues/{name}/share", Needs(Operator), Refused),
+    rule("GET", "/kinds", Needs(Viewer), Refused),
+    rule("GET", "/kinds/{kind}", Needs(Viewer), Refused),
     rule("GET", "/find", Needs(Viewer), Refused),
     rule("GET", "/wallboard", Needs(Viewer), Refused),
     rule("GET", "/failures", Needs(Viewer), Refused),

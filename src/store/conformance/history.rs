@@ -1,12 +1,22 @@
 //! What was counted over time: rows that no event tells about.
 
 use super::{Harness, Rig, draft, queue};
-use crate::job::Cursor;
-use crate::store::{HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistoryStep};
+use crate::job::{Cursor, Kind};
+use crate::store::{
+    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistorySeries, HistoryStep,
+};
+
+/// The series of a queue, of the server for an empty name, and of a kind for `kind:NAME`.
+fn series(name: &str) -> HistorySeries {
+    match name.strip_prefix("kind:") {
+        Some(kind) => HistorySeries::Kind(Kind::parse(kind).unwrap()),
+        None if name.is_empty() => HistorySeries::Server,
+        None => HistorySeries::Queue(queue(name)),
+    }
+}
 
 fn row(step: HistoryStep, name: &str, number: u64, value: &str) -> HistoryRow {
-    let queue = (!name.is_empty()).then(|| queue(name));
-    (HistoryKey { step, queue, number }, value.as_bytes().to_vec())
+    (HistoryKey { step, series: series(name), number }, value.as_bytes().to_vec())
 }
 
 impl<H: Harness> Rig<H> {
@@ -21,8 +31,7 @@ impl<H: Harness> Rig<H> {
     }
 
     async fn rows(&self, step: HistoryStep, name: &str, from: u64) -> Vec<HistoryRow> {
-        let queue = (!name.is_empty()).then(|| queue(name));
-        self.store.history().rows(step, queue, from).await.unwrap()
+        self.store.history().rows(step, series(name), from).await.unwrap()
     }
 }
 
@@ -50,6 +59,23 @@ pub(crate) async fn counted_rows_survive_a_restart_and_are_no_events(harness: im
     assert_eq!(at, [&minutes[..1], &of_queues].concat());
 }
 
+pub(crate) async fn a_kind_and_a_queue_of_one_name_have_rows_of_their_own(harness: impl Harness) {
+    use HistoryStep::{Hour, Minute};
+    let rig = Rig::open(harness).await;
+    let of_queue = [row(Minute, "mail", 7, "queue"), row(Minute, "mail", 8, "queue")];
+    let of_kind = [row(Minute, "kind:mail", 7, "kind"), row(Minute, "kind:mail", 9, "kind")];
+    let longer = [row(Minute, "kind:mail.send", 7, "longer"), row(Hour, "kind:mail", 7, "hour")];
+    assert!(rig.put(1, [&of_queue[..], &of_kind, &longer].concat()).await);
+    let rig = rig.reopen().await.crash().await;
+    assert_eq!(rig.rows(Minute, "mail", 0).await, of_queue);
+    assert_eq!(rig.rows(Minute, "kind:mail", 0).await, of_kind);
+    assert_eq!(rig.rows(Minute, "kind:mail", 8).await, of_kind[1..]);
+    assert_eq!(rig.rows(Hour, "kind:mail", 0).await, longer[1..]);
+    assert_eq!(rig.rows(Minute, "", 0).await, []);
+    let at = rig.store.history().rows_at(Minute, 7).await.unwrap();
+    assert_eq!(at, [&of_queue[..1], &of_kind[..1], &longer[..1]].concat());
+}
+
 pub(crate) async fn who_has_counted_more_replaces_the_rows(harness: impl Harness) {
     use HistoryStep::Minute;
     let rig = Rig::open(harness).await;
@@ -73,7 +99,7 @@ pub(crate) async fn who_has_counted_more_replaces_the_rows(harness: impl Harness
 pub(crate) async fn old_rows_are_forgotten_step_by_step(harness: impl Harness) {
     use HistoryStep::{Hour, Mark, Minute};
     let rig = Rig::open(harness).await;
-    let names = ["", "a", "a-b", "b"];
+    let names = ["", "a", "a-b", "b", "kind:a", "kind:b"];
     let all = |step| {
         let numbers = move |name| (1..9_u64).map(move |number| row(step, name, number, "x"));
         names.into_iter().flat_map(numbers).collect::<Vec<_>>()

@@ -332,6 +332,7 @@ macro_rules! conformance_suite {
                 counted_rows_survive_a_restart_and_are_no_events
                 who_has_counted_more_replaces_the_rows
                 old_rows_are_forgotten_step_by_step
+                a_kind_and_a_queue_of_one_name_have_rows_of_their_own
             }
             life {
                 a_closed_store_answers_nothing_but_closed

@@ -5,9 +5,8 @@ use async_trait::async_trait;
 use super::LogStore;
 use super::commit::command::Mutation;
 use super::journal::history_rows::{prepare, progress, rows_at, rows_of};
-use crate::job::QueueName;
 use crate::store::{
-    HistoryBatch, HistoryProgress, HistoryRow, HistoryStep, HistoryTable, StoreError,
+    HistoryBatch, HistoryProgress, HistoryRow, HistorySeries, HistoryStep, HistoryTable, StoreError,
 };
 
 #[async_trait]
@@ -26,11 +25,11 @@ impl HistoryTable for LogStore {
     async fn rows(
         &self,
         step: HistoryStep,
-        queue: Option<QueueName>,
+        series: HistorySeries,
         from: u64,
     ) -> Result<Vec<HistoryRow>, StoreError> {
         self.shared.check()?;
-        self.read(move |shared| rows_of(&*shared.log, step, queue, from)).await
+        self.read(move |shared| rows_of(&*shared.log, step, series, from)).await
     }
 
     async fn rows_at(&self, step: HistoryStep, number: u64) -> Result<Vec<HistoryRow>, StoreError> {

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use crate::job::QueueName;
 use crate::store::{
-    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistoryStep, HistoryTable, StoreError,
+    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistorySeries, HistoryStep,
+    HistoryTable, StoreError,
 };
 
 #[async_trait]
@@ -31,11 +31,11 @@ impl HistoryTable for MemoryStore {
     async fn rows(
         &self,
         step: HistoryStep,
-        queue: Option<QueueName>,
+        series: HistorySeries,
         from: u64,
     ) -> Result<Vec<HistoryRow>, StoreError> {
-        let last = HistoryKey { step, queue: queue.clone(), number: u64::MAX };
-        let first = HistoryKey { step, queue, number: from };
+        let last = HistoryKey { step, series: series.clone(), number: u64::MAX };
+        let first = HistoryKey { step, series, number: from };
         let content = &self.open()?.content;
         let rows = content.history.range(first..=last);
         Ok(rows.map(|(key, value)| (key.clone(), value.clone())).collect())

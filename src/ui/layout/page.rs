@@ -73,6 +73,10 @@ pub enum Section {
     Queues,
     /// One queue.
     Queue,
+    /// The list of kinds.
+    Kinds,
+    /// One kind.
+    Kind,
     /// The list of failure groups.
     Failures,
     /// One failure group.
@@ -125,6 +129,8 @@ impl Section {
             Section::NewJob => "new-job",
             Section::Queues => "queues",
             Section::Queue => "queue",
+            Section::Kinds => "kinds",
+            Section::Kind => "kind",
             Section::Failures => "failures",
             Section::Failure => "failure",
             Section::Schedules => "schedules",

@@ -151,7 +151,7 @@ fn columns_of(history: &History) -> Columns {
 }
 
 /// A rate per second, or per minute or hour when there is less than one in ten seconds or minutes.
-fn pace(per_second: f64) -> String {
+pub fn pace(per_second: f64) -> String {
     match per_second {
         0.0 => "0/s".into(),
         _ if per_second >= 0.095 => format!("{}/s", rate(per_second)),

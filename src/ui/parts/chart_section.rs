@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use crate::engine::{Engine, History, HistoryMark, HistoryRange};
-use crate::job::{Invalid, QueueChange, QueueName, Time};
+use crate::job::{Invalid, Kind, QueueChange, QueueName, Time};
 use crate::ui::layout::error::UiError;
 
 use super::chart::{Chart, ChartMark, WIDTH, range_words, runs, throughput, waits};
@@ -44,6 +44,8 @@ pub struct ChartSection {
     pub marks: Vec<ChartMark>,
     /// The queue that they are about.
     pub queue: Option<QueueName>,
+    /// The kind that they are about.
+    pub kind: Option<Kind>,
     /// The begin and the end of the range in RFC 3339.
     pub since: String,
     pub until: String,
@@ -83,6 +85,13 @@ impl ChartParams {
     }
 }
 
+impl ChartOptions {
+    /// How far back the charts reach.
+    pub fn range(self) -> HistoryRange {
+        self.range
+    }
+}
+
 impl ChartSection {
     /// Draws the charts of the server or of a queue. `page` is the address of the page.
     ///
@@ -96,6 +105,17 @@ impl ChartSection {
     ) -> Result<ChartSection, UiError> {
         let history = engine.history(queue, options.range).await?;
         Ok(ChartSection::draw(&history, queue, options, page))
+    }
+
+    /// Draws the charts of a kind.
+    pub fn of_kind(
+        history: &History,
+        kind: &Kind,
+        options: ChartOptions,
+        page: &str,
+    ) -> ChartSection {
+        let kind = Some(kind.clone());
+        ChartSection { kind, ..ChartSection::draw(history, None, options, page) }
     }
 
     fn draw(
@@ -123,6 +143,7 @@ impl ChartSection {
             charts: draw.map(|draw| draw(history, scale, &marks)),
             marks,
             queue: queue.cloned(),
+            kind: None,
             since: time(columns.from()),
             until: time(columns.until()),
         }

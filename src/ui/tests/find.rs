@@ -31,7 +31,7 @@ async fn things_are_found_by_a_part_of_their_name() {
         [
             "Queue mail → queues/mail",
             "Queue airmail → queues/airmail",
-            "Kind mail → jobs?kind=mail",
+            "Kind mail → kinds/mail",
             "Search Jobs with “MAIL” → jobs?q=MAIL",
         ]
     );

@@ -45,7 +45,7 @@ async fn lanes_are_queues_workers_or_kinds_as_the_url_says() {
     for (path, name, link) in [
         ("/timeline", "default", "queues/default"),
         ("/timeline?by=worker", "w1", "workers?q=w1"),
-        ("/timeline?by=kind&span=10m", "echo", "jobs?kind=echo"),
+        ("/timeline?by=kind&span=10m", "echo", "kinds/echo"),
     ] {
         let page = settled(&desk, path, 1).await;
         assert_eq!(page.values("data-lane"), [name]);

@@ -406,5 +406,34 @@ async fn the_system_page_tells_who_answers_who_listens_and_what_is_set() {
     }
     page.assert_has("<dt><code>stop.grace</code></dt><dd class=\"num\">25 s</dd>");
     page.assert_has("<dt><code>auth.token</code></dt><dd class=\"num\">not set</dd>");
-    assert_eq!(page.text.matches("data-live").count(), 4, "what moves is drawn anew");
+    // The figures over time are there once the first sample was taken.
+    let sections = page.text.matches("data-live").count();
+    assert_eq!(
+        sections,
+        4 + page.text.matches("id=\"samples\"").count(),
+        "what moves is drawn anew"
+    );
+}
+
+#[tokio::test]
+async fn the_system_page_draws_its_figures_over_time() {
+    let desk = Desk::open();
+    let _socket = desk.engine.subscriber_counts().register(crate::engine::Transport::WebSocket);
+    let sampled = async {
+        while desk.engine.system_samples().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), sampled).await.expect("no sample was taken");
+    let page = desk.get("/system").await;
+    page.assert_sound();
+    page.assert_has("<h2 id=\"samples-title\">Last 30 minutes</h2>");
+    for (name, now) in [("Enqueued jobs", "0/s"), ("Running attempts", "0"), ("Disk usage", "0 B")]
+    {
+        page.assert_has(&format!(
+            "<span class=\"sample-name\">{name}</span> <strong class=\"num\">{now}</strong>"
+        ));
+    }
+    page.assert_has("<path class=\"no-data\" d=\"M0 0H");
+    page.assert_lacks("Commit latency");
 }

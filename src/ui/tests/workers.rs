@@ -63,7 +63,7 @@ async fn a_worker_is_shown_with_what_it_says_about_itself() {
     for shown in [
         "box-7 · process 4711 · cortado-python 1.2.3 · WebSocket",
         "<span class=\"pill active\">active</span>",
-        "<a href=\"jobs?kind=resize\">resize</a>, <a href=\"jobs?kind=thumb\">thumb</a>",
+        "<a href=\"kinds/resize\">resize</a>, <a href=\"kinds/thumb\">thumb</a>",
         "from <a href=\"jobs?queue=images\">images</a>, <a href=\"jobs?queue=mail\">mail</a>",
         "<span class=\"of\"> of 20</span>",
         "data-label=\"Last seen\">in the last 30 s</td>",
@@ -266,8 +266,8 @@ async fn long_lists_of_kinds_are_shortened() {
     let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
     let _session = desk.connect("web-1", &kinds, &["images"]);
     let page = desk.get("/workers?q=web-1").await;
-    page.assert_has("jobs?kind=kind-05");
-    page.assert_lacks("jobs?kind=kind-06");
+    page.assert_has("kinds/kind-05");
+    page.assert_lacks("kinds/kind-06");
     page.assert_has("title=\"kind-06, kind-07, ");
     page.assert_has("and 34 more");
 }

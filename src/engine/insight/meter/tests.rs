@@ -8,7 +8,18 @@ fn event(job: u128, ms: i64, state: State, change: Change) -> Event {
 }
 
 fn event_in(queue: QueueName, job: u128, ms: i64, state: State, change: Change) -> Event {
-    let kind = Kind::parse("echo").unwrap();
+    event_of(queue, "echo", job, ms, state, change)
+}
+
+fn event_of(
+    queue: QueueName,
+    kind: &str,
+    job: u128,
+    ms: i64,
+    state: State,
+    change: Change,
+) -> Event {
+    let kind = Kind::parse(kind).unwrap();
     let labels = Labels { queue, kind, tags: Box::new([]) };
     let (id, labels) = (JobId::from_u128(job), labels.into());
     let fact = Fact::Job { id, labels, state, attempt: 1, change };
@@ -112,13 +123,13 @@ fn each_queue_has_its_own_history_and_the_quietest_gives_way() {
     }
     let now = Time::from_millis((MAX_QUEUES as i64 + 1) * 1_000);
     let events = |meter: &mut Meter, n| {
-        let seconds = meter.points(Some(&queue(n)), now);
+        let seconds = meter.points(&HistorySeries::Queue(queue(n)), now);
         seconds.iter().map(|point| point.counts.events).sum::<u32>()
     };
     assert_eq!(events(&mut meter, 0), 0, "it was quiet longest");
     assert_eq!(events(&mut meter, 1), MAX_QUEUES as u32 + 2);
     assert_eq!(events(&mut meter, MAX_QUEUES), 1);
-    assert_eq!(meter.points(None, now).len(), MAX_QUEUES + 1);
+    assert_eq!(meter.points(&HistorySeries::Server, now).len(), MAX_QUEUES + 1);
     let recent = meter.recent_of_queues(now);
     assert_eq!(recent[&queue(1)].rates.events, 1.0);
     assert!(!recent.contains_key(&queue(2)), "nothing happened there");
@@ -157,8 +168,37 @@ fn when_too_many_histories_are_dropped_no_new_one_is_taken_for_complete() {
         let change = Change::BecameAvailable;
         meter.add(&event_in(queue(n), 1, (100 + n) * 1_000, State::Available, change));
     }
-    assert_eq!(meter.dropped.len(), 1);
+    assert_eq!(meter.queues.dropped_len(), 1);
     let known = |n, at: i64| meter.knows_recent(&queue(n), Time::from_millis(at * 1_000));
     assert!(!known(9, 104) && !known(3, 104));
     assert!(known(9, 404) && known(3, 404));
+}
+
+#[test]
+fn each_kind_has_its_own_history_whatever_its_queue() {
+    let queue = |n: i64| QueueName::parse(&format!("q{n}")).unwrap();
+    let complete = |meter: &mut Meter, n: i64, kind: &str, second: i64| {
+        let change = Change::Completed { result: Json::null() };
+        meter.add(&event_of(queue(n), kind, 1, second * 1_000, State::Completed, change));
+    };
+    // The kind changes in the same queue, and the queue with the same kind.
+    let counting = || {
+        let mut meter = Meter::new(Time::from_millis(0), 2);
+        for (n, kind, second) in [(1, "a", 100), (1, "b", 101), (2, "b", 102), (1, "a", 103)] {
+            complete(&mut meter, n, kind, second);
+        }
+        meter
+    };
+    let (now, of) = (Time::from_millis(107_000), |kind| Kind::parse(kind).unwrap());
+    let seconds = |meter: &mut Meter, kind| {
+        let points = meter.points(&HistorySeries::Kind(of(kind)), now);
+        points.iter().map(|point| point.at.millis() / 1_000).collect::<Vec<_>>()
+    };
+    assert_eq!(seconds(&mut counting(), "b"), [101, 102]);
+    // A third kind takes the place of the quietest.
+    let mut meter = counting();
+    complete(&mut meter, 1, "c", 106);
+    assert_eq!(seconds(&mut meter, "a"), [100, 103]);
+    assert_eq!(seconds(&mut meter, "b"), [0; 0]);
+    assert_eq!(["a", "b", "c"].map(|kind| meter.knows_kind(&of(kind), now)), [true, false, true]);
 }

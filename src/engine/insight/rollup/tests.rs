@@ -12,7 +12,11 @@ fn queue(name: &str) -> QueueName {
 }
 
 fn completed(seq: u64, ms: i64, name: &str) -> Event {
-    let labels = Labels { queue: queue(name), kind: Kind::parse("echo").unwrap(), tags: [].into() };
+    completed_of(seq, ms, name, "echo")
+}
+
+fn completed_of(seq: u64, ms: i64, name: &str, kind: &str) -> Event {
+    let labels = Labels { queue: queue(name), kind: Kind::parse(kind).unwrap(), tags: [].into() };
     let change = Change::Completed { result: Json::null() };
     let (id, labels) = (JobId::from_u128(1), labels.into());
     let fact = Fact::Job { id, labels, state: State::Completed, attempt: 1, change };
@@ -40,7 +44,7 @@ fn counts(rows: &[HistoryRow]) -> Vec<(u64, u32)> {
 }
 
 fn of(rollup: &Rollup, step: HistoryStep) -> Vec<(u64, u32)> {
-    counts(&rollup.rows(step, None, 0))
+    counts(&rollup.rows(step, &HistorySeries::Server, 0))
 }
 
 #[test]
@@ -54,11 +58,11 @@ fn an_event_counts_once_into_each_step() {
     assert_eq!(of(&rollup, HistoryStep::Minute), [(6_000, 2), (6_001, 1), (6_060, 1)]);
     assert_eq!(of(&rollup, HistoryStep::TenMinutes), [(600, 3), (606, 1)]);
     assert_eq!(of(&rollup, HistoryStep::Hour), [(100, 3), (101, 1)]);
-    let rows = rollup.rows(HistoryStep::Hour, Some(&queue("a")), 101);
+    let rows = rollup.rows(HistoryStep::Hour, &HistorySeries::Queue(queue("a")), 101);
     assert_eq!(counts(&rows), [(101, 1)]);
     let point = point(HistoryStep::Hour, 101, &rows[0].1).unwrap();
     assert_eq!((point.at.millis(), point.run.unwrap().p99), (101 * HOUR, 40));
-    assert_eq!(rollup.rows(HistoryStep::Hour, Some(&queue("b")), 0), []);
+    assert_eq!(rollup.rows(HistoryStep::Hour, &HistorySeries::Queue(queue("b")), 0), []);
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn what_could_not_be_stored_is_stored_later_in_its_newest_form() {
 }
 
 fn counts_in(batch: &HistoryBatch, step: HistoryStep) -> Vec<(u64, u32)> {
-    let is_of = |(key, _): &&HistoryRow| key.step == step && key.queue.is_none();
+    let is_of = |(key, _): &&HistoryRow| key.step == step && key.series == HistorySeries::Server;
     counts(&batch.rows.iter().filter(is_of).cloned().collect::<Vec<_>>())
 }
 
@@ -121,7 +125,8 @@ fn a_change_of_a_queue_is_marked_for_it_and_for_the_server() {
     rollup.add(&paused(1, 100 * HOUR, "a"), TimedPhase::Nothing);
     rollup.add(&paused(2, 100 * HOUR, "b"), TimedPhase::Nothing);
     let names = |queue: Option<&QueueName>, from| {
-        let rows = rollup.rows(HistoryStep::Mark, queue, mark_number(Time::from_millis(from)));
+        let rows =
+            rollup.rows(HistoryStep::Mark, &queue.into(), mark_number(Time::from_millis(from)));
         let names = rows.iter().map(|(_, value)| mark(value).unwrap().queue.to_string());
         names.collect::<Vec<_>>()
     };
@@ -147,11 +152,40 @@ fn queues_above_the_limit_count_for_the_server_only_until_others_are_quiet() {
     rollup.add(&completed(1, 100 * HOUR, "a"), TimedPhase::Nothing);
     rollup.add(&completed(2, 100 * HOUR, "b"), TimedPhase::Nothing);
     assert_eq!(of(&rollup, HistoryStep::Hour), [(100, 2)]);
-    assert_eq!(rollup.rows(HistoryStep::Hour, Some(&queue("b")), 0), []);
+    assert_eq!(rollup.rows(HistoryStep::Hour, &HistorySeries::Queue(queue("b")), 0), []);
     rollup.add(&completed(3, 102 * HOUR, "c"), TimedPhase::Nothing);
     rollup.save().unwrap();
     rollup.add(&completed(4, 102 * HOUR, "b"), TimedPhase::Nothing);
-    assert_eq!(counts(&rollup.rows(HistoryStep::Hour, Some(&queue("b")), 0)), [(102, 1)]);
+    assert_eq!(
+        counts(&rollup.rows(HistoryStep::Hour, &HistorySeries::Queue(queue("b")), 0)),
+        [(102, 1)]
+    );
+}
+
+fn of_kind(rollup: &Rollup, kind: &str) -> Vec<(u64, u32)> {
+    let series = HistorySeries::Kind(Kind::parse(kind).unwrap());
+    counts(&rollup.rows(HistoryStep::Hour, &series, 0))
+}
+
+#[test]
+fn an_event_counts_for_its_kind_in_whatever_queue_and_the_number_of_kinds_is_bounded() {
+    let mut rollup = Rollup::new(2);
+    rollup.resume(progress_at(None, Cursor { epoch: EPOCH, seq: 0 }), Vec::new());
+    let events = [("a", "mail"), ("b", "mail"), ("b", "b"), ("a", "third")];
+    for (seq, (queue, kind)) in (1..).zip(events) {
+        rollup.add(&completed_of(seq, 100 * HOUR, queue, kind), TimedPhase::Nothing);
+    }
+    assert_eq!(of_kind(&rollup, "mail"), [(100, 2)]);
+    assert_eq!(of_kind(&rollup, "b"), [(100, 1)]);
+    assert_eq!(of_kind(&rollup, "third"), [], "there are two already");
+    assert_eq!(of(&rollup, HistoryStep::Hour), [(100, 4)], "it counts for the server");
+    // After two quiet hours, the rows are in the store only, and others have room.
+    rollup.add(&completed_of(5, 102 * HOUR, "a", "third"), TimedPhase::Nothing);
+    let stored = rollup.save().unwrap();
+    let is_of_kind = |(key, _): &&HistoryRow| matches!(key.series, HistorySeries::Kind(_));
+    assert_eq!(stored.rows.iter().filter(is_of_kind).count(), 2 * 3, "each in every step");
+    rollup.add(&completed_of(6, 102 * HOUR, "a", "third"), TimedPhase::Nothing);
+    assert_eq!(of_kind(&rollup, "third"), [(102, 1)]);
 }
 
 #[test]

@@ -2,16 +2,16 @@
 //! charts need them.
 
 use super::codec::{seal, unseal};
-use crate::job::QueueName;
+use crate::job::{Kind, QueueName};
 use crate::store::formats::{self, Unreadable};
 use crate::store::log::Log;
 use crate::store::{
-    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistoryStep, MAX_HISTORY_VALUE,
-    StoreError,
+    HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistorySeries, HistoryStep,
+    MAX_HISTORY_VALUE, StoreError,
 };
 
 /// The key of the progress. The keys of rows are longer: a letter for the step, the name of the queue (empty for the
-/// whole server), a zero byte and the number.
+/// whole server), a zero byte and the number. Those of a kind have the letter in upper case and the name of the kind.
 pub const PROGRESS: &[u8] = b"h";
 /// The most rows that one batch removes.
 const MAX_REMOVED: usize = 5_000;
@@ -54,27 +54,27 @@ pub fn progress(log: &dyn Log) -> Result<Option<HistoryProgress>, StoreError> {
     decoded.map(Some).map_err(|why| why.at(format!("the history in {}", log.location())))
 }
 
-/// The rows of a queue or of the whole server, from a number on.
+/// The rows of a series, from a number on.
 pub fn rows_of(
     log: &dyn Log,
     step: HistoryStep,
-    queue: Option<QueueName>,
+    series: HistorySeries,
     from: u64,
 ) -> Result<Vec<HistoryRow>, StoreError> {
-    let prefix = series(step, queue.as_ref().map_or("", QueueName::as_str));
-    let first = encode(&HistoryKey { step, queue, number: from });
+    let prefix = prefix_of(step, &series);
+    let first = encode(&HistoryKey { step, series, number: from });
     log.scan_from(&prefix, &first).map(|row| row.and_then(|row| read(log, row))).collect()
 }
 
-/// The rows of all queues and of the whole server with the same number. It reads one row of each, not all of them.
+/// The rows of all series with the same number. It reads one row of each, not all of them.
 pub fn rows_at(
     log: &dyn Log,
     step: HistoryStep,
     number: u64,
 ) -> Result<Vec<HistoryRow>, StoreError> {
     let mut rows = Vec::new();
-    for_each_series(log, step, |queue, _| {
-        let key = HistoryKey { step, queue, number };
+    for_each_series(log, step, |series, _| {
+        let key = HistoryKey { step, series, number };
         if let Some(value) = log.get(&encode(&key))? {
             rows.push(read(log, (encode(&key), value))?);
         }
@@ -101,8 +101,8 @@ fn find_older(
     before: u64,
     found: &mut Vec<(Vec<u8>, usize)>,
 ) -> Result<(), StoreError> {
-    for_each_series(log, step, |queue, prefix| {
-        let first = encode(&HistoryKey { step, queue, number: 0 });
+    for_each_series(log, step, |series, prefix| {
+        let first = encode(&HistoryKey { step, series, number: 0 });
         for row in log.scan_from(prefix, &first) {
             let (key, value) = row?;
             let is_older = decode(&key).is_ok_and(|key| key.number < before);
@@ -115,25 +115,27 @@ fn find_older(
     })
 }
 
-/// Calls `visit` with each queue that has rows of a step and with the prefix of their keys, until it returns false.
+/// Calls `visit` with each series that has rows of a step and with the prefix of their keys, until it returns false.
 fn for_each_series(
     log: &dyn Log,
     step: HistoryStep,
-    mut visit: impl FnMut(Option<QueueName>, &[u8]) -> Result<bool, StoreError>,
+    mut visit: impl FnMut(HistorySeries, &[u8]) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
-    let all = [PROGRESS, &[step.letter()]].concat();
-    let mut from = all.clone();
-    while let Some(row) = log.scan_from(&all, &from).next() {
-        let (key, _) = row?;
-        let decoded = decode(&key).map_err(|why| unreadable(log, &key, &why))?;
-        let mut prefix = series(step, decoded.queue.as_ref().map_or("", QueueName::as_str));
-        if !visit(decoded.queue, &prefix)? {
-            break;
+    for letter in [step.letter(), letter_of_kinds(step)] {
+        let all = [PROGRESS, &[letter]].concat();
+        let mut from = all.clone();
+        while let Some(row) = log.scan_from(&all, &from).next() {
+            let (key, _) = row?;
+            let decoded = decode(&key).map_err(|why| unreadable(log, &key, &why))?;
+            let mut prefix = prefix_of(step, &decoded.series);
+            if !visit(decoded.series, &prefix)? {
+                return Ok(());
+            }
+            // Behind the zero byte, and before every longer name: no name has such a character.
+            prefix.pop();
+            prefix.push(1);
+            from = prefix;
         }
-        // Behind the zero byte, and before every longer name: no name has such a character.
-        prefix.pop();
-        prefix.push(1);
-        from = prefix;
     }
     Ok(())
 }
@@ -147,12 +149,22 @@ fn unreadable(log: &dyn Log, key: &[u8], why: &Unreadable) -> StoreError {
     why.clone().at(format!("the history {key:02x?} in {}", log.location()))
 }
 
-fn series(step: HistoryStep, queue: &str) -> Vec<u8> {
-    [PROGRESS, &[step.letter()], queue.as_bytes(), &[0]].concat()
+fn prefix_of(step: HistoryStep, series: &HistorySeries) -> Vec<u8> {
+    let (letter, name) = match series {
+        HistorySeries::Server => (step.letter(), ""),
+        HistorySeries::Queue(queue) => (step.letter(), queue.as_str()),
+        HistorySeries::Kind(kind) => (letter_of_kinds(step), kind.as_str()),
+    };
+    [PROGRESS, &[letter], name.as_bytes(), &[0]].concat()
+}
+
+/// Kinds have letters of their own, because a queue may have the name of a kind.
+fn letter_of_kinds(step: HistoryStep) -> u8 {
+    step.letter().to_ascii_uppercase()
 }
 
 fn encode(key: &HistoryKey) -> Vec<u8> {
-    let mut bytes = series(key.step, key.queue.as_ref().map_or("", QueueName::as_str));
+    let mut bytes = prefix_of(key.step, &key.series);
     bytes.extend_from_slice(&key.number.to_be_bytes());
     bytes
 }
@@ -160,11 +172,16 @@ fn encode(key: &HistoryKey) -> Vec<u8> {
 fn decode(key: &[u8]) -> Result<HistoryKey, Unreadable> {
     let parts = || {
         let (letter, rest) = key.strip_prefix(PROGRESS)?.split_first()?;
-        let step = HistoryStep::ALL.into_iter().find(|step| step.letter() == *letter)?;
+        let is_of = |step: &HistoryStep| step.letter() == letter.to_ascii_lowercase();
+        let step = HistoryStep::ALL.into_iter().find(is_of)?;
         let (name, number) = rest.split_at_checked(rest.len().checked_sub(8)?)?;
         let name = std::str::from_utf8(name.strip_suffix(&[0])?).ok()?;
-        let queue = if name.is_empty() { None } else { Some(QueueName::stored(name).ok()?) };
-        Some(HistoryKey { step, queue, number: u64::from_be_bytes(number.try_into().ok()?) })
+        let series = match name {
+            _ if letter.is_ascii_uppercase() => HistorySeries::Kind(Kind::stored(name).ok()?),
+            "" => HistorySeries::Server,
+            _ => HistorySeries::Queue(QueueName::stored(name).ok()?),
+        };
+        Some(HistoryKey { step, series, number: u64::from_be_bytes(number.try_into().ok()?) })
     };
     parts().ok_or_else(|| format!("{key:02x?} is no key of a history").into())
 }
@@ -172,4 +189,26 @@ fn decode(key: &[u8]) -> Result<HistoryKey, Unreadable> {
 fn decode_progress(value: &[u8]) -> Result<HistoryProgress, Unreadable> {
     let raw = unseal(formats::HISTORY, value)?;
     Ok(postcard::from_bytes(&raw).map_err(|error| error.to_string())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of the server and of queues were written before kinds had any, and are still read.
+    #[test]
+    fn the_keys_of_servers_and_queues_stay_the_same_and_kinds_have_other_letters() {
+        let (queue, kind) = (QueueName::parse("mail").unwrap(), Kind::parse("mail").unwrap());
+        let keys = [
+            (HistorySeries::Server, &b"hm\0\0\0\0\0\0\0\0\x07"[..]),
+            (HistorySeries::Queue(queue), b"hmmail\0\0\0\0\0\0\0\0\x07"),
+            (HistorySeries::Kind(kind), b"hMmail\0\0\0\0\0\0\0\0\x07"),
+        ];
+        for (series, bytes) in keys {
+            let key = HistoryKey { step: HistoryStep::Minute, series, number: 7 };
+            assert_eq!(encode(&key), bytes);
+            assert_eq!(decode(bytes), Ok(key));
+        }
+        assert!(decode(b"hM\0\0\0\0\0\0\0\0\x07").is_err(), "a kind has a name");
+    }
 }
