@@ -17,6 +17,8 @@ export class Crosshair {
   #anchor = null;
   #picked = null;
   #pressedX = null;
+  /** Whether the range was picked on a chart of what ended. */
+  #ofEnds = true;
 
   constructor(charts, onMissed) {
     this.#charts = charts;
@@ -118,15 +120,18 @@ export class Crosshair {
   }
 
   /** Offers the jobs of the picked range: as a link, and in the form below the charts. `isNew` is whether it was just picked. */
-  #offer({ columns: { width, known } }, isNew = false) {
+  #offer({ element, columns: { width, known } }, isNew = false) {
     const [since, until] = this.#picked.map((seconds) => new Date(seconds * 1000).toISOString().replace(".000", ""));
     const form = document.querySelector(".of-range");
     form.elements.since.value = since;
     form.elements.until.value = until;
+    // A job waits before it starts, and is on the other charts when it ends.
+    if (isNew) this.#ofEnds = element.id !== "chart-waits";
+    form.elements.of.value = this.#ofEnds ? "ended" : "submitted";
     const link = document.getElementById("range-jobs") ?? form.appendChild(Object.assign(document.createElement("a"), { id: "range-jobs", className: "button small primary" }));
     link.href = `jobs?${new URLSearchParams(new FormData(form))}`;
     const [from, to] = this.#picked.map((seconds) => columnTime(seconds * 1000, width * known.length));
-    link.textContent = `Jobs from ${from} to ${to}`;
+    link.textContent = `Jobs that ${form.elements.of.selectedOptions[0].text} from ${from} to ${to}`;
     if (isNew) say(`${link.textContent}. Press Enter to open them, Escape to clear the range.`);
   }
 

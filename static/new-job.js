@@ -33,7 +33,15 @@ function jobForm() {
     }
   }
 
+  /** The pattern of a schedule and the fields that build it follow each other; the field that is typed into stays as it is. */
+  function followPattern(page) {
+    for (const input of form.querySelectorAll("[name^=repeat], [name=cron]")) {
+      if (input !== document.activeElement) input.value = page.getElementById(input.id).value;
+    }
+  }
+
   function showPreview(page) {
+    followPattern(page);
     // What an empty field means depends on the kind.
     for (const input of form.querySelectorAll("details.options .field > input[placeholder]")) {
       input.placeholder = page.getElementById(input.id)?.placeholder ?? input.placeholder;

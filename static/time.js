@@ -86,6 +86,7 @@ export const zoneId = () => (isUtc ? "UTC" : Intl.DateTimeFormat().resolvedOptio
 
 /** The formats of an absolute time, by the value of `data-show`. */
 const SHOWN = {
+  minute: (at) => timeOfDay(at, "minute"),
   clock: (at) => timeOfDay(at, "clock"),
   time: (at) => timeOfDay(at),
   minute: (at) => timeOfDay(at, "minute"),
@@ -106,7 +107,8 @@ export function absolute(iso, format) {
 export function showTime(element) {
   const { dataset, dateTime } = element;
   if (dateTime) element.title = absolute(dateTime, "full");
-  if (dataset.show) setText(element, absolute(dateTime ?? dataset.at, dataset.show));
+  if (dataset.title) element.title = `${dataset.title}${SHOWN.zoned(new Date(dataset.at))}`;
+  else if (dataset.show) setText(element, absolute(dateTime ?? dataset.at, dataset.show));
   else if (dataset.at) setText(element, `${dataset.say ?? ""}${absolute(dataset.at, "full")}`);
 }
 

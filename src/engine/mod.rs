@@ -87,6 +87,7 @@ pub use insight::meter::Rates;
 pub use insight::overview::{HeldAttempt, QueueView, Workers};
 pub use insight::rollup::HistoryMark;
 pub use insight::run_times::{RunTimeBar, RunTimes};
+pub use insight::schedule_runs::{KEPT_RUNS, ScheduleRun};
 pub use insight::system_samples::{SAMPLES_KEPT, SystemSample};
 pub use insight::wait_map::{WaitMap, WaitRange};
 pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};

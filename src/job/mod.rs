@@ -57,7 +57,7 @@ pub use queue_settings::QueueSettings;
 pub use rate::{RateLimit, RateRule};
 pub use record::{AttemptEnd, AttemptView, Job, LogCaps, Moment};
 pub use role::Role;
-pub use schedule::cron::{Cron, CronError, time_zone};
+pub use schedule::cron::{Cron, CronError, DueStretch, time_zone};
 pub use schedule::{DueAction, Fired, Origin, Overlap, Schedule, ScheduleProblem, ScheduleSpec};
 pub use schema::Schema;
 pub use search::matcher::Matcher;

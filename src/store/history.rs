@@ -42,6 +42,8 @@ pub enum HistoryStep {
     Mark,
     /// Events up to which the counters of jobs are stored.
     Counters,
+    /// Nothing: the number stands for a schedule, and the row has its newest runs.
+    ScheduleRuns,
 }
 
 /// Which jobs a row is about.
@@ -87,6 +89,7 @@ pub struct HistoryBatch {
     /// Up to where the rows have counted.
     pub progress: HistoryProgress,
     /// The rows, each with everything that was counted in its interval so far. They replace those of the same keys.
+    /// A row without a value only removes the one of its key.
     pub rows: Vec<HistoryRow>,
     /// Removes rows of these steps whose number is less; a bounded number of them, the next batch removes more.
     pub forget: Vec<(HistoryStep, u64)>,
@@ -94,12 +97,13 @@ pub struct HistoryBatch {
 
 impl HistoryStep {
     /// All steps.
-    pub const ALL: [HistoryStep; 5] = [
+    pub const ALL: [HistoryStep; 6] = [
         HistoryStep::Minute,
         HistoryStep::TenMinutes,
         HistoryStep::Hour,
         HistoryStep::Mark,
         HistoryStep::Counters,
+        HistoryStep::ScheduleRuns,
     ];
 
     /// The letter of the step in the keys of the server and of queues.
@@ -110,6 +114,7 @@ impl HistoryStep {
             HistoryStep::Hour => b'h',
             HistoryStep::Mark => b'k',
             HistoryStep::Counters => b'c',
+            HistoryStep::ScheduleRuns => b'r',
         }
     }
 }

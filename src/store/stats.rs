@@ -32,12 +32,16 @@ impl Stats {
             tags,
             since,
             until,
+            ended_since,
+            ended_until,
             terms,
             after: _,
             limit: _,
             most_examined: _,
         } = query;
-        let has_other_filters = !tags.is_empty() || since.or(*until).is_some() || !terms.is_empty();
+        let times = [since, until, ended_since, ended_until];
+        let has_other_filters =
+            !tags.is_empty() || times.into_iter().any(Option::is_some) || !terms.is_empty();
         let in_states = |counts: &BTreeMap<State, u64>| -> u64 {
             let wanted = |state: &State| states.is_empty() || states.contains(state);
             counts.iter().filter(|(state, _)| wanted(state)).map(|(_, count)| count).sum()

@@ -206,7 +206,7 @@ for (const javaScriptEnabled of [true, false]) {
       assert.match(await page.locator("#chart-marks li.mark-pause").first().textContent(), /Queue ranges paused/);
       // Without a script, the form leads to the jobs of the range.
       await page.locator(".of-range button").click();
-      await page.waitForURL(/\/jobs\?queue=ranges&since=[^&]+Z&until=[^&]+Z$/);
+      await page.waitForURL(/\/jobs\?queue=ranges&of=ended&since=[^&]+Z&until=[^&]+Z$/);
       assert.equal(await page.locator("table.rows tbody tr").count(), 20 * (javaScriptEnabled ? 1 : 2));
     }));
 }
@@ -236,7 +236,7 @@ test("the crosshair reads the same moment on all charts, and a drag leads to the
     await page.mouse.move(5, 5);
     assert.deepEqual(await page.locator(".moment").allTextContents(), ["", "", ""]);
     const link = page.locator("#range-jobs");
-    assert.match(await link.textContent(), /^Jobs from \d?\d:\d\d/);
+    assert.match(await link.textContent(), /^Jobs that ended from \d?\d:\d\d/);
     assert.equal(await page.locator("rect.picked").count(), 3, "what was picked stays");
     // It stays, too, when the server draws the charts anew, which waits while the reader is using them.
     await page.locator("#charts").evaluate((section) => (section.querySelector("figure").isOld = true));
@@ -247,7 +247,7 @@ test("the crosshair reads the same moment on all charts, and a drag leads to the
     assert.equal(await isOld(), true, "the charts were replaced while they were used");
     await page.evaluate(() => document.activeElement.blur());
     await until(page, () => !document.querySelector("#charts figure").isOld && document.querySelectorAll("rect.picked").length === 3);
-    assert.match(await link.textContent(), /^Jobs from \d?\d:\d\d/);
+    assert.match(await link.textContent(), /^Jobs that ended from \d?\d:\d\d/);
     await page.keyboard.press("Escape");
     assert.equal(await link.count() + (await page.locator("rect.picked").count()), 0);
     // The same with the keyboard.
@@ -257,7 +257,7 @@ test("the crosshair reads the same moment on all charts, and a drag leads to the
     for (const key of ["End", "Shift+PageDown", "Shift+ArrowRight", "Shift+Home"]) await page.keyboard.press(key);
     await link.waitFor();
     await page.keyboard.press("Enter");
-    await page.waitForURL(/\/jobs\?queue=picked&since=/);
+    await page.waitForURL(/\/jobs\?queue=picked&of=submitted&since=/);
     await until(page, () => document.querySelectorAll("table.rows tbody tr").length === 20);
   }));
 

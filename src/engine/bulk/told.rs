@@ -72,6 +72,8 @@ struct ToldQuery {
     tags: Vec<String>,
     since: Option<i64>,
     until: Option<i64>,
+    ended_since: Option<i64>,
+    ended_until: Option<i64>,
     terms: Vec<String>,
 }
 
@@ -216,6 +218,8 @@ impl ToldQuery {
             tags: texts(&query.tags),
             since: query.since.map(Time::millis),
             until: query.until.map(Time::millis),
+            ended_since: query.ended_since.map(Time::millis),
+            ended_until: query.ended_until.map(Time::millis),
             terms: texts(&query.terms),
         };
         let lists = [&told.states, &told.queues, &told.kinds, &told.tags, &told.terms];
@@ -234,6 +238,8 @@ impl ToldQuery {
             tags: parsed(&self.tags),
             since: self.since.map(Time::from_millis),
             until: self.until.map(Time::from_millis),
+            ended_since: self.ended_since.map(Time::from_millis),
+            ended_until: self.ended_until.map(Time::from_millis),
             ..JobQuery::default()
         };
         for term in &self.terms {

@@ -93,6 +93,7 @@ impl HistoryKeeper {
 fn oldest(step: HistoryStep, now: Time, counters: u64) -> u64 {
     const HOUR_S: u64 = 3_600;
     let kept = match step {
+        HistoryStep::ScheduleRuns => return 0, // they go with their schedules
         HistoryStep::Minute => 8 * HOUR_S,
         HistoryStep::TenMinutes => 26 * HOUR_S,
         HistoryStep::Hour | HistoryStep::Mark => 31 * 24 * HOUR_S,
@@ -102,7 +103,10 @@ fn oldest(step: HistoryStep, now: Time, counters: u64) -> u64 {
     match step {
         HistoryStep::Mark => mark_number(from),
         HistoryStep::Counters => counters,
-        HistoryStep::Minute | HistoryStep::TenMinutes | HistoryStep::Hour => {
+        HistoryStep::Minute
+        | HistoryStep::TenMinutes
+        | HistoryStep::Hour
+        | HistoryStep::ScheduleRuns => {
             u64::try_from(from.millis() / (1_000 * seconds(step))).unwrap_or(0)
         }
     }
@@ -123,5 +127,6 @@ mod tests {
             [HistoryStep::Minute, HistoryStep::TenMinutes, HistoryStep::Hour, HistoryStep::Mark];
         assert_eq!(timed.map(|step| kept(step) / 3_600), [8, 26, 31 * 24, 31 * 24]);
         assert_eq!(oldest(HistoryStep::Counters, now, 7), 7);
+        assert_eq!(oldest(HistoryStep::ScheduleRuns, now, 7), 0, "they go with their schedules");
     }
 }

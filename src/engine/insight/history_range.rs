@@ -1,6 +1,7 @@
 //! The history that a chart shows: which interval it covers, what happened in it, and for which parts of it there is data.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use super::coverage::Period;
 use super::histogram::Histogram;
@@ -8,7 +9,7 @@ use super::history::HistoryPoint;
 use super::rollup::{self, HistoryMark};
 use super::run_times::RunTimes;
 use crate::engine::Engine;
-use crate::job::{Kind, QueueName, Time};
+use crate::job::{Invalid, Kind, QueueName, Time};
 use crate::store::{HistoryRow, HistorySeries, HistoryStep, StoreError};
 
 /// How far back a history reaches.
@@ -69,6 +70,23 @@ impl HistoryRange {
         }
     }
 
+    /// Returns the public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HistoryRange::FiveMinutes => "5m",
+            HistoryRange::Hour => "1h",
+            HistoryRange::SixHours => "6h",
+            HistoryRange::Day => "24h",
+            HistoryRange::Week => "7d",
+            HistoryRange::Month => "30d",
+        }
+    }
+
+    /// The length of its intervals in seconds.
+    pub fn interval_s(self) -> i64 {
+        self.step().map_or(1, rollup::seconds)
+    }
+
     /// The intervals that it consists of; `None` for seconds, which are not stored.
     fn step(self) -> Option<HistoryStep> {
         match self {
@@ -77,6 +95,15 @@ impl HistoryRange {
             HistoryRange::Day => Some(HistoryStep::TenMinutes),
             HistoryRange::Week | HistoryRange::Month => Some(HistoryStep::Hour),
         }
+    }
+}
+
+impl FromStr for HistoryRange {
+    type Err = Invalid;
+
+    fn from_str(name: &str) -> Result<Self, Invalid> {
+        let range = HistoryRange::ALL.into_iter().find(|range| range.as_str() == name);
+        range.ok_or_else(|| Invalid::new("range", name, "use 5m, 1h, 6h, 24h, 7d or 30d"))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod observer;
 pub mod overview;
 pub mod rollup;
 pub mod run_times;
+pub mod schedule_runs;
 pub mod series_table;
 pub mod system_samples;
 pub mod wait_map;

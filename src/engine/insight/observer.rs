@@ -280,7 +280,9 @@ impl Observer {
         for (step, number) in stored.iter().flat_map(Rollup::last_intervals) {
             intervals.extend(history.rows_at(step, number).await?);
         }
-        let counters = history.rows(HistoryStep::Counters, HistorySeries::Server, 0).await?;
+        let all = HistorySeries::Server;
+        intervals.extend(history.rows(HistoryStep::ScheduleRuns, all.clone(), 0).await?);
+        let counters = history.rows(HistoryStep::Counters, all, 0).await?;
         let progress = rollup::progress_at(stored, self.store.head());
         Ok(StoredHistory { progress, intervals, counters })
     }

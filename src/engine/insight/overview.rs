@@ -12,11 +12,13 @@ use super::histogram::Latency;
 use super::history::{Activity, HistoryPoint};
 use super::latency_totals::{HistogramTotals, LatencyTotals};
 use super::meter::Rates;
+use super::schedule_runs::ScheduleRun;
 use super::system_samples::SystemSample;
 use crate::engine::attempts::leases::EndRequest;
 use crate::engine::{ControlError, Engine, EngineConfig, QueueStats, SubscriberCounts};
 use crate::job::{
-    Concurrency, Cursor, EventType, Job, JobId, Kind, QueueName, RateLimit, RateRule, Time,
+    Concurrency, Cursor, EventType, Job, JobId, Kind, QueueName, RateLimit, RateRule, ScheduleName,
+    Time,
 };
 use crate::store::{ConfiguredLimits, HistorySeries};
 
@@ -96,6 +98,15 @@ impl Engine {
         let [recent, all] = &observed.attempts;
         let sample = if time <= recent.kept() { recent } else { all };
         (sample.since(from), cursor)
+    }
+
+    /// The newest runs of these schedules, oldest first, and the position in the log up to which they are known. They are
+    /// in memory, so this reads nothing, however many jobs there are.
+    pub fn schedule_runs(&self, names: &[&ScheduleName]) -> (Vec<Vec<ScheduleRun>>, Cursor) {
+        let head = self.head();
+        let observed = self.parts.observed.lock();
+        let cursor = Cursor { seq: observed.seq.min(head.seq), ..head };
+        (names.iter().map(|name| observed.rollup.schedule_runs.of(name)).collect(), cursor)
     }
 
     /// The periods for which the history has data, oldest first.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::histogram::Histogram;
 use super::history::{HistoryPoint, IntervalCounts, Tally};
 use super::meter::{TimedPhase, counts_of};
+use super::schedule_runs::ScheduleRuns;
 use crate::job::{Cursor, Event, Fact, Kind, QueueChange, QueueName, Time};
 use crate::store::{
     HistoryBatch, HistoryKey, HistoryProgress, HistoryRow, HistorySeries, HistoryStep,
@@ -67,6 +68,8 @@ pub struct Rollup {
     finished: BTreeMap<HistoryKey, Vec<u8>>,
     /// Rows that are being stored.
     saving: BTreeMap<HistoryKey, Vec<u8>>,
+    /// The newest runs of schedules, whose rows are stored together with the counts.
+    pub schedule_runs: ScheduleRuns,
 }
 
 /// The intervals of a series that are counted now, in the order of [`STEPS`].
@@ -91,6 +94,7 @@ impl Rollup {
             max_each,
             finished: BTreeMap::new(),
             saving: BTreeMap::new(),
+            schedule_runs: ScheduleRuns::default(),
         }
     }
 
@@ -99,9 +103,10 @@ impl Rollup {
         STEPS.map(|(step, seconds)| (step, number(progress.at, seconds).unsigned_abs()))
     }
 
-    /// Goes on where the store's rows end. `rows` are those of [`Rollup::last_intervals`].
+    /// Goes on where the store's rows end. `rows` are those of [`Rollup::last_intervals`], and all of the runs of schedules.
     pub fn resume(&mut self, progress: HistoryProgress, rows: Vec<HistoryRow>) {
         self.progress = Some(progress);
+        self.schedule_runs.resume(progress.through.seq, &rows);
         for (key, value) in rows {
             let Some(index) = STEPS.iter().position(|(step, _)| *step == key.step) else {
                 continue;
@@ -121,6 +126,7 @@ impl Rollup {
 
     /// Counts an event, unless it was counted before. `timed` is the phase that it ends.
     pub fn add(&mut self, event: &Event, timed: TimedPhase) {
+        self.schedule_runs.add(event);
         let Some(progress) = &mut self.progress else { return };
         if event.seq <= progress.through.seq {
             return;
@@ -198,6 +204,7 @@ impl Rollup {
         }
         self.saving = std::mem::take(&mut self.finished);
         self.saving.extend(changed);
+        self.saving.extend(self.schedule_runs.take_changed());
         // Queues and kinds to which nothing has happened in this hour are read from the store.
         let hour = number(progress.at, 3_600);
         self.queues.retain(|_, series| series.0[2].tally.number == hour);

@@ -22,6 +22,19 @@ struct HistoryView<'a> {
     cursor: Displayed<Cursor>,
 }
 
+/// The history of a range.
+#[derive(Serialize)]
+struct RangeView<'a> {
+    queue: Option<&'a str>,
+    range: &'static str,
+    interval_s: i64,
+    points: Vec<PointView>,
+    starts: Vec<Displayed<Time>>,
+    periods: Vec<PeriodView>,
+    now: Displayed<Time>,
+    cursor: Displayed<Cursor>,
+}
+
 /// A period for which there is data.
 #[derive(Serialize)]
 struct PeriodView {
@@ -34,9 +47,25 @@ struct PeriodView {
 /// It has each second of the last five minutes and each minute of the last six hours in which there were events, oldest
 /// first. `starts` are the starts of this process and of earlier ones. `periods` are those for which there is data: a
 /// second or minute outside them is unknown, and one inside them that is left out had no events.
+///
+/// With `range` (`5m`, `1h`, `6h`, `24h`, `7d` or `30d`), it is `{"queue", "range", "interval_s", "points", "starts",
+/// "periods", "now", "cursor"}`: each interval of `interval_s` seconds in that range.
 pub async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let queue = history_query(query.as_deref())?;
+    let (queue, range) = history_query(query.as_deref())?;
     let cursor = Displayed(api.engine.head());
+    if let Some(range) = range {
+        let history = api.engine.history(queue.as_ref(), range).await?;
+        return Ok(json(&RangeView {
+            queue: queue.as_ref().map(QueueName::as_str),
+            range: range.as_str(),
+            interval_s: range.interval_s(),
+            points: history.points.iter().map(PointView::of).collect(),
+            starts: history.starts.into_iter().map(Displayed).collect(),
+            periods: history.periods.into_iter().map(PeriodView::of).collect(),
+            now: Displayed(history.now),
+            cursor,
+        }));
+    }
     let newest = api.engine.history(queue.as_ref(), HistoryRange::FiveMinutes).await?;
     let history = api.engine.history(queue.as_ref(), HistoryRange::SixHours).await?;
     Ok(json(&HistoryView {

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::engine::{WorkerQuery, WorkerState};
+use crate::engine::{HistoryRange, WorkerQuery, WorkerState};
 use crate::http::Problem;
 pub use crate::job::fields::EMPTY;
 use crate::job::fields::{REPEATED, describe, text, texts, unknown};
@@ -104,14 +104,15 @@ fn pairs(query: Option<&str>) -> impl Iterator<Item = QueryPair<'_>> {
 }
 
 /// The names of the fields of a filter on jobs.
-pub const JOB_FILTER: [&str; 7] = ["q", "state", "queue", "kind", "tag", "since", "until"];
+pub const JOB_FILTER: [&str; 9] =
+    ["q", "state", "queue", "kind", "tag", "since", "until", "ended_since", "ended_until"];
 /// The names of the fields of a filter on events.
 pub const EVENT_FILTER: [&str; 6] = ["queue", "kind", "job", "type", "tag", "by"];
 
 /// Parses the query of `GET /api/v1/jobs`: the filter, `after` and `limit`. Durations in it count back from `now`.
 pub fn job_query(query: Option<&str>, now: Time) -> Result<JobQuery, Problem> {
     const ACCEPTED: Parameters = Parameters {
-        once: &["since", "until", "limit"],
+        once: &["since", "until", "ended_since", "ended_until", "limit"],
         lists: &["q", "state", "queue", "kind", "tag"],
         without_value: &["after"],
     };
@@ -185,10 +186,20 @@ pub fn narrow(
             query.until = Some(query.until.map_or(until, |known| known.min(until)));
             Ok(())
         }
+        "ended_since" => {
+            let since = time("ended_since")?;
+            query.ended_since = Some(since).max(query.ended_since);
+            Ok(())
+        }
+        "ended_until" => {
+            let until = time("ended_until")?;
+            query.ended_until = Some(query.ended_until.map_or(until, |known| known.min(until)));
+            Ok(())
+        }
         other => Err(vec![Invalid::new(
             "field",
             other,
-            "use one of q, state, queue, kind, tag, since, until",
+            "use one of q, state, queue, kind, tag, since, until, ended_since, ended_until",
         )]),
     }
 }
@@ -272,12 +283,18 @@ fn worker_states(list: &mut Vec<WorkerState>, text: &str) -> Result<(), Vec<Inva
     })
 }
 
-/// Parses the query of the history: `queue`, or nothing for the whole server.
-pub fn history_query(query: Option<&str>) -> Result<Option<QueueName>, Problem> {
-    const ACCEPTED: Parameters = Parameters { once: &["queue"], ..Parameters::NONE };
-    let mut parsed = None;
-    ACCEPTED.read_each(query, |_, value| {
-        parsed = Some(QueueName::stored(value).map_err(|error| error.to_string())?);
+/// Parses the query of the history: `queue`, or nothing for the whole server, and the `range`, if one was named.
+pub fn history_query(
+    query: Option<&str>,
+) -> Result<(Option<QueueName>, Option<HistoryRange>), Problem> {
+    const ACCEPTED: Parameters = Parameters { once: &["queue", "range"], ..Parameters::NONE };
+    let mut parsed = (None, None);
+    ACCEPTED.read_each(query, |name, value| {
+        if name == "range" {
+            parsed.1 = Some(value.parse().map_err(|error: Invalid| error.to_string())?);
+        } else {
+            parsed.0 = Some(QueueName::stored(value).map_err(|error| error.to_string())?);
+        }
         Ok(())
     })?;
     Ok(parsed)

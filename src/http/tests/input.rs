@@ -253,7 +253,7 @@ async fn an_empty_filter_value_is_refused_and_only_an_empty_object_selects_every
         r#"{"state":"running","state":"running"}"#.into(),
         "filter.state: occurs more than once".into(),
     ));
-    let known = "is not known; expected one of q, state, queue, kind, tag, since, until";
+    let known = "is not known; expected one of q, state, queue, kind, tag, since, until, ended_since, ended_until";
     cases.push((r#"{"stat":"running"}"#.into(), format!("filter.stat: {known}")));
     cases.push((r#"{"after":"x"}"#.into(), format!("filter.after: {known}")));
     for path in ["/api/v1/bulk/preview", "/api/v1/bulk"] {

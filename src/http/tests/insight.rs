@@ -61,6 +61,36 @@ async fn the_history_is_that_of_the_server_or_of_one_queue() {
 }
 
 #[tokio::test]
+async fn the_history_of_every_range_can_be_asked_for() {
+    let server = Server::start().await;
+    server.post("/api/v1/jobs?wait=20s", r#"{"kind":"echo","queue":"mail"}"#).await;
+    let total = |answer: &Value| {
+        let points = answer["points"].as_array().unwrap();
+        points.iter().map(|point| point["completed"].as_u64().unwrap()).sum::<u64>()
+    };
+    for (range, interval) in
+        [("5m", 1), ("1h", 60), ("6h", 60), ("24h", 600), ("7d", 3_600), ("30d", 3_600)]
+    {
+        let path = format!("/api/v1/metrics/history?range={range}&queue=mail");
+        let answer = until(&server, &path, |answer| total(answer) == 1).await;
+        assert_eq!((&answer["range"], &answer["interval_s"]), (&json!(range), &json!(interval)));
+        assert_eq!(answer["queue"], "mail");
+        let at: crate::job::Time = answer["points"][0]["at"].as_str().unwrap().parse().unwrap();
+        assert_eq!(at.millis() % (interval * 1_000), 0, "{answer}");
+        assert!(answer["starts"].is_array() && answer["periods"].is_array(), "{answer}");
+        assert!(answer["now"].is_string() && answer["cursor"].is_string());
+        let fields: Vec<&String> = answer.as_object().unwrap().keys().collect();
+        assert_eq!(fields.len(), 8, "{fields:?}");
+    }
+    for bad in ["range=2h", "range=", "range=1h&range=6h", "span=1h"] {
+        let answer = server.get(&format!("/api/v1/metrics/history?{bad}")).await;
+        answer.is_problem(400, "invalid_parameter");
+    }
+    let answer = server.get("/api/v1/metrics/history?range=2h").await.json();
+    assert!(answer["detail"].as_str().unwrap().contains("5m, 1h, 6h, 24h, 7d or 30d"), "{answer}");
+}
+
+#[tokio::test]
 async fn workers_tell_which_jobs_they_hold() {
     let server = Server::start().await;
     let job = server.post("/api/v1/jobs", r#"{"kind":"hold","queue":"mail"}"#).await.json();

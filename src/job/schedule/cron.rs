@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::shorten::shorten;
 use crate::job::{Time, parse_duration};
+pub use due_times::DueStretch;
 use explain::{ACCEPTED, explain, misplaced_name};
 use search::{Search, empty_field};
 
+mod due_times;
 mod explain;
 #[cfg(test)]
 #[path = "cron/tests/oracle.rs"]

@@ -12,8 +12,8 @@ pub mod value_path;
 use super::{FilterValue, Invalid, JobQuery, Needle, Term, Time, Value, add_names, parse_duration};
 use value_path::MAX_STEPS;
 
-const FIELDS: &str = "use state, queue, kind, tag, error, payload, payload.NAME, since or until; to \
-                      search for text that contains a colon, put it in quotes";
+const FIELDS: &str = "use state, queue, kind, tag, error, payload, payload.NAME, since, until, \
+                      ended_since or ended_until; to search for text that contains a colon, put it in quotes";
 const LENGTH: &str = "use at most 1000 characters and 20 conditions";
 const STEPS: &str = "use a path of at most 20 names";
 const MAX_CHARS: usize = 1_000;
@@ -67,6 +67,16 @@ impl JobQuery {
             ("until", []) => {
                 let until = moment("until", value.text(), now)?;
                 self.until = Some(self.until.map_or(until, |known| known.min(until)));
+                Ok(())
+            }
+            ("ended_since", []) => {
+                let since = moment("ended_since", value.text(), now)?;
+                self.ended_since = Some(self.ended_since.map_or(since, |known| known.max(since)));
+                Ok(())
+            }
+            ("ended_until", []) => {
+                let until = moment("ended_until", value.text(), now)?;
+                self.ended_until = Some(self.ended_until.map_or(until, |known| known.min(until)));
                 Ok(())
             }
             ("error", []) => {
@@ -259,7 +269,7 @@ mod tests {
         for (text, what, accepted) in [
             ("colour:red", "field \"colour\"", "payload.NAME"),
             ("https://x", "field \"https\"", "in quotes"),
-            ("queue.x:1", "field \"queue.x\"", "since or until"),
+            ("queue.x:1", "field \"queue.x\"", "ended_since or ended_until"),
             ("state:done", "state \"done\"", "one of scheduled"),
             ("queue:\"two words\"", "queue \"two words\"", "a-z"),
             ("queue:", "queue \"\"", "a-z"),

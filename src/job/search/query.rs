@@ -23,6 +23,10 @@ pub struct JobQuery {
     pub since: Option<Time>,
     /// The time before which jobs were submitted, compared in the same way.
     pub until: Option<Time>,
+    /// The earliest time at which the job ended. Jobs that have not ended do not match.
+    pub ended_since: Option<Time>,
+    /// The time before which it ended.
+    pub ended_until: Option<Time>,
     /// The conditions on the content of the record.
     pub terms: Vec<Term>,
     /// The cursor after which the page begins.
@@ -50,6 +54,24 @@ impl JobQuery {
         self.since.is_none_or(|since| job.id >= JobId::first_of(since))
             && self.until.is_none_or(|until| job.id < JobId::first_of(until))
             && self.matches(&job.labels, job.status.state)
+            && self.admits_end(job.finished_at())
+    }
+
+    /// Whether a job can match that ended at this time; `None` if it has not ended.
+    pub fn admits_end(&self, ended_at: Option<Time>) -> bool {
+        if self.ended_since.is_none() && self.ended_until.is_none() {
+            return true;
+        }
+        ended_at.is_some_and(|at| {
+            self.ended_since.is_none_or(|since| at >= since)
+                && self.ended_until.is_none_or(|until| at < until)
+        })
+    }
+
+    /// Whether jobs can match of which the first ended at `first` and the last at `last`.
+    pub fn admits_ends_between(&self, first: Time, last: Time) -> bool {
+        self.ended_since.is_none_or(|since| last >= since)
+            && self.ended_until.is_none_or(|until| first < until)
     }
 
     /// The number of rows, within the limits of a page.
@@ -89,6 +111,8 @@ impl JobQuery {
             tags,
             since,
             until,
+            ended_since,
+            ended_until,
             terms,
             after: _,
             limit: _,
@@ -100,6 +124,8 @@ impl JobQuery {
             && tags.is_empty()
             && since.is_none()
             && until.is_none()
+            && ended_since.is_none()
+            && ended_until.is_none()
             && terms.is_empty()
     }
 }
@@ -141,6 +167,23 @@ mod tests {
         let query = JobQuery { after: Some(PageCursor(id)), since: Some(early), ..query };
         assert_eq!((query.below(), query.lowest()), (Some(id), id));
         assert!(!query.is_everything() && JobQuery::default().is_everything());
+    }
+
+    #[test]
+    fn only_jobs_that_ended_in_the_range_are_admitted() {
+        let at = Time::from_millis;
+        let query = JobQuery {
+            ended_since: Some(at(1_000)),
+            ended_until: Some(at(2_000)),
+            ..JobQuery::default()
+        };
+        let admitted = [None, Some(999), Some(1_000), Some(1_999), Some(2_000)]
+            .map(|end| query.admits_end(end.map(at)));
+        assert_eq!(admitted, [false, false, true, true, false]);
+        let spans = [(0, 999), (0, 1_000), (1_999, 5_000), (2_000, 5_000), (0, 5_000)]
+            .map(|(first, last)| query.admits_ends_between(at(first), at(last)));
+        assert_eq!(spans, [false, true, true, false, true]);
+        assert!(!query.is_everything() && JobQuery::default().admits_end(None));
     }
 
     #[test]

@@ -116,3 +116,17 @@ pub(crate) async fn old_rows_are_forgotten_step_by_step(harness: impl Harness) {
         assert_eq!(rig.rows(Mark, name, 0).await, [], "{name}");
     }
 }
+
+pub(crate) async fn a_row_without_a_value_removes_the_one_of_its_key(harness: impl Harness) {
+    use HistoryStep::ScheduleRuns;
+    let rig = Rig::open(harness).await;
+    let rows = [row(ScheduleRuns, "", 3, "a"), row(ScheduleRuns, "", u64::MAX, "b")];
+    assert!(rig.put(1, rows.to_vec()).await);
+    let rig = rig.reopen().await;
+    assert_eq!(rig.rows(ScheduleRuns, "", 0).await, rows);
+    let gone = vec![row(ScheduleRuns, "", 3, ""), row(ScheduleRuns, "", 4, "")];
+    assert!(rig.put(2, gone).await);
+    assert_eq!(rig.rows(ScheduleRuns, "", 0).await, rows[1..]);
+    let rig = rig.crash().await;
+    assert_eq!(rig.rows(ScheduleRuns, "", 0).await, rows[1..]);
+}

@@ -248,6 +248,7 @@ macro_rules! conformance_suite {
             }
             search {
                 a_search_finds_what_stands_in_the_record
+                jobs_are_found_by_when_they_ended
                 the_error_of_a_job_that_came_through_is_not_found
                 a_list_is_bounded_by_the_time_in_the_ids
                 a_search_stops_after_its_step_and_goes_on_from_there
@@ -333,6 +334,7 @@ macro_rules! conformance_suite {
                 who_has_counted_more_replaces_the_rows
                 old_rows_are_forgotten_step_by_step
                 a_kind_and_a_queue_of_one_name_have_rows_of_their_own
+                a_row_without_a_value_removes_the_one_of_its_key
             }
             life {
                 a_closed_store_answers_nothing_but_closed

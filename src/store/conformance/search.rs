@@ -221,3 +221,40 @@ pub(crate) async fn a_search_does_not_depend_on_how_json_is_escaped(harness: imp
         assert_eq!(ids(&rig.all(search(words)).await), found, "{words}");
     }
 }
+
+pub(crate) async fn jobs_are_found_by_when_they_ended(harness: impl Harness) {
+    let mut rig = Rig::open(harness).await;
+    let begun = rig.now();
+    let mut ended = Vec::new();
+    for n in 0..60 {
+        rig.pass(secs(1));
+        ended.push(rig.finish(draft().queue(&format!("q{}", n % 2))).await);
+    }
+    let waiting = rig.add(draft()).await.id;
+    let at = |second: u64| Some(begun.after(secs(second)));
+    for round in 0..3 {
+        for (since, until, found) in [
+            (at(11), at(21), &ended[10..20]),
+            (at(51), None, &ended[50..]),
+            (None, at(5), &ended[..4]),
+            (at(61), None, &[]),
+            (None, at(0), &[]),
+        ] {
+            let query = JobQuery {
+                ended_since: since,
+                ended_until: until,
+                limit: 7,
+                ..JobQuery::default()
+            };
+            let newest_first: Vec<JobId> = found.iter().rev().copied().collect();
+            assert_eq!(ids(&rig.all(query.clone()).await), newest_first, "round {round}");
+            let one = JobQuery { queues: vec![queue("q0")], ..query };
+            assert_eq!(rig.all(one).await.len(), found.len() / 2, "round {round}");
+        }
+        let all = ids(&rig.all(JobQuery { limit: 100, ..JobQuery::default() }).await);
+        assert!(all.contains(&waiting) && all.len() == 61);
+        // By now the store may have moved finished jobs elsewhere.
+        rig = if round == 0 { rig.reopen().await } else { rig };
+        rig.catch_up().await;
+    }
+}

@@ -20,7 +20,13 @@ impl HistoryTable for MemoryStore {
         for (step, before) in forget {
             content.history.retain(|key, _| key.step != step || key.number >= before);
         }
-        content.history.extend(rows);
+        for (key, value) in rows {
+            if value.is_empty() {
+                content.history.remove(&key);
+            } else {
+                content.history.insert(key, value);
+            }
+        }
         Ok(true)
     }
 

@@ -43,8 +43,16 @@ struct Form {
 pub struct BulkForm;
 
 impl Accepts for BulkForm {
-    const ONCE: &'static [&'static str] =
-        &["action", "scope", "to_queue", "to_priority", "since", "until"];
+    const ONCE: &'static [&'static str] = &[
+        "action",
+        "scope",
+        "to_queue",
+        "to_priority",
+        "since",
+        "until",
+        "ended_since",
+        "ended_until",
+    ];
     const LISTS: &'static [&'static str] = &["id", "q", "state", "queue", "kind", "tag"];
     const REQUIRED: &'static [&'static str] = &["action"];
     const CHOICES: &'static [Choices] = &[("scope", &["selected", "matching"])];

@@ -14,8 +14,21 @@ use crate::ui::parts::unknown_parameters::note_unknown;
 use crate::ui::submit::form_value::cut_list;
 
 /// The parameters of a list.
-pub const NAMES: [&str; 10] =
-    ["state", "queue", "kind", "tag", "since", "until", "q", "sort", "after", "seen"];
+pub const NAMES: [&str; 13] = [
+    "state",
+    "queue",
+    "kind",
+    "tag",
+    "since",
+    "until",
+    "ended_since",
+    "ended_until",
+    "of",
+    "q",
+    "sort",
+    "after",
+    "seen",
+];
 /// The most conditions shown as chips. Each chip repeats the whole URL of the list, so their number is bounded.
 const MAX_CHIPS: usize = 40;
 
@@ -32,6 +45,8 @@ pub struct JobFilter {
     pub order: Option<RowOrder>,
     /// How many jobs the earlier pages of this search have examined.
     pub seen: u64,
+    /// Whether `since` and `until` are about the ends of jobs. Addresses of lists say so in the names of the parameters.
+    is_of_ends: bool,
     /// The fields as they were typed, so that an invalid value can be shown again.
     typed: Vec<(String, String)>,
 }
@@ -63,7 +78,24 @@ impl JobFilter {
                 break;
             }
         }
+        if filter.is_of_ends {
+            filter.mean_ends();
+        }
         filter
+    }
+
+    /// Turns the times of submission into times of ends, as the form below the charts asks for.
+    fn mean_ends(&mut self) {
+        let query = &mut self.query;
+        query.ended_since = query.since.take().or(query.ended_since);
+        query.ended_until = query.until.take().or(query.ended_until);
+        for (name, _) in &mut self.typed {
+            match name.as_str() {
+                "since" => *name = "ended_since".into(),
+                "until" => *name = "ended_until".into(),
+                _ => {}
+            }
+        }
     }
 
     /// The filter that runs a given query.
@@ -80,6 +112,19 @@ impl JobFilter {
             "tag" => many(&mut query.tags, value),
             "since" => moment("since", value, now).map(|at| query.since = Some(at)).map_err(one),
             "until" => moment("until", value, now).map(|at| query.until = Some(at)).map_err(one),
+            "ended_since" => moment("ended_since", value, now)
+                .map(|at| query.ended_since = Some(at))
+                .map_err(one),
+            "ended_until" => moment("ended_until", value, now)
+                .map(|at| query.ended_until = Some(at))
+                .map_err(one),
+            "of" => match value {
+                "submitted" | "ended" => {
+                    self.is_of_ends = value == "ended";
+                    return;
+                }
+                _ => Err(one(Invalid::new("of", value, "use submitted or ended"))),
+            },
             "q" => query.narrow(value, now),
             "after" => {
                 match value.parse::<PageCursor>() {
@@ -124,6 +169,8 @@ impl JobFilter {
             ("tag", joined(&query.tags)),
             ("since", self.time("since", query.since)),
             ("until", self.time("until", query.until)),
+            ("ended_since", self.time("ended_since", query.ended_since)),
+            ("ended_until", self.time("ended_until", query.ended_until)),
             ("q", terms.join(" ")),
         ];
         fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
@@ -262,6 +309,16 @@ impl JobFilter {
                 without,
             });
         }
+        if query.ended_since.is_some() {
+            let without = self.with(|query| query.ended_since = None);
+            let value = ago(&self.time("ended_since", query.ended_since));
+            chips.push(Chip { name: "ended since", value, without });
+        }
+        if query.ended_until.is_some() {
+            let without = self.with(|query| query.ended_until = None);
+            let value = ago(&self.time("ended_until", query.ended_until));
+            chips.push(Chip { name: "ended until", value, without });
+        }
         for (index, term) in query.terms.iter().enumerate() {
             let without = self.with(|query| drop(query.terms.remove(index)));
             chips.push(Chip { name: "", value: term.to_string(), without });
@@ -324,6 +381,9 @@ mod tests {
             ("since=1h&q=%22two+words%22", "jobs?since=1h&q=%22two+words%22"),
             ("queue=a&queue=b,a", "jobs?queue=a%2Cb"),
             ("sort=-duration&queue=a", "jobs?queue=a&sort=-duration"),
+            ("since=2h&of=ended&until=1h", "jobs?ended_since=2h&ended_until=1h"),
+            ("of=submitted&since=2h", "jobs?since=2h"),
+            ("q=ended_until:2026-11-23", "jobs?ended_until=2026-11-23T00%3A00%3A00.000Z"),
         ] {
             let filter = read(text);
             assert_eq!((filter.link(), &filter.problems), (link.to_owned(), &vec![]), "{text}");
@@ -345,7 +405,8 @@ mod tests {
 
     #[test]
     fn every_condition_has_a_chip_that_takes_it_away() {
-        let filter = read("state=running,available&queue=a&tag=t&since=2h&q=boom+error:x");
+        let filter =
+            read("state=running,available&queue=a&tag=t&since=2h&ended_since=1h&q=boom+error:x");
         let chips: Vec<(&str, String)> =
             filter.chips().into_iter().map(|chip| (chip.name, chip.value)).collect();
         let shown = [
@@ -354,12 +415,16 @@ mod tests {
             ("queue", "a"),
             ("tag", "t"),
             ("since", "2h ago"),
+            ("ended since", "1h ago"),
             ("", "boom"),
             ("", "error:x"),
         ];
         assert_eq!(chips, shown.map(|(name, value)| (name, value.to_owned())));
         let without = filter.chips().pop().unwrap().without;
-        assert_eq!(without, "jobs?state=running%2Cavailable&queue=a&tag=t&since=2h&q=boom");
+        assert_eq!(
+            without,
+            "jobs?state=running%2Cavailable&queue=a&tag=t&since=2h&ended_since=1h&q=boom"
+        );
         assert!(read("state=running").chips().is_empty());
     }
 

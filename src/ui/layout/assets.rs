@@ -34,6 +34,7 @@ macro_rules! asset {
 pub const ASSETS: &[Asset] = &[
     asset!("app.css", CSS),
     asset!("timeline.css", CSS),
+    asset!("schedules.css", CSS),
     asset!("timeline.js", JS),
     asset!("app.js", JS),
     asset!("dashboard.js", JS),

@@ -71,11 +71,11 @@ impl ChartParams {
             UiError::invalid_address(&invalid, "Invalid chart")
         };
         let range = match self.range.as_str() {
-            "" => Some(HistoryRange::default()),
-            name => HistoryRange::ALL.into_iter().find(|range| range_name(*range) == name),
+            "" => HistoryRange::default(),
+            name => name
+                .parse()
+                .map_err(|invalid| UiError::invalid_address(&invalid, "Invalid chart"))?,
         };
-        let range =
-            range.ok_or_else(|| wrong("range", &self.range, "use 5m, 1h, 6h, 24h, 7d or 30d"))?;
         let scale = match self.scale.as_str() {
             "" | "linear" => ChartScale::Linear,
             "log" => ChartScale::Log,
@@ -155,7 +155,7 @@ fn range_links(options: ChartOptions, page: &str) -> Vec<ChoiceLink> {
     let current = all.iter().position(|range| *range == options.range).unwrap_or_default();
     let links = all.into_iter().enumerate().map(|(index, range)| ChoiceLink {
         href: link(page, ChartOptions { range, ..options }),
-        words: range_name(range),
+        words: range.as_str(),
         is_current: index == current,
         is_next: index == (current + 1) % all.len(),
     });
@@ -176,7 +176,7 @@ fn scale_links(options: ChartOptions, page: &str) -> Vec<ChoiceLink> {
 fn link(page: &str, options: ChartOptions) -> String {
     let mut parameters = Vec::new();
     if options.range != HistoryRange::default() {
-        parameters.push(format!("range={}", range_name(options.range)));
+        parameters.push(format!("range={}", options.range.as_str()));
     }
     if options.scale != ChartScale::default() {
         parameters.push(format!("scale={}", options.scale.name()));
@@ -218,18 +218,6 @@ fn change_words(mark: &HistoryMark) -> (String, &'static str) {
         QueueChange::RateLimitSet { rate_limit: None } => {
             (format!("Rate limit of queue {queue} reset"), "limit")
         }
-    }
-}
-
-/// The name of a range in addresses and on links.
-fn range_name(range: HistoryRange) -> &'static str {
-    match range {
-        HistoryRange::FiveMinutes => "5m",
-        HistoryRange::Hour => "1h",
-        HistoryRange::SixHours => "6h",
-        HistoryRange::Day => "24h",
-        HistoryRange::Week => "7d",
-        HistoryRange::Month => "30d",
     }
 }
 

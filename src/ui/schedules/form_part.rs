@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 
+use super::repeat::{self, RepeatForm};
 use super::schedule_form::ScheduleForm;
 use crate::engine::{Engine, run_blocking};
 use crate::job::{Cron, CronError};
@@ -50,14 +51,27 @@ pub struct Draft {
 }
 
 /// The fields above those of the job.
-const BEFORE_THE_JOB: [&str; 3] = ["name", "cron", "zone"];
+const BEFORE_THE_JOB: [&str; 9] = [
+    "name",
+    "repeat_minutes",
+    "repeat_hours",
+    "repeat_minute",
+    "repeat_weekday",
+    "repeat_day",
+    "repeat_times",
+    "cron",
+    "zone",
+];
 
 impl FormPart {
     /// Looks up what the page shows besides the form.
     pub async fn of(engine: &Engine, draft: Draft, redraw: String) -> Result<FormPart, UiError> {
         let now = engine.now();
         let Draft { form, note, errors, status } = draft;
-        let form = form.shown(engine.config().max_payload);
+        let mut form = form.shown(engine.config().max_payload);
+        if !errors.keys().any(|field| field.starts_with(repeat::PREFIX)) {
+            form.repeat = RepeatForm::of_pattern(&form.cron);
+        }
         let read = run_blocking(usize::MAX, || {
             let cron = Cron::parse(&form.cron, &form.zone, now).ok()?;
             Some((cron.in_words(), cron.upcoming(now, UPCOMING)))
@@ -83,6 +97,18 @@ impl FormPart {
             form,
             job,
         })
+    }
+}
+
+impl FormPart {
+    /// The choices of how often it repeats.
+    pub fn choices(&self) -> [(&'static str, &'static str); 7] {
+        repeat::CHOICES
+    }
+
+    /// The weekdays of the builder.
+    pub fn weekdays(&self) -> [(&'static str, &'static str); 7] {
+        repeat::WEEKDAYS
     }
 }
 
@@ -124,7 +150,8 @@ impl Draft {
     }
 
     /// The form with the errors of a pattern that is being typed.
-    pub fn previewed(engine: &Engine, form: ScheduleForm, to: &str) -> Draft {
+    pub fn previewed(engine: &Engine, mut form: ScheduleForm, to: &str) -> Draft {
+        let built = form.follow_builder();
         let mut draft = Draft::switched(engine, form, to);
         let (cron, zone) = (&draft.form.cron, &draft.form.zone);
         let parsed = run_blocking(usize::MAX, || Cron::parse(cron, zone, engine.now()));
@@ -135,6 +162,7 @@ impl Draft {
                 draft.errors.insert(wrong.field().into(), wrong.to_string());
             }
         }
+        draft.errors.extend(built.err().map(|(field, why)| (field.into(), why)));
         draft
     }
 

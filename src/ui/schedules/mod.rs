@@ -2,6 +2,9 @@
 //! pause, resume and delete a schedule.
 
 mod form_part;
+mod repeat;
+mod ruler;
+mod run_strip;
 mod schedule_form;
 
 use askama::Template;
@@ -9,11 +12,11 @@ use axum::extract::{Path, RawQuery, State as Has};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use crate::engine::{Engine, ScheduleError, SetScheduleError, run_blocking};
+use crate::engine::{Engine, ScheduleError, ScheduleRun, SetScheduleError, run_blocking};
 use crate::http::Problem;
 use crate::http::access::Acting;
 use crate::http::api::extract::without_escape;
-use crate::job::{Cursor, JobQuery, Origin, Schedule, ScheduleName, ScheduleProblem, State};
+use crate::job::{Cursor, Origin, Schedule, ScheduleName, ScheduleProblem, State, Time};
 
 use super::layout::error::{UiError, sentence};
 use super::layout::flash::Done;
@@ -30,10 +33,10 @@ use super::submit::payload_input::InputControl;
 use super::submit::posted::{NewScheduleForm, ScheduleRedrawForm, ScheduleSaveForm, check_inputs};
 use super::submit::submit_form::SubmitForm;
 use form_part::{Draft, FormPart, UPCOMING};
+use ruler::Ruler;
+use run_strip::{RunStrip, runs_of};
 use schedule_form::ScheduleForm;
 
-/// The number of schedules whose last job is looked up for its state.
-const LOOKED_UP: usize = 100;
 /// The number of a schedule's newest jobs that its page shows.
 const NEWEST: usize = 10;
 
@@ -42,6 +45,7 @@ const NEWEST: usize = 10;
 struct List {
     layout: Layout,
     schedules: Vec<ScheduleRow>,
+    ruler: Ruler,
 }
 
 #[derive(Template)]
@@ -79,32 +83,27 @@ struct ScheduleRow {
     /// Whether the machine does not know its time zone.
     is_zone_unknown: bool,
     last: Option<Last>,
+    strip: RunStrip,
 }
 
 /// The last job that a schedule submitted.
 struct Last {
     id: String,
     at: TimeText,
-    /// The state of the job; `None` when it was deleted or not looked up.
+    /// The state of the job; `None` when it was deleted.
     state: Option<State>,
 }
 
 impl ScheduleRow {
-    async fn of(engine: &Engine, schedule: &Schedule, look_up: LookUp) -> Result<Self, UiError> {
+    fn of(schedule: &Schedule, runs: &[ScheduleRun], now: Time) -> Self {
         let Schedule { name, spec, paused, next_at, last, skipped, set_at: _ } = schedule;
-        let now = engine.now();
-        let last = match last {
-            Some(last) => {
-                let state = match look_up {
-                    LookUp::Job => engine.job(last.job).await?.0.map(|job| job.status.state),
-                    LookUp::Nothing => None,
-                };
-                Some(Last { id: last.job.to_string(), at: TimeText::new(last.at, now), state })
-            }
-            None => None,
-        };
+        let last = last.map(|last| {
+            let run = runs.iter().find(|run| run.job == last.job);
+            let state = run.and_then(|run| run.state);
+            Last { id: last.job.to_string(), at: TimeText::new(last.at, now), state }
+        });
         let problem = schedule.problem();
-        Ok(ScheduleRow {
+        ScheduleRow {
             name: name.to_string(),
             in_words: spec.cron.in_words(),
             pattern: spec.cron.pattern().to_owned(),
@@ -119,28 +118,22 @@ impl ScheduleRow {
             is_zone_unknown: matches!(problem, Some(ScheduleProblem::UnknownZone(_))),
             problem: problem.map(|problem| sentence(&problem.to_string())).unwrap_or_default(),
             last,
-        })
+            strip: RunStrip::of(runs, now),
+        }
     }
-}
-
-/// Whether a row also looks up the last job.
-#[derive(Clone, Copy)]
-enum LookUp {
-    Job,
-    Nothing,
 }
 
 /// `GET /schedules`
 pub async fn list(Has(engine): Has<Engine>, visit: Visit) -> Result<Response, UiError> {
     let (stored, cursor) = engine.schedules().await?;
-    let mut schedules = Vec::with_capacity(stored.len());
-    for (n, schedule) in stored.iter().enumerate() {
-        let look_up = if n < LOOKED_UP { LookUp::Job } else { LookUp::Nothing };
-        schedules.push(ScheduleRow::of(&engine, schedule, look_up).await?);
-    }
+    let all: Vec<&Schedule> = stored.iter().collect();
+    let (runs, cursor) = runs_of(&engine, &all, cursor).await?;
     let now = engine.now();
+    let rows = stored.iter().zip(&runs);
+    let schedules = rows.map(|(schedule, runs)| ScheduleRow::of(schedule, runs, now)).collect();
+    let ruler = run_blocking(usize::MAX, || Ruler::of(&stored, now));
     let layout = Layout::live(&visit, "Schedules", Section::Schedules, cursor, now);
-    Ok(page(StatusCode::OK, &List { layout, schedules }))
+    Ok(page(StatusCode::OK, &List { layout, schedules, ruler }))
 }
 
 /// `GET /schedules/new`, prefilled by the query string, or by the job that `from` names.
@@ -330,11 +323,16 @@ async fn save(
     new: New,
 ) -> Result<Response, Unsaved> {
     let job = form.job.clone().within(engine.config().json);
-    let form = ScheduleForm { job, ..form };
+    let mut form = ScheduleForm { job, ..form };
+    let built = form.follow_builder();
     let kinds = engine.kinds();
     let chosen = find(kinds, &form.job.kind);
     let schema = schema_of(chosen.as_ref());
     let rejected = |refusal| Draft::switched(engine, form.clone(), "").refused(refusal);
+    if let Err((field, why)) = built {
+        let errors = Errors::from([(field.to_owned(), why)]);
+        return Err(rejected((StatusCode::UNPROCESSABLE_ENTITY, errors)).into());
+    }
     if form.job.is_of_another_kind(schema) {
         let mut draft = rejected((StatusCode::UNPROCESSABLE_ENTITY, Errors::new()));
         draft.note =
@@ -384,8 +382,13 @@ async fn one_page(
     (schedule, cursor): (Schedule, Cursor),
     draft: Draft,
 ) -> Result<Response, UiError> {
-    let tags = schedule.tag().into_iter().collect();
-    let jobs = engine.jobs(JobQuery { tags, limit: NEWEST, ..JobQuery::default() }).await?;
+    let (mut runs, cursor) = runs_of(engine, &[&schedule], cursor).await?;
+    let runs = runs.pop().unwrap_or_default();
+    // Jobs have no index by tag, so these are looked up by their ids.
+    let mut newest = Vec::new();
+    for run in runs.iter().rev().take(NEWEST) {
+        newest.extend(engine.job(run.job).await?.0);
+    }
     let now = engine.now();
     let layout =
         Layout::live(visit, format!("Schedule {}", schedule.name), Section::Schedule, cursor, now);
@@ -396,9 +399,9 @@ async fn one_page(
     };
     let (status, redraw) = (draft.status, format!("{}/edit", page_url(schedule.name.as_str())));
     let one = One {
-        schedule: ScheduleRow::of(engine, &schedule, LookUp::Job).await?,
+        schedule: ScheduleRow::of(&schedule, &runs, now),
         upcoming: upcoming.into_iter().map(|at| TimeText::new(at, now)).collect(),
-        newest: jobs.jobs.iter().map(|job| JobCells::of(job, now)).collect(),
+        newest: newest.iter().map(|job| JobCells::of(job, now)).collect(),
         part: FormPart::of(engine, draft, redraw).await?,
         layout,
     };

@@ -1,6 +1,7 @@
 //! The fields of the schedule form as they were typed, with the conversions to a spec and from a stored schedule. The
 //! fields of its jobs are those of the form for a new job.
 
+use super::repeat::{self, RepeatError, RepeatForm};
 use crate::engine::{FieldError, Kinds, ScheduleSubmission};
 use crate::job::{Invalid, Origin, Overlap, Schedule, ScheduleName, ScheduleSpec, Schema, Time};
 
@@ -20,6 +21,8 @@ pub struct ScheduleForm {
     pub overlap: String,
     /// The lateness after which a run is skipped, as a duration.
     pub max_late: String,
+    /// The builder of the pattern.
+    pub repeat: RepeatForm,
     /// The fields of its jobs. Those of a start and of an idempotency key stay empty.
     pub job: SubmitForm,
 }
@@ -39,6 +42,10 @@ impl ScheduleForm {
                 "zone" => &mut form.zone,
                 "overlap" => &mut form.overlap,
                 "max_late" => &mut form.max_late,
+                name if name.starts_with(repeat::PREFIX) => match form.repeat.field(name) {
+                    Some(field) => field,
+                    None => continue,
+                },
                 name if NOT_OF_A_SCHEDULE.contains(&name) => continue,
                 _ => {
                     of_job.push((name.clone(), value.clone()));
@@ -60,6 +67,7 @@ impl ScheduleForm {
             zone: cron.zone().to_owned(),
             overlap: if *overlap == Overlap::Skip { "skip".into() } else { String::new() },
             max_late: max_late_ms.map(written).unwrap_or_default(),
+            repeat: RepeatForm::default(),
             job: SubmitForm::of_spec(labels, spec, kinds),
         }
     }
@@ -67,7 +75,20 @@ impl ScheduleForm {
     /// The form as a page repeats it, with texts cut that are longer than any field accepts.
     pub fn shown(mut self, max_payload: usize) -> ScheduleForm {
         cut([&mut self.name, &mut self.cron, &mut self.zone, &mut self.max_late]);
-        ScheduleForm { job: self.job.shown(max_payload), ..self }
+        ScheduleForm { job: self.job.shown(max_payload), repeat: self.repeat.shown(), ..self }
+    }
+
+    /// Sets the pattern to the one of the builder, if that was used since the page was made; what was typed as a pattern
+    /// counts otherwise.
+    ///
+    /// # Errors
+    /// The field of the builder that is wrong.
+    pub fn follow_builder(&mut self) -> Result<(), RepeatError> {
+        if let Some(pattern) = self.repeat.pattern()?.filter(|new| *new != self.repeat.built) {
+            self.cron.clone_from(&pattern);
+            self.repeat.built = pattern;
+        }
+        Ok(())
     }
 
     /// Whether a run is skipped while the previous job is not finished.

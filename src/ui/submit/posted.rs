@@ -15,6 +15,7 @@ const VIEW: Choices = ("view", &["fields", "json"]);
 const TO: Choices = ("to", &["fields", "json"]);
 const WHEN: Choices = ("when", &["now", "in", "at"]);
 const OVERLAP: Choices = ("overlap", &["allow", "skip"]);
+const REPEAT: Choices = ("repeat", &["minutes", "hours", "daily", "weekdays", "weekly", "monthly"]);
 
 /// Names a form's type and lists its fields: those that the forms of jobs and schedules share, and its own.
 macro_rules! form {
@@ -43,19 +44,22 @@ form!(
 );
 form!(
     /// The form of a schedule.
-    ScheduleSaveForm, ["name", "cron", "overlap", "max_late"], [OVERLAP]
+    ScheduleSaveForm, ["name", "cron", "overlap", "max_late", "repeat", "repeat_minutes", "repeat_hours", "repeat_minute",
+    "repeat_times", "repeat_weekday", "repeat_day", "repeat_built"], [OVERLAP, REPEAT]
 );
 form!(
     /// The form of a schedule that is rendered again, perhaps in another view.
-    ScheduleRedrawForm, ["name", "cron", "overlap", "max_late", "to"], [OVERLAP, TO]
+    ScheduleRedrawForm, ["name", "cron", "overlap", "max_late", "to", "repeat", "repeat_minutes", "repeat_hours", "repeat_minute",
+    "repeat_times", "repeat_weekday", "repeat_day", "repeat_built"], [OVERLAP, TO, REPEAT]
 );
 
 form!(
     /// The form of a new schedule that is rendered again, or that a form of a new job becomes: its start, token and key
     /// are left out.
     NewScheduleForm,
-    ["name", "cron", "overlap", "max_late", "to", "when", "delay", "at", "idempotency_key", "token"],
-    [OVERLAP, TO, WHEN]
+    ["name", "cron", "overlap", "max_late", "to", "when", "delay", "at", "idempotency_key", "token", "repeat",
+    "repeat_minutes", "repeat_hours", "repeat_minute", "repeat_times", "repeat_weekday", "repeat_day", "repeat_built"],
+    [OVERLAP, TO, WHEN, REPEAT]
 );
 
 /// Checks that the inputs of a payload are those of the schema, that each of them is sent once, and that the payload is

@@ -214,3 +214,77 @@ async fn a_schedule_is_prefilled_from_a_job_and_from_the_form_for_a_new_job() {
     }
     form.assert_lacks("name=\"token\"");
 }
+
+#[tokio::test]
+async fn the_builder_fills_in_the_pattern_and_the_pattern_wins_if_only_it_was_changed() {
+    let desk = Desk::open();
+    let daily = [("repeat", "daily"), ("repeat_times", "02:30, 14:30"), ("repeat_built", "")];
+    let built = [&with(&[("cron", "")])[..], &daily].concat();
+    let page = desk.post("/schedules/new", &built).await;
+    page.assert_sound();
+    page.assert_has(r#"name="cron" value="30 2,14 * * *""#);
+    page.assert_has(r#"name="repeat_built" id="repeat_built" value="30 2,14 * * *""#);
+    page.assert_has("At 02:30 and 14:30");
+    page.assert_has(r#"<option value="daily" selected>"#);
+
+    // Whoever saves at once saves what was chosen.
+    let made = desk.post("/schedules", &built).await;
+    assert_eq!(made.location, "/schedules/of/nightly");
+    let edit = |cron: &'static str, times: &'static str| {
+        let fields = [
+            ("cron", cron),
+            ("repeat", "daily"),
+            ("repeat_times", times),
+            ("repeat_built", "30 2,14 * * *"),
+        ];
+        with(&fields)
+    };
+    let typed = edit("0 5 * * *", "02:30, 14:30");
+    desk.post("/schedules/of/nightly", &typed).await;
+    let page = desk.get("/schedules/of/nightly").await;
+    page.assert_has(r#"name="cron" value="0 5 * * *""#);
+    page.assert_has(r#"name="repeat_times" value="05:00""#);
+    desk.post("/schedules/of/nightly", &edit("0 5 * * *", "06:15")).await;
+    desk.get("/schedules/of/nightly").await.assert_has(r#"name="cron" value="15 6 * * *""#);
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_the_builder_stands_beside_its_field() {
+    let desk = Desk::open();
+    let wrong = [("repeat", "daily"), ("repeat_times", "8:00, 9:30"), ("cron", "@daily")];
+    for address in ["/schedules/new", "/schedules"] {
+        let page = desk.post(address, &with(&wrong)).await;
+        page.assert_sound();
+        page.assert_has("The times of one pattern have the same minute");
+        page.assert_has(r#"name="repeat_times" value="8:00, 9:30""#);
+        page.assert_has(r#"<option value="daily" selected>"#);
+    }
+    desk.get("/schedules").await.assert_has("No schedules yet.");
+    let answer = desk.post("/schedules", &with(&[("repeat", "yearly")])).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    answer.assert_has("weekdays");
+}
+
+#[tokio::test]
+async fn pages_of_schedules_show_the_last_runs_and_the_next_day() {
+    let desk = Desk::open();
+    desk.get("/schedules").await.assert_lacks("Next 24 hours");
+    desk.post("/schedules", &NIGHTLY).await;
+    let often = with(&[("name", "often"), ("cron", "every 1s"), ("zone", "")]);
+    desk.post("/schedules", &often).await;
+    desk.post("/schedules/of/nightly/run", &[]).await;
+    let job = desk.claim().await.job.id.to_string();
+    let list = desk.get("/schedules").await;
+    list.assert_sound();
+    list.assert_has("Next 24 hours");
+    list.assert_has(&format!(r#"href="jobs/{job}" tabindex="-1""#));
+    list.assert_has("requested by hand");
+    list.assert_has("1 run, next");
+    list.assert_has("runs from ");
+    assert!(list.text.matches("<rect").count() <= 3, "a run every second is one band");
+    let one = desk.get("/schedules/of/nightly").await;
+    one.assert_sound();
+    one.assert_has("Last runs");
+    one.assert_has(&format!(r#"class="run s-running" href="jobs/{job}""#));
+    desk.get("/schedules/of/often").await.assert_lacks("Last runs");
+}

@@ -1,6 +1,7 @@
 //! Several servers on one PostgreSQL database: what one of them has answered holds on all, and any of them may die.
 
 mod bulk;
+mod history;
 mod names;
 
 use reqwest::Method;

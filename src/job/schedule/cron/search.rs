@@ -37,7 +37,7 @@ impl Search {
         }
         // Patterns match whole seconds.
         let after = Timestamp::from_second(after.as_millisecond().div_euclid(1_000)).ok()?;
-        let wanted = Wanted::of(pattern);
+        let wanted = MatchedTimes::of(pattern);
         if wanted.follows_real_time() {
             self.real_time(&wanted, zone, after)
         } else {
@@ -48,7 +48,7 @@ impl Search {
     /// The first time after `after` whose local time matches.
     fn real_time(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &MatchedTimes<'_>,
         zone: &TimeZone,
         after: Timestamp,
     ) -> Option<Timestamp> {
@@ -71,7 +71,7 @@ impl Search {
     /// The first time after `after` that a matching local time stands for.
     fn fixed_time(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &MatchedTimes<'_>,
         zone: &TimeZone,
         after: Timestamp,
     ) -> Option<Timestamp> {
@@ -92,7 +92,7 @@ impl Search {
     }
 
     /// The first matching local time from `from` on.
-    fn first_local(&mut self, wanted: &Wanted<'_>, from: DateTime) -> Option<DateTime> {
+    fn first_local(&mut self, wanted: &MatchedTimes<'_>, from: DateTime) -> Option<DateTime> {
         let (mut day, mut time) = (from.date(), from.time());
         loop {
             if wanted.matches_day(day)
@@ -116,21 +116,43 @@ impl Search {
 }
 
 /// The values that a pattern matches.
-struct Wanted<'p> {
+pub struct MatchedTimes<'p> {
     pattern: &'p croner::Cron,
     hours: Vec<i8>,
     minutes: Vec<i8>,
     seconds: Vec<i8>,
 }
 
-impl Wanted<'_> {
-    fn of(pattern: &croner::Cron) -> Wanted<'_> {
+impl MatchedTimes<'_> {
+    /// Reads the fields of a pattern.
+    pub fn of(pattern: &croner::Cron) -> MatchedTimes<'_> {
         let narrow = |values: Vec<u16>| -> Vec<i8> {
             values.into_iter().filter_map(|value| i8::try_from(value).ok()).collect()
         };
         let fields = &pattern.pattern;
         let (hours, minutes) = (narrow(fields.hours.values()), narrow(fields.minutes.values()));
-        Wanted { pattern, hours, minutes, seconds: narrow(fields.seconds.values()) }
+        MatchedTimes { pattern, hours, minutes, seconds: narrow(fields.seconds.values()) }
+    }
+
+    /// The number of times in an hour that matches.
+    pub fn an_hour(&self) -> usize {
+        self.minutes.len() * self.seconds.len()
+    }
+
+    /// Whether times of this hour match.
+    pub fn has_hour(&self, hour: i8) -> bool {
+        self.hours.contains(&hour)
+    }
+
+    /// The number of times of an hour that matches from one of its seconds on and before another one, and the last of them.
+    pub fn within_hour(&self, from: i64, until: i64) -> (u64, i64) {
+        let seconds_of = |minute: &i8| {
+            let start = i64::from(*minute) * 60;
+            self.seconds.iter().map(move |second| start + i64::from(*second))
+        };
+        let within = self.minutes.iter().flat_map(seconds_of);
+        let within = within.filter(|second| (from..until).contains(second));
+        within.fold((0, from), |(count, _), second| (count + 1, second))
     }
 
     fn follows_real_time(&self) -> bool {

@@ -192,8 +192,13 @@ impl Run {
 
     /// Whether the run may hold jobs that match the query.
     pub fn may_match(&self, query: &JobQuery) -> bool {
+        let may_end = |state: &State| {
+            let ends = self.finished.get(state);
+            ends.is_none_or(|(first, last)| query.admits_ends_between(*first, *last))
+        };
         self.counts.iter().any(|(queue, kind, state, _)| {
-            (query.states.is_empty() || query.states.contains(state))
+            may_end(state)
+                && (query.states.is_empty() || query.states.contains(state))
                 && (query.queues.is_empty() || query.queues.contains(queue))
                 && (query.kinds.is_empty() || query.kinds.contains(kind))
         })

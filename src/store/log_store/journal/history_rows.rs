@@ -36,6 +36,14 @@ pub fn prepare(log: &dyn Log, batch: HistoryBatch) -> Result<HistoryWrites, Stor
     for (step, before) in forget {
         find_older(log, step, before, &mut removed)?;
     }
+    let (rows, gone): (Vec<HistoryRow>, Vec<HistoryRow>) =
+        rows.into_iter().partition(|(_, value)| !value.is_empty());
+    for (key, _) in gone {
+        let key = encode(&key);
+        if let Some(value) = log.get(&key)? {
+            removed.push((key, value.len()));
+        }
+    }
     let fits = |row: &HistoryRow| row.1.len() <= MAX_HISTORY_VALUE;
     let rows = rows.into_iter().filter(fits);
     let rows = rows.map(|(key, value)| (encode(&key), seal(formats::HISTORY, &value)));

@@ -139,7 +139,8 @@ fn take<'i>(
             break;
         }
         rows.passed += 1;
-        if query.matches(&entry.labels, entry.status.state) {
+        let ended_at = entry.finished.map(|(_, at)| at);
+        if query.matches(&entry.labels, entry.status.state) && query.admits_end(ended_at) {
             let (at, passed) = (Whereabouts::of(entry), rows.passed);
             rows.found.push(IndexRow { id: *id, at, passed });
         }
