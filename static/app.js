@@ -62,6 +62,7 @@ document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest",
 // Pages that follow events import their script here. Pages with a form include it themselves.
 if (body.dataset.bulk) (await import("./jobs.js")).bulkPage();
 else if (body.dataset.cursor) await bringToLife();
+else if ("rewind" in body.dataset) (await import("./rewind.js")).rewind();
 
 async function bringToLife() {
   if (page === "home") (await import("./home.js")).home({ open, owe, lifecycle: LIFECYCLE, queues: QUEUES });

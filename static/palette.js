@@ -146,7 +146,7 @@ function part(className, text) {
 
 /** The buttons of the page, and the links that have a shortcut. */
 function actions() {
-  const elements = document.querySelectorAll("main button, main summary.button, main a.button, .foot button, .right button[data-key]");
+  const elements = document.querySelectorAll("main button, main summary.button, main a.button, .rewind button, .rewind a[href].button, .foot button, .right :is(button[data-key], #rewind-from-now)");
   const shown = [...elements].filter((element) => !element.disabled && !element.closest("dialog") && element.checkVisibility({ visibilityProperty: true }));
   return shown.map((element) => ({ sort: "Action", name: element.dataset.keyLabel || element.textContent.trim().replace(/\s+/g, " "), run: () => press(element) })).filter(({ name }) => name);
 }
@@ -172,7 +172,7 @@ function savedRows(text) {
 function currentFilter() {
   const path = location.pathname.slice(new URL(document.baseURI).pathname.length);
   const query = new URLSearchParams(location.search);
-  for (const name of ["after", "seen"]) query.delete(name);
+  for (const name of ["after", "seen", "at"]) query.delete(name);
   return path === "jobs" && query.size ? `jobs?${query}` : null;
 }
 

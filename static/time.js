@@ -3,6 +3,8 @@
 // before it paints the page, so that no text changes after that.
 
 let skew = 0;
+/** The time that the page shows as its present, in milliseconds, if it is that of an earlier moment. */
+let frozen = null;
 
 /** Computes the difference between the server's clock and this one from the time that the page carries. */
 function setServerNow(ms) {
@@ -13,13 +15,19 @@ function setServerNow(ms) {
   skew = Math.abs(difference) > 1000 ? difference : 0;
 }
 
-/** Returns the current time of the server's clock, in milliseconds. */
+/** Returns the current time of the server's clock, in milliseconds, or the earlier moment that the page shows. */
 export function serverNow() {
-  return Date.now() + skew;
+  return frozen ?? Date.now() + skew;
+}
+
+/** Makes the page show times as they were at an earlier moment. */
+export function freezeAt(ms) {
+  frozen = ms;
+  tick();
 }
 
 /** Formats a time relative to now: `12 s ago`, `in 5 min`, `just now`. */
-export function relative(at, now = Date.now() + skew) {
+export function relative(at, now = serverNow()) {
   const future = at > now;
   const seconds = Math.floor(Math.abs(at - now) / 1000);
   if (seconds < 1) return future ? "now" : "just now";
@@ -178,7 +186,7 @@ export function grouped(n) {
 
 function tick() {
   if (document.hidden) return;
-  const now = Date.now() + skew;
+  const now = serverNow();
   for (const element of document.querySelectorAll("time[data-rel]")) {
     setText(element, relative(Date.parse(element.dateTime), now));
   }
@@ -199,6 +207,8 @@ export function startTicking() {
   document.addEventListener("visibilitychange", tick);
 }
 
-if (document.body.dataset.now) setServerNow(Number(document.body.dataset.now));
+const { now: pageNow, rewind: isPast } = document.body.dataset;
+if (isPast !== undefined) frozen = Number(pageNow);
+else if (pageNow) setServerNow(Number(pageNow));
 startZoneButton();
 showTimes(document);

@@ -19,10 +19,11 @@ use super::parts::filters;
 use super::parts::job_row::JobCells;
 use super::parts::load::is_busy;
 use super::parts::node_row::this_process;
-use super::parts::queue_rank::shown_queues;
+use super::parts::queue_rank::{shown_queues, shown_queues_then};
 use super::parts::queue_row::QueueRow;
 use super::parts::time_format::TimeText;
 use super::parts::value_scale::HEIGHT;
+use super::rewind::asked::{AskedMoment, PastView};
 
 /// The rows of recent activity, as many as fit on a screen below the queues.
 const RECENT: usize = 12;
@@ -38,7 +39,8 @@ const FAILING: usize = 5;
 struct Home {
     layout: Layout,
     counts: Vec<StateCard>,
-    charts: ChartSection,
+    /// The charts; `None` on the page of an earlier moment.
+    charts: Option<ChartSection>,
     queues: Vec<QueueRow>,
     queues_total: usize,
     queues_max: usize,
@@ -65,12 +67,17 @@ pub struct StateCard {
     pub meaning: &'static str,
 }
 
-/// `GET /`; `?range=6h` draws the charts of the last hours, `?scale=log` on a logarithmic scale.
+/// `GET /`; `?range=6h` draws the charts of the last hours, `?scale=log` on a logarithmic scale, and `?at=` shows an
+/// earlier moment.
 pub async fn show(
     Has(engine): Has<Engine>,
     visit: Visit,
     Query(params): Query<ChartParams>,
+    asked: AskedMoment,
 ) -> Result<Response, UiError> {
+    if let Some(past) = asked.past {
+        return show_past(&engine, &visit, past).await;
+    }
     // The list is read before the counters. Newer counters are corrected by the events that follow; newer
     // rows would not be.
     let busy = is_busy(&engine);
@@ -86,7 +93,7 @@ pub async fn show(
     let queues = shown_queues(&stats, &engine, now, QUEUES);
     let home = Home {
         counts: State::ALL.map(|state| StateCard::of(state, &stats)).into(),
-        charts,
+        charts: Some(charts),
         queues,
         queues_total: stats.queues.len(),
         queues_max: QUEUES,
@@ -103,6 +110,31 @@ pub async fn show(
         layout,
     };
     Ok(page(StatusCode::OK, &home))
+}
+
+async fn show_past(engine: &Engine, visit: &Visit, view: PastView) -> Result<Response, UiError> {
+    let now = view.now();
+    let query = JobQuery { limit: RECENT, ..JobQuery::default() };
+    let recent = engine.jobs_at(&view.past, query).await?;
+    let stats = engine.stats_at(&view.past).await?;
+    Ok(view.page(StatusCode::OK, visit, "Home", Section::Home, |layout| Home {
+        counts: State::ALL.map(|state| StateCard::of(state, &stats)).into(),
+        charts: None,
+        queues: shown_queues_then(&stats, engine, now, QUEUES),
+        queues_total: stats.queues.len(),
+        queues_max: QUEUES,
+        busy: false,
+        sampled_at: TimeText::new(now, now),
+        sample_age: SAMPLE_AGE_S,
+        failing: Vec::new(),
+        counting: false,
+        process: this_process(engine),
+        recent: recent.jobs.iter().map(|job| JobCells::of_past(job, now)).collect(),
+        recent_max: RECENT,
+        width: WIDTH,
+        height: HEIGHT,
+        layout,
+    }))
 }
 
 impl StateCard {

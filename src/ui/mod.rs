@@ -25,6 +25,7 @@ mod oidc_login;
 mod parts;
 mod queue_list;
 mod queues;
+mod rewind;
 mod schedules;
 mod share;
 mod submit;

@@ -1,14 +1,16 @@
 //! The list of queues, in several orders, filtered by name and status, grouped by the beginning of their names, and
 //! divided into pages. Instead of the rows, it shows how long jobs waited in these queues, as a heat map.
 
+use std::collections::HashMap;
+
 use askama::Template;
-use axum::extract::{RawQuery, State as Has};
+use axum::extract::State as Has;
 use axum::http::StatusCode;
 use axum::response::Response;
 use url::form_urlencoded::Serializer;
 
-use crate::engine::{Activity, Engine, QueueStats, WaitRange};
-use crate::job::{QueueName, State};
+use crate::engine::{Activity, Engine, QueueStats, Stats, WaitRange};
+use crate::job::{QueueName, State, Time};
 
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
@@ -19,6 +21,7 @@ use super::parts::node_row::this_process;
 use super::parts::queue_groups::{self, ORDERS, QueueGroup, QueueLoad};
 use super::parts::queue_row::QueueRow;
 use super::parts::unknown_parameters::{ignored, note_unknown};
+use super::rewind::asked::AskedMoment;
 use super::submit::form_value::cut;
 
 /// The most queues on one page.
@@ -51,7 +54,13 @@ struct QueuesPage {
     max_running: usize,
     /// What the process is called that may run so many.
     process: &'static str,
+    /// The status filters and the orders to choose from.
+    filters: Vec<QueueChoice>,
+    orders: Vec<QueueChoice>,
 }
+
+/// A value in the URL, and its name.
+type QueueChoice = (&'static str, &'static str);
 
 /// The filter of the list and the number of the page, as read from the URL.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +85,8 @@ pub struct QueueFilter {
     unknown: Vec<String>,
 }
 
+/// What depends on recent activity, which is known of the present only.
+const OF_THE_PRESENT: [&str; 3] = ["failing", "oldest", WAITS];
 /// The status filters to choose from: their values in the URL, and their names.
 const STATUS_FILTERS: [(&str, &str); 5] = [
     ("", "All queues"),
@@ -105,6 +116,17 @@ impl QueueFilter {
         let QueueFilter { q, show, prefix, sort, group, view, range, .. } = &mut filter;
         cut([q, show, prefix, sort, group, view, range]);
         filter
+    }
+
+    /// Leaves out what depends on recent activity. The page names it as ignored.
+    fn ignore_the_present(&mut self) {
+        let fields = [("show", &mut self.show), ("sort", &mut self.sort), ("view", &mut self.view)];
+        for (name, value) in fields {
+            if OF_THE_PRESENT.contains(&value.as_str()) {
+                self.unknown.push(format!("{name}={value}"));
+                value.clear();
+            }
+        }
     }
 
     /// Whether some queues are left out.
@@ -189,65 +211,101 @@ impl QueueFilter {
 pub async fn show(
     Has(engine): Has<Engine>,
     visit: Visit,
-    RawQuery(query): RawQuery,
+    asked: AskedMoment,
 ) -> Result<Response, UiError> {
-    let mut filter = QueueFilter::parse(&query.unwrap_or_default());
+    let filter = QueueFilter::parse(&asked.query);
+    if let Some(past) = asked.past {
+        let stats = engine.stats_at(&past.past).await?;
+        let now = past.now();
+        return Ok(past.page(StatusCode::OK, &visit, "Queues", Section::Queues, |layout| {
+            QueuesPage::of(layout, filter, &without_waits(stats), &HashMap::new(), &engine, now)
+        }));
+    }
     let stats = engine.stats().await?;
     let now = engine.now();
     let layout = Layout::live(&visit, "Queues", Section::Queues, stats.cursor, now);
     let activity = engine.queue_activity();
-    let of = |name| activity.get(name).copied().unwrap_or_default();
-    let mut matching: Vec<_> = stats
-        .queues
-        .iter()
-        .filter(|(name, queue)| filter.has_name(name) && filter.has_status(queue, of(*name)))
-        .map(|(name, queue)| (name, queue, QueueLoad::of(queue, of(name))))
-        .collect();
-    let mut groups = Vec::new();
-    if filter.is_grouped() {
-        let loads = matching.drain(..).map(|(name, _, load)| (name, load));
-        groups = queue_groups::groups(loads, &filter.sort, now);
-    }
-    matching.sort_by(|(_, _, a), (_, _, b)| a.compare(b, &filter.sort));
-    let count = matching.len().max(groups.len());
-    filter.page = filter.page.clamp(1, count.div_ceil(QUEUES_PER_PAGE).max(1));
-    let skipped = (filter.page - 1) * QUEUES_PER_PAGE;
-    let rows = matching.iter().skip(skipped).take(QUEUES_PER_PAGE);
-    let (mut queues, mut heat): (Vec<QueueRow>, _) = (Vec::new(), None);
-    if filter.shows_waits() {
-        let names: Vec<QueueName> = rows.map(|(name, ..)| (*name).clone()).collect();
-        let range = filter.wait_range();
+    let mut view = QueuesPage::of(layout, filter, &stats, &activity, &engine, now);
+    if view.filter.shows_waits() {
+        let names = view.queues.drain(..).filter_map(|row| QueueName::stored(&row.name).ok());
+        let names: Vec<QueueName> = names.collect();
+        let range = view.filter.wait_range();
         let map = engine.wait_map(&names, range).await?;
-        heat = (!names.is_empty()).then(|| HeatMap::of(&map, &names, range, now));
-    } else {
-        queues = rows.map(|(name, queue, _)| QueueRow::of(name, queue, &engine, now)).collect();
+        view.heat = (!names.is_empty()).then(|| HeatMap::of(&map, &names, range, now));
     }
-    let groups: Vec<QueueGroup> = groups.into_iter().skip(skipped).take(QUEUES_PER_PAGE).collect();
-    let has_room = !filter.is_filtered() && filter.page == 1;
-    let view = QueuesPage {
-        total: stats.queues.len(),
-        matching: count,
-        first: skipped + 1,
-        max: if has_room { QUEUES_PER_PAGE } else { queues.len() },
-        max_running: engine.config().max_running,
-        process: this_process(&engine),
-        queues,
-        groups,
-        heat,
-        filter,
-        layout,
-    };
     Ok(page(StatusCode::OK, &view))
 }
 
+/// The counters without how long jobs have been waiting, which is known of the present only.
+fn without_waits(mut stats: Stats) -> Stats {
+    for queue in stats.queues.values_mut() {
+        queue.waiting_since = None;
+    }
+    stats
+}
+
 impl QueuesPage {
+    /// The page of a filter. `activity` is what ended in the queues in the last minutes.
+    fn of(
+        layout: Layout,
+        mut filter: QueueFilter,
+        stats: &Stats,
+        activity: &HashMap<QueueName, Activity>,
+        engine: &Engine,
+        now: Time,
+    ) -> QueuesPage {
+        if layout.is_past() {
+            filter.ignore_the_present();
+        }
+        let of = |name| activity.get(name).copied().unwrap_or_default();
+        let mut matching: Vec<_> = stats
+            .queues
+            .iter()
+            .filter(|(name, queue)| filter.has_name(name) && filter.has_status(queue, of(*name)))
+            .map(|(name, queue)| (name, queue, QueueLoad::of(queue, of(name))))
+            .collect();
+        let mut groups = Vec::new();
+        if filter.is_grouped() {
+            let loads = matching.drain(..).map(|(name, _, load)| (name, load));
+            groups = queue_groups::groups(loads, &filter.sort, now);
+        }
+        matching.sort_by(|(_, _, a), (_, _, b)| a.compare(b, &filter.sort));
+        let count = matching.len().max(groups.len());
+        filter.page = filter.page.clamp(1, count.div_ceil(QUEUES_PER_PAGE).max(1));
+        let skipped = (filter.page - 1) * QUEUES_PER_PAGE;
+        let rows = matching.iter().skip(skipped).take(QUEUES_PER_PAGE);
+        let row = if layout.is_past() { QueueRow::of_past } else { QueueRow::of };
+        let queues: Vec<QueueRow> =
+            rows.map(|(name, queue, _)| row(name, queue, engine, now)).collect();
+        let groups: Vec<QueueGroup> =
+            groups.into_iter().skip(skipped).take(QUEUES_PER_PAGE).collect();
+        let has_room = !filter.is_filtered() && filter.page == 1;
+        let is_known =
+            |(value, _): &QueueChoice| !layout.is_past() || !OF_THE_PRESENT.contains(value);
+        QueuesPage {
+            filters: STATUS_FILTERS.into_iter().filter(is_known).collect(),
+            orders: ORDERS.into_iter().filter(is_known).collect(),
+            total: stats.queues.len(),
+            matching: count,
+            first: skipped + 1,
+            max: if has_room { QUEUES_PER_PAGE } else { queues.len() },
+            max_running: engine.config().max_running,
+            process: this_process(engine),
+            queues,
+            groups,
+            heat: None,
+            filter,
+            layout,
+        }
+    }
+
     /// The sentence about parameters that were ignored.
     fn ignored(&self) -> Option<String> {
         let mut unknown = self.filter.unknown.clone();
-        if !STATUS_FILTERS.iter().any(|(value, _)| *value == self.filter.show) {
+        if !self.filters.iter().any(|(value, _)| *value == self.filter.show) {
             unknown.push(format!("show={}", self.filter.show));
         }
-        if !ORDERS.iter().any(|(value, _)| *value == self.filter.sort) {
+        if !self.orders.iter().any(|(value, _)| *value == self.filter.sort) {
             unknown.push(format!("sort={}", self.filter.sort));
         }
         if !["", GROUPED].contains(&self.filter.group.as_str()) {

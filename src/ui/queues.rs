@@ -24,6 +24,7 @@ use super::parts::node_row::this_process;
 use super::parts::queue_row::QueueRow;
 use super::parts::value_scale::HEIGHT;
 use super::queue_list::QueueFilter;
+use super::rewind::asked::{AskedMoment, PastView};
 use super::share::ShareForm;
 use super::submit::form_value::cut;
 
@@ -35,7 +36,8 @@ const NEWEST: usize = 10;
 struct QueuePage {
     layout: Layout,
     queue: QueueRow,
-    charts: ChartSection,
+    /// The charts; `None` on the page of an earlier moment.
+    charts: Option<ChartSection>,
     max_running: usize,
     /// What the process is called that may run so many.
     process: &'static str,
@@ -70,13 +72,17 @@ impl Accepts for RateLimitForm {
     const REQUIRED: &'static [&'static str] = Self::ONCE;
 }
 
-/// `GET /queues/{name}`, with the parameters of the home page for its charts
+/// `GET /queues/{name}`, with the parameters of the home page for its charts and for an earlier moment
 pub async fn show(
     Has(engine): Has<Engine>,
     visit: Visit,
     Path(name): Path<String>,
     Query(params): Query<ChartParams>,
+    asked: AskedMoment,
 ) -> Result<Response, UiError> {
+    if let Some(past) = asked.past {
+        return show_past(&engine, &visit, &name, past).await;
+    }
     render(&engine, &visit, &name, params.options()?, Ok(())).await
 }
 
@@ -176,7 +182,7 @@ async fn render(
     let charts = ChartSection::of(engine, Some(&name), options, &page_url(name.as_str())).await?;
     let view = QueuePage {
         queue: QueueRow::of(&name, &counters, engine, now),
-        charts,
+        charts: Some(charts),
         max_running: engine.config().max_running,
         process: this_process(engine),
         newest: jobs.jobs.iter().map(|job| JobCells::of(job, now)).collect(),
@@ -187,6 +193,45 @@ async fn render(
         layout,
     };
     Ok(page(status, &view))
+}
+
+async fn show_past(
+    engine: &Engine,
+    visit: &Visit,
+    name: &str,
+    view: PastView,
+) -> Result<Response, UiError> {
+    let (now, stats) = (view.now(), engine.stats_at(&view.past).await?);
+    let known = match named(name, &stats) {
+        Ok(known) => known,
+        Err(error) if error.status == StatusCode::NOT_FOUND => {
+            let message = "At this moment, there was no job in this queue, and it had no settings of its own.";
+            return Ok(view.missing(
+                visit,
+                Section::Queue,
+                "This queue did not exist then",
+                message,
+            ));
+        }
+        Err(error) => return Err(error),
+    };
+    let query = JobQuery { queues: vec![known.clone()], limit: NEWEST, ..JobQuery::default() };
+    let jobs = engine.jobs_at(&view.past, query).await?;
+    let counters = stats.queues.get(&known).cloned();
+    let counters = counters.unwrap_or_else(|| engine.config().unused_queue(&known));
+    let title = format!("Queue {known}");
+    Ok(view.page(StatusCode::OK, visit, &title, Section::Queue, |layout| QueuePage {
+        queue: QueueRow::of_past(&known, &counters, engine, now),
+        charts: None,
+        max_running: engine.config().max_running,
+        process: this_process(engine),
+        newest: jobs.jobs.iter().map(|job| JobCells::of_past(job, now)).collect(),
+        invalid: None,
+        share: ShareForm::of(engine),
+        width: WIDTH,
+        height: HEIGHT,
+        layout,
+    }))
 }
 
 impl QueuePage {
@@ -214,6 +259,11 @@ fn page_url(name: &str) -> String {
 /// Looks up a queue that exists, so that a mistyped URL does not create one.
 async fn known_queue(engine: &Engine, name: &str) -> Result<(QueueName, Stats), UiError> {
     let stats = engine.stats().await?;
+    named(name, &stats).map(|name| (name, stats))
+}
+
+/// The queue with the name in a URL, if the counters have it.
+fn named(name: &str, stats: &Stats) -> Result<QueueName, UiError> {
     let name = without_escape(name);
     let known = QueueName::stored(name).ok().filter(|name| stats.queues.contains_key(name));
     let missing = || match QueueName::parse(name) {
@@ -223,5 +273,5 @@ async fn known_queue(engine: &Engine, name: &str) -> Result<(QueueName, Stats), 
         },
         Err(invalid) => UiError::invalid_name(&invalid),
     };
-    known.map(|name| (name, stats)).ok_or_else(missing)
+    known.ok_or_else(missing)
 }

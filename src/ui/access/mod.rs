@@ -7,4 +7,4 @@ mod new_password;
 pub mod parts;
 pub mod tokens;
 pub mod users;
-mod words;
+pub mod words;

@@ -7,6 +7,7 @@ pub mod job_actions;
 pub mod job_history;
 pub mod lifetime_bar;
 pub mod log_part;
+pub mod past;
 pub mod waterfall;
 
 use askama::Template;
@@ -16,7 +17,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::access::SharedPayload;
-use crate::engine::{Engine, WaitReason, run_blocking};
+use crate::engine::{Engine, PastJob, WaitReason, run_blocking};
 use crate::job::secret::without_secrets;
 use crate::job::{Job, JobId, Progress, State, Step, Time};
 
@@ -31,12 +32,14 @@ use super::parts::json_text::{self, shown};
 use super::parts::json_view::JsonView;
 use super::parts::time_format::{TimeText, length};
 use super::parts::visible_text::{Escapes, visible};
+use super::rewind::asked::{AskedMoment, PastView};
 use super::share::{ShareForm, SharedView, without_names};
 use super::submit::submit_form::{FORM_KEY_PREFIX, SubmitForm};
 use comparison::Comparison;
 use job_history::{Attempt, NewestFew, TimelineEntry};
 use lifetime_bar::LifetimeBar;
 use log_part::JobLog;
+use past::without_contents;
 use waterfall::Waterfall;
 
 #[derive(Template)]
@@ -77,6 +80,8 @@ struct JobPage {
     escapes: Escapes,
     /// How a share link shows the job; `None` for those who can open other pages, too.
     shared: Option<SharedView>,
+    /// Whether the job has been removed since the moment that the page shows.
+    is_gone: bool,
     /// The form that creates a share link.
     share: ShareForm,
 }
@@ -136,6 +141,7 @@ enum PageSection {
 }
 
 /// The actions that the state machine allows now.
+#[derive(Default)]
 struct AllowedActions {
     retry: bool,
     cancel: bool,
@@ -158,6 +164,23 @@ pub struct JobParams {
     raw: String,
 }
 
+/// What a page has besides its job.
+struct Beside {
+    layout: Layout,
+    notice: Option<Notice>,
+    escapes: Escapes,
+    shared: Option<SharedView>,
+    why: Option<WaitReason>,
+    comparison: Option<Comparison>,
+    /// Whether an attempt has been notified that it is to end.
+    is_notified: bool,
+    is_gone: bool,
+    allowed: AllowedActions,
+    /// The command that submits the job again.
+    curl: String,
+    now: Time,
+}
+
 /// `GET /jobs/{id}`
 pub async fn show(
     Has(engine): Has<Engine>,
@@ -165,8 +188,12 @@ pub async fn show(
     Path(id): Path<String>,
     Query(params): Query<JobParams>,
     headers: HeaderMap,
+    asked: AskedMoment,
 ) -> Result<Response, UiError> {
     let escapes = if params.raw.is_empty() { Escapes::Decoded } else { Escapes::Raw };
+    if let Some(past) = asked.past {
+        return show_past(&engine, &visit, parse_id(&id)?, escapes, past).await;
+    }
     let notice = (!params.already.is_empty()).then(|| Notice {
         text: "This form has already been submitted and created this job. Submitting it again \
                does not create another one."
@@ -215,64 +242,59 @@ pub async fn render(
         Some(_) => Layout::shared(visit, title, Section::SharedJob, cursor, now),
         None => Layout::live(visit, title, Section::Job, cursor, now),
     };
-    let (status_line, status_when) = job_history::status_line(&job, why.as_ref(), now);
-    let lifetime_bar = LifetimeBar::of(&job, now);
-    let mut waterfall = Waterfall::of(&job, now);
     let comparison = match &shared {
         Some(_) => None, // a link shows one job only
         None => Comparison::of(engine, &job, now).await?,
     };
-    let is_notified = engine.is_asked_to_end(id);
-    let view = run_blocking(job.json_bytes(), || JobPage {
+    let form = SubmitForm::of_job(&job, engine.kinds());
+    let beside = Beside {
+        layout,
         notice,
-        id: job.id.to_string(),
-        kind: job.labels.kind.to_string(),
-        queue: job.labels.queue.to_string(),
-        tags: job.labels.tags.iter().map(ToString::to_string).collect(),
-        state: job.status.state,
-        status_line,
-        needs_worker: matches!(why, Some(WaitReason::NoWorker { .. })),
-        status_when,
-        end_in_words: job_history::end_in_words(&job),
-        detail: Detail::of(&job, is_notified, now),
-        bar_start: TimeText::new(lifetime_bar.from, now),
-        lifetime_bar,
-        ended: job.finished_at().map(|at| TimeText::new(at, now)),
-        facts: if shared.is_some() {
-            shared_facts(facts(&job, engine, now))
-        } else {
-            facts(&job, engine, now)
-        },
-        allowed: AllowedActions::of(&job),
-        wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
-        parts: parts(&job),
-        attempts: job_history::attempts(&job, &mut waterfall, escapes, now),
-        waterfall,
-        comparison,
-        timeline: job_history::timeline(&job, escapes, now),
-        has_whole_history: job.has_whole_history(),
-        log: JobLog::of(&job, escapes, now),
-        log_dropped: job.log_dropped,
-        payload: {
-            let text = shown(&without_secrets(&job.labels.kind, &job.spec.payload), escapes);
-            match &shared {
-                Some(_) => JsonView::without_links(&text, "payload"),
-                None => JsonView::of_payload(&text, &job.labels.kind),
-            }
-        },
-        result: job
-            .result()
-            .map(|result| JsonView::without_links(&shown(result, escapes), "result")),
-        curl: json_text::lines(
-            &SubmitForm::of_job(&job, engine.kinds())
-                .curl(&SubmitEndpoint::of(headers, visit, visit.principal()), None),
-        ),
         escapes,
         shared,
-        share: ShareForm::of(engine),
-        layout,
-    });
+        why,
+        comparison,
+        is_notified: engine.is_asked_to_end(id),
+        is_gone: false,
+        allowed: AllowedActions::of(&job),
+        curl: form.curl(&SubmitEndpoint::of(headers, visit, visit.principal()), None),
+        now,
+    };
+    let view = run_blocking(job.json_bytes(), || JobPage::of(&job, beside, engine));
     Ok(page(status, &view))
+}
+
+async fn show_past(
+    engine: &Engine,
+    visit: &Visit,
+    id: JobId,
+    escapes: Escapes,
+    view: PastView,
+) -> Result<Response, UiError> {
+    let Some(PastJob { job, is_gone }) = engine.job_at(&view.past, id).await? else {
+        let message = "At this moment, the job had not been submitted yet or had been deleted already, or nothing \
+                       is known of it any more.";
+        return Ok(view.missing(visit, Section::Job, "This job did not exist then", message));
+    };
+    let job = if is_gone { without_contents(job) } else { job };
+    let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
+    let now = view.now();
+    Ok(view.page(StatusCode::OK, visit, &title, Section::Job, |layout| {
+        let beside = Beside {
+            layout,
+            notice: None,
+            escapes,
+            shared: None,
+            why: None,
+            comparison: None,
+            is_notified: false,
+            is_gone,
+            allowed: AllowedActions::default(),
+            curl: String::new(),
+            now,
+        };
+        run_blocking(job.json_bytes(), || JobPage::of(&job, beside, engine))
+    }))
 }
 
 fn parts(job: &Job) -> [PageSection; 3] {
@@ -323,6 +345,66 @@ impl Detail {
 }
 
 impl JobPage {
+    /// The page of a job.
+    fn of(job: &Job, beside: Beside, engine: &Engine) -> JobPage {
+        let Beside { layout, notice, escapes, shared, why, comparison, is_notified, .. } = beside;
+        let Beside { is_gone, allowed, curl, now, .. } = beside;
+        let (status_line, status_when) = match &why {
+            None if layout.is_past() && job.status.state == State::Available => {
+                ("Available, waiting to start.".to_owned(), None)
+            }
+            why => job_history::status_line(job, why.as_ref(), now),
+        };
+        let lifetime_bar = LifetimeBar::of(job, now);
+        let mut waterfall = Waterfall::of(job, now);
+        let has_links = shared.is_none() && !layout.is_past();
+        let facts = facts(job, engine, now);
+        JobPage {
+            notice,
+            id: job.id.to_string(),
+            kind: job.labels.kind.to_string(),
+            queue: job.labels.queue.to_string(),
+            tags: job.labels.tags.iter().map(ToString::to_string).collect(),
+            state: job.status.state,
+            status_line,
+            needs_worker: matches!(why, Some(WaitReason::NoWorker { .. })),
+            status_when,
+            end_in_words: job_history::end_in_words(job),
+            detail: Detail::of(job, is_notified, now),
+            bar_start: TimeText::new(lifetime_bar.from, now),
+            lifetime_bar,
+            ended: job.finished_at().map(|at| TimeText::new(at, now)),
+            facts: if shared.is_some() { shared_facts(facts) } else { facts },
+            allowed,
+            wants_retry: job.last_failure().is_some() && job.status.state != State::Completed,
+            parts: parts(job),
+            attempts: job_history::attempts(job, &mut waterfall, escapes, now),
+            waterfall,
+            comparison,
+            timeline: job_history::timeline(job, escapes, now),
+            has_whole_history: job.has_whole_history(),
+            log: JobLog::of(job, escapes, now),
+            log_dropped: job.log_dropped,
+            payload: {
+                let text = shown(&without_secrets(&job.labels.kind, &job.spec.payload), escapes);
+                if has_links {
+                    JsonView::of_payload(&text, &job.labels.kind)
+                } else {
+                    JsonView::without_links(&text, "payload")
+                }
+            },
+            result: job
+                .result()
+                .map(|result| JsonView::without_links(&shown(result, escapes), "result")),
+            curl: json_text::lines(&curl),
+            escapes,
+            shared,
+            is_gone,
+            share: ShareForm::of(engine),
+            layout,
+        }
+    }
+
     /// The class that fixes the height of boxes that can grow while the page is open, so that nothing moves.
     fn steady(&self) -> &'static str {
         if self.state.is_final() { "" } else { " steady" }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::PastJob;
 use crate::job::secret::without_secrets;
 use crate::job::shorten::truncated;
 use crate::job::{AttemptView, Job, Json, Time};
@@ -44,6 +45,13 @@ impl ListRow {
             run: job.attempts().last().map(|attempt| RunLength::of(attempt, now)),
             payload: (*payload != Json::null()).then(|| excerpt(payload.as_str())),
         }
+    }
+
+    /// Builds the row of a job as it was at `now`.
+    pub fn of_past(past: &PastJob, now: Time) -> ListRow {
+        let row = ListRow::of(&past.job, now);
+        let payload = row.payload.filter(|_| !past.is_gone);
+        ListRow { cells: JobCells::of_past(past, now), payload, ..row }
     }
 }
 

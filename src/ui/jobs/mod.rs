@@ -7,7 +7,7 @@ pub mod list_row;
 pub mod row_order;
 
 use askama::Template;
-use axum::extract::{RawQuery, State as Has};
+use axum::extract::State as Has;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -20,6 +20,7 @@ use super::layout::visit::Visit;
 use super::parts::filters;
 use super::parts::load::is_busy;
 use super::parts::unknown_parameters::ignored;
+use super::rewind::asked::{AskedMoment, PastView};
 use column::Column;
 use job_filter::{JobFilter, ago};
 use list_row::ListRow;
@@ -48,6 +49,16 @@ struct Jobs {
     busy: bool,
     /// The number of bulk runs in progress.
     runs: usize,
+    /// What an earlier moment adds; `None` on the page as it is now.
+    then: Option<ThenNotes>,
+}
+
+/// What the list of an earlier moment says about itself.
+struct ThenNotes {
+    /// Terms that were ignored, because contents are searched on the present only.
+    ignored_terms: String,
+    /// Below this id, jobs that have been removed since are missing.
+    incomplete_below: Option<JobId>,
 }
 
 /// A tab for one state or for all states, with its count when the counters can tell it.
@@ -87,10 +98,14 @@ struct SearchProgress {
 pub async fn show(
     Has(engine): Has<Engine>,
     visit: Visit,
-    RawQuery(text): RawQuery,
+    asked: AskedMoment,
 ) -> Result<Response, UiError> {
-    let mut filter = JobFilter::read(text.as_deref().unwrap_or_default(), engine.now());
+    let now = asked.past.as_ref().map_or_else(|| engine.now(), PastView::now);
+    let mut filter = JobFilter::read(&asked.query, now);
     filter.query.limit = LIMIT;
+    if let Some(past) = asked.past {
+        return show_past(&engine, &visit, filter, past).await;
+    }
     if let Some(id) = pasted_id(&filter)
         && engine.job(id).await?.0.is_some()
     {
@@ -102,9 +117,7 @@ pub async fn show(
     } else {
         None
     };
-    let is_discarded = filter.state() == Some(State::Discarded);
-    let (heading, section) =
-        if is_discarded { ("Discarded jobs", Section::Discarded) } else { ("Jobs", Section::Jobs) };
+    let (heading, section) = heading_of(&filter);
     let cursor = found.as_ref().map_or(stats.cursor, |page| page.cursor);
     let now = engine.now();
     let layout = Layout::live(&visit, heading, section, cursor, now);
@@ -135,10 +148,64 @@ pub async fn show(
         next,
         busy: is_busy(&engine),
         runs: runs.iter().filter(|run| run.progress.ended.is_none()).count(),
+        then: None,
         layout,
         filter,
     };
     Ok(page(status, &list))
+}
+
+async fn show_past(
+    engine: &Engine,
+    visit: &Visit,
+    mut filter: JobFilter,
+    view: PastView,
+) -> Result<Response, UiError> {
+    if let Some(id) = pasted_id(&filter)
+        && engine.job_at(&view.past, id).await?.is_some()
+    {
+        return Ok(view.see_other(&format!("jobs/{id}")));
+    }
+    let terms: Vec<String> = filter.query.terms.drain(..).map(|term| term.to_string()).collect();
+    let (now, stats) = (view.now(), engine.stats_at(&view.past).await?);
+    let found = if filter.problems.is_empty() {
+        Some(engine.jobs_at(&view.past, filter.query.clone()).await?)
+    } else {
+        None
+    };
+    let jobs = found.as_ref().map_or(&[][..], |page| &page.jobs);
+    let mut rows: Vec<ListRow> = jobs.iter().map(|job| ListRow::of_past(job, now)).collect();
+    if let Some(order) = filter.order {
+        order.apply(&mut rows);
+    }
+    let (heading, section) = heading_of(&filter);
+    let status = if filter.problems.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let next = found.as_ref().and_then(|page| page.next);
+    let incomplete_below = found.as_ref().and_then(|page| page.incomplete_below);
+    Ok(view.page(status, visit, heading, section, |layout| Jobs {
+        heading,
+        columns: headings(&filter),
+        tabs: tabs(&filter, &stats),
+        suggestions: Suggestions::new(engine, &stats, &rows),
+        matching: None,
+        rows,
+        search: None,
+        next: next.map(|next| filter.further(next, None)),
+        busy: false,
+        runs: 0,
+        then: Some(ThenNotes { ignored_terms: terms.join(" "), incomplete_below }),
+        layout,
+        filter,
+    }))
+}
+
+/// The heading of a list, and the part of the navigation that it belongs to.
+fn heading_of(filter: &JobFilter) -> (&'static str, Section) {
+    if filter.state() == Some(State::Discarded) {
+        ("Discarded jobs", Section::Discarded)
+    } else {
+        ("Jobs", Section::Jobs)
+    }
 }
 
 impl Jobs {
@@ -155,7 +222,11 @@ impl Jobs {
     /// Whether this is the first page of all jobs, to which the script adds new ones.
     fn is_newest(&self) -> bool {
         let JobFilter { query, problems, order, .. } = &self.filter;
-        query.is_everything() && query.after.is_none() && problems.is_empty() && order.is_none()
+        !self.layout.is_past()
+            && query.is_everything()
+            && query.after.is_none()
+            && problems.is_empty()
+            && order.is_none()
     }
 
     /// The options of the field for the time of submission, including the active value.

@@ -36,6 +36,8 @@ pub const ASSETS: &[Asset] = &[
     asset!("timeline.css", CSS),
     asset!("schedules.css", CSS),
     asset!("timeline.js", JS),
+    asset!("rewind.css", CSS),
+    asset!("rewind.js", JS),
     asset!("app.js", JS),
     asset!("dashboard.js", JS),
     asset!("chart.js", JS),

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::access::NoRandomness;
 use crate::engine::{
     BulkError, ControlError, EnqueueError, JobActionError, JobControlError, PayloadError,
-    ScheduleError, StoreError, TooManyQueues, WorkerError,
+    RewindError, ScheduleError, StoreError, TooManyQueues, WorkerError,
 };
 use crate::http::layers::base_path::Address;
 use crate::http::server_fault::ServerFault;
@@ -170,6 +170,24 @@ impl From<WorkerError> for UiError {
 impl From<StoreError> for UiError {
     fn from(error: StoreError) -> Self {
         UiError::of_fault(ServerFault::from(&error), &error.to_string())
+    }
+}
+
+impl From<RewindError> for UiError {
+    fn from(error: RewindError) -> Self {
+        match error {
+            RewindError::TooOld { .. }
+            | RewindError::Future
+            | RewindError::OtherEpoch
+            | RewindError::Trimmed
+            | RewindError::NotCounted => UiError::of(
+                &error,
+                StatusCode::BAD_REQUEST,
+                "This moment cannot be shown",
+                "Open the page as it is now, and go back from there.",
+            ),
+            RewindError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use super::assets;
 use super::flash::{Done, Flash};
 use super::viewer::Viewer;
 use super::visit::Visit;
+use crate::ui::rewind::bar::RewindBar;
+use crate::ui::rewind::links::{shows_moments, with_moment};
 
 /// The data of `templates/layout.html`, which every page extends.
 pub struct Layout {
@@ -43,6 +45,8 @@ pub struct Layout {
     /// Whether the page answers a form, so that a script opens it again with GET instead of reloading it, which would send
     /// the form again.
     pub is_answer: bool,
+    /// The earlier moment that the page shows; `None` when it shows the present.
+    pub past: Option<Box<RewindBar>>,
     /// The version shown in the footer.
     pub version: &'static str,
 }
@@ -171,6 +175,19 @@ impl Layout {
         Layout { section, now: Some(now), ..Layout::error(visit, title) }.with_notices(visit)
     }
 
+    /// The layout of a page of an earlier moment, which `now` is. Nothing on it acts, and it follows no events.
+    pub fn past(
+        visit: &Visit,
+        title: impl Into<String>,
+        section: Section,
+        now: Time,
+        bar: RewindBar,
+    ) -> Self {
+        let layout = Layout::still(visit, title, section, now);
+        let viewer = layout.viewer.of_the_past();
+        Layout { past: Some(Box::new(bar)), undo: None, is_paused: false, viewer, ..layout }
+    }
+
     /// The layout of what a share link shows, which has no message about an action of somebody else.
     pub fn shared(
         visit: &Visit,
@@ -197,6 +214,7 @@ impl Layout {
             is_paused: false,
             viewer: Viewer::Unknown,
             is_answer: !address.can_be_reloaded(),
+            past: None,
             version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -234,6 +252,21 @@ impl Layout {
     /// Whether the page is for the holder of a share link.
     pub fn is_shared(&self) -> bool {
         matches!(self.section, Section::SharedJob | Section::SharedQueue | Section::SharedError)
+    }
+
+    /// Whether the page shows an earlier moment.
+    pub fn is_past(&self) -> bool {
+        self.past.is_some()
+    }
+
+    /// The address from which the reader goes on to earlier moments of this page; `None` on pages that show only the
+    /// present.
+    pub fn rewind(&self) -> Option<String> {
+        let can_rewind = !self.is(Section::None) && !self.is_past() && !self.is_answer;
+        let page = self.here.strip_prefix(&self.base).filter(|_| can_rewind)?;
+        let is_home = page.is_empty() || page.starts_with('?');
+        let page = if is_home { format!("./{page}") } else { page.to_owned() };
+        shows_moments(&page).then(|| with_moment(&page, "now"))
     }
 
     /// Whether a navigation entry is the current one.
@@ -289,7 +322,12 @@ const HEADERS: [(HeaderName, &str); 2] =
 
 /// Renders a page as the response to a request.
 pub fn page<T: Template>(status: StatusCode, template: &T) -> Response {
-    match template.render() {
+    rendered(status, template.render())
+}
+
+/// The response with the text of a page.
+pub fn rendered(status: StatusCode, html: askama::Result<String>) -> Response {
+    match html {
         Ok(html) => (status, HEADERS, html).into_response(),
         Err(error) => {
             tracing::error!(%error, "page could not be rendered");

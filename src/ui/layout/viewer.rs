@@ -19,6 +19,13 @@ pub enum Viewer {
         /// Whether they have a session, which a button ends. A proxy or the browser itself logs in the others.
         has_session: bool,
     },
+    /// Somebody who looks at an earlier moment. Nothing acts on it, so they get no buttons.
+    OfThePast {
+        /// The name, if they are logged in.
+        name: Option<String>,
+        /// What they may do on pages of the present.
+        role: Option<Role>,
+    },
 }
 
 impl Viewer {
@@ -34,10 +41,16 @@ impl Viewer {
         }
     }
 
+    /// The same person on the page of an earlier moment.
+    pub fn of_the_past(&self) -> Viewer {
+        Viewer::OfThePast { name: self.name().map(str::to_owned), role: self.role() }
+    }
+
     /// The name; `None` when nobody is logged in.
     pub fn name(&self) -> Option<&str> {
         match self {
             Viewer::Known { name, .. } => Some(name),
+            Viewer::OfThePast { name, .. } => name.as_deref(),
             Viewer::Anybody | Viewer::Unknown => None,
         }
     }
@@ -46,6 +59,7 @@ impl Viewer {
     pub fn role(&self) -> Option<Role> {
         match self {
             Viewer::Known { role, .. } => Some(*role),
+            Viewer::OfThePast { role, .. } => *role,
             Viewer::Anybody | Viewer::Unknown => None,
         }
     }
@@ -54,7 +68,7 @@ impl Viewer {
     pub fn has_session(&self) -> bool {
         match self {
             Viewer::Known { has_session, .. } => *has_session,
-            Viewer::Anybody | Viewer::Unknown => false,
+            Viewer::Anybody | Viewer::Unknown | Viewer::OfThePast { .. } => false,
         }
     }
 
@@ -76,7 +90,7 @@ impl Viewer {
     fn may(&self, needed: Role) -> bool {
         match self {
             Viewer::Anybody => true,
-            Viewer::Unknown => false,
+            Viewer::Unknown | Viewer::OfThePast { .. } => false,
             Viewer::Known { role, .. } => role.allows(needed),
         }
     }

@@ -1,5 +1,6 @@
 //! A job as a row of a list. The home page and all lists share it; `static/live.js` updates such rows in place.
 
+use crate::engine::PastJob;
 use crate::job::shorten::truncated;
 use crate::job::{Job, State, Time, error_line};
 
@@ -28,6 +29,8 @@ pub struct JobCells {
     pub when: TimeText,
     /// The line of the last error that says what happened, unless the job completed.
     pub error: Option<String>,
+    /// Whether the job has been removed since the moment that the page shows.
+    pub is_gone: bool,
 }
 
 /// The most characters of an error that a row shows. Pages pass this length to the scripts.
@@ -56,7 +59,15 @@ impl JobCells {
             max_attempts: job.status.max_attempts,
             when: TimeText::new(moment(job), now),
             error: failure.map(|failure| excerpt(&failure.message)),
+            is_gone: false,
         }
+    }
+
+    /// Builds the row of a job as it was at `now`. Of a job that is gone, nothing is shown that it carried.
+    pub fn of_past(past: &PastJob, now: Time) -> Self {
+        let cells = JobCells::of(&past.job, now);
+        let error = cells.error.filter(|_| !past.is_gone);
+        JobCells { error, is_gone: past.is_gone, ..cells }
     }
 }
 

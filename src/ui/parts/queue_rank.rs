@@ -2,6 +2,7 @@
 //! attention, then the busiest.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use crate::engine::{Activity, Engine, QueueStats, Stats};
 use crate::job::{QueueName, State, Time};
@@ -26,16 +27,27 @@ enum Reason {
 
 /// The rows of at most `max` queues: of all of them by name, or of the first by rank when there are more.
 pub fn shown_queues(stats: &Stats, engine: &Engine, now: Time, max: usize) -> Vec<QueueRow> {
-    let names = shown_names(stats, engine, now, max).into_iter();
+    let names = shown_names(stats, &engine.queue_activity(), now, max).into_iter();
     let row = |name| Some(QueueRow::of(name, stats.queues.get(name)?, engine, now));
     names.filter_map(row).collect()
 }
 
-fn shown_names<'a>(stats: &'a Stats, engine: &Engine, now: Time, max: usize) -> Vec<&'a QueueName> {
+/// The same at an earlier moment, of which only the counters are known.
+pub fn shown_queues_then(stats: &Stats, engine: &Engine, now: Time, max: usize) -> Vec<QueueRow> {
+    let names = shown_names(stats, &HashMap::new(), now, max).into_iter();
+    let row = |name| Some(QueueRow::of_past(name, stats.queues.get(name)?, engine, now));
+    names.filter_map(row).collect()
+}
+
+fn shown_names<'a>(
+    stats: &'a Stats,
+    activity: &HashMap<QueueName, Activity>,
+    now: Time,
+    max: usize,
+) -> Vec<&'a QueueName> {
     if stats.queues.len() <= max {
         return stats.queues.keys().collect();
     }
-    let activity = engine.queue_activity();
     let of = |name| activity.get(name).copied().unwrap_or_default();
     let mut ranked: Vec<_> =
         stats.queues.iter().map(|(name, queue)| (rank(queue, of(name), now), name)).collect();

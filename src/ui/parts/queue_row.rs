@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Engine, IntervalCounts, QueueStats};
+use crate::engine::{Engine, HistoryPoint, IntervalCounts, QueueStats};
 use crate::job::{QueueName, RateLimit, State, Time};
 
 use super::filters::{count, percent, rate};
@@ -50,9 +50,24 @@ pub struct QueueRow {
 impl QueueRow {
     /// Builds the row of a queue with these counters.
     pub fn of(name: &QueueName, stats: &QueueStats, engine: &Engine, now: Time) -> Self {
+        QueueRow::with_recent(name, stats, engine, engine.recent(name), now)
+    }
+
+    /// Builds the row of a queue as it was at `now`, without what only the present knows: rates and the oldest wait.
+    pub fn of_past(name: &QueueName, stats: &QueueStats, engine: &Engine, now: Time) -> Self {
+        let stats = QueueStats { waiting_since: None, ..stats.clone() };
+        QueueRow::with_recent(name, &stats, engine, None, now)
+    }
+
+    fn with_recent(
+        name: &QueueName,
+        stats: &QueueStats,
+        engine: &Engine,
+        recent: Option<Vec<HistoryPoint>>,
+        now: Time,
+    ) -> Self {
         let jobs = |state| stats.states.get(&state).copied().unwrap_or(0);
         let run = engine.config().queue_view(name, stats);
-        let recent = engine.recent(name);
         let points = recent.as_deref().unwrap_or_default();
         let sum = |count: fn(&IntervalCounts) -> u32| -> u64 {
             points.iter().map(|point| u64::from(count(&point.counts))).sum()

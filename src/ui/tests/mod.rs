@@ -29,6 +29,7 @@ mod new_job;
 mod nodes;
 mod offered;
 mod one_job;
+mod rewind;
 mod roles;
 mod schedules;
 mod server_faults;

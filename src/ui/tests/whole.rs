@@ -115,6 +115,11 @@ async fn every_link_and_file_of_every_page_leads_somewhere() {
         let path = seen[next].clone();
         next += 1;
         let answer = desk.get(&path).await;
+        if path.ends_with("at=now") {
+            assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
+            seen.extend((!seen.contains(&answer.location)).then_some(answer.location));
+            continue;
+        }
         assert_eq!(answer.status, StatusCode::OK, "{path}");
         if !answer.content_type.starts_with("text/html") {
             continue;
