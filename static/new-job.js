@@ -18,10 +18,14 @@ function jobForm() {
   let kind = form.elements.shown.value;
   /** The newest request of each type; responses to older ones are dropped. */
   const newest = { preview: 0, drawing: 0 };
+  /** How often somebody has changed a field, and the number at the newest request. */
+  let changes = 0;
+  let sent = 0;
 
   /** Fetches the form as the server renders it now. */
   async function drawn(what, submitter) {
     const asked = ++newest[what];
+    sent = changes;
     try {
       const answer = await fetch(form.dataset.redraw, { method: "POST", body: new URLSearchParams(new FormData(form, submitter)) });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -33,8 +37,10 @@ function jobForm() {
     }
   }
 
-  /** The pattern of a schedule and the fields that build it follow each other; the field that is typed into stays as it is. */
+  /** The pattern of a schedule and the fields that build it follow each other; the field that is typed into stays as it is.
+   * A response that does not know the last change would take it back; the next one follows. */
   function followPattern(page) {
+    if (changes !== sent) return;
     for (const input of form.querySelectorAll("[name^=repeat], [name=cron]")) {
       if (input !== document.activeElement) input.value = page.getElementById(input.id).value;
     }
@@ -77,6 +83,10 @@ function jobForm() {
     const from = kind;
     const back = parts.get(chosen);
     setText(by("kind-error"), "");
+    if (chosen === kind) {
+      newest.drawing++; // the form of another kind that may be on its way is no longer wanted
+      return;
+    }
     if (back) {
       parts.set(from, part);
       kind = chosen;
@@ -89,6 +99,7 @@ function jobForm() {
       kind = chosen;
     }
   });
+  for (const type of ["input", "change"]) form.addEventListener(type, () => changes++, { capture: true });
   form.addEventListener("input", (event) => {
     const way = form.elements.when && { delay: "in", at: "at", zone: "at" }[event.target.id];
     if (way && (way === "in" || by("at").value)) form.elements.when.value = way;

@@ -160,7 +160,7 @@ test("a list that is open shows what runs and what somebody else changes, and su
     await page.evaluate(() => (window.stays = true));
     await put("every 1s");
     const row = page.locator("#schedules tr", { hasText: "often" });
-    await row.locator(".s-completed").waitFor();
+    await row.locator(".badge.s-completed").waitFor();
     await server.kill();
     await until(page, () => document.getElementById("connection").dataset.state !== "live");
     const before = await page.locator("#schedules tr", { hasText: "often" }).locator("a[href^=jobs]").getAttribute("href");
