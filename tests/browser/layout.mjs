@@ -265,11 +265,11 @@ for (const colorScheme of ["light", "dark"]) {
       await live(page);
       await differ(["nav [aria-current]", 3], ['nav[aria-label=Main] a:not([aria-current])', 3]);
       await differ([".key-completed .swatch", 4], [".key-failed .swatch", 4], [".chart figcaption", 1, 1]);
-      await differ([".chip .dot", 4], [".right", 1]);
+      await differ([".chip .dot", 4], [".bar", 1]);
       await differ(["tr .badge.s-completed", 12], ["tr .badge.s-completed", 4]);
       await page.keyboard.press("p");
       await page.locator("#connection[data-state=paused]").waitFor();
-      await differ(["#hold-updates", 3], [".right", 1]);
+      await differ(["#hold-updates", 3], [".bar", 1]);
       await page.goto(`${server.origin}/jobs`);
       await differ(["tr .badge.s-completed", 12], ["tr .badge.s-discarded", 12]);
       await differ([".tab[aria-current]", 4], [".tab:not([aria-current])", 4]);

@@ -264,6 +264,25 @@ describe("while somebody types", () => {
       await field(page, "ms").fill("4712");
       await curlSays(page, '"ms": 4712');
     }));
+
+  test("a payload stays when the same kind is chosen again, also while the form of another one is on its way", () =>
+    withPage(browser, {}, async (page) => {
+      await open(page, "kind=echo");
+      let release;
+      const held = new Promise((resolve) => (release = resolve));
+      await page.route(/\/jobs\/new/, (route) => (route.request().postData()?.includes("kind=sleep") ? held.then(() => route.continue()) : route.continue()));
+      const asked = page.waitForRequest((request) => request.postData()?.includes("kind=sleep"));
+      const answered = page.waitForResponse((response) => response.request().postData()?.includes("kind=sleep"));
+      await page.locator("#kind").selectOption("sleep");
+      await asked;
+      await page.locator("#kind").selectOption("echo");
+      await page.locator("#payload").fill('{"cups": 2}');
+      release();
+      await answered;
+      await curlSays(page, '"cups": 2');
+      assert.equal(await page.locator("#payload").inputValue(), '{"cups": 2}');
+      assert.equal(await page.locator("#kind").inputValue(), "echo");
+    }));
 });
 
 for (const colorScheme of ["light", "dark"]) {

@@ -166,6 +166,22 @@ for (const javaScriptEnabled of [true, false]) {
   });
 }
 
+test("what is chosen while a preview is on its way stays chosen", () =>
+  withPage(browser, {}, async (page) => {
+    const held = [];
+    let isHolding = true;
+    await page.route(/\/schedules/, (route) => (isHolding && route.request().method() === "POST" ? held.push(route) : route.continue()));
+    await page.goto(`${server.origin}/schedules/new?kind=echo&name=slow`);
+    const asked = page.waitForRequest((request) => request.method() === "POST");
+    await page.locator("#zone").fill("UTC");
+    await asked;
+    await page.locator("#repeat").selectOption("daily");
+    isHolding = false;
+    for (const route of held) await route.continue();
+    await until(page, () => document.querySelector("#cron").value === "0 9 * * *");
+    assert.equal(await page.locator("#repeat").inputValue(), "daily");
+  }));
+
 test("the strip follows the runs while the page is open", () =>
   withPage(browser, {}, async (page) => {
     await put("followed", { cron: "@yearly", kind: "echo" });

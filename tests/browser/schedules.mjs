@@ -163,7 +163,7 @@ test("a list that is open shows what runs and what somebody else changes, and su
     await row.locator(".badge.s-completed").waitFor();
     await server.kill();
     await until(page, () => document.getElementById("connection").dataset.state !== "live");
-    const before = await page.locator("#schedules tr", { hasText: "often" }).locator("a[href^=jobs]").getAttribute("href");
+    const before = await page.locator("#schedules tr", { hasText: "often" }).locator("td > a[href^=jobs]").last().getAttribute("href");
     await server.again();
     await live(page);
     await until(page, (old) => [...document.querySelectorAll("#schedules a[href^=jobs]")].some((link) => link.getAttribute("href") !== old), before);
