@@ -1,6 +1,6 @@
 // Takes a screenshot of every page of a running demo server, in light and dark mode, at desktop and phone width:
 //   node shots.mjs http://127.0.0.1:8080 [folder]
-// With `--readme` it replaces the README's screenshots, docs/dashboard*.png.
+// With `--readme` it replaces the README's screenshots, docs/dashboard*.png, lanes.png and rewind.png.
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
@@ -35,6 +35,15 @@ try {
       await page.goto(origin);
       await page.locator("#connection[data-state=live]").waitFor();
       await page.screenshot({ path: path.join(root, `docs/dashboard${name}.png`) });
+      await page.close();
+    }
+    const past = new Date(Date.now() - 30_000).toISOString();
+    for (const [name, address] of [["lanes", "/timeline"], ["rewind", `/?at=${past}`]]) {
+      const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+      await page.goto(origin + address);
+      // The attempts of the last minute fill the axis.
+      if (name === "lanes") await page.locator("#connection[data-state=live]").waitFor();
+      await page.screenshot({ path: path.join(root, `docs/${name}.png`) });
       await page.close();
     }
   } else {

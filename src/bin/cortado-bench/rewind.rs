@@ -96,8 +96,8 @@ async fn ask_for_pages(
     for (name, path) in pages {
         let mut times = Latencies::default();
         for n in 0..MOMENTS as u64 {
-            // Spread over the whole log, and not in its order.
-            let seq = 1 + (n * 7_919 % MOMENTS as u64) * (head - 1) / MOMENTS as u64;
+            // Spread over the whole log, and not in its order. Every queue exists in the first of them.
+            let seq = (1 + n * 7_919 % MOMENTS as u64) * head / (MOMENTS as u64 + 1);
             let request = get(address, &format!("{path}at={epoch}:{seq}"));
             let asked = Instant::now();
             client.ask(&request, 200).await?;
