@@ -10,6 +10,8 @@ use crate::store::{HistoryKey, HistoryRow, HistorySeries, HistoryStep, MAX_HISTO
 
 /// The fewest events between two checkpoints; so many are counted quickly.
 const MIN_EVENTS: u64 = 4_096;
+/// The most events between two checkpoints, so that counting from one to the next stays quick.
+const MAX_EVENTS: u64 = 100_000;
 /// A larger checkpoint comes after more events, so that all of them together take at most so many bytes an event.
 const MAX_BYTES_PER_EVENT: u64 = 3;
 /// The most checkpoints in memory. With more, every second one is forgotten.
@@ -76,7 +78,7 @@ impl Checkpoints {
     pub fn is_due(&self, seq: u64) -> bool {
         let Some((last, encoded)) = self.known.back() else { return true };
         let bytes = u64::try_from(encoded.len()).unwrap_or(u64::MAX);
-        seq.saturating_sub(*last) >= MIN_EVENTS.max(bytes / MAX_BYTES_PER_EVENT)
+        seq.saturating_sub(*last) >= (bytes / MAX_BYTES_PER_EVENT).clamp(MIN_EVENTS, MAX_EVENTS)
     }
 
     /// Adds one, unless a later one is known.

@@ -21,10 +21,15 @@ impl Engine {
     pub async fn stats_at(&self, past: &Past) -> Result<Stats, RewindError> {
         let at = past.cursor;
         let (before, after) = self.parts.observed.lock().checkpoints.around(at.seq);
-        let whole_log = self.stats().await?.oldest;
-        let before = before.or_else(|| (whole_log.seq == 0).then(|| Checkpoint::empty(whole_log)));
-        let after =
-            after.filter(|after| after.cursor.seq - at.seq <= self.config().rewind.counted_back);
+        let now = self.stats().await?;
+        let (whole_log, most) = (now.oldest, self.config().rewind.counted_back);
+        // The events after an older checkpoint may have left the log.
+        let before = before.filter(|it| it.cursor.seq >= whole_log.seq);
+        let is_near_begin = whole_log.seq == 0 && at.seq <= most;
+        let before = before.or_else(|| is_near_begin.then(|| Checkpoint::empty(whole_log)));
+        let after = after.or_else(|| Some(Checkpoint::of(&now)));
+        let is_near = |it: &Checkpoint| (at.seq..=at.seq + most).contains(&it.cursor.seq);
+        let after = after.filter(is_near);
         let counted = match (before, after) {
             (Some(before), _) => self.count(before, at, CountingDirection::Forward).await?,
             (None, Some(after)) => self.count(after, at, CountingDirection::Back).await?,
@@ -91,6 +96,8 @@ impl Engine {
                 unknown.push((*id, event));
             }
         }
+        // More of them are looked for in the log, which costs less than their records.
+        let rest = unknown.split_off(unknown.len().min(self.config().rewind.records));
         let mut looked_up = Vec::with_capacity(unknown.len());
         for some in unknown.chunks(READS_AT_ONCE) {
             let reads = some.iter().map(|(id, event)| async move {
@@ -109,6 +116,7 @@ impl Engine {
                 None => drop(gone.insert(id, *event)),
             }
         }
+        gone.extend(rest);
         self.states_of_gone(gone, first, &mut states).await?;
         Ok(states)
     }

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Past, PastJob, PastPage, RewindError};
 use crate::engine::Engine;
@@ -13,6 +14,8 @@ use crate::job::{
 
 /// The length of the first part of the log that is read. A page of the newest jobs needs few.
 const FIRST_WINDOW: u64 = 512;
+/// How much the clocks of nodes may differ, so that the search for the submission of a job by its time finds it.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(2);
 /// How many records are read with one list.
 const RECORDS_PER_READ: usize = 250;
 
@@ -22,14 +25,21 @@ impl Engine {
         let rows = query.rows();
         let scan = self.submitted_before(past, &query, rows).await?;
         let mut page = PastPage { jobs: Vec::new(), next: None, incomplete_below: None };
-        let is_full = scan.jobs.len() > rows;
-        for job in scan.jobs.into_iter().take(rows) {
-            page.jobs.push(self.with_what_is_left(job).await?);
-        }
+        // An id may be much older than the submission, as of a job that waited in the inbox of a database.
+        let is_settled = |one_more: &Job| scan.is_whole_log || one_more.id >= scan.below;
+        let is_full = scan.jobs.get(rows).is_some_and(is_settled);
         if !is_full && !scan.is_whole_log {
             self.add_older(past, &query, &scan.ids, scan.below, &mut page).await?;
             page.incomplete_below = Some(scan.below);
-        } else if is_full {
+        }
+        let examined_to = page.next;
+        let is_passed = |job: &Job| examined_to.is_none_or(|PageCursor(id)| job.id >= id);
+        for job in scan.jobs.into_iter().filter(is_passed).take(rows + 1) {
+            page.jobs.push(self.with_what_is_left(job).await?);
+        }
+        page.jobs.sort_unstable_by_key(|past| std::cmp::Reverse(past.job.id));
+        if page.jobs.len() > rows {
+            page.jobs.truncate(rows);
             page.next = page.jobs.last().map(|past| PageCursor(past.job.id));
         }
         Ok(page)
@@ -48,6 +58,11 @@ impl Engine {
                 Some(PastJob { job: with_content(*job, &record), is_gone: false })
             }
             (Made::Job(job), None) => Some(PastJob { job: withheld(*job), is_gone: true }),
+            // Where the clock was set back, or the clocks of nodes differ, the search by time may have missed it.
+            (Made::Nothing, Some(record)) if was_there(&record, past.cursor) => {
+                let then = record.as_of(past.cursor.seq, past.at, None);
+                then.map(|job| PastJob { job, is_gone: false })
+            }
             (Made::Nothing, _) | (Made::Unknown(_), None) => None,
             (Made::Unknown(new), Some(record)) => {
                 let then = record.as_of(past.cursor.seq, past.at, new.as_deref());
@@ -65,6 +80,7 @@ impl Engine {
     ) -> Result<Made, RewindError> {
         let stats = self.stats().await?;
         let first = Cursor { seq: stats.oldest.seq + 1, ..past.cursor };
+        let submitted = submitted.before(CLOCK_DIFFERENCE);
         let earlier = self.last_before(first, past.cursor, submitted).await?;
         let begin = earlier.map_or(stats.oldest.seq, |event| event.seq);
         let after = Cursor { seq: begin, ..past.cursor };
@@ -168,11 +184,15 @@ impl Engine {
                 since: query.since,
                 after: Some(after),
                 limit: RECORDS_PER_READ,
+                most_examined: Some(
+                    u64::try_from(self.config().rewind.records).unwrap_or(u64::MAX),
+                ),
                 ..JobQuery::default()
             };
             let found = self.jobs(records).await?;
             next = found.next;
-            examined += found.jobs.len();
+            let passed = usize::try_from(found.examined).unwrap_or(usize::MAX);
+            examined = examined.saturating_add(passed.max(found.jobs.len()));
             let mut jobs = found.jobs.into_iter();
             for record in jobs.by_ref() {
                 if page.jobs.len() >= rows {
@@ -223,6 +243,12 @@ struct RecentJobs {
 
 fn is_of(event: &Event, wanted: JobId) -> bool {
     matches!(&event.fact, Fact::Job { id, .. } if *id == wanted)
+}
+
+/// Whether a job has a change up to a cursor.
+fn was_there(record: &Job, cursor: Cursor) -> bool {
+    let first = record.history.first().map_or(record.seq, |moment| moment.seq);
+    record.seq <= cursor.seq || first <= cursor.seq
 }
 
 /// Adds an event of a job to its record.

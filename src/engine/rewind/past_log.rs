@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::{Past, RewindError};
 use crate::engine::Engine;
-use crate::job::{Cursor, Event, Time};
+use crate::job::{Change, Cursor, Event, Fact, Time};
 use crate::store::Events;
 
 /// The most events in memory at once.
@@ -37,14 +37,17 @@ impl Engine {
         Ok(())
     }
 
-    /// The events after `after` up to and including `through`.
+    /// The events after `after` up to and including `through`, without log lines, of which a few may take megabytes.
     pub(super) async fn events_until(
         &self,
         after: Cursor,
         through: u64,
     ) -> Result<Vec<Event>, RewindError> {
         let mut found = Vec::new();
-        let add = |event| {
+        let add = |mut event: Event| {
+            if let Fact::Job { change: Change::Logged(lines), .. } = &mut event.fact {
+                *lines = Vec::new();
+            }
             found.push(event);
             ControlFlow::Continue(())
         };

@@ -37,8 +37,12 @@ fn queue(random: &mut fastrand::Rng) -> QueueName {
 
 impl Script {
     fn new(seed: u64, limits: RewindLimits) -> Script {
+        Script::on(seed, limits, StoreLimits::default())
+    }
+
+    fn on(seed: u64, limits: RewindLimits, of_store: StoreLimits) -> Script {
         let clock = ManualClock::at(Time::from_millis(1_800_000_000_000));
-        let store = MemoryStore::new(StoreLimits::default(), Arc::new(clock.clone()));
+        let store = MemoryStore::new(of_store, Arc::new(clock.clone()));
         let config = EngineConfig { paused: true, rewind: limits, ..quick() };
         let shop =
             open_with_clock(store.clone(), Registry::default(), config, Arc::new(clock.clone()));
@@ -392,4 +396,34 @@ async fn the_counters_of_a_moment_before_a_restart_are_known_after_it() {
     timeout(BOUND, resumed).await.expect("the stored checkpoint is not read");
     let past = after.engine.past(When::Cursor(head)).await.unwrap();
     assert_eq!(comparable(after.engine.stats_at(&past).await.unwrap()), comparable(then));
+}
+
+#[tokio::test]
+async fn the_counters_of_every_moment_of_a_trimmed_log_are_known() {
+    let mut of_store = StoreLimits::default();
+    of_store.retention.events.count = 150;
+    let mut script = Script::on(5, RewindLimits::default(), of_store);
+    for _ in 0..200 {
+        script.step().await;
+        script.look().await;
+    }
+    script.store.tick().await.unwrap();
+    let oldest = script.store.stats().await.unwrap().oldest.seq;
+    assert!(oldest > 20, "{oldest}");
+    // The checkpoint before the oldest event is of no use, and the first one after it counts back.
+    for known in [vec![0, 20, 60, 100, 140, 180], vec![0], vec![]] {
+        script.know(known.iter().copied());
+        let mut compared = 0;
+        for moment in &script.moments {
+            if moment.stats.cursor.seq <= oldest {
+                continue;
+            }
+            let past = script.engine.past(When::Cursor(moment.stats.cursor)).await.unwrap();
+            let counted = script.engine.stats_at(&past).await.unwrap();
+            let total = |stats: &Stats| stats.states.values().sum::<u64>();
+            assert_eq!(total(&counted), total(&moment.stats), "{} {known:?}", past.cursor);
+            compared += 1;
+        }
+        assert!(compared > 20, "{compared}");
+    }
 }

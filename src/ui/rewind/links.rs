@@ -26,7 +26,8 @@ pub fn without_moment(query: &str) -> String {
 }
 
 fn is_moment(pair: &str) -> bool {
-    pair == "at" || pair.starts_with("at=")
+    let mut decoded = url::form_urlencoded::parse(pair.as_bytes());
+    decoded.next().is_some_and(|(name, _)| name == "at")
 }
 
 /// Adds the moment to the links and the search forms of a page that lead to pages which can show it. A template escapes
