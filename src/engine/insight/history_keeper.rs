@@ -66,10 +66,12 @@ impl HistoryKeeper {
             batch
         };
         let (now, steady) = (self.clock.now(), self.clock.steady());
-        if forgotten_at.is_none_or(|at| steady.since(at) >= FORGET_INTERVAL) {
-            let first_event = self.store.stats().await?.oldest.seq;
+        // Without the counters, old rows stay until the next save: what was taken above must not be lost.
+        if forgotten_at.is_none_or(|at| steady.since(at) >= FORGET_INTERVAL)
+            && let Ok(stats) = self.store.stats().await
+        {
             let mut observed = self.observed.lock();
-            observed.checkpoints.forget_before(first_event);
+            observed.checkpoints.forget_before(stats.oldest.seq);
             let counters = observed.checkpoints.oldest_row();
             batch.forget =
                 HistoryStep::ALL.map(|step| (step, oldest(step, now, counters))).to_vec();
