@@ -97,7 +97,6 @@ const SHOWN = {
   minute: (at) => timeOfDay(at, "minute"),
   clock: (at) => timeOfDay(at, "clock"),
   time: (at) => timeOfDay(at),
-  minute: (at) => timeOfDay(at, "minute"),
   day: monthAndDay,
   near: (at) => (formats.date.format(at) === formats.date.format(serverNow()) ? timeOfDay(at) : SHOWN.second(at)),
   second: (at) => `${formats.date.format(at)} ${timeOfDay(at)}`,

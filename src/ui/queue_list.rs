@@ -43,6 +43,8 @@ struct QueuesPage {
     groups: Vec<QueueGroup>,
     /// The heat map, when it is shown instead of the rows.
     heat: Option<HeatMap>,
+    /// The queues of the heat map, which are not among the rows.
+    of_heat: Vec<QueueName>,
     /// The queues that exist.
     total: usize,
     /// The queues that match the filter, or their groups.
@@ -218,7 +220,7 @@ pub async fn show(
         let stats = engine.stats_at(&past.past).await?;
         let now = past.now();
         return Ok(past.page(StatusCode::OK, &visit, "Queues", Section::Queues, |layout| {
-            QueuesPage::of(layout, filter, &without_waits(stats), &HashMap::new(), &engine, now)
+            QueuesPage::of(layout, filter, &stats, &HashMap::new(), &engine, now)
         }));
     }
     let stats = engine.stats().await?;
@@ -227,21 +229,11 @@ pub async fn show(
     let activity = engine.queue_activity();
     let mut view = QueuesPage::of(layout, filter, &stats, &activity, &engine, now);
     if view.filter.shows_waits() {
-        let names = view.queues.drain(..).filter_map(|row| QueueName::stored(&row.name).ok());
-        let names: Vec<QueueName> = names.collect();
-        let range = view.filter.wait_range();
+        let (names, range) = (std::mem::take(&mut view.of_heat), view.filter.wait_range());
         let map = engine.wait_map(&names, range).await?;
         view.heat = (!names.is_empty()).then(|| HeatMap::of(&map, &names, range, now));
     }
     Ok(page(StatusCode::OK, &view))
-}
-
-/// The counters without how long jobs have been waiting, which is known of the present only.
-fn without_waits(mut stats: Stats) -> Stats {
-    for queue in stats.queues.values_mut() {
-        queue.waiting_since = None;
-    }
-    stats
 }
 
 impl QueuesPage {
@@ -275,8 +267,13 @@ impl QueuesPage {
         let skipped = (filter.page - 1) * QUEUES_PER_PAGE;
         let rows = matching.iter().skip(skipped).take(QUEUES_PER_PAGE);
         let row = if layout.is_past() { QueueRow::of_past } else { QueueRow::of };
-        let queues: Vec<QueueRow> =
-            rows.map(|(name, queue, _)| row(name, queue, engine, now)).collect();
+        let (mut queues, mut of_heat) = (Vec::new(), Vec::new());
+        let shown = rows.len();
+        if filter.shows_waits() {
+            of_heat.extend(rows.map(|(name, _, _)| (*name).clone()));
+        } else {
+            queues.extend(rows.map(|(name, queue, _)| row(name, queue, engine, now)));
+        }
         let groups: Vec<QueueGroup> =
             groups.into_iter().skip(skipped).take(QUEUES_PER_PAGE).collect();
         let has_room = !filter.is_filtered() && filter.page == 1;
@@ -288,11 +285,12 @@ impl QueuesPage {
             total: stats.queues.len(),
             matching: count,
             first: skipped + 1,
-            max: if has_room { QUEUES_PER_PAGE } else { queues.len() },
+            max: if has_room { QUEUES_PER_PAGE } else { shown },
             max_running: engine.config().max_running,
             process: this_process(engine),
             queues,
             groups,
+            of_heat,
             heat: None,
             filter,
             layout,

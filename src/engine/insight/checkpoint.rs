@@ -108,7 +108,7 @@ impl Checkpoints {
         (read(after.checked_sub(1)), read(Some(after)))
     }
 
-    /// The number of the first event of the oldest one.
+    /// The number of the last event that the oldest one counts.
     pub fn oldest(&self) -> Option<u64> {
         self.known.front().map(|(seq, _)| *seq)
     }

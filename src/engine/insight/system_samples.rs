@@ -25,7 +25,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 pub const SAMPLES_KEPT: Duration = Duration::from_secs(30 * 60);
 /// The most samples.
 const MAX_SAMPLES: usize = (SAMPLES_KEPT.as_secs() / INTERVAL.as_secs()) as usize;
-/// The size of the store is measured with every so manieth sample, because a shared store is asked for it.
+/// The size of the store is measured with every sixth sample only, because a shared store has to be asked for it.
 const STORE_EVERY: usize = 6;
 
 /// What was measured at one time.

@@ -51,8 +51,8 @@ impl WaitRange {
         }
     }
 
-    /// The range of charts that is as long, or longer.
-    fn of_charts(self) -> HistoryRange {
+    /// The range of charts that is as long.
+    pub fn of_charts(self) -> HistoryRange {
         match self {
             WaitRange::Hour => HistoryRange::Hour,
             WaitRange::SixHours => HistoryRange::SixHours,

@@ -7,7 +7,7 @@ mod past_jobs;
 mod past_log;
 
 use crate::engine::Engine;
-use crate::job::{Cursor, Job, JobId, PageCursor, Time};
+use crate::job::{Cursor, Event, Job, JobId, PageCursor, Time};
 use crate::store::StoreError;
 
 /// What an earlier moment is asked for by.
@@ -102,14 +102,12 @@ impl Engine {
         Ok(Some(Reach { oldest, newest }))
     }
 
-    /// Finds a moment in the log.
+    /// Finds a moment in the log, and the last event that had happened by then. `reach` is what [`Engine::reach`] returned.
     ///
     /// # Errors
     /// The log does not have it.
-    pub async fn past(&self, when: When) -> Result<Past, RewindError> {
-        let Some(Reach { oldest, newest }) = self.reach().await? else {
-            return Err(RewindError::Future);
-        };
+    pub async fn past(&self, reach: &Reach, when: When) -> Result<(Past, Event), RewindError> {
+        let Reach { oldest, newest } = *reach;
         match when {
             When::Cursor(cursor) if cursor.epoch != newest.cursor.epoch => {
                 Err(RewindError::OtherEpoch)
@@ -118,13 +116,16 @@ impl Engine {
             When::Cursor(cursor) if cursor.seq < oldest.cursor.seq => {
                 Err(RewindError::TooOld { oldest })
             }
-            When::Cursor(cursor) => self.moment(cursor).await,
+            When::Cursor(cursor) => {
+                let event = self.event(cursor).await?;
+                Ok((Past { cursor, at: event.at }, event))
+            }
             When::Time(at) if at > self.now() => Err(RewindError::Future),
             When::Time(at) => {
                 let end = Time::from_millis(at.millis() + 1);
                 let event = self.last_before(oldest.cursor, newest.cursor, end).await?;
                 let event = event.ok_or(RewindError::TooOld { oldest })?;
-                Ok(Past { cursor: Cursor { seq: event.seq, ..newest.cursor }, at })
+                Ok((Past { cursor: event.cursor(newest.cursor), at }, event))
             }
         }
     }

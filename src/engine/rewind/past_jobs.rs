@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use super::{Past, PastJob, PastPage, RewindError};
 use crate::engine::Engine;
-use crate::job::{
-    Change, Cursor, Event, Fact, Failure, Job, JobId, JobQuery, Json, LogCaps, PageCursor, Time,
-};
+use crate::job::{Change, Cursor, Event, Fact, Job, JobId, JobQuery, LogCaps, PageCursor, Time};
 
 /// The length of the first part of the log that is read. A page of the newest jobs needs few.
 const FIRST_WINDOW: u64 = 512;
@@ -57,7 +55,9 @@ impl Engine {
             (Made::Job(job), Some(record)) => {
                 Some(PastJob { job: with_content(*job, &record), is_gone: false })
             }
-            (Made::Job(job), None) => Some(PastJob { job: withheld(*job), is_gone: true }),
+            (Made::Job(job), None) => {
+                Some(PastJob { job: job.without_removed_content(), is_gone: true })
+            }
             // Where the clock was set back, or the clocks of nodes differ, the search by time may have missed it.
             (Made::Nothing, Some(record)) if was_there(&record, past.cursor) => {
                 let then = record.as_of(past.cursor.seq, past.at, None);
@@ -170,11 +170,12 @@ impl Engine {
         page: &mut PastPage,
     ) -> Result<(), RewindError> {
         let rows = query.rows();
+        let most = u64::try_from(self.config().rewind.records).unwrap_or(u64::MAX);
         let start = query.below().map_or(below, |asked| asked.min(below));
         let mut next = Some(PageCursor(start));
-        let mut examined = 0;
+        let mut examined = 0_u64;
         while let Some(after) = next {
-            if page.jobs.len() >= rows || examined >= self.config().rewind.records {
+            if page.jobs.len() >= rows || examined >= most {
                 page.next = Some(after);
                 return Ok(());
             }
@@ -184,17 +185,13 @@ impl Engine {
                 since: query.since,
                 after: Some(after),
                 limit: RECORDS_PER_READ,
-                most_examined: Some(
-                    u64::try_from(self.config().rewind.records).unwrap_or(u64::MAX),
-                ),
+                most_examined: Some(most),
                 ..JobQuery::default()
             };
             let found = self.jobs(records).await?;
             next = found.next;
-            let passed = usize::try_from(found.examined).unwrap_or(usize::MAX);
-            examined = examined.saturating_add(passed.max(found.jobs.len()));
-            let mut jobs = found.jobs.into_iter();
-            for record in jobs.by_ref() {
+            examined = examined.saturating_add(found.examined.max(found.jobs.len() as u64));
+            for record in found.jobs {
                 if page.jobs.len() >= rows {
                     let last = page.jobs.last();
                     next = last.map(|past| PageCursor(past.job.id));
@@ -215,7 +212,7 @@ impl Engine {
     /// Notes whether the job still exists, and withholds what was deleted with it.
     async fn with_what_is_left(&self, job: Job) -> Result<PastJob, RewindError> {
         let is_gone = self.job(job.id).await?.0.is_none();
-        let job = if is_gone { withheld(job) } else { job };
+        let job = if is_gone { job.without_removed_content() } else { job };
         Ok(PastJob { job, is_gone })
     }
 }
@@ -272,28 +269,6 @@ fn with_content(mut job: Job, record: &Job) -> Job {
         let same = record.history.iter().find(|it| it.seq == moment.seq);
         if let Some(same) = same {
             moment.change = same.change.clone();
-        }
-    }
-    job
-}
-
-/// The job without everything that was deleted with it.
-fn withheld(mut job: Job) -> Job {
-    let spec = Arc::make_mut(&mut job.spec);
-    spec.payload = Json::null();
-    spec.idempotency_key = None;
-    job.log = Vec::new();
-    job.log_dropped = 0;
-    if let Some(progress) = &mut job.progress {
-        progress.message = None;
-    }
-    for moment in &mut job.history {
-        match &mut moment.change {
-            Change::Completed { result } => *result = Json::null(),
-            Change::RetryScheduled { failure, .. } | Change::Discarded { failure } => {
-                *failure = Failure { class: failure.class, message: "".into() };
-            }
-            _ => {}
         }
     }
     job

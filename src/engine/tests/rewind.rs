@@ -215,8 +215,14 @@ fn comparable(mut stats: Stats) -> Stats {
     stats
 }
 
+/// Finds a moment as a page does.
+async fn find(engine: &Engine, when: When) -> Result<Past, RewindError> {
+    let reach = engine.reach().await?.ok_or(RewindError::Future)?;
+    Ok(engine.past(&reach, when).await?.0)
+}
+
 async fn past(script: &Script, stats: &Stats) -> Option<Past> {
-    match script.engine.past(When::Cursor(stats.cursor)).await {
+    match find(&script.engine, When::Cursor(stats.cursor)).await {
         Ok(past) => Some(past),
         Err(RewindError::Future | RewindError::TooOld { .. }) if stats.cursor.seq == 0 => None,
         Err(error) => panic!("{error}"),
@@ -347,12 +353,12 @@ async fn a_time_leads_to_the_last_event_before_it_and_wrong_moments_are_refused(
     };
     for event in &events {
         let last = events.iter().rfind(|other| other.at <= event.at).unwrap();
-        let past = script.engine.past(When::Time(event.at)).await.unwrap();
+        let past = find(&script.engine, When::Time(event.at)).await.unwrap();
         assert_eq!((past.cursor.seq, past.at), (last.seq, event.at));
-        let exact = script.engine.past(When::Cursor(event.cursor(head))).await.unwrap();
+        let exact = find(&script.engine, When::Cursor(event.cursor(head))).await.unwrap();
         assert_eq!((exact.cursor.seq, exact.at), (event.seq, event.at));
     }
-    let refused = async |when| script.engine.past(when).await.unwrap_err();
+    let refused = async |when| find(&script.engine, when).await.unwrap_err();
     let before = Time::from_millis(events[0].at.millis() - 1);
     assert!(
         matches!(refused(When::Time(before)).await, RewindError::TooOld { oldest } if oldest == reach.oldest)
@@ -394,7 +400,7 @@ async fn the_counters_of_a_moment_before_a_restart_are_known_after_it() {
         }
     };
     timeout(BOUND, resumed).await.expect("the stored checkpoint is not read");
-    let past = after.engine.past(When::Cursor(head)).await.unwrap();
+    let past = find(&after.engine, When::Cursor(head)).await.unwrap();
     assert_eq!(comparable(after.engine.stats_at(&past).await.unwrap()), comparable(then));
 }
 
@@ -418,7 +424,7 @@ async fn the_counters_of_every_moment_of_a_trimmed_log_are_known() {
             if moment.stats.cursor.seq <= oldest {
                 continue;
             }
-            let past = script.engine.past(When::Cursor(moment.stats.cursor)).await.unwrap();
+            let past = find(&script.engine, When::Cursor(moment.stats.cursor)).await.unwrap();
             let counted = script.engine.stats_at(&past).await.unwrap();
             let total = |stats: &Stats| stats.states.values().sum::<u64>();
             assert_eq!(total(&counted), total(&moment.stats), "{} {known:?}", past.cursor);

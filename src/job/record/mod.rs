@@ -2,6 +2,7 @@
 
 mod as_of;
 mod content;
+mod removed;
 mod replay;
 mod same_submission;
 mod settled;

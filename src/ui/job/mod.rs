@@ -7,7 +7,6 @@ pub mod job_actions;
 pub mod job_history;
 pub mod lifetime_bar;
 pub mod log_part;
-pub mod past;
 pub mod waterfall;
 
 use askama::Template;
@@ -39,7 +38,6 @@ use comparison::Comparison;
 use job_history::{Attempt, NewestFew, TimelineEntry};
 use lifetime_bar::LifetimeBar;
 use log_part::JobLog;
-use past::without_contents;
 use waterfall::Waterfall;
 
 #[derive(Template)]
@@ -276,7 +274,6 @@ async fn show_past(
                        is known of it any more.";
         return Ok(view.missing(visit, Section::Job, "This job did not exist then", message));
     };
-    let job = if is_gone { without_contents(job) } else { job };
     let title = format!("{} {} · {}", job.labels.kind, job.id.short(), job.status.state);
     let now = view.now();
     Ok(view.page(StatusCode::OK, visit, &title, Section::Job, |layout| {

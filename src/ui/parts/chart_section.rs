@@ -9,7 +9,7 @@ use crate::ui::layout::error::UiError;
 
 use super::chart::{Chart, ChartMark, WIDTH, range_words, runs, throughput, waits};
 use super::columns::Columns;
-use super::time_format::TimeText;
+use super::time_format::{TimeText, iso_to_the_second};
 use super::value_scale::ChartScale;
 
 /// The most marks that charts show; the newest.
@@ -126,10 +126,7 @@ impl ChartSection {
     ) -> ChartSection {
         let ChartOptions { range, scale } = options;
         let columns = Columns::of(history.now, range, &history.periods);
-        let time = |seconds: i64| {
-            let iso = Time::from_millis(seconds * 1_000).to_string();
-            format!("{}Z", iso.get(..19).unwrap_or(&iso))
-        };
+        let time = |seconds: i64| iso_to_the_second(Time::from_millis(seconds * 1_000));
         let mut marks = marks(history);
         for mark in &mut marks {
             mark.1.x = (columns.x(mark.0, WIDTH) * 10.0).round() / 10.0;

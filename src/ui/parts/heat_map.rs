@@ -8,8 +8,9 @@ use url::form_urlencoded::Serializer;
 use crate::engine::{WaitMap, WaitRange};
 use crate::job::{QueueName, Time};
 
+use super::chart::range_words;
 use super::filters::escaped_segment;
-use super::time_format::{TimeText, length};
+use super::time_format::{TimeText, iso_to_the_second, length};
 
 /// The lower bounds of the shades in milliseconds, from the second on, and what the legend says about each shade.
 const SHADES: [(u32, &str); 7] = [
@@ -111,7 +112,7 @@ impl HeatMap {
         HeatMap {
             columns: map.columns.iter().enumerate().map(column).collect(),
             rows: queues.iter().zip(&map.rows).map(row).collect(),
-            words: range_words(range),
+            words: range_words(range.of_charts()),
             column_words: length(Duration::from_secs(map.width.unsigned_abs())),
         }
     }
@@ -124,21 +125,7 @@ impl HeatMap {
 
 /// The name of a range in addresses and on links.
 pub fn range_name(range: WaitRange) -> &'static str {
-    match range {
-        WaitRange::Hour => "1h",
-        WaitRange::SixHours => "6h",
-        WaitRange::Day => "24h",
-        WaitRange::Week => "7d",
-    }
-}
-
-fn range_words(range: WaitRange) -> &'static str {
-    match range {
-        WaitRange::Hour => "60 minutes",
-        WaitRange::SixHours => "6 hours",
-        WaitRange::Day => "24 hours",
-        WaitRange::Week => "7 days",
-    }
+    range.of_charts().as_str()
 }
 
 fn is_known(map: &WaitMap, at: Time) -> bool {
@@ -147,11 +134,8 @@ fn is_known(map: &WaitMap, at: Time) -> bool {
 }
 
 fn waits(queue: &QueueName, at: Time, width: i64, p95: u32) -> HeatCell {
-    let second = |at: Time| {
-        let iso = at.to_string();
-        format!("{}Z", iso.get(..19).unwrap_or(&iso))
-    };
-    let (since, until) = (second(at), second(Time::from_millis(at.millis() + width * 1_000)));
+    let end = Time::from_millis(at.millis() + width * 1_000);
+    let (since, until) = (iso_to_the_second(at), iso_to_the_second(end));
     let words = format!(
         "p95 {}, {} {} to {} UTC",
         length(Duration::from_millis(p95.into())),

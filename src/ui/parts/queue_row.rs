@@ -53,10 +53,9 @@ impl QueueRow {
         QueueRow::with_recent(name, stats, engine, engine.recent(name), now)
     }
 
-    /// Builds the row of a queue as it was at `now`, without what only the present knows: rates and the oldest wait.
+    /// Builds the row of a queue as it was at `now`, without rates, which are known of the present only.
     pub fn of_past(name: &QueueName, stats: &QueueStats, engine: &Engine, now: Time) -> Self {
-        let stats = QueueStats { waiting_since: None, ..stats.clone() };
-        QueueRow::with_recent(name, &stats, engine, None, now)
+        QueueRow::with_recent(name, stats, engine, None, now)
     }
 
     fn with_recent(

@@ -42,6 +42,12 @@ impl TimeText {
     }
 }
 
+/// A time in RFC 3339 without milliseconds, for addresses and the fields of forms.
+pub fn iso_to_the_second(at: Time) -> String {
+    let iso = at.to_string();
+    format!("{}Z", iso.get(..19).unwrap_or(&iso))
+}
+
 /// Formats a time relative to now: `12 s ago`, `in 5 min`, `just now`.
 fn relative(at: Time, now: Time) -> String {
     let future = at > now;

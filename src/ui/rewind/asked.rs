@@ -9,10 +9,10 @@ use axum::http::{StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::engine::{Engine, Events, Past, Reach, RewindError, StoreError, When};
+use crate::engine::{Engine, Past, Reach, RewindError, StoreError, When};
 use crate::http::access::job_scope::JobScope;
+use crate::job::Time;
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
-use crate::job::{Cursor, Event, Time};
 
 use super::bar::{BarPage, RewindBar};
 use super::links::{keep_moment, with_moment, without_moment};
@@ -126,8 +126,8 @@ impl PastView {
                 (When::Time(at), time_in_address(at))
             }
         };
-        let past = match engine.past(when).await {
-            Ok(past) => past,
+        let (past, event) = match engine.past(&reach, when).await {
+            Ok(found) => found,
             Err(error @ RewindError::Store(_)) => return Err(failed(error)),
             Err(error) => return Err(refuse(error.to_string())),
         };
@@ -135,10 +135,8 @@ impl PastView {
             let address = with_moment(&page.address(), &at);
             return Err(see_other(address.trim_start_matches("./")).into_response());
         }
-        let event = event_at(engine, past.cursor).await.map_err(failed)?;
-        let scope = JobScope::of(visit.principal());
-        let event = event.filter(|event| scope.shows(event));
-        let bar = RewindBar::of(&page, &at, &past, reach, event.as_ref(), now);
+        let event = JobScope::of(visit.principal()).shows(&event).then_some(&event);
+        let bar = RewindBar::of(&page, &at, &past, reach, event, now);
         Ok(PastView { past, bar, _permit: permit })
     }
 
@@ -178,15 +176,6 @@ impl PastView {
         let layout = Layout::past(visit, title, section, self.past.at, self.bar);
         let html = view(layout).render().map(|html| keep_moment(&html, &at));
         rendered(status, html)
-    }
-}
-
-/// The event with this cursor, if the log still has it.
-async fn event_at(engine: &Engine, cursor: Cursor) -> Result<Option<Event>, RewindError> {
-    let Some(before) = cursor.seq.checked_sub(1) else { return Ok(None) };
-    match engine.events(Cursor { seq: before, ..cursor }, 1).await? {
-        Events::Some(events) => Ok(events.into_iter().next()),
-        Events::Gap { .. } => Ok(None),
     }
 }
 

@@ -8,7 +8,6 @@ use crate::job::{
     Change, Failure, FailureClass, Interruption, JobId, LogLine, Moment, Progress, Role, State,
     Stream, Time,
 };
-use crate::ui::job::past::without_contents;
 use crate::ui::jobs::list_row::ListRow;
 
 /// The pages as a server has them, which know the address of a request.
@@ -291,7 +290,7 @@ async fn nothing_that_a_job_carried_is_left_of_one_that_is_gone() {
     job.status.state = State::Discarded;
     job.log = vec![LogLine { at, stream: Stream::Stdout, text: "secret line".into() }];
     job.progress = Some(Progress { done: 1, total: None, message: Some("secret step".into()) });
-    let left = without_contents(job.clone());
+    let left = job.clone().without_removed_content();
     assert!(!format!("{left:?}").contains("secret"), "{left:?}");
     assert_eq!((left.id, left.status, left.history.len()), (job.id, job.status, job.history.len()));
     let row = |is_gone| ListRow::of_past(&PastJob { job: job.clone(), is_gone }, at);
