@@ -4,6 +4,7 @@
 mod database;
 mod external;
 mod program;
+mod rewind;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -91,6 +92,7 @@ pub(super) fn split(
         Err(wrong) => wrong.into_iter().for_each(|(key, why)| problems.add(key, why)),
     }
     engine.paused = file.paused;
+    engine.rewind = problems.rewind(&file.rewind);
     let access = problems.access(&file.access);
     engine.access = access;
     problems.http(http, file.engine.max_payload);

@@ -13,7 +13,7 @@ use super::external::{OidcSection, ProxySection};
 use super::kinds::KindSection;
 use super::schedules::ScheduleSection;
 use crate::access::AccessLimits;
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, RewindLimits};
 use crate::handlers::command::{self, Dashes, Stdin};
 use crate::handlers::http;
 use crate::http::HttpLimits;
@@ -62,6 +62,8 @@ pub struct FileConfig {
     pub store: StoreSection,
     /// How long finished jobs and events are kept.
     pub retention: RetentionSection,
+    /// The limits of pages of earlier moments.
+    pub rewind: RewindLimits,
     /// The limits of the HTTP side.
     pub http: HttpLimits,
     /// The settings of the built-in kinds.
@@ -333,6 +335,7 @@ impl Default for FileConfig {
             queues: BTreeMap::new(),
             store: StoreSection::default(),
             retention: RetentionSection::default(),
+            rewind: RewindLimits::default(),
             http: HttpLimits::default(),
             handlers: HandlersSection::default(),
             commands: BTreeMap::new(),

@@ -11,7 +11,7 @@ const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
-const RANGES: [(&str, IntegerRange); 45] = [
+const RANGES: [(&str, IntegerRange); 50] = [
     ("engine.max_running", POSITIVE),
     ("engine.concurrency", Concurrency::RANGE),
     ("engine.weight", SMALL),
@@ -35,6 +35,11 @@ const RANGES: [(&str, IntegerRange); 45] = [
     ("store.search_readers", POSITIVE),
     ("store.log_readers", POSITIVE),
     ("retention.events.count", POSITIVE),
+    ("rewind.list_events", POSITIVE),
+    ("rewind.list_records", POSITIVE),
+    ("rewind.job_events", POSITIVE),
+    ("rewind.counted_events", POSITIVE),
+    ("rewind.pages", IntegerRange::new(1, 1_000)),
     ("access.max_users", POSITIVE),
     ("access.max_tokens", POSITIVE),
     ("access.max_sessions", POSITIVE),

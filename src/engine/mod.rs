@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use attempts::dispatchers::Dispatchers;
@@ -92,6 +92,7 @@ pub use insight::system_samples::{SAMPLES_KEPT, SystemSample};
 pub use insight::wait_map::{WaitMap, WaitRange};
 pub use insight::wait_reason::{COUNTED_AHEAD, WaitReason};
 pub use kinds::{ConfiguredKinds, KindSource, Kinds, KnownKind};
+pub use rewind::limits::RewindLimits;
 pub use rewind::{Past, PastJob, PastPage, Reach, RewindError, When};
 pub use stop::Drained;
 pub use stream::batch::Batch;
@@ -157,6 +158,8 @@ struct Parts {
     enqueue_times: Arc<EnqueueTimes>,
     /// What the System page draws over time.
     system_samples: Arc<SystemSamples>,
+    /// Bounds how many pages of earlier moments are made at once.
+    rewinding: Arc<Semaphore>,
     hashing: HashPermits,
     bulks: Arc<Bulks>,
     /// The names of the workers in the processes of the nodes.

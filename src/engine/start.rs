@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::dispatcher::Dispatcher;
@@ -159,6 +159,7 @@ impl Engine {
             observed: Arc::new(Observed::new(clock.now(), config.queue_histories)),
             enqueue_times: Arc::default(),
             system_samples: Arc::default(),
+            rewinding: Arc::new(Semaphore::new(config.rewind.pages)),
             hashing: HashPermits::default(),
             bulks: Arc::default(),
             node_names: Arc::new(NodeNames::new(config.worker.clone())),

@@ -41,7 +41,8 @@ impl WaitRange {
     pub const ALL: [WaitRange; 4] =
         [WaitRange::Hour, WaitRange::SixHours, WaitRange::Day, WaitRange::Week];
 
-    /// The stored intervals that columns consist of, the seconds of a column, and the number of columns.
+    /// The stored intervals that columns consist of, the seconds of a column, and the number of columns, which the style
+    /// sheet knows, too.
     fn columns(self) -> (HistoryStep, i64, usize) {
         match self {
             WaitRange::Hour => (HistoryStep::Minute, 120, 30),

@@ -6,6 +6,8 @@ mod past_counters;
 mod past_jobs;
 mod past_log;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::engine::Engine;
 use crate::job::{Cursor, Event, Job, JobId, PageCursor, Time};
 use crate::store::StoreError;
@@ -84,6 +86,16 @@ pub enum RewindError {
 }
 
 impl Engine {
+    /// Waits until there is room for one more page of an earlier moment, and keeps it as long as the permit lives. Each may
+    /// read many thousands of events.
+    ///
+    /// # Errors
+    /// The engine has stopped.
+    pub async fn rewind_permit(&self) -> Result<OwnedSemaphorePermit, RewindError> {
+        let permit = self.parts.rewinding.clone().acquire_owned().await;
+        permit.map_err(|_| RewindError::Store(StoreError::Closed))
+    }
+
     /// How far back the log reaches; `None` while it has no event.
     ///
     /// # Errors
@@ -96,7 +108,8 @@ impl Engine {
         }
         // Counters are known from a while before the oldest checkpoint on.
         let counted = self.parts.observed.lock().checkpoints.oldest().unwrap_or(newest.seq);
-        let first = (oldest.seq + 1).max(counted.saturating_sub(self.config().rewind.counted_back));
+        let first =
+            (oldest.seq + 1).max(counted.saturating_sub(self.config().rewind.counted_events));
         let oldest = self.moment(Cursor { seq: first, ..oldest }).await?;
         let newest = self.moment(newest).await?;
         Ok(Some(Reach { oldest, newest }))

@@ -22,7 +22,7 @@ impl Engine {
         let at = past.cursor;
         let (before, after) = self.parts.observed.lock().checkpoints.around(at.seq);
         let now = self.stats().await?;
-        let (whole_log, most) = (now.oldest, self.config().rewind.counted_back);
+        let (whole_log, most) = (now.oldest, self.config().rewind.counted_events);
         // The events after an older checkpoint may have left the log.
         let before = before.filter(|it| it.cursor.seq >= whole_log.seq);
         let is_near_begin = whole_log.seq == 0 && at.seq <= most;
@@ -97,7 +97,7 @@ impl Engine {
             }
         }
         // More of them are looked for in the log, which costs less than their records.
-        let rest = unknown.split_off(unknown.len().min(self.config().rewind.records));
+        let rest = unknown.split_off(unknown.len().min(self.config().rewind.list_records));
         let mut looked_up = Vec::with_capacity(unknown.len());
         for some in unknown.chunks(READS_AT_ONCE) {
             let reads = some.iter().map(|(id, event)| async move {
@@ -130,7 +130,7 @@ impl Engine {
     ) -> Result<(), RewindError> {
         let oldest = self.stats().await?.oldest.seq;
         let (mut end, mut examined) = (first, 0);
-        while !gone.is_empty() && end.seq > oldest && examined < self.config().rewind.window {
+        while !gone.is_empty() && end.seq > oldest && examined < self.config().rewind.list_events {
             let begin = end.seq.saturating_sub(4_096).max(oldest);
             let window = self.events_until(Cursor { seq: begin, ..end }, end.seq).await?;
             for event in window.iter().rev() {

@@ -84,7 +84,7 @@ impl Engine {
         let earlier = self.last_before(first, past.cursor, submitted).await?;
         let begin = earlier.map_or(stats.oldest.seq, |event| event.seq);
         let after = Cursor { seq: begin, ..past.cursor };
-        let through = past.cursor.seq.min(begin + self.config().rewind.events_of_job);
+        let through = past.cursor.seq.min(begin + self.config().rewind.job_events);
         let is_near = through == past.cursor.seq;
         let caps = LogCaps::default();
         let (mut job, mut was_there) = (None::<Job>, false);
@@ -124,7 +124,7 @@ impl Engine {
             below: JobId::first_of(Time::from_millis(past.at.millis() + 1)),
             is_whole_log: false,
         };
-        while end.seq > oldest.seq && examined < self.config().rewind.window {
+        while end.seq > oldest.seq && examined < self.config().rewind.list_events {
             let begin = end.seq.saturating_sub(length).max(oldest.seq);
             let window = self.events_until(Cursor { seq: begin, ..end }, end.seq).await?;
             let Some(first) = window.first() else { break };
@@ -170,7 +170,7 @@ impl Engine {
         page: &mut PastPage,
     ) -> Result<(), RewindError> {
         let rows = query.rows();
-        let most = u64::try_from(self.config().rewind.records).unwrap_or(u64::MAX);
+        let most = u64::try_from(self.config().rewind.list_records).unwrap_or(u64::MAX);
         let start = query.below().map_or(below, |asked| asked.min(below));
         let mut next = Some(PageCursor(start));
         let mut examined = 0_u64;

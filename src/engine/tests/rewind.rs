@@ -290,7 +290,8 @@ async fn compare(script: &Script, now: &[PastJob], then: &[Job], told: &str) {
 
 #[tokio::test]
 async fn jobs_that_were_submitted_long_before_are_shown_as_their_records_tell() {
-    let limits = RewindLimits { window: 8, records: 40, events_of_job: 10, ..Default::default() };
+    let limits =
+        RewindLimits { list_events: 8, list_records: 40, job_events: 10, ..Default::default() };
     let mut found = 0;
     for seed in 100..104 {
         let script = Script::run(seed, 160, limits).await;
@@ -371,6 +372,18 @@ async fn a_time_leads_to_the_last_event_before_it_and_wrong_moments_are_refused(
     assert!(matches!(refused(When::Cursor(other)).await, RewindError::OtherEpoch));
     let empty = Script::new(1, RewindLimits::default());
     assert_eq!(empty.engine.reach().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn no_more_pages_of_earlier_moments_are_made_at_once_than_the_limit_says() {
+    let limits = RewindLimits { pages: 2, ..RewindLimits::default() };
+    let engine = Script::new(1, limits).engine;
+    let first = engine.rewind_permit().await.unwrap();
+    let _second = engine.rewind_permit().await.unwrap();
+    let mut third = std::pin::pin!(engine.rewind_permit());
+    assert!(futures_util::poll!(&mut third).is_pending());
+    drop(first);
+    drop(third.await.unwrap());
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@ use askama::Template;
 use axum::extract::{FromRequestParts, RawQuery};
 use axum::http::{StatusCode, request};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::engine::{Engine, Past, Reach, RewindError, StoreError, When};
+use crate::engine::{Engine, Past, Reach, RewindError, When};
 use crate::http::access::job_scope::JobScope;
 use crate::job::Time;
 use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
@@ -25,9 +25,6 @@ use crate::ui::parts::time_format::TimeText;
 /// The longest query that links to other moments repeat, in bytes.
 const MAX_QUERY: usize = 2_000;
 
-/// The most pages of earlier moments that are read at once; further requests wait. Each may read many thousands of events.
-static READING: Semaphore = Semaphore::const_new(4);
-
 /// What a request for a page asks for.
 pub struct AskedMoment {
     /// The earlier moment; `None` for the page as it is now.
@@ -42,7 +39,7 @@ pub struct PastView {
     pub past: Past,
     bar: RewindBar,
     /// Held until the page is rendered.
-    _permit: SemaphorePermit<'static>,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The page about a moment that cannot be shown, which has a form that chooses another.
@@ -105,8 +102,7 @@ impl PastView {
         let page = BarPage { path, query: if query.len() > MAX_QUERY { "" } else { query } };
         let failed = |error: RewindError| UiError::from(error).into_response();
         let now = engine.now();
-        let closed = |_| failed(RewindError::Store(StoreError::Closed));
-        let permit = READING.acquire().await.map_err(closed)?;
+        let permit = engine.rewind_permit().await.map_err(failed)?;
         let reach = engine.reach().await.map_err(failed)?;
         let refuse = |message: String| refused(visit, &page, asked, message, reach, now);
         let moment = MomentText::parse(asked, now).map_err(&refuse)?;
