@@ -4,24 +4,33 @@
 
 use std::time::Duration;
 
-use cortado::{Context, Cortado, Submission};
+use cortado::{Context, Cortado, HandlerError, JobKind, JobOptions};
 use serde::{Deserialize, Serialize};
 
 /// The payload of a job in JSON: `{"width": 640, "height": 480}`. Jobs with any other payload are discarded.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Resize {
     width: u32,
     height: u32,
 }
 
+/// The kind of these jobs, and their options where a submission does not say.
+impl JobKind for Resize {
+    const KIND: &'static str = "resize";
+
+    fn options() -> JobOptions {
+        JobOptions::new().queue("images").max_attempts(5).timeout(Duration::from_secs(30))
+    }
+}
+
 /// The result of a job, which is stored as JSON.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Resized {
     pixels: u64,
 }
 
 /// After an `Err` or a panic, the job is retried after its backoff.
-async fn resize(context: Context, size: Resize) -> Result<Resized, std::io::Error> {
+async fn resize(context: Context, size: Resize) -> Result<Resized, HandlerError> {
     context.log(format!("resizing to {} x {}", size.width, size.height));
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(Resized { pixels: u64::from(size.width) * u64::from(size.height) })
@@ -30,23 +39,16 @@ async fn resize(context: Context, size: Resize) -> Result<Resized, std::io::Erro
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // `.serve()` runs the server until SIGTERM or Ctrl-C; `.data_dir("data")` keeps the jobs on disk.
-    let server = Cortado::builder()
-        .handler("resize", resize)
-        .in_memory()
-        .listen(([127, 0, 0, 1], 0).into())
-        .start()
-        .await?;
+    let server =
+        Cortado::builder().handle(resize).in_memory().listen(([127, 0, 0, 1], 0)).start().await?;
     println!("the dashboard is at http://{}", server.address());
 
-    let job = r#"{"kind": "resize", "payload": {"width": 640, "height": 480}, "tags": ["demo"]}"#;
-    let job = Submission::parse(job, server.engine().kinds());
-    let job = job.map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
-    let id = job.id;
-    server.engine().enqueue(vec![job]).await?;
-
-    let job = server.engine().wait_final(id, Duration::from_secs(10)).await?;
-    let job = job.ok_or_else(|| anyhow::anyhow!("the job was deleted"))?;
-    println!("{} is {}: {}", job.id, job.status.state, job.result().map_or("-", |it| it.as_str()));
+    // The client of a server elsewhere is the same type: `Client::new("http://…")`.
+    let client = server.client();
+    let submitted = client.submit(&Resize { width: 640, height: 480 }).tag("demo").await?;
+    let job = client.wait(&submitted.id, Duration::from_secs(10)).await?;
+    let resized: Resized = job.result_as()?;
+    println!("{} is {}: {} pixels", job.id, job.state, resized.pixels);
 
     let report = server.stop().await;
     println!("stopped, clean: {}", report.clean);

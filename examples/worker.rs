@@ -3,16 +3,20 @@
 
 use std::time::Duration;
 
-use cortado::client::{Client, ClientError, HandlerError, JobContext, Worker};
+use cortado::{Client, ClientError, Context, Decision, JobError, JobKind, Worker};
 use serde::{Deserialize, Serialize};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The payload in JSON: `{"width": 640, "height": 480}`. Jobs with any other payload are discarded.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Resize {
     width: u64,
     height: u64,
+}
+
+impl JobKind for Resize {
+    const KIND: &'static str = "resize";
 }
 
 /// The result.
@@ -21,16 +25,33 @@ struct Resized {
     pixels: u64,
 }
 
-/// Any error that can be displayed is a failure, after which the job is retried.
-async fn resize(context: JobContext, size: Resize) -> Result<Resized, HandlerError> {
+/// Why a job failed. Each error decides what happens to its job.
+#[derive(Debug, thiserror::Error)]
+enum ResizeError {
+    #[error("an image without pixels")]
+    NoPixels,
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl JobError for ResizeError {
+    fn decision(&self) -> Decision {
+        match self {
+            ResizeError::NoPixels => Decision::Discard, // no attempt can succeed
+            ResizeError::Cancelled => Decision::Cancel,
+        }
+    }
+}
+
+async fn resize(context: Context, size: Resize) -> Result<Resized, ResizeError> {
     if size.width == 0 || size.height == 0 {
-        return Err(HandlerError::discard("an image without pixels")); // no attempt can succeed
+        return Err(ResizeError::NoPixels);
     }
     context.log(format!("resizing to {} x {}", size.width, size.height));
     context.progress(1, Some(2), Some("loading"));
     tokio::select! {
         () = tokio::time::sleep(Duration::from_millis(200)) => {}
-        () = context.cancelled() => return Err(HandlerError::Cancelled),
+        () = context.cancelled() => return Err(ResizeError::Cancelled),
     }
     Ok(Resized { pixels: size.width * size.height })
 }
@@ -52,7 +73,7 @@ async fn main() -> Result<(), ClientError> {
         client = client.token(token)?;
     }
     let stop = async { stop_signal().await.unwrap_or_default() };
-    let end = Worker::new(&client).concurrency(20).handle("resize", resize).run(stop).await?;
+    let end = Worker::new(&client).concurrency(20).handle(resize).run(stop).await?;
     println!("the worker has ended and gave {} jobs back", end.returned);
     Ok(())
 }

@@ -14,12 +14,14 @@ pub mod file;
 mod flag_variables;
 pub mod health_args;
 pub mod kinds;
+pub mod layers;
 pub mod link_args;
 mod parts;
 pub mod place_args;
 mod ranges;
 pub mod schedules;
 mod secret_file;
+mod setting_value;
 pub mod settings;
 pub mod store_args;
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub use health_args::HealthArgs;
 pub use link_args::{LinkArgs, LinkCommand};
 pub use parts::{AuthSettings, Config, DatabaseSettings, LogConfig, StopSettings};
 pub use secret_file::read_secret;
+pub use setting_value::SettingValue;
 pub use settings::Setting;
 pub use store_args::{BackupArgs, ExportArgs, ImportArgs, MoveArgs, RestoreArgs, VerifyArgs};
 

@@ -1,29 +1,95 @@
-//! Cortado: a durable job server with a dashboard that is truly live.
+//! Cortado: a durable job server with a dashboard that is truly live, inside your own program or beside it.
 //!
-//! A program with its own handlers starts at [`Cortado::builder`]. The code is divided into these parts, each
-//! of which uses only those before it (`ARCHITECTURE.md` has the exact rules):
+//! # A server in your program
 //!
-//! - [`job`]: what a job is, without any input or output
-//! - `access`: users, tokens, sessions and share links, and what each may do
-//! - `units`: how people write durations and sizes
-//! - `supervise`, `logging`, `shutdown`, `clock`: the process, its log, its stop, its time
-//! - `store`: durable transitions of jobs, in memory and on disk
-//! - `engine`: the loops that run jobs, and the operations that everything above calls
-//! - `handlers`, `demo`: the built-in kinds, and a generator of sample jobs
-//! - `http`, `ui`: the API with its event stream, and the pages
-//! - `config`, `cli`, `admin`: settings, the client commands, and commands on data directories
-//! - `app`: puts all of this together
+//! [`Cortado::builder`] runs the whole server (the store, the workers, the API and the dashboard) in your process, with your
+//! async functions as the handlers of jobs:
 //!
-//! `client` is for programs that submit and run jobs of a server over the network. It uses none of the other parts and
-//! builds without them, with only the feature `client`. The default feature `server` includes it for `cli`.
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use cortado::{Context, Cortado, QueueOptions, Schedule, ServerError};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Resize {
+//!     width: u32,
+//! }
+//!
+//! async fn resize(context: Context, job: Resize) -> Result<u32, std::io::Error> {
+//!     context.log(format!("resizing to {}", job.width));
+//!     Ok(job.width)
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), ServerError> {
+//!     Cortado::builder()
+//!         .handle_kind("resize", resize)
+//!         .queue("images", QueueOptions::new().concurrency(4).rate_limit("100/1m"))
+//!         .schedule("nightly", Schedule::cron("30 2 * * *").kind("resize", &Resize { width: 640 }))
+//!         .stop_grace(Duration::from_secs(10))
+//!         .data_dir("data")
+//!         .serve()
+//!         .await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Builder`] reaches every setting of the configuration file, and serves [routes of your own](Builder::routes) on the same
+//! port. [`Builder::start`] returns a [`Server`] instead of serving until a signal, and [`ServerError`] says what to do when it
+//! does not.
+//!
+//! # A program beside the server
+//!
+//! The module [`client`] is for programs that submit, follow and run jobs over the network. It needs none of the server:
+//!
+//! ```toml
+//! cortado = { version = "0.1", default-features = false, features = ["client"] }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `server` (default) | everything above, and the program `cortado` |
+//! | `oidc` (default) | login through an OpenID Connect provider; without it, `oidc.issuer` is refused |
+//! | `postgres` (default) | stores in PostgreSQL that several servers share; without it, `store.url` is refused |
+//! | `client` | only [`client`] |
+//!
+//! `default-features = false, features = ["server"]` leaves out 85 crates that only the other two need.
+//!
+//! The documents in `docs` describe what the server does: jobs, queues, schedules, access, and how it is run. A job can run
+//! more than once: `docs/at-least-once.md`. The map of the code is in `ARCHITECTURE.md`.
 
 #![cfg_attr(not(feature = "server"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "server")]
-pub mod job;
+mod job;
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "client")]
+pub use client::{
+    CancelCause, Cancelled, Context, Decision, Discard, Handler, HandlerEnd, HandlerError,
+    HandlerFn, HandlerOutput, IntoHandlerError, JobError, LogStream, Next, PayloadProblem,
+    ResultJson, RetryAfter, Snooze, State,
+};
+
+#[cfg(feature = "client")]
+pub use client::{
+    Client, ClientError, EventFilter, EventTail, JobDraft, JobFilter, JobInfo, JobKind, JobOptions,
+    StreamedEvent, Submitted, TailItem, Worker, WorkerEnd, WorkerProtocol,
+};
+
+#[cfg(feature = "client")]
+pub mod testing {
+    //! Tests of programs with handlers: runs of handlers without a server, and servers in memory that run their jobs when
+    //! the test asks for it.
+
+    #[cfg(feature = "server")]
+    pub use crate::app::testing::TestServer;
+    pub use crate::client::handler::testing::{Cancel, Run, TestJob, TestedAttempt, run};
+}
 
 #[cfg(feature = "server")]
 mod access;
@@ -63,14 +129,17 @@ mod ui;
 mod app;
 
 #[cfg(feature = "server")]
-pub use app::{Builder, Cortado, FirstAdmin, Server};
-#[cfg(feature = "server")]
-pub use engine::{
-    BackoffFields, Context, DeclareKindError, Engine, EnqueueError, Handler, KindSubmission, Kinds,
-    PayloadError, ScheduleSubmission, StoreError, Submission, SubmitError,
+pub use app::{
+    Builder, Cortado, DeclaredSchedule as Schedule, FirstAdmin, QueueOptions, RetentionOptions,
+    Server, ServerError, ServerErrorKind, Signals,
 };
+/// The web framework of [`Builder::routes`], in the version that the server uses.
 #[cfg(feature = "server")]
-pub use job::Outcome;
+pub use axum;
+#[cfg(feature = "server")]
+pub use config::SettingValue;
+#[cfg(feature = "server")]
+pub use job::Role;
 #[cfg(feature = "server")]
 pub use shutdown::StopReport;
 
@@ -100,6 +169,9 @@ pub mod internal {
     }
     pub mod engine {
         pub use crate::engine::*;
+    }
+    pub mod job {
+        pub use crate::job::*;
     }
     pub mod logging {
         pub use crate::logging::*;

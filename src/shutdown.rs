@@ -59,6 +59,7 @@ impl Default for StopBounds {
 
 /// The report of a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StopReport {
     /// Attempts that ended on their own during the stop.
     pub finished: u64,

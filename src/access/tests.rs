@@ -208,7 +208,7 @@ fn a_token_is_found_by_its_text_until_it_expires_or_is_revoked() {
     assert_eq!(fixture.table.ended_token(&hash, at(100)), Some(&id), "it is no guess");
     assert!(fixture.table.live_token(&SecretHash::of("another"), at(9)).is_none());
 
-    for name in ["ci", "environment"] {
+    for name in ["ci", "environment", "in-process"] {
         let refused = fixture.run(AccessCommand::AddToken(new_token(name, Role::Viewer).0));
         assert_eq!(refused.unwrap_err(), AccessRefusal::Exists { what: "token" }, "{name}");
     }

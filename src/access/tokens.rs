@@ -22,6 +22,7 @@ impl AccessTable {
     ) -> Result<AccessStep, AccessRefusal> {
         let NewToken { id, secret, name, role, queues, kinds, expires_at } = new;
         let is_taken = name == TokenName::environment()
+            || name == TokenName::in_process()
             || self.tokens.values().any(|token| token.name == name)
             || self.tokens.contains_key(&id)
             || self.revoked_tokens.contains_key(&id);

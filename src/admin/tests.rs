@@ -20,8 +20,7 @@ use crate::store::data_dir;
 use crate::store::{Events, Piece, Store, StoreLimits};
 
 async fn serve(dir: &Path) -> Server {
-    let address = ([127, 0, 0, 1], 0).into();
-    Cortado::builder().listen(address).data_dir(dir).start().await.unwrap()
+    Cortado::builder().listen(([127, 0, 0, 1], 0)).data_dir(dir).start().await.unwrap()
 }
 
 fn client(server: &Server) -> ClientArgs {

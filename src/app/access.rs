@@ -8,28 +8,18 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use url::Url;
 
+use super::server_error::{OfKind, ServerError, ServerErrorKind};
 use crate::access::{AccessCommand, AccessLimits, PasswordHash, generate_password};
-use crate::config::{AuthSettings, Config, read_secret};
+use crate::config::{Config, read_secret};
 use crate::http::layers::auth::Hosts;
 use crate::http::{Access, Anonymous};
 use crate::job::{Role, Secret, UserName};
 use crate::store::Store;
 
-/// The variable that holds the token, for the binary and for programs.
-const TOKEN_VARIABLE: &str = "CORTADO_AUTH_TOKEN";
 /// The variable with the password of the user `admin`, whom the first start creates.
 const PASSWORD_VARIABLE: &str = "CORTADO_ADMIN_PASSWORD";
 /// The variable with the file that has this password.
 const PASSWORD_FILE_VARIABLE: &str = "CORTADO_ADMIN_PASSWORD_FILE";
-
-/// What a program says about the token of its server.
-#[derive(Default)]
-pub struct TokenChoice {
-    /// The token; it replaces that of the configuration and of the variable.
-    pub token: Option<String>,
-    /// Whether the server may be reachable from other machines without credentials.
-    pub missing: MissingToken,
-}
 
 /// Whether other machines may use a server that has neither a token nor users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,28 +31,13 @@ pub enum MissingToken {
     Allowed,
 }
 
-impl TokenChoice {
-    /// The token of a server: that of the program, of the configuration, or of the environment.
-    ///
-    /// # Errors
-    /// The token is not acceptable.
-    pub fn resolve(self, configured: Option<AuthSettings>) -> anyhow::Result<Option<AuthSettings>> {
-        let variable = variable(TOKEN_VARIABLE)?;
-        self.resolve_with(configured, variable)
-    }
-
-    fn resolve_with(
-        self,
-        configured: Option<AuthSettings>,
-        variable: Option<String>,
-    ) -> anyhow::Result<Option<AuthSettings>> {
-        let given = match (self.token, configured) {
-            (Some(token), _) => Some(AuthSettings::parse(&token)),
-            (None, Some(configured)) => Some(Ok(configured)),
-            (None, None) => variable.map(|token| AuthSettings::parse(&token)),
-        };
-        given.transpose().map_err(|why| anyhow::anyhow!("invalid token: {why}"))
-    }
+/// Where a first start looks for the password of the admin whom it creates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstAdminSource {
+    /// In the environment. Without one there, it is generated if somebody has to log in.
+    Environment,
+    /// It is generated if somebody has to log in.
+    Generated,
 }
 
 /// The conditions that requests must meet.
@@ -113,7 +88,7 @@ enum FirstPassword {
     Generated,
 }
 
-/// Creates the user `admin` if there is no user yet, and the environment has a password for it or nobody could log in
+/// Creates the user `admin` if there is no user yet, and the source has a password for it or nobody could log in
 /// otherwise. This happens before anything uses the store: no job runs and no request is answered without the user.
 ///
 /// # Errors
@@ -122,25 +97,32 @@ pub async fn first_admin(
     store: &dyn Store,
     limits: AccessLimits,
     access: &Access,
-) -> anyhow::Result<Option<FirstAdmin>> {
+    source: FirstAdminSource,
+) -> Result<Option<FirstAdmin>, ServerError> {
     if store.access_table().borrow().users().next().is_some() {
         return Ok(None);
     }
-    let given = given_password(variable(PASSWORD_VARIABLE)?, variable(PASSWORD_FILE_VARIABLE)?)?;
+    let given = match source {
+        FirstAdminSource::Environment => password_of_environment(),
+        FirstAdminSource::Generated => Ok(None),
+    };
+    let given = given.of_kind(ServerErrorKind::Configuration)?;
     let Some(first) = first_password(given, access) else { return Ok(None) };
-    let name = UserName::parse("admin")?;
+    let name = UserName::parse("admin").of_kind(ServerErrorKind::Start)?;
     let (password, shown) = match first {
         FirstPassword::Given(password) => (password, None),
         FirstPassword::Generated => {
-            let password = generate_password()?;
+            let password = generate_password().of_kind(ServerErrorKind::Start)?;
             (password.clone(), Some(password))
         }
     };
     // Hashing takes a core for a moment, so it must not run on a thread that serves.
-    let hash = tokio::task::spawn_blocking(move || PasswordHash::of(&password, &limits)).await?;
-    let hash = hash.context(PASSWORD_VARIABLE)?;
+    let hash = tokio::task::spawn_blocking(move || PasswordHash::of(&password, &limits)).await;
+    let hash = hash.of_kind(ServerErrorKind::Start)?;
+    let hash = hash.context(PASSWORD_VARIABLE).of_kind(ServerErrorKind::Configuration)?;
     let command = AccessCommand::AddUser { name: name.clone(), password: hash, role: Role::Admin };
-    store.access(command, None).await.context("cannot create the user admin")?;
+    let added = store.access(command, None).await.context("cannot create the user admin");
+    added.of_kind(ServerErrorKind::Store)?;
     Ok(Some(FirstAdmin { name, password: shown }))
 }
 
@@ -154,6 +136,10 @@ fn first_password(given: Option<Secret>, access: &Access) -> Option<FirstPasswor
             Anonymous::Refused | Anonymous::AllowedWithoutUsers => None,
         },
     }
+}
+
+fn password_of_environment() -> anyhow::Result<Option<Secret>> {
+    given_password(variable(PASSWORD_VARIABLE)?, variable(PASSWORD_FILE_VARIABLE)?)
 }
 
 /// The password that the environment has.
@@ -185,7 +171,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{FileConfig, ListenAddresses, ServeArgs};
+    use crate::config::{AuthSettings, FileConfig, ListenAddresses, ServeArgs};
     use crate::store::Events;
 
     const TOKEN: &str = "0123456789abcdef";
@@ -194,30 +180,6 @@ mod tests {
     fn parsed(addresses: &str) -> ListenAddresses {
         let addresses = addresses.split(',').map(|address| address.parse().unwrap());
         ListenAddresses::new(addresses.collect()).unwrap()
-    }
-
-    #[test]
-    fn the_token_of_a_program_comes_before_that_of_the_configuration_and_of_the_environment() {
-        let token = |choice: TokenChoice, configured: Option<&str>, variable: Option<&str>| {
-            let configured = configured.map(|token| AuthSettings::parse(token).unwrap());
-            let auth = choice.resolve_with(configured, variable.map(Into::into));
-            auth.map(|auth| auth.map(|auth| auth.token.expose().clone()))
-                .map_err(|error| error.to_string())
-        };
-        let given = || TokenChoice { token: Some(TOKEN.into()), ..TokenChoice::default() };
-        let none = TokenChoice::default;
-        assert_eq!(token(none(), None, None), Ok(None));
-        assert_eq!(token(given(), None, None), Ok(Some(TOKEN.into())));
-        assert_eq!(token(given(), Some(OTHER), Some(OTHER)), Ok(Some(TOKEN.into())));
-        assert_eq!(token(none(), Some(TOKEN), Some(OTHER)), Ok(Some(TOKEN.into())));
-        assert_eq!(token(none(), None, Some(TOKEN)), Ok(Some(TOKEN.into())));
-        for bad in ["", "short", "sixteen letters ", "with-ä-umlaut-0123"] {
-            let why = token(none(), None, Some(bad)).unwrap_err();
-            assert!(why.contains("16 visible ASCII characters"), "{why}");
-        }
-        // The permission to have none does not turn off one that is set.
-        let allowed = TokenChoice { missing: MissingToken::Allowed, ..none() };
-        assert_eq!(token(allowed, None, Some(TOKEN)), Ok(Some(TOKEN.into())));
     }
 
     #[test]
@@ -294,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_of_a_program_knows_the_admin_whom_its_first_start_created() {
-        let builder = || crate::Cortado::builder().listen(([0, 0, 0, 0], 0).into()).in_memory();
+        let builder = || crate::Cortado::builder().listen(([0, 0, 0, 0], 0)).in_memory();
         let client = crate::cli::http_client().unwrap();
         let status = async |server: &crate::Server, name: &str, password: &str| {
             let url = format!("http://127.0.0.1:{}/api/v1/stats", server.address().port());
@@ -324,12 +286,13 @@ mod tests {
     async fn the_first_admin_exists_before_a_waiting_job_runs() {
         let dir = tempfile::tempdir().unwrap();
         let builder = || crate::Cortado::builder().data_dir(dir.path());
-        let before = builder().listen(([127, 0, 0, 1], 0).into()).paused().start().await.unwrap();
-        let job = crate::Submission::parse(r#"{"kind": "echo"}"#, before.engine().kinds()).unwrap();
+        let before = builder().listen(([127, 0, 0, 1], 0)).paused().start().await.unwrap();
+        let job = crate::engine::Submission::parse(r#"{"kind": "echo"}"#, before.engine().kinds())
+            .unwrap();
         let (id, head) = (job.id, before.engine().head());
         before.engine().enqueue(vec![job]).await.unwrap();
         assert!(before.stop().await.clean);
-        let server = builder().listen(([0, 0, 0, 0], 0).into()).start().await.unwrap();
+        let server = builder().listen(([0, 0, 0, 0], 0)).start().await.unwrap();
         assert!(server.first_admin().is_some());
         let engine = server.engine();
         engine.wait_final(id, Duration::from_secs(60)).await.unwrap().unwrap();

@@ -83,9 +83,9 @@ pub(super) fn check_schedules(
 mod tests {
     use std::path::Path;
 
-    use crate::app::{Cortado, Server};
+    use crate::app::{Cortado, DeclaredSchedule, Server};
     use crate::config::{Config, FileConfig, ServeArgs};
-    use crate::engine::{KindSubmission, ScheduleSubmission};
+    use crate::engine::KindSubmission;
     use crate::job::{JobQuery, Kind, State};
 
     const FILE: &str = "[schedules.filed]\ncron = '@yearly'\nkind = 'resize'\n";
@@ -93,15 +93,10 @@ mod tests {
     async fn start(dir: &Path, file: &str) -> Server {
         let file: FileConfig = toml::from_str(file).unwrap();
         let config = Config::build(file, &ServeArgs::default()).unwrap();
-        let server = Cortado::builder().config(config).listen(([127, 0, 0, 1], 0).into());
+        let server = Cortado::builder().config(config).listen(([127, 0, 0, 1], 0));
         let server = server.data_dir(dir);
         let server = if dir.join("db").exists() {
-            let schedule = ScheduleSubmission {
-                cron: "@yearly".into(),
-                kind: "resize".into(),
-                max_attempts: Some(3),
-                ..ScheduleSubmission::default()
-            };
+            let schedule = DeclaredSchedule::cron("@yearly").kind("resize", &()).max_attempts(3);
             server.schedule("built", schedule)
         } else {
             server
@@ -151,7 +146,7 @@ mod tests {
         let file = "[schedules.own]\ncron = '@yearly'\nkind = 'echo'\n";
         let file: FileConfig = toml::from_str(file).unwrap();
         let config = Config::build(file, &ServeArgs::default()).unwrap();
-        let server = Cortado::builder().config(config).listen(([127, 0, 0, 1], 0).into());
+        let server = Cortado::builder().config(config).listen(([127, 0, 0, 1], 0));
         let server = server.data_dir(dir.path()).start().await.unwrap();
         let engine = server.engine();
         assert!(!engine.kinds().knows(&kind));
@@ -166,12 +161,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_request_of_a_start_sees_the_declared_schedules() {
-        let schedule = ScheduleSubmission {
-            cron: "@yearly".into(),
-            kind: "echo".into(),
-            ..ScheduleSubmission::default()
-        };
-        let server = Cortado::builder().listen(([127, 0, 0, 1], 0).into()).in_memory();
+        let schedule = DeclaredSchedule::cron("@yearly").kind("echo", &());
+        let server = Cortado::builder().listen(([127, 0, 0, 1], 0)).in_memory();
         let server = server.schedule("yearly", schedule).start().await.unwrap();
         assert_eq!(server.engine().schedules().await.unwrap().0.len(), 1);
         server.stop().await;

@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
+use super::server_error::{OfKind, ServerError, ServerErrorKind};
 use crate::config::Config;
 use crate::http::server::client_address::TrustedProxy;
 use crate::http::server::inherited::{InheritedSockets, PassedSocket};
@@ -14,13 +15,18 @@ use crate::http::server::listener::{BoundAddress, Listener};
 use crate::http::server::tls::TlsServer;
 
 /// Opens a listener for each address of the configuration. Inherited sockets that it does not name are closed.
-pub fn open(config: &Config, mut inherited: InheritedSockets) -> anyhow::Result<Vec<Listener>> {
+pub fn open(
+    config: &Config,
+    mut inherited: InheritedSockets,
+) -> Result<Vec<Listener>, ServerError> {
     let server = config.tls.clone().map(TlsServer::new).transpose();
-    let server = server.context("cannot set up TLS")?.map(Arc::new);
+    let server = server.context("cannot set up TLS").of_kind(ServerErrorKind::Configuration)?;
+    let server = server.map(Arc::new);
     let listeners = config.listen.iter().map(|wanted| {
         let tls = match (wanted, &server) {
             (ListenAddress::Network { tls: TlsChoice::Always, .. }, None) => {
-                bail!("{wanted} needs a certificate: set tls.cert and tls.key")
+                let why = anyhow::anyhow!("{wanted} needs a certificate: set tls.cert and tls.key");
+                return Err(ServerError::new(ServerErrorKind::Configuration, why));
             }
             (
                 ListenAddress::Network { tls: TlsChoice::Always | TlsChoice::IfConfigured, .. },
@@ -40,9 +46,10 @@ pub fn open(config: &Config, mut inherited: InheritedSockets) -> anyhow::Result<
             (None, ListenAddress::Network { address, .. }) => Listener::tcp(*address, tls),
             (None, ListenAddress::Unix(path)) => Listener::unix(path.clone(), config.socket_mode),
         };
-        listener.with_context(|| format!("cannot listen on {wanted}"))
+        let listener = listener.with_context(|| format!("cannot listen on {wanted}"));
+        listener.of_kind(ServerErrorKind::Address)
     });
-    let listeners: Vec<Listener> = listeners.collect::<anyhow::Result<_>>()?;
+    let listeners: Vec<Listener> = listeners.collect::<Result<_, ServerError>>()?;
     if config.http.trusted_proxies.contains(&TrustedProxy::UnixSocket) {
         listeners.iter().for_each(|listener| warn_if_open_to_all(&listener.address()));
     }

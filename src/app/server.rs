@@ -8,9 +8,12 @@ use axum::Router;
 use tokio::task::JoinHandle;
 
 use super::access::FirstAdmin;
+use super::in_process::InProcessRoutes;
 use super::restart::{Restart, RestartCheck};
+use super::server_error::{ServerError, ServerErrorKind};
 use super::service_manager::{ServiceManager, ServiceState};
 use super::signals::{ServerSignals, SignalRequest, Signals};
+use crate::client::Client;
 use crate::config::Config;
 use crate::engine::{Engine, StoreError};
 use crate::http::server::listener::{BoundAddress, HeldSocket};
@@ -33,6 +36,8 @@ pub struct Server {
     pub(super) tls: Option<Arc<TlsServer>>,
     /// All routes with their layers, for the server's check of its own health.
     pub(super) routes: Router,
+    /// The routes for clients in this process.
+    pub(super) in_process: InProcessRoutes,
 }
 
 /// How a server ended.
@@ -54,7 +59,17 @@ impl Server {
         network.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
     }
 
-    /// The engine, for programs that submit jobs themselves.
+    /// A client of this server, which needs no connection and no token: it may do everything, and what it changes is
+    /// attributed to `token:in-process`. It is the same type as for a server elsewhere, and gets the same answers; only the limits
+    /// of an address do not apply. When the server has stopped, its calls end with [`ClientError::ServerStopped`].
+    ///
+    /// [`ClientError::ServerStopped`]: crate::client::ClientError::ServerStopped
+    pub fn client(&self) -> Client {
+        self.in_process.client()
+    }
+
+    /// The engine, for the programs and the tests of this package.
+    #[doc(hidden)]
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -105,11 +120,13 @@ impl Server {
     ///
     /// # Errors
     /// A part of the server failed, or the stop was not clean.
-    pub async fn run(self, signals: Signals) -> anyhow::Result<StopReport> {
+    pub async fn run(self, signals: Signals) -> Result<StopReport, ServerError> {
         match self.serve(signals.into(), ServiceManager::of_environment()).await? {
             Served::Stopped(report) => Ok(report),
             // Without the signal for a restart, only the store asks for one, which has been logged.
-            Served::Restarting(_) => Err(anyhow::anyhow!("the server has to be started again")),
+            Served::Restarting(_) => {
+                Err(stop_error(ServerErrorKind::Part, "the server has to be started again"))
+            }
         }
     }
 
@@ -118,7 +135,7 @@ impl Server {
         self,
         mut signals: ServerSignals,
         manager: ServiceManager,
-    ) -> anyhow::Result<Served> {
+    ) -> Result<Served, ServerError> {
         let Shutdown { abort, failures, .. } = self.engine.shutdown().clone();
         let first = self.addresses.first().map(|address| self.url(address)).unwrap_or_default();
         manager.report(ServiceState::Ready, format!("serving {first}")).await;
@@ -161,13 +178,13 @@ impl Server {
             tracing::info!("cannot store the results of running jobs, interrupting them now");
             abort.cancel();
         }
-        let Server { engine, config, serving, mut sockets, .. } = self;
+        let Server { engine, config, serving, mut sockets, in_process, .. } = self;
         if is_restart {
             tracing::info!("restarting: new connections wait until the server is back");
         } else {
             sockets.clear();
         }
-        let stopping = stop(&engine, &config, serving);
+        let stopping = stop(&engine, &config, serving, in_process);
         let mut stopping = std::pin::pin!(stopping);
         let report = loop {
             tokio::select! {
@@ -190,9 +207,11 @@ impl Server {
         // A failure during the stop counts as well.
         let failure = failure.or_else(|| failures.get().cloned()).or_else(logging::failure);
         match failure {
-            Some(failure) => Err(anyhow::anyhow!("{failure}")),
+            Some(failure) => Err(failure.into()),
             None if is_restart && is_replaced => Ok(Served::Restarting(Restart::new(sockets))),
-            None if !report.clean => Err(anyhow::anyhow!("the server did not stop cleanly")),
+            None if !report.clean => {
+                Err(stop_error(ServerErrorKind::Stop, "the server did not stop cleanly"))
+            }
             None if is_restart => Ok(Served::Restarting(Restart::new(sockets))),
             None => Ok(Served::Stopped(report)),
         }
@@ -211,9 +230,9 @@ impl Server {
     /// Stops in order: no more jobs are claimed, running jobs get the grace period, WebSockets are closed, and the
     /// store is flushed.
     pub async fn stop(self) -> StopReport {
-        let Server { engine, config, serving, sockets, .. } = self;
+        let Server { engine, config, serving, sockets, in_process, .. } = self;
         drop(sockets);
-        stop(&engine, &config, serving).await
+        stop(&engine, &config, serving, in_process).await
     }
 }
 
@@ -227,24 +246,36 @@ enum ServeEnd {
 }
 
 /// What was set up when the engine ran already. If that has failed, the engine is stopped: nobody else could do so.
-pub(super) async fn or_stop<T>(
-    set_up: anyhow::Result<T>,
+pub(super) async fn or_stop<T, E>(
+    set_up: Result<T, E>,
     engine: &Engine,
     config: &Config,
-) -> anyhow::Result<T> {
+) -> Result<T, E> {
     if set_up.is_err() {
         engine.stop(&stop_bounds(config), async {}).await;
     }
     set_up
 }
 
-async fn stop(engine: &Engine, config: &Config, serving: JoinHandle<()>) -> StopReport {
+fn stop_error(kind: ServerErrorKind, what: &'static str) -> ServerError {
+    ServerError::new(kind, anyhow::Error::msg(what))
+}
+
+/// Stops in order. The clients in this process, with which running handlers enqueue jobs, work until the store is closed.
+async fn stop(
+    engine: &Engine,
+    config: &Config,
+    serving: JoinHandle<()>,
+    in_process: InProcessRoutes,
+) -> StopReport {
     engine.shutdown().draining.cancel();
     let answered = async {
         // If it failed, its supervisor has already reported that.
         let _told = serving.await;
     };
-    engine.stop(&stop_bounds(config), answered).await
+    let report = engine.stop(&stop_bounds(config), answered).await;
+    in_process.stop();
+    report
 }
 
 fn stop_bounds(config: &Config) -> StopBounds {
@@ -287,7 +318,7 @@ mod tests {
             config.engine.clone(),
             shutdown.clone(),
         );
-        assert_eq!(or_stop(Ok(7), &engine, &config).await.unwrap(), 7);
+        assert_eq!(or_stop(Ok::<_, String>(7), &engine, &config).await.unwrap(), 7);
         assert!(!shutdown.draining.is_cancelled() && store.health().is_ok());
         let failed: anyhow::Result<()> = Err(anyhow::anyhow!("no certificates"));
         let error = or_stop(failed, &engine, &config).await.unwrap_err();

@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_is_healthy_only_while_a_request_is_answered() {
-        let server = Cortado::builder().listen(([127, 0, 0, 1], 0).into()).in_memory();
+        let server = Cortado::builder().listen(([127, 0, 0, 1], 0)).in_memory();
         let server = server.start().await.unwrap();
         let engine = server.engine();
         assert!(is_healthy(engine, &server.routes).await);

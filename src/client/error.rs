@@ -42,18 +42,37 @@ pub enum ClientError {
     /// The job was not final when the time to wait for it was over.
     #[error("job {} is {} and did not end in time", .0.id, .0.state)]
     StillRunning(Box<JobInfo>),
+    /// The job has no result, because it has not completed.
+    #[error("job {} has no result: {}", .0.id, no_result(.0))]
+    NotCompleted(Box<JobInfo>),
+    /// A payload or a result is not of the type that was asked for.
+    #[error("the {what} of job {job} is not of the expected type: {source}")]
+    WrongType {
+        /// `payload` or `result`.
+        what: &'static str,
+        /// The id of the job.
+        job: String,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
     /// A setting of a worker is not valid.
     #[error("the worker cannot run: {0}")]
     InvalidWorker(String),
     /// Another worker has connected under the same name.
     #[error("another worker has connected under the name {0}")]
     Replaced(String),
+    /// The server, which was in this process, has stopped. It may have carried out a request that had no answer yet.
+    #[error("the server in this process has stopped")]
+    ServerStopped,
+    /// A handler asked for the server of its job in a test that has none.
+    #[error("this job has no server, because its context was made for a test")]
+    NoServer,
 }
 
 impl ClientError {
     /// A short name for the error: the server's code (`docs/errors.md`), or one of `invalid_address`, `invalid_token`,
-    /// `setup_failed`, `unreachable`, `invalid_answer`, `invalid_payload`, `still_running`, `invalid_worker` and
-    /// `replaced`.
+    /// `setup_failed`, `unreachable`, `invalid_answer`, `invalid_payload`, `still_running`, `not_completed`,
+    /// `wrong_type`, `invalid_worker`, `replaced`, `server_stopped` and `no_server`.
     pub fn code(&self) -> &str {
         match self {
             ClientError::InvalidAddress(_) => "invalid_address",
@@ -64,8 +83,12 @@ impl ClientError {
             ClientError::InvalidAnswer(_) => "invalid_answer",
             ClientError::InvalidPayload(_) => "invalid_payload",
             ClientError::StillRunning(_) => "still_running",
+            ClientError::NotCompleted(_) => "not_completed",
+            ClientError::WrongType { .. } => "wrong_type",
             ClientError::InvalidWorker(_) => "invalid_worker",
             ClientError::Replaced(_) => "replaced",
+            ClientError::ServerStopped => "server_stopped",
+            ClientError::NoServer => "no_server",
         }
     }
 
@@ -80,8 +103,12 @@ impl ClientError {
             | ClientError::InvalidAnswer(_)
             | ClientError::InvalidPayload(_)
             | ClientError::StillRunning(_)
+            | ClientError::NotCompleted(_)
+            | ClientError::WrongType { .. }
             | ClientError::InvalidWorker(_)
-            | ClientError::Replaced(_) => None,
+            | ClientError::Replaced(_)
+            | ClientError::ServerStopped
+            | ClientError::NoServer => None,
         }
     }
 
@@ -132,8 +159,12 @@ impl ClientError {
             | ClientError::Setup(_)
             | ClientError::InvalidPayload(_)
             | ClientError::StillRunning(_)
+            | ClientError::NotCompleted(_)
+            | ClientError::WrongType { .. }
             | ClientError::InvalidWorker(_)
-            | ClientError::Replaced(_) => true,
+            | ClientError::Replaced(_)
+            | ClientError::ServerStopped
+            | ClientError::NoServer => true,
         }
     }
 }
@@ -217,6 +248,14 @@ impl ServerProblem {
         let of_field = |field: &str| ProblemField { field: field.into(), message: detail.clone() };
         let errors = field.map(of_field).into_iter().collect();
         ServerProblem { status: 0, code: code.to_owned(), detail, errors, retry_after: None }
+    }
+}
+
+/// Why a job has no result.
+fn no_result(job: &JobInfo) -> String {
+    match &job.error {
+        Some(failure) => format!("it is {}, {}: {}", job.state, failure.class, failure.message),
+        None => format!("it is {}", job.state),
     }
 }
 

@@ -1,13 +1,13 @@
-//! Requests to one server: the address, the token, and the rules for repeating what failed.
+//! Requests to one server: the address, the token, and the rules for repeating what failed. `transport.rs` sends them.
 
 use std::time::Duration;
 
 use reqwest::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Upgraded};
+use reqwest::{Method, Response, StatusCode, Upgraded};
 use serde::de::DeserializeOwned;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -17,12 +17,17 @@ use url::Url;
 
 use super::backoff::RandomBackoff;
 use super::error::{ClientError, ServerProblem};
+use super::transport::{RawRequest, RequestRoute};
 
 const REPEAT_BASE: Duration = Duration::from_millis(100);
 const REPEAT_CAP: Duration = Duration::from_secs(5);
 /// A longer `Retry-After` is reported to the caller instead of being waited for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a response may take if the client does not say.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a failed request is repeated if the client does not say.
+const REPEATS: u32 = 4;
 
 /// When a failed request is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +68,7 @@ impl ApiRequest {
 /// The API of one server. Cheap to clone; clones share their connections.
 #[derive(Debug, Clone)]
 pub struct ServerApi {
-    http: reqwest::Client,
-    base: Url,
+    route: RequestRoute,
     /// `Bearer …`, if there is a token.
     authorization: Option<HeaderValue>,
     /// How long a response may take.
@@ -90,8 +94,17 @@ impl ServerApi {
             ));
         }
         let http = http_client().map_err(ClientError::Setup)?;
-        let timeout = Duration::from_secs(30);
-        Ok(ServerApi { http, base, authorization: None, timeout, repeats: 4 })
+        Ok(ServerApi::by(RequestRoute::Network { http, base }))
+    }
+
+    /// Creates the API of the server to which a route leads.
+    pub fn by(route: RequestRoute) -> ServerApi {
+        ServerApi { route, authorization: None, timeout: TIMEOUT, repeats: REPEATS }
+    }
+
+    /// Whether the server is on the other side of a network.
+    pub fn is_network(&self) -> bool {
+        self.route.is_network()
     }
 
     /// Sends a token with every request.
@@ -116,22 +129,10 @@ impl ServerApi {
         self.repeats = repeats;
     }
 
-    /// The address of an API path, below the path of the server's address.
-    fn url(&self, path: &str) -> Url {
-        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
-        url.set_query(query);
-        url.set_fragment(None);
-        url
-    }
-
-    fn builder(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, self.url(path));
-        match &self.authorization {
-            Some(value) => request.header(AUTHORIZATION, value),
-            None => request,
-        }
+    fn request(&self, method: Method, path: &str) -> RawRequest {
+        let authorization = self.authorization.iter().map(|value| (AUTHORIZATION, value.clone()));
+        let headers = HeaderMap::from_iter(authorization);
+        RawRequest { method, path: path.to_owned(), headers, body: None, within: None }
     }
 
     /// Sends a request, repeats it as its rule allows, and reads the JSON of the response.
@@ -169,16 +170,26 @@ impl ServerApi {
         request: &ApiRequest,
         body: Option<String>,
     ) -> Result<String, ClientError> {
-        let mut builder = self.builder(request.method.clone(), &request.path);
-        builder = builder.timeout(request.timeout.unwrap_or(self.timeout));
-        if let Some(body) = body {
-            builder = builder.header(CONTENT_TYPE, "application/json").body(body);
+        let within = request.timeout.unwrap_or(self.timeout);
+        let mut raw = self.request(request.method.clone(), &request.path);
+        if body.is_some() {
+            raw.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let response = builder.send().await.map_err(ClientError::unreachable)?;
-        if !response.status().is_success() {
-            return Err(refusal(response).await);
+        (raw.body, raw.within) = (body, Some(within));
+        let exchange = async {
+            let response = self.route.send(raw).await?;
+            if !response.status().is_success() {
+                return Err(refusal(response).await);
+            }
+            response.text().await.map_err(ClientError::unreachable)
+        };
+        if self.is_network() {
+            return exchange.await; // within the time, which the HTTP client watches
         }
-        response.text().await.map_err(ClientError::unreachable)
+        match tokio::time::timeout(within, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::broken(format!("there was no response within {within:?}"))),
+        }
     }
 
     /// Opens a response that is read while it arrives.
@@ -190,11 +201,11 @@ impl ServerApi {
         path: &str,
         headers: Vec<(HeaderName, String)>,
     ) -> Result<Response, ClientError> {
-        let mut builder = self.builder(Method::GET, path);
+        let mut request = self.request(Method::GET, path);
         for (name, value) in headers {
-            builder = builder.header(name, value);
+            request.headers.insert(name, header_value(&value)?);
         }
-        let response = builder.send().await.map_err(ClientError::unreachable)?;
+        let response = self.route.send(request).await?;
         if response.status() == StatusCode::OK {
             Ok(response)
         } else {
@@ -205,7 +216,8 @@ impl ServerApi {
     /// Opens a WebSocket with the same HTTP client as all other requests, so that it has the same TLS settings.
     ///
     /// # Errors
-    /// The server cannot be reached or refuses.
+    /// The server cannot be reached or refuses, or it is in this process, where there is no connection that could become a
+    /// WebSocket.
     pub async fn open_socket(
         &self,
         path: &str,
@@ -223,15 +235,22 @@ impl ServerApi {
         path: &str,
         protocol: &'static str,
     ) -> Result<WebSocketStream<Upgraded>, ClientError> {
+        if !self.is_network() {
+            let why = "a server in the same process has no WebSockets: use WorkerProtocol::Http";
+            return Err(ClientError::InvalidWorker(why.to_owned()));
+        }
         let key = generate_key();
-        let request = self
-            .builder(Method::GET, path)
-            .header(CONNECTION, "Upgrade")
-            .header(UPGRADE, "websocket")
-            .header(SEC_WEBSOCKET_VERSION, "13")
-            .header(SEC_WEBSOCKET_PROTOCOL, protocol)
-            .header(SEC_WEBSOCKET_KEY, &key);
-        let response = request.send().await.map_err(ClientError::unreachable)?;
+        let mut request = self.request(Method::GET, path);
+        for (name, value) in [
+            (CONNECTION, "Upgrade"),
+            (UPGRADE, "websocket"),
+            (SEC_WEBSOCKET_VERSION, "13"),
+            (SEC_WEBSOCKET_PROTOCOL, protocol),
+            (SEC_WEBSOCKET_KEY, &key),
+        ] {
+            request.headers.insert(name, header_value(value)?);
+        }
+        let response = self.route.send(request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(refusal(response).await);
         }
@@ -251,6 +270,14 @@ impl ServerApi {
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await)
     }
+}
+
+/// The value of a header.
+///
+/// # Errors
+/// It has characters that cannot be sent.
+fn header_value(text: &str) -> Result<HeaderValue, ClientError> {
+    HeaderValue::from_str(text).map_err(ClientError::unreachable)
 }
 
 /// An HTTP client that trusts the certificate authorities of the system. Where the system has none, it trusts none;
@@ -300,22 +327,18 @@ fn may_repeat(error: &ClientError, rule: RepeatRule) -> bool {
         | ClientError::InvalidAnswer(_)
         | ClientError::InvalidPayload(_)
         | ClientError::StillRunning(_)
+        | ClientError::NotCompleted(_)
+        | ClientError::WrongType { .. }
         | ClientError::InvalidWorker(_)
-        | ClientError::Replaced(_) => false,
+        | ClientError::Replaced(_)
+        | ClientError::ServerStopped
+        | ClientError::NoServer => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_server_may_live_below_a_path() {
-        let api = ServerApi::new("http://host:1/jobs/?x#y").unwrap();
-        assert_eq!(api.url("/api/v1/jobs").as_str(), "http://host:1/jobs/api/v1/jobs");
-        let url = api.url("/api/v1/jobs/7?wait=30000ms");
-        assert_eq!(url.as_str(), "http://host:1/jobs/api/v1/jobs/7?wait=30000ms");
-    }
 
     #[test]
     fn an_address_that_is_none_is_refused() {
@@ -341,6 +364,7 @@ mod tests {
             (refused(502, "http_502"), true, false),
             (refused(422, "invalid_fields"), false, false),
             (refused(500, "internal"), false, false),
+            (ClientError::ServerStopped, false, false),
             (ClientError::broken("reset"), true, false),
         ] {
             assert_eq!(may_repeat(&error, Always), always, "{error}");

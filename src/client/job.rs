@@ -1,7 +1,6 @@
 //! Jobs as the API describes them.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 /// A job as the server has it. Times are texts of RFC 3339.
@@ -26,6 +25,9 @@ pub struct JobInfo {
     /// The tags.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// The idempotency key.
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
     /// When it was submitted.
     pub enqueued_at: String,
     /// When it may start.
@@ -67,14 +69,6 @@ impl JobInfo {
     /// Whether it has succeeded.
     pub fn is_completed(&self) -> bool {
         self.state == "completed"
-    }
-
-    /// Reads the result; no result is null.
-    ///
-    /// # Errors
-    /// The result is not of this type.
-    pub fn result_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.result.as_deref().unwrap_or(RawValue::NULL).get())
     }
 }
 

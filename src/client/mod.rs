@@ -9,7 +9,7 @@
 //! # async fn submit() -> Result<(), cortado::client::ClientError> {
 //! let client = Client::new("http://127.0.0.1:8080")?.token("secret")?;
 //! let payload = json!({"url": "https://example.com/1.png"});
-//! let job = client.submit("resize", &payload).queue("images").send().await?;
+//! let job = client.submit_kind("resize", &payload).queue("images").await?;
 //! let job = client.wait(&job.id, Duration::from_secs(60)).await?;
 //! println!("{} {:?}", job.state, job.result);
 //! # Ok(())
@@ -19,34 +19,56 @@
 //! [`Worker`] runs jobs, and [`Client::subscribe`] follows the events. The feature `client` of this crate needs nothing
 //! of the server: `cortado = { path = "…", default-features = false, features = ["client"] }`.
 
+mod api_time;
 mod backoff;
 mod error;
 mod events;
+pub(crate) mod handler;
 mod http;
 mod job;
+mod job_values;
+mod kind;
+mod list;
 mod submit;
+mod transport;
 mod worker;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+#[cfg(feature = "server")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
+pub use api_time::ApiTime;
 pub use error::{ClientError, ProblemField, ServerProblem};
 pub use events::{EventFilter, EventTail, StreamedEvent, TailItem};
+pub use handler::{
+    CancelCause, Cancelled, Context, Decision, Discard, Handler, HandlerEnd, HandlerError,
+    HandlerFn, HandlerOutput, IntoHandlerError, JobError, LogStream, Next, PayloadProblem,
+    ResultJson, RetryAfter, Snooze, State,
+};
+#[cfg(feature = "server")]
+pub(crate) use handler::{
+    ContextAttempt, HandlerFuture, Layers, PendingHandler, RunHandler, States, Surroundings,
+    pending,
+};
 pub use job::{Cancellation, JobFailure, JobInfo, JobProgress, NotYetRunning};
+pub use kind::{JobKind, JobOptions};
+pub use list::{JobFilter, JobPages, ListedJobs};
 #[cfg(feature = "server")]
 pub(crate) use submit::SubmissionBody;
-pub use submit::{DraftSender, JobDraft, Submitted};
-pub use worker::{
-    CancelCause, HandlerError, JobContext, LogStream, StopCause, Worker, WorkerEnd, WorkerProtocol,
-};
+pub use submit::{AttemptSender, DraftSender, JobDraft, PendingSubmission, Submitted};
+#[cfg(feature = "server")]
+pub(crate) use transport::{LocalAnswer, LocalServer, RawRequest};
+pub use worker::{StopCause, Worker, WorkerEnd, WorkerProtocol};
 
 use backoff::jittered;
 use http::{ApiRequest, RepeatRule, ServerApi};
+use transport::RequestRoute;
 
 /// How long one request waits for a job; the server allows a minute (`http.max_wait`).
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -57,7 +79,8 @@ const EARLY_PAUSE: Duration = Duration::from_millis(500);
 
 /// A server. Cheap to clone; clones share their connections.
 ///
-/// Requests are repeated with a backoff when that is safe.
+/// The server is elsewhere ([`Client::new`]), or in this process, where it needs no connection and no token: then its
+/// `client` method returns the client. Both do and refuse the same. Requests are repeated with a backoff when that is safe.
 #[derive(Debug, Clone)]
 pub struct Client {
     api: ServerApi,
@@ -71,6 +94,17 @@ impl Client {
     /// The address is not valid, or the TLS library cannot be set up.
     pub fn new(address: impl AsRef<str>) -> Result<Client, ClientError> {
         Ok(Client { api: ServerApi::new(address.as_ref())? })
+    }
+
+    /// Creates the client of a server in this process.
+    #[cfg(feature = "server")]
+    pub(crate) fn in_process(server: Arc<dyn LocalServer>) -> Client {
+        Client { api: ServerApi::by(RequestRoute::InProcess(server)) }
+    }
+
+    /// Creates a client without a server, for tests of handlers. Its requests fail with [`ClientError::NoServer`].
+    pub(crate) fn nowhere() -> Client {
+        Client { api: ServerApi::by(RequestRoute::Nowhere) }
     }
 
     /// Sends a token with every request.
@@ -96,8 +130,14 @@ impl Client {
         self
     }
 
-    /// Prepares a job with a payload, which is written as JSON; [`JobDraft::send`] submits it.
-    pub fn submit(
+    /// Prepares a job with the kind, the options and the unique key of its payload. Awaiting the draft submits it, as
+    /// [`JobDraft::send`] does; before that, every option can be changed.
+    pub fn submit<J: JobKind>(&self, job: &J) -> JobDraft<DraftSender<'_>> {
+        JobDraft::of_kind(job, DraftSender(&self.api))
+    }
+
+    /// Prepares a job of a kind that has no type in this program, with any payload, which is written as JSON.
+    pub fn submit_kind(
         &self,
         kind: impl Into<String>,
         payload: &(impl Serialize + ?Sized),
@@ -161,6 +201,47 @@ impl Client {
         self.api.json(ApiRequest::post(path, None, RepeatRule::Unprocessed)).await
     }
 
+    /// Makes a job available again: one that waits for its next attempt, or one that has ended.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses, or the job is running or available.
+    pub async fn retry(&self, id: &str) -> Result<(), ClientError> {
+        let path = format!("{}/retry", job_path(id));
+        self.api.text(ApiRequest::post(path, None, RepeatRule::Unprocessed)).await.map(drop)
+    }
+
+    /// Deletes a job that is not running, with its log and its result.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses, or the job is running.
+    pub async fn delete(&self, id: &str) -> Result<(), ClientError> {
+        let post = ApiRequest::post(job_path(id), None, RepeatRule::Unprocessed);
+        self.api.text(ApiRequest { method: reqwest::Method::DELETE, ..post }).await.map(drop)
+    }
+
+    /// Lists jobs, the newest first. The first page is read by [`JobPages::next_page`].
+    pub fn jobs(&self, filter: JobFilter) -> JobPages {
+        JobPages::new(self.api.clone(), filter)
+    }
+
+    /// Pauses a queue: none of its jobs starts. Those that are running continue.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses.
+    pub async fn pause_queue(&self, queue: &str) -> Result<(), ClientError> {
+        let path = format!("/api/v1/queues/{}/pause", segment(queue));
+        self.api.text(ApiRequest::post(path, None, RepeatRule::Always)).await.map(drop)
+    }
+
+    /// Resumes a queue.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses.
+    pub async fn resume_queue(&self, queue: &str) -> Result<(), ClientError> {
+        let path = format!("/api/v1/queues/{}/resume", segment(queue));
+        self.api.text(ApiRequest::post(path, None, RepeatRule::Always)).await.map(drop)
+    }
+
     /// Follows the events that pass a filter. It begins when [`EventTail::next`] is first called; [`EventTail::after`]
     /// begins at a cursor.
     pub fn subscribe(&self, filter: EventFilter) -> EventTail {
@@ -168,8 +249,13 @@ impl Client {
     }
 }
 
-/// The path of a job. An id is sent as one segment, whatever it contains.
+/// The path of a job.
 fn job_path(id: &str) -> String {
-    let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
-    format!("/api/v1/jobs/{}", escaped.replace('+', "%20"))
+    format!("/api/v1/jobs/{}", segment(id))
+}
+
+/// A name as one segment of a path, whatever it contains.
+fn segment(name: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    escaped.replace('+', "%20")
 }

@@ -1,8 +1,9 @@
-//! Validates the merged settings and splits them into the parts that the layers take, or returns a list of all invalid
-//! settings.
+//! Validates the merged settings and splits them into the parts that the layers take, or lists all that are invalid.
 
 mod database;
 mod external;
+#[cfg_attr(not(feature = "oidc"), path = "check/without_oidc.rs")]
+mod oidc;
 mod program;
 mod rewind;
 

@@ -23,6 +23,9 @@ pub enum ConfigError {
         /// The line, and what is wrong with it.
         message: String,
     },
+    /// The text that a program gave is not TOML.
+    #[error("invalid configuration text: {0}")]
+    Text(String),
     /// Settings are invalid.
     #[error("invalid configuration:{}", list(.0))]
     Invalid(Vec<InvalidSetting>),

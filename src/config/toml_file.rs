@@ -16,6 +16,9 @@ use crate::job::shorten::{MAX_MESSAGE, MAX_NAME, shorten};
 /// The settings of a text, and those that are not accepted, which have their defaults.
 pub type ReadSettings = (FileConfig, Vec<InvalidSetting>);
 
+/// A parsed text, before anything is known about the names and types of its settings.
+pub(super) type RawSettings<'t> = Spanned<DeTable<'t>>;
+
 impl FileConfig {
     /// Reads a file. Settings that are not accepted are returned, too, and have their defaults.
     ///
@@ -44,36 +47,51 @@ impl FileConfig {
 /// # Errors
 /// The text is no TOML; the error names the line.
 fn read(text: &str) -> Result<ReadSettings, String> {
-    let mut table = DeTable::parse(text).map_err(|error| {
+    Ok(settings_of(parse(text)?, Some(text)))
+}
+
+/// Parses TOML.
+///
+/// # Errors
+/// The text is no TOML; the error names the line.
+pub(super) fn parse(text: &str) -> Result<RawSettings<'_>, String> {
+    DeTable::parse(text).map_err(|error| {
         let whole = error.to_string();
         // The text begins with the position. After that, it quotes the line, which may hold a secret.
         let position = whole.lines().next().unwrap_or_default();
         format!("{position}: {}", shorten(error.message().trim_end(), MAX_MESSAGE))
-    })?;
+    })
+}
+
+/// The settings of a parsed text. Without the text, errors do not name lines.
+pub(super) fn settings_of(mut table: RawSettings<'_>, text: Option<&str>) -> ReadSettings {
     let mut wrong = Vec::new();
     loop {
         let input = toml::de::Deserializer::from(table.clone());
         let error = match serde_path_to_error::deserialize::<_, FileConfig>(input) {
-            Ok(file) => return Ok((file, wrong)),
+            Ok(file) => return (file, wrong),
             Err(error) => error,
         };
         let path: Vec<&Segment> = error.path().iter().collect();
         wrong.push(describe(text, &table, &path, error.inner()));
         // What is left may have more errors. Each round removes a value, and the number of rounds is bounded.
         if wrong.len() >= MAX_LISTED || !remove(table.get_mut(), &path) {
-            return Ok((FileConfig::default(), wrong));
+            return (FileConfig::default(), wrong);
         }
     }
 }
 
 /// The error about one value.
 fn describe(
-    text: &str,
+    text: Option<&str>,
     table: &Spanned<DeTable<'_>>,
     path: &[&Segment],
     error: &toml::de::Error,
 ) -> InvalidSetting {
     let mut refusal = Refusal::of(error.message().trim_end(), "a table");
+    if let Some(closest) = closest(error.message()) {
+        refusal.message = format!("is not known; did you mean {closest}?");
+    }
     let value = value_at(table.get_ref(), path);
     let key = refusal.path(&key(path));
     if let Some(value) = value {
@@ -83,11 +101,21 @@ fn describe(
             refusal.message = refusal.message.replace("but is a table", "but is a date or time");
         }
     }
-    let line =
-        error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let line = text
+        .zip(error.span())
+        .map(|(text, span)| text[..span.start.min(text.len())].matches('\n').count() + 1);
     let position = line.map(|line| format!(" (line {line})")).unwrap_or_default();
     let message = format!("{}{position}", shorten(&refusal.message, MAX_MESSAGE));
     InvalidSetting { key: shorten(&key, MAX_NAME), message }
+}
+
+/// The known name that was probably meant, if serde's message is about a name that is not known.
+fn closest(message: &str) -> Option<&str> {
+    let (name, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    let known = known.split('`').skip(1).step_by(2);
+    let (distance, closest) =
+        known.map(|known| (strsim::osa_distance(name, known), known)).min()?;
+    (distance <= closest.len().div_ceil(3)).then_some(closest)
 }
 
 /// The key of a path, such as `handlers.http.allow[1]`.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::outages::PaymentGateway;
 use crate::engine::handler::done;
-use crate::engine::{Context, KindInfo, Registry, example};
+use crate::engine::{AttemptContext, KindInfo, Registry, example};
 use crate::job::schema::{Schema, SchemaError};
 use crate::job::{Invalid, Kind, Outcome};
 
@@ -117,7 +117,8 @@ const SYNC_INVENTORY: DemoKind = DemoKind {
 /// A name or a schema in this file is invalid.
 pub fn register(registry: &mut Registry) -> Result<(), DemoKindError> {
     let gateway = PaymentGateway::starting_now();
-    let charge = move |context: Context, order: ChargePayload| charge_card(context, order, gateway);
+    let charge =
+        move |context: AttemptContext, order: ChargePayload| charge_card(context, order, gateway);
     registry.add(CHARGE_CARD.info()?, charge);
     registry.add(SEND_RECEIPT.info()?, send_receipt);
     registry.add(RESIZE_IMAGE.info()?, resize_image);
@@ -144,7 +145,7 @@ pub(super) struct ChargePayload {
 }
 
 pub(super) async fn charge_card(
-    context: Context,
+    context: AttemptContext,
     charge: ChargePayload,
     gateway: PaymentGateway,
 ) -> Outcome {
@@ -179,7 +180,7 @@ pub(super) struct ReceiptPayload {
     to: String,
 }
 
-pub(super) async fn send_receipt(context: Context, receipt: ReceiptPayload) -> Outcome {
+pub(super) async fn send_receipt(context: AttemptContext, receipt: ReceiptPayload) -> Outcome {
     let ReceiptPayload { order, tenant, to } = receipt;
     context.log(format!("rendering receipt {order} of {tenant} for {to}"));
     if pause(&context, 60..=280).await.is_break() {
@@ -202,7 +203,7 @@ pub(super) struct ResizePayload {
     widths: Vec<u64>,
 }
 
-pub(super) async fn resize_image(context: Context, resize: ResizePayload) -> Outcome {
+pub(super) async fn resize_image(context: AttemptContext, resize: ResizePayload) -> Outcome {
     let ResizePayload { image, tenant, widths } = resize;
     context.log(format!("reading {tenant}/{image}"));
     if pause(&context, 80..=250).await.is_break() {
@@ -236,7 +237,7 @@ pub(super) struct ReportPayload {
 /// The steps of a report; with the pauses between them, it takes about five seconds, so that a stop is not long.
 const REPORT_STEPS: u64 = 12;
 
-pub(super) async fn nightly_report(context: Context, report: ReportPayload) -> Outcome {
+pub(super) async fn nightly_report(context: AttemptContext, report: ReportPayload) -> Outcome {
     let ReportPayload { report, tenant } = report;
     context.log(format!("computing the {report} report of {tenant}"));
     let mut orders = 0;
@@ -259,7 +260,7 @@ pub(super) struct SyncPayload {
     warehouse: String,
 }
 
-pub(super) async fn sync_inventory(context: Context, sync: SyncPayload) -> Outcome {
+pub(super) async fn sync_inventory(context: AttemptContext, sync: SyncPayload) -> Outcome {
     context.log(format!("reading the stock of {}", sync.warehouse));
     if pause(&context, 600..=1_800).await.is_break() {
         return Outcome::Cancel;
@@ -270,7 +271,7 @@ pub(super) async fn sync_inventory(context: Context, sync: SyncPayload) -> Outco
 }
 
 /// Waits a random number of milliseconds, as work would take them. `Break` means that the attempt should end.
-async fn pause(context: &Context, ms: RangeInclusive<u64>) -> ControlFlow<()> {
+async fn pause(context: &AttemptContext, ms: RangeInclusive<u64>) -> ControlFlow<()> {
     tokio::select! {
         () = tokio::time::sleep(Duration::from_millis(fastrand::u64(ms))) => ControlFlow::Continue(()),
         () = context.cancelled() => ControlFlow::Break(()),

@@ -50,6 +50,7 @@ mod jobs;
 mod kinds;
 mod link_keeper;
 mod nodes;
+mod on_demand;
 mod projection;
 mod schedule_warnings;
 mod stages;
@@ -73,7 +74,7 @@ pub use error::{
     BulkError, DeclareKindError, JobActionError, PayloadError, SetScheduleError, SubmitError,
 };
 pub use handler::registry::{KindInfo, Registry};
-pub use handler::{Context, Handler, IntoOutcome};
+pub use handler::{AttemptContext, IntoOutcome, KindHandler};
 pub use hash_permits::TooBusy;
 pub use insight::attempt_sample::{AttemptOutcome, SampledAttempt, is_sampled};
 pub use insight::coverage::Period;
@@ -307,6 +308,13 @@ impl Engine {
     /// The tokens and trackers of the server's stop.
     pub fn shutdown(&self) -> &Shutdown {
         &self.parts.shutdown
+    }
+
+    /// Tells a test whether the engine is still in memory.
+    #[cfg(test)]
+    pub(crate) fn alive(&self) -> std::sync::Weak<dyn std::any::Any + Send + Sync> {
+        let parts: Arc<dyn std::any::Any + Send + Sync> = self.parts.clone();
+        Arc::downgrade(&parts)
     }
 
     /// Whether jobs can be accepted; the error says why not.

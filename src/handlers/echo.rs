@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::job::Outcome;
 
 pub(super) const ABOUT: &str = "Returns its payload, which can be any JSON, unchanged.";
@@ -11,7 +11,7 @@ pub(super) const EXAMPLE: &str = r#"{"hello": "world"}"#;
 pub(super) const SCHEMA: &str = "{}";
 
 /// Returns the stored text itself, so that large integers and the order of keys are preserved.
-pub(super) async fn echo(context: Context, _checked: IgnoredAny) -> Outcome {
+pub(super) async fn echo(context: AttemptContext, _checked: IgnoredAny) -> Outcome {
     Outcome::Done(context.job().spec.payload.clone())
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{done, retry};
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::job::Outcome;
 
 pub(super) const ABOUT: &str = "Fails the given number of times, then succeeds.";
@@ -31,7 +31,7 @@ pub(super) struct FailPayload {
 }
 
 /// Fails while the attempt's number is at most `times`.
-pub(super) async fn fail(context: Context, payload: FailPayload) -> Outcome {
+pub(super) async fn fail(context: AttemptContext, payload: FailPayload) -> Outcome {
     let attempt = context.attempt();
     if u64::from(attempt) > payload.times {
         return done(&json!({ "succeeded_in_attempt": attempt }));

@@ -75,13 +75,13 @@ mod testing {
     use tokio_util::sync::CancellationToken;
 
     use crate::clock::SystemClock;
-    use crate::engine::{Context, Handler};
+    use crate::engine::{AttemptContext, KindHandler};
     use crate::job::{
         Job, JobId, Json, Kind, Labels, Outcome, QueueName, Spec, State, Status, Time,
     };
 
     /// The context of an attempt of a job with this payload.
-    pub fn context(payload: &str, attempt: u16) -> Context {
+    pub fn context(payload: &str, attempt: u16) -> AttemptContext {
         let labels = Labels {
             queue: QueueName::parse("q1").unwrap(),
             kind: Kind::parse("tested").unwrap(),
@@ -109,22 +109,22 @@ mod testing {
             progress: None,
         };
         let timeout = Duration::from_secs(60);
-        Context::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
+        AttemptContext::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
     }
 
     /// The context of the next attempt of the same job.
-    pub fn next_attempt(context: &Context) -> Context {
+    pub fn next_attempt(context: &AttemptContext) -> AttemptContext {
         let mut job = context.job().clone();
         job.status.attempt += 1;
         let timeout = Duration::from_secs(60);
-        Context::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
+        AttemptContext::new(Arc::new(job), timeout, CancellationToken::new(), Arc::new(SystemClock))
     }
 
     /// Runs a handler as the registry does, with a timeout, so that a hang becomes a failure.
-    pub async fn run<P, H>(handler: &H, context: &Context) -> Outcome
+    pub async fn run<P, H>(handler: &H, context: &AttemptContext) -> Outcome
     where
         P: DeserializeOwned + Send + 'static,
-        H: Handler<P>,
+        H: KindHandler<P>,
     {
         let attempt = async {
             match context.job().spec.payload.read::<P>() {

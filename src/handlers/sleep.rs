@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::done;
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::job::Outcome;
 
 pub(super) const ABOUT: &str =
@@ -39,7 +39,7 @@ pub(super) struct SleepPayload {
 }
 
 /// Waits for the given time.
-pub(super) async fn sleep(context: Context, payload: SleepPayload) -> Outcome {
+pub(super) async fn sleep(context: AttemptContext, payload: SleepPayload) -> Outcome {
     if payload.progress {
         // Boxed, so that a plain sleep does not carry its state.
         return Box::pin(sleep_in_steps(context, payload.ms)).await;
@@ -50,7 +50,7 @@ pub(super) async fn sleep(context: Context, payload: SleepPayload) -> Outcome {
     }
 }
 
-async fn sleep_in_steps(context: Context, ms: u64) -> Outcome {
+async fn sleep_in_steps(context: AttemptContext, ms: u64) -> Outcome {
     let whole = Duration::from_millis(ms);
     let begin = tokio::time::Instant::now();
     for step in 1..=STEPS {

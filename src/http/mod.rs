@@ -26,12 +26,15 @@ pub use error::Problem;
 pub(crate) use json::json;
 pub use layers::base_path::{BasePath, mount};
 pub use layers::conditions::{Access, Anonymous};
+pub use layers::own_routes::{OwnRoutes, check as check_own_routes};
+#[cfg(test)]
 pub use layers::stack::wrap;
+pub use layers::stack::wrap_with;
 pub use limits::HttpLimits;
 pub use server::accept::serve;
 pub(crate) use state::Api;
 
-/// The router of all endpoints for programs. The caller merges it with the pages and adds the layers with [`wrap`].
+/// The router of all endpoints for programs. The caller merges it with the pages and adds the layers with [`wrap_with`].
 ///
 /// It also works in a server of its own, such as `axum::serve`. The limits of an address then need
 /// `Router::into_make_service_with_connect_info::<SocketAddr>`; without it, only the total limits apply.

@@ -175,6 +175,11 @@ impl TokenName {
     pub fn environment() -> TokenName {
         TokenName("environment".into())
     }
+
+    /// The name by which the program that contains the server is known, which no token may have.
+    pub fn in_process() -> TokenName {
+        TokenName("in-process".into())
+    }
 }
 
 impl Default for QueueName {

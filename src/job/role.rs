@@ -10,6 +10,7 @@ use super::Invalid;
 /// What a user or a token may do. Stores write the position of a variant, so new ones are added at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Role {
     /// Reads.
     Viewer,

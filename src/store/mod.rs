@@ -39,6 +39,7 @@ pub(crate) mod model;
 pub mod moving;
 pub(crate) mod nodes;
 pub mod permissions;
+#[cfg_attr(not(feature = "postgres"), path = "without_postgres.rs")]
 mod postgres;
 mod projection;
 mod rate_window;
@@ -339,8 +340,7 @@ pub trait Store: Send + Sync + 'static {
         std::future::pending().await
     }
 
-    /// Reports that one of the store's threads has ended, after which the server must stop. `None` when the store has
-    /// no threads.
+    /// Reports that one of the store's threads has ended, after which the server must stop. `None` without threads.
     fn failures(&self) -> Option<PartFailures> {
         None
     }

@@ -62,7 +62,8 @@ impl LoggedIn {
             Credential::Token(_)
             | Credential::Password { .. }
             | Credential::Environment
-            | Credential::Link(_) => WayOut::Elsewhere(
+            | Credential::Link(_)
+            | Credential::InProcess => WayOut::Elsewhere(
                 "Your browser sends your credentials with each request. Close it to log out.",
             ),
         };

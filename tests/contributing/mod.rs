@@ -74,5 +74,6 @@ fn every_command_of_the_steps_can_be_typed_as_it_stands_there() {
             assert!(words.contains(&words::EXAMPLE), "{words:?}");
         }
     }
-    assert_eq!((ours, &others[..]), (2, &["cargo test --lib handlers", "./test fast"][..]));
+    let accept = "ACCEPT_PUBLIC_API=1 cargo test --features bench --test it public_api";
+    assert_eq!((ours, &others[..]), (2, &["cargo test --lib handlers", "./test fast", accept][..]));
 }

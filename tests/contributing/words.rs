@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::done;
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::job::Outcome;
 
 pub(super) const ABOUT: &str = "Counts the words of a text.";
@@ -26,7 +26,7 @@ pub(super) struct Payload {
 }
 
 /// Counts words as `wc -w` does: they are separated by white space.
-pub(super) async fn words(context: Context, payload: Payload) -> Outcome {
+pub(super) async fn words(context: AttemptContext, payload: Payload) -> Outcome {
     let count = payload.text.split_whitespace().count();
     context.log(format!("counted {count} words"));
     done(&json!({ "words": count }))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cortado::client::{
-    CancelCause, Client, ClientError, EventFilter, HandlerError, JobContext, Submitted, TailItem,
+    CancelCause, Client, ClientError, Context, EventFilter, HandlerError, Submitted, TailItem,
     Worker, WorkerEnd, WorkerProtocol,
 };
 use serde_json::{Value, json};
@@ -29,11 +29,11 @@ impl RunningWorker {
             .grace(Duration::from_millis(50))
             .reconnect(Duration::from_millis(20), Duration::from_millis(100))
             .reconnect_refused(Duration::from_millis(100), Duration::from_millis(400))
-            .handle("double", |context: JobContext, number: u64| async move {
+            .handle_kind("double", |context: Context, number: u64| async move {
                 context.log(format!("doubling {number}"));
                 Ok::<_, HandlerError>(json!({"doubled": number * 2}))
             })
-            .handle("wait", |context: JobContext, _: Value| async move {
+            .handle_kind("wait", |context: Context, _: Value| async move {
                 context.progress(1, Some(2), None);
                 context.cancelled().await;
                 match context.cancel_cause() {
@@ -41,7 +41,7 @@ impl RunningWorker {
                     cause => Err(format!("{cause:?}").into()),
                 }
             })
-            .handle("stuck", |context: JobContext, _: Value| async move {
+            .handle_kind("stuck", |context: Context, _: Value| async move {
                 context.progress(1, None, None);
                 std::future::pending::<Result<(), HandlerError>>().await
             });
@@ -64,7 +64,7 @@ fn client(server: &Server) -> Client {
 /// Submits a job as soon as the worker has announced its kind.
 async fn submit(client: &Client, kind: &str, payload: &Value) -> Submitted {
     eventually("a known kind", || async {
-        match client.submit(kind, payload).send().await {
+        match client.submit_kind(kind, payload).send().await {
             Ok(submitted) => Some(submitted),
             Err(error) => {
                 assert_eq!(error.code(), "unknown_kind", "{error}");

@@ -93,8 +93,9 @@ async fn lines_of_a_rust_handler_are_kept_or_counted() {
         }
         Ok::<_, String>(())
     };
-    let server = Cortado::builder().in_memory().listen(([127, 0, 0, 1], 0).into());
-    let server = server.handler("quick", quick).handler("patient", patient).start().await.unwrap();
+    let server = Cortado::builder().in_memory().listen(([127, 0, 0, 1], 0));
+    let server =
+        server.handle_kind("quick", quick).handle_kind("patient", patient).start().await.unwrap();
     let client = Client::new(server.address());
     for (kind, count) in [("quick", 1_500), ("patient", 1_500), ("patient", 10_000)] {
         let id = client.submit(&json!({ "kind": kind, "payload": count })).await;

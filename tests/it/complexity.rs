@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cortado::internal::clock::SystemClock;
+use cortado::internal::job::{
+    JobId, Json, Kind, Labels, NewJob, Origin, QueueName, ScheduleName, Spec, Start, Time, Verdict,
+    WorkerName,
+};
 use cortado::internal::store::data_dir;
 use cortado::internal::store::{
     Claim, ScheduleCommand, Settlement, Store, StoreLimits, WorkerPlace,
-};
-use cortado::job::{
-    JobId, Json, Kind, Labels, NewJob, Origin, QueueName, ScheduleName, Spec, Start, Time, Verdict,
-    WorkerName,
 };
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -297,14 +297,16 @@ async fn store_of_an_older_version(dir: &Dir) -> Vec<(JobId, usize)> {
     let verdict = Verdict::Completed { result };
     store.settle(vec![Settlement { lease: leases[0].key(), verdict }]).await.unwrap();
     let payload = serde_json::value::RawValue::from_string(nested("[", "1", "]", 8_000)).unwrap();
-    let schedule = cortado::ScheduleSubmission {
+    let schedule = cortado::internal::engine::ScheduleSubmission {
         cron: "@yearly".into(),
         kind: "echo".into(),
         payload: Some(payload),
         ..Default::default()
     };
     let spec = Box::new(
-        schedule.into_spec(Origin::Api, &cortado::Kinds::default(), Time::default()).unwrap(),
+        schedule
+            .into_spec(Origin::Api, &cortado::internal::engine::Kinds::default(), Time::default())
+            .unwrap(),
     );
     let set = ScheduleCommand::Set(ScheduleName::parse("old").unwrap(), spec);
     store.schedule(set, None).await.unwrap();

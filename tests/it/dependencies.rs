@@ -1,4 +1,4 @@
-//! What a program links that uses only the client library.
+//! What a program links that uses only the client library, or a server without some features.
 
 use std::time::Duration;
 
@@ -28,4 +28,15 @@ async fn the_client_needs_nothing_of_the_server() {
         assert!(!client.iter().any(|it| it == name), "the client needs {name}");
     }
     assert!(client.iter().any(|it| it == "tokio-tungstenite"), "{client:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_a_feature_needs_nothing_of_it() {
+    let server = crates(&[]).await;
+    let small = crates(&["--no-default-features", "--features", "server"]).await;
+    for name in ["openidconnect", "p256", "rsa", "chrono", "tokio-postgres", "postgres-protocol"] {
+        assert!(server.iter().any(|it| it == name), "the server does not need {name}");
+        assert!(!small.iter().any(|it| it == name), "the server needs {name}");
+    }
+    assert!(small.iter().any(|it| it == "sled"), "{small:?}");
 }

@@ -19,6 +19,6 @@ async fn the_example_runs_its_own_handler_and_stops_in_order() {
     let lines: Vec<&str> = out.lines().collect();
     let [first, second, third] = lines[..] else { panic!("three lines were expected: {out}") };
     assert!(first.starts_with("the dashboard is at http://127.0.0.1:"), "{first}");
-    assert!(second.ends_with(r#" is completed: {"pixels":307200}"#), "{second}");
+    assert!(second.ends_with(" is completed: 307200 pixels"), "{second}");
     assert_eq!(third, "stopped, clean: true");
 }

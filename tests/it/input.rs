@@ -2,7 +2,7 @@
 //! over the API and as a form, the form for a job, the command line, and Rust programs. All of them refuse it in the same
 //! words, and the API always with the same code.
 
-use cortado::{Kinds, Submission};
+use cortado::internal::engine::{BackoffFields, Kinds, Submission};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ fn table() -> Vec<InvalidInput> {
         row("delay_ms", "315532800001", ("delay", "315532800001ms"), Some(("--delay", "315532800001ms")),
             |job| job.delay_ms = Some(315_532_800_001), false, "must be an integer from 0 to 315532800000, but is 315532800001"),
         row("backoff.base_ms", r#"{"base_ms":604800001}"#, ("backoff_base", "604800001ms"), None,
-            |job| job.backoff = Some(cortado::BackoffFields { base_ms: Some(604_800_001), cap_ms: None }),
+            |job| job.backoff = Some(BackoffFields { base_ms: Some(604_800_001), cap_ms: None }),
             true, "must be an integer from 10 to 604800000, but is 604800001"),
         row("queue", "\"..\"", ("queue", ".."), Some(("--queue", "..")),
             |job| job.queue = Some("..".into()), true, NAME),

@@ -100,7 +100,7 @@ async fn runs_a_job(program: &Path, server: &Server, stop: Signal) -> Value {
     let client = cortado::client::Client::new(&url).unwrap();
     let size = json!({"width": 640, "height": 480});
     let job = eventually("a known kind", || async {
-        match client.submit("resize", &size).send().await {
+        match client.submit_kind("resize", &size).send().await {
             Ok(job) => Some(job),
             Err(error) if error.code() == "unknown_kind" => None,
             Err(error) => panic!("{error}"),

@@ -1,9 +1,8 @@
 //! A kind whose schema was generated from a type with nested types: every interface checks its payloads alike, and the
 //! form shows its properties.
 
-use cortado::{
-    Context, Cortado, PayloadError, ScheduleSubmission, Server, Submission, SubmitError,
-};
+use cortado::internal::engine::{PayloadError, Submission, SubmitError};
+use cortado::{Context, Cortado, Schedule, Server};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::value::RawValue;
@@ -21,8 +20,8 @@ fn without_zip() -> String {
 
 fn builder() -> cortado::Builder {
     let deliver = |_: Context, _: Value| async { Ok::<_, String>(()) };
-    let builder = Cortado::builder().listen(([127, 0, 0, 1], 0).into()).in_memory();
-    builder.handler("parcel", deliver).schema("parcel", PARCEL)
+    let builder = Cortado::builder().listen(([127, 0, 0, 1], 0)).in_memory();
+    builder.handle_kind("parcel", deliver).schema("parcel", PARCEL)
 }
 
 fn raw(json: &str) -> Option<Box<RawValue>> {
@@ -126,11 +125,9 @@ async fn a_program_cannot_submit_or_declare_a_schedule_with_what_does_not_fit() 
     );
     assert!(submit(FITS).await.is_ok());
     server.stop().await;
-    let schedule = |payload: &str| ScheduleSubmission {
-        cron: "@daily".into(),
-        kind: "parcel".into(),
-        payload: raw(payload),
-        ..ScheduleSubmission::default()
+    let schedule = |payload: &str| {
+        let payload: Value = serde_json::from_str(payload).unwrap();
+        Schedule::cron("@daily").kind("parcel", &payload)
     };
     let refused =
         builder().schedule("daily", schedule(&without_zip())).start().await.err().unwrap();

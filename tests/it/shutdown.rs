@@ -279,8 +279,8 @@ async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop_and_is_reported
     let server = Cortado::builder()
         .config(config)
         .data_dir(dir.data())
-        .listen(([127, 0, 0, 1], 0).into())
-        .handler("stubborn", stubborn)
+        .listen(([127, 0, 0, 1], 0))
+        .handle_kind("stubborn", stubborn)
         .start()
         .await
         .unwrap();

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cortado::internal::engine::{Context, Engine, EngineConfig, KindInfo, QueueConfig, Registry};
+use cortado::internal::engine::{
+    AttemptContext, Engine, EngineConfig, KindInfo, QueueConfig, Registry,
+};
+use cortado::internal::job::{Concurrency, Kind, NewJob, QueueName};
 use cortado::internal::shutdown::{Shutdown, StopBounds};
 use cortado::internal::store::StoreLimits;
 use cortado::internal::store::log_store::LogStore;
-use cortado::job::{Concurrency, Kind, NewJob, QueueName};
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
@@ -59,7 +61,7 @@ pub async fn drain(
     let done = Arc::new(AtomicUsize::new(0));
     let counter = done.clone();
     let mut registry = Registry::default();
-    registry.add(info("noop")?, move |_: Context, _: IgnoredAny| {
+    registry.add(info("noop")?, move |_: AttemptContext, _: IgnoredAny| {
         counter.fetch_add(1, Ordering::Relaxed);
         std::future::ready(Ok::<(), String>(()))
     });
@@ -78,8 +80,11 @@ pub async fn drain(
             Ok(batch) => completed += count_completed(&batch.events),
             Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
                 let stats = engine.stats().await?;
-                completed = stats.states.get(&cortado::job::State::Completed).copied().unwrap_or(0)
-                    as usize;
+                completed = stats
+                    .states
+                    .get(&cortado::internal::job::State::Completed)
+                    .copied()
+                    .unwrap_or(0) as usize;
             }
             Err(error) => return Err(error.into()),
         }
@@ -89,9 +94,10 @@ pub async fn drain(
     Ok(rate)
 }
 
-fn count_completed(events: &[cortado::job::Event]) -> usize {
-    let is_end =
-        |event: &&cortado::job::Event| event.event_type() == cortado::job::EventType::JobCompleted;
+fn count_completed(events: &[cortado::internal::job::Event]) -> usize {
+    let is_end = |event: &&cortado::internal::job::Event| {
+        event.event_type() == cortado::internal::job::EventType::JobCompleted
+    };
     events.iter().filter(is_end).count()
 }
 
@@ -99,7 +105,7 @@ async fn latency(setup: &Setup) -> anyhow::Result<Latencies> {
     let (store, _) = store::fresh(&setup.dir, "latency", StoreLimits::default())?;
     let (started, mut starts) = mpsc::unbounded_channel();
     let mut registry = Registry::default();
-    registry.add(info("mark")?, move |_: Context, _: IgnoredAny| {
+    registry.add(info("mark")?, move |_: AttemptContext, _: IgnoredAny| {
         let sent = started.send(Instant::now()).map_err(|error| error.to_string());
         std::future::ready(sent)
     });

@@ -6,6 +6,7 @@ mod engine;
 mod fanout;
 mod figures;
 mod http;
+mod library;
 mod nodes;
 mod rewind;
 mod store;
@@ -53,7 +54,7 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Everything but `pages`, `fanout`, `returning`, `workers`, `nodes` and `long`.
+    /// Everything but `library`, `pages`, `fanout`, `returning`, `workers`, `nodes` and `long`.
     All,
     /// The store without engine and HTTP.
     Store,
@@ -61,6 +62,8 @@ enum Mode {
     Engine,
     /// A server process under load from this one.
     Http,
+    /// Submissions through the client library, in the server's process and over loopback.
+    Library,
     /// The jobs page and a payload search with 1,000,000 jobs stored.
     Pages,
     /// Pages of earlier moments of a log with 5,000,000 events.
@@ -116,6 +119,7 @@ fn main() -> anyhow::Result<()> {
         | Mode::Store
         | Mode::Engine
         | Mode::Http
+        | Mode::Library
         | Mode::Pages
         | Mode::Rewind
         | Mode::Fanout
@@ -155,6 +159,11 @@ async fn measure(mode: Mode, setup: &Setup) -> anyhow::Result<()> {
         let mut table = Table::new("http (server and load in two processes)");
         http::measure(setup, &mut table).await?;
         waiters::measure(setup, &mut table).await?;
+        table.print();
+    }
+    if mode == Mode::Library {
+        let mut table = Table::new("client library (server and callers in one process)");
+        library::measure(setup, &mut table).await?;
         table.print();
     }
     if mode == Mode::Pages {

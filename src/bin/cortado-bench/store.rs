@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cortado::internal::clock::{Clock, SystemClock};
+use cortado::internal::job::{
+    Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
+};
 use cortado::internal::store::data_dir;
 use cortado::internal::store::log_store::LogStore;
 use cortado::internal::store::{
     Claim, Keep, Retention, Settlement, Store, StoreLimits, WorkerPlace,
-};
-use cortado::job::{
-    Json, Kind, Labels, NewJob, QueueName, RetryPolicy, Spec, Start, Verdict, WorkerName,
 };
 
 use super::figures::{Latencies, Table, disk, median, mib, per_second, rate, rss};
@@ -42,7 +42,7 @@ pub fn job_of(labels: &Arc<Labels>, bytes: usize) -> NewJob {
         timeout_ms: None,
         idempotency_key: None,
     };
-    let id = cortado::job::JobId::generate();
+    let id = cortado::internal::job::JobId::generate();
     let (labels, omitted) = (labels.clone(), Default::default());
     NewJob { id, labels, spec: Arc::new(spec), start: Start::Now, by: None, omitted }
 }

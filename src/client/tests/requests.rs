@@ -18,7 +18,7 @@ fn job(state: &str) -> Value {
 async fn a_submission_whose_answer_is_lost_is_repeated_with_the_same_key() {
     let mut server = FakeServer::start().await;
     let client = server.client().token("secret").unwrap();
-    let submitting = client.submit("resize", &json!({"width": 640})).queue("images").send();
+    let submitting = client.submit_kind("resize", &json!({"width": 640})).queue("images").send();
     let serving = async {
         let first = server.request().await;
         assert_eq!((first.method.as_str(), first.path.as_str()), ("POST", "/api/v1/jobs"));
@@ -62,7 +62,7 @@ async fn a_refusal_has_the_code_and_the_fields_of_the_server() {
         "code": "invalid_fields", "detail": "priority: must be an integer",
         "errors": [{"field": "priority", "message": "must be an integer"}]});
     let serving = async { server.request().await.answer(422, problem).await };
-    let (refused, ()) = tokio::join!(client.submit("x", &()).send(), serving);
+    let (refused, ()) = tokio::join!(client.submit_kind("x", &()).send(), serving);
     let error = refused.unwrap_err();
     assert_eq!(error.code(), "invalid_fields");
     let problem = error.problem().unwrap();

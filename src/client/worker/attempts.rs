@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,10 +12,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::context::{CancelCause, JobContext, LeasedAttempt};
-use super::handler::{AttemptFuture, HandlerReturn, RunAttempt, ending};
+use super::leased_attempt::LeasedAttempt;
 use super::messages::{LeaseAnswer, LeaseOffer, SettleOutcome};
 use super::outbox::{CreditMode, Outbox};
+use super::settled::{HandlerReturn, settle_outcome};
+use crate::client::handler::{CancelCause, Context, HandlerFuture, RunHandler, Surroundings};
 
 /// A handler whose first step takes longer than this gets a task of its own for its next jobs, so that it does not hold
 /// up the connection and other jobs.
@@ -32,7 +33,7 @@ enum Intake {
 }
 
 struct RegisteredHandler {
-    run: Box<dyn RunAttempt>,
+    run: Arc<dyn RunHandler>,
     /// How many of the next jobs get a task of their own at once.
     slow_jobs: u32,
 }
@@ -45,6 +46,8 @@ struct EndedAttempt {
 /// The attempts of one worker.
 pub struct Attempts {
     handlers: HashMap<Box<str>, RegisteredHandler>,
+    /// What the contexts of all handlers show.
+    surroundings: Arc<Surroundings>,
     concurrency: usize,
     intake: Intake,
     /// Attempts with a task whose lease the worker has, by lease.
@@ -65,7 +68,8 @@ pub struct Attempts {
 impl Attempts {
     /// Creates the attempts of a worker with these handlers.
     pub fn new(
-        handlers: Vec<(String, Box<dyn RunAttempt>)>,
+        handlers: Vec<(String, Arc<dyn RunHandler>)>,
+        surroundings: Arc<Surroundings>,
         concurrency: usize,
         credit: CreditMode,
     ) -> Attempts {
@@ -75,6 +79,7 @@ impl Attempts {
         let (noted_sender, noted) = unbounded_channel();
         Attempts {
             handlers: handlers.into_iter().map(registered).collect(),
+            surroundings,
             concurrency,
             intake: Intake::Open,
             held: HashMap::new(),
@@ -133,7 +138,8 @@ impl Attempts {
             return self.outbox.add_free_slot();
         };
         let attempt = LeasedAttempt::new(lease, job, self.noted_sender.clone());
-        match first_step(handler, &attempt, job.payload) {
+        let context = Context::new(attempt.clone(), self.surroundings.clone());
+        match first_step(handler, context, job.payload) {
             FirstStep::Ended(returned) => {
                 self.collect_notes();
                 self.outbox.settle(&attempt, &outcome(&attempt, returned));
@@ -144,7 +150,7 @@ impl Attempts {
         }
     }
 
-    fn spawn(&mut self, attempt: Arc<LeasedAttempt>, run: AttemptFuture) {
+    fn spawn(&mut self, attempt: Arc<LeasedAttempt>, run: HandlerFuture) {
         self.busy += 1;
         self.held.insert(attempt.lease.clone(), Arc::clone(&attempt));
         let ended = self.ended_sender.clone();
@@ -244,24 +250,19 @@ impl Attempts {
 
 enum FirstStep {
     Ended(HandlerReturn),
-    Running(AttemptFuture),
+    Running(HandlerFuture),
 }
 
 /// Runs a handler up to its first wait. One that ends without waiting needs no task.
-fn first_step(
-    handler: &mut RegisteredHandler,
-    attempt: &Arc<LeasedAttempt>,
-    payload: &RawValue,
-) -> FirstStep {
-    let context = JobContext::new(Arc::clone(attempt));
+fn first_step(handler: &mut RegisteredHandler, context: Context, payload: &RawValue) -> FirstStep {
     let begin = Instant::now();
     let started = catch_unwind(AssertUnwindSafe(|| {
-        let mut run = handler.run.start(context, payload);
+        let mut run = handler.run.start(context, payload.get());
         if handler.slow_jobs > 0 {
             return FirstStep::Running(run);
         }
         // A future that is not ready is polled again by its task, which is then the one that is woken.
-        match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match run.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => FirstStep::Ended(HandlerReturn::Returned(result)),
             Poll::Pending => FirstStep::Running(run),
         }
@@ -273,7 +274,7 @@ fn first_step(
 
 /// A handler that fails after it was asked to cancel counts as cancelled.
 fn outcome(attempt: &LeasedAttempt, returned: HandlerReturn) -> SettleOutcome {
-    let end = ending(returned);
+    let end = settle_outcome(returned);
     let is_cancelled = attempt.cause() == Some(CancelCause::Cancelled);
     match end {
         SettleOutcome::Retry { .. } | SettleOutcome::Snooze(_) | SettleOutcome::Discard(_)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::client::handler::LogStream;
 use crate::client::submit::millis;
 
 /// The subprotocol of workers on a WebSocket.
@@ -177,19 +178,6 @@ pub enum SettleOutcome {
     Discard(String),
     Cancelled,
     Returned,
-}
-
-/// Where a line of a job's log comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogStream {
-    /// The handler.
-    #[default]
-    Log,
-    /// The standard output of a process.
-    Stdout,
-    /// The standard error of a process.
-    Stderr,
 }
 
 /// A line of a job's log.

@@ -1,17 +1,16 @@
 //! Workers run jobs of a server in this process: handlers, their leases, and an orderly stop.
 
 mod attempts;
-mod context;
 mod delays;
 mod drive;
-mod handler;
 mod http_link;
+mod leased_attempt;
 mod link;
 mod messages;
 mod outbox;
 mod settings;
+mod settled;
 mod socket_link;
-mod time_text;
 
 #[cfg(test)]
 mod tests;
@@ -22,22 +21,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-pub use context::{CancelCause, JobContext};
 pub use drive::{StopCause, WorkerEnd};
-pub use handler::HandlerError;
-pub use messages::LogStream;
 
 use super::Client;
 use super::backoff::RandomBackoff;
 use super::error::ClientError;
-use super::http::ServerApi;
+use super::handler::{
+    Context, HandlerEnd, HandlerFn, Layers, Next, PendingHandler, States, Surroundings, pending,
+};
+use super::kind::JobKind;
 use super::submit::random_key;
 use attempts::Attempts;
 use drive::drive;
-use handler::{RunAttempt, TypedHandler};
 use http_link::HttpLink;
 use messages::AboutWorker;
 use outbox::CreditMode;
@@ -47,7 +42,8 @@ use socket_link::SocketLink;
 /// How a worker is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WorkerProtocol {
-    /// A WebSocket, over which jobs and cancellations arrive at once.
+    /// A WebSocket, over which jobs and cancellations arrive at once. With a server in the same process, requests take its
+    /// place.
     #[default]
     WebSocket,
     /// Requests, of which one waits for jobs.
@@ -56,23 +52,27 @@ pub enum WorkerProtocol {
 
 /// A worker: takes jobs from a server, runs their handlers, and extends their leases meanwhile.
 ///
-/// A handler is an async function of a [`JobContext`] and a payload. Its `Ok` is the result of the job; any error that can
-/// be displayed is a failure, and [`HandlerError`] has the other ends. A payload that the handler's type does not accept
-/// discards the job.
+/// A handler is an async function of a [`Context`], a payload and up to four [`State`](super::State)s: see [`HandlerFn`].
+/// Its `Ok` is the result of the job; its error decides what happens instead: see [`JobError`](super::JobError). A payload
+/// that the handler's type does not accept discards the job.
 ///
 /// A handler runs on the worker's own task up to its first wait, so that short ones cost little. If that takes long, the
 /// worker gives the next ones a task from the beginning. Work that blocks belongs in `tokio::task::spawn_blocking`.
 ///
 /// ```no_run
-/// use cortado::client::{Client, HandlerError, JobContext, Worker};
-/// use serde::Deserialize;
+/// use cortado::client::{Client, Context, HandlerError, JobKind, Worker};
+/// use serde::{Deserialize, Serialize};
 ///
-/// #[derive(Deserialize)]
+/// #[derive(Serialize, Deserialize)]
 /// struct Resize {
 ///     url: String,
 /// }
 ///
-/// async fn resize(context: JobContext, job: Resize) -> Result<usize, HandlerError> {
+/// impl JobKind for Resize {
+///     const KIND: &'static str = "resize";
+/// }
+///
+/// async fn resize(context: Context, job: Resize) -> Result<usize, HandlerError> {
 ///     context.log(format!("resizing {}", job.url));
 ///     if job.url.is_empty() {
 ///         return Err(HandlerError::discard("there is no image"));
@@ -82,14 +82,14 @@ pub enum WorkerProtocol {
 ///
 /// # async fn work(stop: impl Future<Output = ()>) -> Result<(), cortado::client::ClientError> {
 /// let client = Client::new("http://127.0.0.1:8080")?;
-/// let worker = Worker::new(&client).queues(["images"]).concurrency(20).handle("resize", resize);
+/// let worker = Worker::new(&client).queues(["images"]).concurrency(20).handle(resize);
 /// worker.run(stop).await?;
 /// # Ok(())
 /// # }
 /// ```
 #[must_use = "a worker does nothing until it is run"]
 pub struct Worker {
-    api: ServerApi,
+    client: Client,
     name: String,
     queues: Vec<String>,
     concurrency: usize,
@@ -98,14 +98,16 @@ pub struct Worker {
     protocol: WorkerProtocol,
     reconnect: RandomBackoff,
     reconnect_refused: RandomBackoff,
-    handlers: Vec<(String, Box<dyn RunAttempt>)>,
+    handlers: Vec<(String, PendingHandler)>,
+    states: States,
+    layers: Layers,
 }
 
 impl Worker {
     /// Creates a worker for the queue `default` that runs up to 10 jobs at once.
     pub fn new(client: &Client) -> Worker {
         Worker {
-            api: client.api.clone(),
+            client: client.clone(),
             name: default_name(),
             queues: vec!["default".to_owned()],
             concurrency: 10,
@@ -118,6 +120,8 @@ impl Worker {
                 Duration::from_secs(300),
             ),
             handlers: Vec::new(),
+            states: States::default(),
+            layers: Layers::default(),
         }
     }
 
@@ -172,16 +176,51 @@ impl Worker {
         self
     }
 
-    /// Adds the handler of a kind.
-    pub fn handle<P, F, Fut, T, E>(mut self, kind: impl Into<String>, handler: F) -> Worker
+    /// Adds the handler of the kind of its payload ([`JobKind`]).
+    pub fn handle<M, H>(self, handler: H) -> Worker
     where
-        F: Fn(JobContext, P) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<T, E>> + Send + 'static,
-        P: DeserializeOwned + 'static,
-        T: Serialize,
-        E: Into<HandlerError>,
+        H: HandlerFn<M>,
+        H::Payload: JobKind,
     {
-        self.handlers.push((kind.into(), Box::new(TypedHandler::new(handler))));
+        self.handle_kind(<H::Payload as JobKind>::KIND, handler)
+    }
+
+    /// Adds the handler of a kind that has no type, or whose payload has another one.
+    pub fn handle_kind<M, H: HandlerFn<M>>(
+        mut self,
+        kind: impl Into<String>,
+        handler: H,
+    ) -> Worker {
+        self.handlers.push((kind.into(), pending(handler)));
+        self
+    }
+
+    /// Adds a value for the arguments [`State`](super::State) of handlers. Each handler gets a clone, so what is expensive to
+    /// clone belongs in an `Arc`. A value replaces an earlier one of the same type.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Worker {
+        self.states.add(value);
+        self
+    }
+
+    /// Adds a function that runs around all handlers, within those that were added before.
+    ///
+    /// ```no_run
+    /// # use cortado::client::{Client, Context, Next, Worker};
+    /// # fn timed(client: &Client) -> Worker {
+    /// Worker::new(client).middleware(|context: Context, next: Next| async move {
+    ///     let begin = std::time::Instant::now();
+    ///     let end = next.run(context.clone()).await;
+    ///     println!("{} of kind {} took {:?}", context.id(), context.kind(), begin.elapsed());
+    ///     end
+    /// })
+    /// # }
+    /// ```
+    pub fn middleware<F, Fut>(mut self, middleware: F) -> Worker
+    where
+        F: Fn(Context, Next) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = HandlerEnd> + Send + 'static,
+    {
+        self.layers.add(middleware);
         self
     }
 
@@ -191,20 +230,30 @@ impl Worker {
     /// have expired.
     ///
     /// # Errors
-    /// A setting is not valid, the server refuses the first connection, or another worker has taken the name.
+    /// A setting is not valid, a handler needs a state that was not given, the server refuses the first connection, or
+    /// another worker has taken the name.
     pub async fn run(self, until: impl Future<Output = ()>) -> Result<WorkerEnd, ClientError> {
         let settings = Arc::new(self.settings()?);
-        let credit = match self.protocol {
+        let api = self.client.api.clone();
+        let protocol = if api.is_network() { self.protocol } else { WorkerProtocol::Http };
+        let credit = match protocol {
             WorkerProtocol::WebSocket => CreditMode::Given,
             WorkerProtocol::Http => CreditMode::Withheld,
         };
-        let attempts = Attempts::new(self.handlers, self.concurrency, credit);
-        match self.protocol {
+        let mut handlers = Vec::with_capacity(self.handlers.len());
+        for (kind, handler) in self.handlers {
+            let handler = handler(&self.states)
+                .map_err(|missing| ClientError::InvalidWorker(missing.of_kind(&kind)))?;
+            handlers.push((kind, self.layers.around(handler)));
+        }
+        let surroundings = Surroundings { states: self.states, client: self.client };
+        let attempts = Attempts::new(handlers, Arc::new(surroundings), self.concurrency, credit);
+        match protocol {
             WorkerProtocol::WebSocket => {
-                drive(SocketLink::new(self.api, settings), attempts, self.grace, until).await
+                drive(SocketLink::new(api, settings), attempts, self.grace, until).await
             }
             WorkerProtocol::Http => {
-                drive(HttpLink::new(self.api, settings), attempts, self.grace, until).await
+                drive(HttpLink::new(api, settings), attempts, self.grace, until).await
             }
         }
     }

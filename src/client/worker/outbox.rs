@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::context::{CancelCause, LeasedAttempt, SentNotes};
+use super::leased_attempt::{LeasedAttempt, SentNotes};
 use super::messages::{LeaseAnswer, MAX_ENTRIES, SettleOutcome, UpdateParts, settle_text};
+use crate::client::handler::CancelCause;
 
 /// The length of an update from which on nothing is added to it. A server that accepts the largest result accepts this
 /// much, too.

@@ -3,20 +3,17 @@
 use std::collections::BTreeMap;
 
 use axum::http::{HeaderName, header};
-use openidconnect::{ClientId, IssuerUrl, RedirectUrl};
 use url::Url;
 
 use super::InvalidSettings;
 use crate::access::Role;
-use crate::config::external::{OidcSection, ProxySection};
-use crate::config::{FileConfig, read_secret};
+use crate::config::FileConfig;
+use crate::config::external::ProxySection;
 use crate::http::BasePath;
 use crate::http::external::ExternalLogins;
 use crate::http::external::group_roles::GroupRoles;
-use crate::http::external::oidc::settings::{CALLBACK, OidcSettings, is_confidential};
 use crate::http::external::proxy_user::ProxyUsers;
 use crate::http::server::client_address::TrustedProxy;
-use crate::job::{Secret, UrlText};
 
 impl InvalidSettings {
     /// Checks the sections. `base_url` is that of the file, if it was accepted.
@@ -36,66 +33,9 @@ impl InvalidSettings {
                 "must be set, because oidc.issuer is set: the provider sends browsers back to this URL",
             );
         }
-        let oidc = oidc.and_then(|issuer| {
-            let redirect = base_url.and_then(|url| self.redirect(url, base_path));
-            self.oidc(&file.oidc, issuer, redirect)
-        });
+        let oidc = oidc.and_then(|issuer| self.oidc(&file.oidc, issuer, base_url, base_path));
         let proxy_users = self.proxy_users(&file.auth.proxy, &file.http.trusted_proxies);
         ExternalLogins { oidc, proxy_users }
-    }
-
-    /// The URL to which the provider sends browsers back.
-    fn redirect(&mut self, base_url: &Url, base_path: &BasePath) -> Option<RedirectUrl> {
-        let base = base_url.as_str().trim_end_matches('/');
-        self.take("base_url", RedirectUrl::new(format!("{base}{base_path}/{CALLBACK}")))
-    }
-
-    fn oidc(
-        &mut self,
-        section: &OidcSection,
-        issuer: &UrlText,
-        redirect: Option<RedirectUrl>,
-    ) -> Option<OidcSettings> {
-        let issuer = self.take("oidc.issuer", issuer_url(issuer));
-        let client_id = section.client_id.as_deref().filter(|id| !id.is_empty());
-        let missing = "must be set, because oidc.issuer is set";
-        let client_id = self.take("oidc.client_id", client_id.ok_or(missing));
-        let client_secret = self.take("oidc.client_secret", secret(section));
-        let roles = self.roles("oidc", &section.roles, section.default_role.as_deref());
-        for (key, text) in [
-            ("oidc.label", &section.label),
-            ("oidc.name_claim", &section.name_claim),
-            ("oidc.groups_claim", &section.groups_claim),
-        ] {
-            if text.trim().is_empty() {
-                self.add(key, "must not be empty");
-            }
-        }
-        for scope in &section.scopes {
-            if scope.is_empty() || !scope.bytes().all(|byte| byte.is_ascii_graphic()) {
-                let message = format!("must be scopes such as \"profile\", but one is {scope:?}");
-                self.add("oidc.scopes", message);
-            }
-        }
-        self.lasts("oidc.timeout", section.timeout);
-        self.lasts("oidc.login_time", section.login_time);
-        self.bytes("oidc.max_response", section.max_response, 1_024);
-        Some(OidcSettings {
-            issuer: issuer?,
-            client_id: ClientId::new(client_id?.to_owned()),
-            client_secret: client_secret?,
-            scopes: section.scopes.clone(),
-            name_claim: section.name_claim.clone(),
-            groups_claim: section.groups_claim.clone(),
-            roles,
-            label: section.label.trim().to_owned(),
-            redirect: redirect?,
-            timeout: section.timeout,
-            max_response: section.max_response,
-            refresh: section.refresh,
-            login_time: section.login_time,
-            leeway: section.leeway,
-        })
     }
 
     fn proxy_users(
@@ -128,7 +68,7 @@ impl InvalidSettings {
     }
 
     /// The roles of one section. Without any, nobody could log in.
-    fn roles(
+    pub(super) fn roles(
         &mut self,
         section: &str,
         roles: &BTreeMap<String, String>,
@@ -151,39 +91,10 @@ impl InvalidSettings {
     }
 }
 
-fn issuer_url(text: &UrlText) -> Result<IssuerUrl, String> {
-    let url = IssuerUrl::new(text.expose().to_owned()).ok();
-    let url = url.filter(|url| {
-        let url = url.url();
-        let is_plain = url.query().is_none() && url.fragment().is_none();
-        is_plain && url.username().is_empty() && url.password().is_none() && is_confidential(url)
-    });
-    url.ok_or_else(|| {
-        format!(
-            "must be the provider's URL without query, with https (or with http on this machine), but is {text:?}"
-        )
-    })
-}
-
 /// A role that people can have. Programs that claim jobs have tokens.
 fn role_of_people(text: &str) -> Result<Role, String> {
     let role = text.parse::<Role>().ok().filter(|role| *role != Role::Worker);
     role.ok_or_else(|| format!("must be viewer, submitter, operator or admin, but is {text:?}"))
-}
-
-/// The client secret, from the setting or from the file.
-fn secret(section: &OidcSection) -> Result<Secret, String> {
-    let secret = match (&section.client_secret, &section.client_secret_file) {
-        (Some(secret), None) => secret.clone(),
-        (None, Some(path)) => read_secret(path)?,
-        (None, None) => {
-            return Err("must be set, here or in oidc.client_secret_file".into());
-        }
-        (Some(_), Some(_)) => {
-            return Err("must not be set together with oidc.client_secret_file".into());
-        }
-    };
-    if secret.expose().is_empty() { Err("must not be empty".into()) } else { Ok(secret) }
 }
 
 /// The name of a header that only a proxy sends.
@@ -211,9 +122,17 @@ mod tests {
         })
     }
 
+    #[cfg(not(feature = "oidc"))]
+    #[test]
+    fn a_provider_is_refused_by_a_program_that_cannot_use_one() {
+        let why = build(OIDC).unwrap_err();
+        assert!(why.contains("oidc.issuer: ") && why.contains("without the feature oidc"), "{why}");
+    }
+
     const OIDC: &str = "base_url = 'https://jobs.test'\n[oidc]\nissuer = 'https://id.test/realm'\n\
         client_id = 'cortado'\nclient_secret = 's3cret'\nroles = { ops = 'operator' }\n";
 
+    #[cfg(feature = "oidc")]
     #[test]
     fn a_provider_needs_few_settings() {
         let oidc = build(OIDC).unwrap().external.oidc.unwrap();
@@ -229,6 +148,7 @@ mod tests {
         assert_eq!(build("").unwrap().external.oidc, None);
     }
 
+    #[cfg(feature = "oidc")]
     #[test]
     fn the_secret_may_be_in_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -239,6 +159,7 @@ mod tests {
         assert_eq!(oidc.unwrap().client_secret.expose(), "from a file");
     }
 
+    #[cfg(feature = "oidc")]
     #[test]
     fn wrong_settings_of_a_provider_are_named() {
         for (from, to, expected) in [
@@ -278,6 +199,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "oidc")]
     #[test]
     fn each_wrong_setting_is_reported_once() {
         let wrong = OIDC.replace("https://jobs.test", "jobs.test").replace("operator", "king");

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tracing::error;
 use super::executor::Executor;
 use super::leases::Leases;
 use crate::engine::queues::slots::{Permits, QueueKey, Slots};
-use crate::job::{Kind, QueueName, WorkerName};
+use crate::job::{JobId, Kind, QueueName, WorkerName};
 use crate::logging::RetryLog;
 use crate::store::{Claim, Claimed, Lease, Store, StoreError, WorkerPlace};
 use crate::supervise::{Part, pass};
@@ -105,7 +105,7 @@ impl Dispatcher {
                 permits = self.slots.acquire(key, MAX_CLAIM),
                     if pause.is_none() && claims.len() < MAX_CLAIMS =>
                 {
-                    claims.push_back(self.claim_and_start(&queue, permits));
+                    claims.push_back(self.claim_and_start(&queue, permits, |_| {}));
                     continue;
                 }
                 () = wake.notified(), if matches!(pause, Some(Pause::UntilWoken(_))) => {
@@ -145,10 +145,26 @@ impl Dispatcher {
         }
     }
 
+    /// Claims and starts up to `max` jobs of a queue that has slots for them, and adds their ids. For a server that is
+    /// paused, whose dispatchers do nothing.
+    pub async fn start_jobs(
+        &self,
+        queue: &QueueName,
+        key: QueueKey,
+        max: usize,
+        started: &mut Vec<JobId>,
+    ) -> Result<(), StoreError> {
+        self.restored.cancelled().await;
+        let Some(permits) = self.slots.acquire(key, max).now_or_never() else { return Ok(()) };
+        self.claim_and_start(queue, permits, |id| started.push(id)).await?;
+        Ok(())
+    }
+
     async fn claim_and_start(
         &self,
         queue: &QueueName,
         mut permits: Permits,
+        mut started: impl FnMut(JobId),
     ) -> Result<Remaining, StoreError> {
         let max = permits.count();
         let asked = std::time::Instant::now();
@@ -172,6 +188,7 @@ impl Dispatcher {
             if self.draining.is_cancelled() {
                 self.executor.give_back(running, slot);
             } else {
+                started(job.id);
                 self.executor.start(job, running, slot);
             }
         }

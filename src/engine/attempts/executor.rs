@@ -10,12 +10,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::leases::{EndRequest, Leases, Running};
+use super::local_attempt::LocalAttempt;
 use super::report::{AttemptReport, Ended, Reports};
 use super::verdict::{Cause, Ending, Retry, failed, verdict};
 use crate::clock::Clock;
 use crate::engine::queues::slots::Slot;
 use crate::engine::workers::callbacks::CallbackPlace;
-use crate::engine::{Context, Registry, run_blocking};
+use crate::engine::{AttemptContext, Registry, run_blocking};
 use crate::job::{FailureClass, Interruption, Job, Json, JsonLimits, Outcome, Verdict};
 use crate::supervise::{Part, PartFailures, panic_text, pass};
 
@@ -89,8 +90,8 @@ impl Executor {
             Some(ms) => Duration::from_millis(ms),
             None => self.default_timeout,
         };
-        let context = Context::new(job.clone(), limit, running.end.clone(), self.clock.clone());
-        let context = context.with_callback(self.callbacks.clone());
+        let attempt = LocalAttempt::new(running.clone(), limit, self.clock.clone());
+        let context = AttemptContext::of_attempt(attempt, self.callbacks.clone());
         let task = self.attempts.spawn({
             let context = context.clone();
             async move {
@@ -109,7 +110,7 @@ impl Executor {
     fn report(
         &self,
         running: Arc<Running>,
-        context: Option<Context>,
+        context: Option<AttemptContext>,
         verdict: Verdict,
         slot: Slot,
         ran_for: Duration,
@@ -125,7 +126,7 @@ struct RunningAttempt<'a> {
     executor: &'a Executor,
     job: &'a Job,
     running: &'a Arc<Running>,
-    context: &'a Context,
+    context: &'a AttemptContext,
 }
 
 impl RunningAttempt<'_> {
@@ -138,7 +139,10 @@ impl RunningAttempt<'_> {
                 biased;
                 ending = self.ending(&mut task) => return (ending, self.cause()),
                 () = self.running.end.cancelled() => cause_of(self.running),
-                () = &mut deadline => Cause::Timeout(limit),
+                () = &mut deadline => {
+                    self.context.set_timed_out();
+                    Cause::Timeout(limit)
+                }
             }
         };
         self.running.end.cancel();

@@ -6,6 +6,7 @@ pub mod end_line;
 pub mod executor;
 pub mod heartbeat;
 pub mod leases;
+pub mod local_attempt;
 pub mod notes;
 pub mod report;
 pub mod settler;

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::leases::Running;
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::engine::queues::slots::Slot;
 use crate::job::Verdict;
 
 /// A report of an executor. Each running attempt has at most two in flight, so the channel needs no bound.
 pub enum AttemptReport {
     /// The handler logged lines or reported progress; the context holds them.
-    Notes(Arc<Running>, Context),
+    Notes(Arc<Running>, AttemptContext),
     /// The attempt is over.
     Ended(Ended),
 }
@@ -22,7 +22,7 @@ pub enum AttemptReport {
 pub struct Ended {
     pub running: Arc<Running>,
     /// Holds the last notes; `None` when no handler ran.
-    pub context: Option<Context>,
+    pub context: Option<AttemptContext>,
     pub verdict: Verdict,
     /// Held until the end was submitted to the store. The next claim comes behind it, so that a queue never shows more
     /// running jobs than its limit.

@@ -18,7 +18,7 @@ use tracing::{debug, error};
 use super::end_line;
 use super::leases::{Leases, Running};
 use super::report::{AttemptReport, Ended};
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::engine::queues::slots::Slots;
 use crate::engine::workers::callbacks::Callbacks;
 use crate::job::Verdict;
@@ -60,7 +60,7 @@ impl Settler {
     /// Settles reported attempts until `end` is cancelled.
     pub async fn run(self, mut reports: mpsc::UnboundedReceiver<AttemptReport>) {
         let mut inbox = Vec::with_capacity(MAX_REPORTS);
-        let mut with_notes: Vec<(Arc<Running>, Context)> = Vec::new();
+        let mut with_notes: Vec<(Arc<Running>, AttemptContext)> = Vec::new();
         let mut flush_at = Instant::now();
         // While the store fails, full notes are not tried again at once.
         let mut not_before = Instant::now();
@@ -113,7 +113,7 @@ impl Settler {
     /// Stores the notes that the contexts hold. On an error they are put back.
     async fn annotate<'a>(
         &self,
-        attempts: impl Iterator<Item = (&'a Running, &'a Context)>,
+        attempts: impl Iterator<Item = (&'a Running, &'a AttemptContext)>,
     ) -> Result<(), StoreError> {
         let (mut notes, mut contexts) = (Vec::new(), Vec::new());
         for (running, context) in attempts {

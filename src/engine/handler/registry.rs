@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::engine::{Context, Handler};
+use crate::client::{
+    Context, HandlerEnd, HandlerFuture, Layers, PayloadProblem, ResultJson, RunHandler,
+    Surroundings,
+};
+use crate::engine::{AttemptContext, KindHandler};
 use crate::job::schema::Violation;
 use crate::job::{Json, Kind, Outcome, Schema};
 
@@ -42,12 +46,12 @@ pub struct Registry {
 
 struct RegisteredKind {
     info: KindInfo,
-    handler: Arc<dyn Erased>,
+    handler: HandlerOfKind,
 }
 
 /// A handler without its payload type, which it reads from the stored JSON.
 pub(crate) trait Erased: Send + Sync {
-    fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+    fn run(&self, context: AttemptContext) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
 
     fn check(&self, payload: &Json) -> Vec<Violation>;
 }
@@ -57,8 +61,8 @@ struct Typed<H, P> {
     payload: PhantomData<fn(P)>,
 }
 
-impl<P: DeserializeOwned + Send + 'static, H: Handler<P>> Erased for Typed<H, P> {
-    fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+impl<P: DeserializeOwned + Send + 'static, H: KindHandler<P>> Erased for Typed<H, P> {
+    fn run(&self, context: AttemptContext) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         Box::pin(async move {
             match context.job().spec.payload.read::<P>() {
                 Ok(payload) => self.handler.run(context, payload).await,
@@ -74,15 +78,145 @@ impl<P: DeserializeOwned + Send + 'static, H: Handler<P>> Erased for Typed<H, P>
     }
 }
 
+/// The handler of a kind.
+#[derive(Clone)]
+pub(crate) enum HandlerOfKind {
+    /// Of this crate.
+    Own(Arc<dyn Erased>),
+    /// Of the program in which this server runs.
+    OfProgram(ProgramHandler),
+}
+
+/// A handler of the program in which this server runs.
+#[derive(Clone)]
+pub(crate) struct ProgramHandler {
+    handler: Arc<dyn RunHandler>,
+    surroundings: Arc<Surroundings>,
+}
+
+impl HandlerOfKind {
+    /// Runs one attempt.
+    pub async fn run(&self, context: AttemptContext) -> Outcome {
+        match self {
+            HandlerOfKind::Own(handler) => handler.run(context).await,
+            HandlerOfKind::OfProgram(ProgramHandler { handler, surroundings }) => {
+                let run = {
+                    let attempt = context.attempt_view();
+                    let seen = Context::new(attempt.clone(), surroundings.clone());
+                    handler.start(seen, attempt.job.spec.payload.as_str())
+                };
+                outcome_of(run.await)
+            }
+        }
+    }
+
+    fn check(&self, payload: &Json) -> Vec<Violation> {
+        match self {
+            HandlerOfKind::Own(handler) => handler.check(payload),
+            HandlerOfKind::OfProgram(ProgramHandler { handler, .. }) => {
+                let problems = handler.check(payload.as_str()).into_iter();
+                problems
+                    .map(|PayloadProblem { path: field, message }| Violation { field, message })
+                    .collect()
+            }
+        }
+    }
+}
+
+/// A handler of this crate within the middleware of the program.
+struct Surrounded {
+    handler: Arc<dyn Erased>,
+    layers: Layers,
+    surroundings: Arc<Surroundings>,
+}
+
+impl Erased for Surrounded {
+    fn run(&self, context: AttemptContext) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        let seen = Context::new(context.attempt_view(), self.surroundings.clone());
+        let handler = self.handler.clone();
+        let run = move |_seen: Context| -> HandlerFuture {
+            Box::pin(async move { end_of(handler.run(context).await) })
+        };
+        let run = self.layers.run(seen, Box::new(run));
+        Box::pin(async move { outcome_of(run.await) })
+    }
+
+    fn check(&self, payload: &Json) -> Vec<Violation> {
+        self.handler.check(payload)
+    }
+}
+
+/// The outcome of a handler of the program.
+fn outcome_of(end: HandlerEnd) -> Outcome {
+    match end {
+        HandlerEnd::Done(result) => Outcome::Done(Json::from_written(result.as_str())),
+        HandlerEnd::Retry { error, after } => Outcome::Retry { error, after },
+        HandlerEnd::Snooze(delay) => Outcome::Snooze { delay },
+        HandlerEnd::Discard(error) => Outcome::Discard { error },
+        HandlerEnd::Cancelled => Outcome::Cancel,
+        // The executor reports all panics alike.
+        HandlerEnd::Panicked(message) => std::panic::resume_unwind(Box::new(message)),
+    }
+}
+
+/// What the middleware of the program sees of an outcome.
+fn end_of(outcome: Outcome) -> HandlerEnd {
+    match outcome {
+        Outcome::Done(result) => HandlerEnd::Done(ResultJson::from_written(result.as_str())),
+        Outcome::Retry { error, after } => HandlerEnd::Retry { error, after },
+        Outcome::Snooze { delay } => HandlerEnd::Snooze(delay),
+        Outcome::Discard { error } => HandlerEnd::Discard(error),
+        Outcome::Cancel => HandlerEnd::Cancelled,
+    }
+}
+
 impl Registry {
-    /// Adds a handler. It replaces an earlier one of the same kind.
+    /// Adds a handler of this crate. It replaces an earlier one of the same kind.
     pub fn add<P, H>(&mut self, info: KindInfo, handler: H)
     where
         P: DeserializeOwned + Send + 'static,
-        H: Handler<P>,
+        H: KindHandler<P>,
     {
-        let handler = Arc::new(Typed { handler, payload: PhantomData });
+        let handler = HandlerOfKind::Own(Arc::new(Typed { handler, payload: PhantomData }));
         self.entries.insert(info.kind.clone(), RegisteredKind { info, handler });
+    }
+
+    /// Adds a handler of the program in which this server runs. It replaces an earlier one of the same kind.
+    pub fn add_of_program(
+        &mut self,
+        info: KindInfo,
+        handler: Arc<dyn RunHandler>,
+        surroundings: Arc<Surroundings>,
+    ) {
+        let handler = HandlerOfKind::OfProgram(ProgramHandler { handler, surroundings });
+        self.entries.insert(info.kind.clone(), RegisteredKind { info, handler });
+    }
+
+    /// Runs all handlers that were added so far within this middleware.
+    pub fn surround(&mut self, layers: &Layers, surroundings: &Arc<Surroundings>) {
+        if layers.is_empty() {
+            return;
+        }
+        for entry in self.entries.values_mut() {
+            let surrounded = match &entry.handler {
+                HandlerOfKind::Own(handler) => HandlerOfKind::Own(Arc::new(Surrounded {
+                    handler: handler.clone(),
+                    layers: layers.clone(),
+                    surroundings: surroundings.clone(),
+                })),
+                HandlerOfKind::OfProgram(ProgramHandler { handler, surroundings }) => {
+                    let handler = layers.around(handler.clone());
+                    let surroundings = surroundings.clone();
+                    HandlerOfKind::OfProgram(ProgramHandler { handler, surroundings })
+                }
+            };
+            entry.handler = surrounded;
+        }
+    }
+
+    /// Keeps only the handlers of some kinds.
+    pub fn retain(&mut self, keep: impl Fn(&Kind) -> bool) {
+        self.entries.retain(|kind, _| keep(kind));
     }
 
     /// The registered kinds, by name.
@@ -91,7 +225,7 @@ impl Registry {
     }
 
     /// The handler of a kind.
-    pub(crate) fn handler(&self, kind: &Kind) -> Option<Arc<dyn Erased>> {
+    pub(crate) fn handler(&self, kind: &Kind) -> Option<HandlerOfKind> {
         self.entries.get(kind).map(|entry| entry.handler.clone())
     }
 

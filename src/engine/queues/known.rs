@@ -34,6 +34,14 @@ impl KnownQueues {
         table.keys.contains_key(queue)
     }
 
+    /// All queues, by name.
+    pub fn all(&self) -> Vec<(QueueName, QueueKey)> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = table.keys.iter().map(|(queue, key)| (queue.clone(), *key)).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
     /// Adds a queue; returns `None` when it is known already.
     pub fn add(&self, queue: &QueueName) -> Option<QueueKey> {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,7 @@ async fn log(engine: &Engine) -> Vec<Event> {
 
 #[tokio::test]
 async fn every_operation_is_in_the_name_of_its_engine() {
-    let shop = open(one(|_: Context, ()| async { Outcome::Cancel }));
+    let shop = open(one(|_: AttemptContext, ()| async { Outcome::Cancel }));
     let anna: Actor = "user:anna".parse().unwrap();
     let engine = shop.engine.by(Some(anna.clone()));
     assert_eq!((engine.actor(), shop.engine.actor()), (Some(&anna), None));

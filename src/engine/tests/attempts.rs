@@ -8,7 +8,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_job_runs_to_completed_with_the_handlers_value() {
-    let shop = open(one(|_: Context, _: ()| async { Ok::<_, String>(42) }));
+    let shop = open(one(|_: AttemptContext, _: ()| async { Ok::<_, String>(42) }));
     let job = shop.run(work()).await;
     assert_eq!(job.status.state, State::Completed);
     assert_eq!(job.result().unwrap().as_str(), "42");
@@ -17,7 +17,7 @@ async fn a_job_runs_to_completed_with_the_handlers_value() {
 
 #[tokio::test]
 async fn a_job_that_fails_is_tried_again_until_it_succeeds() {
-    let shop = open(one(|context: Context, _: ()| async move {
+    let shop = open(one(|context: AttemptContext, _: ()| async move {
         if context.attempt() < 3 { Err("not yet") } else { Ok("done") }
     }));
     let job = shop.run(work()).await;
@@ -27,7 +27,7 @@ async fn a_job_that_fails_is_tried_again_until_it_succeeds() {
 
 #[tokio::test]
 async fn a_job_whose_attempts_are_used_up_is_discarded() {
-    let shop = open(one(|_: Context, _: ()| async { Err::<(), _>("never") }));
+    let shop = open(one(|_: AttemptContext, _: ()| async { Err::<(), _>("never") }));
     let job = shop.run(work()).await;
     assert_eq!((job.status.state, job.status.attempt), (State::Discarded, 3));
     assert_eq!(&*job.last_failure().unwrap().message, "never");
@@ -35,7 +35,7 @@ async fn a_job_whose_attempts_are_used_up_is_discarded() {
 
 #[tokio::test]
 async fn a_wait_that_the_handler_asks_for_is_kept() {
-    let shop = open(one(|_: Context, _: ()| async {
+    let shop = open(one(|_: AttemptContext, _: ()| async {
         Outcome::Retry { error: "busy".into(), after: Some(Duration::from_secs(3_600)) }
     }));
     let mut shop = shop;
@@ -54,7 +54,7 @@ async fn a_wait_that_the_handler_asks_for_is_kept() {
 async fn a_wait_that_the_handler_asks_for_never_shortens_the_backoff() {
     for ms in [None, Some(0), Some(1), Some(200_000)] {
         let after = ms.map(Duration::from_millis);
-        let mut shop = open(one(move |_: Context, _: ()| async move {
+        let mut shop = open(one(move |_: AttemptContext, _: ()| async move {
             Outcome::Retry { error: "busy".into(), after }
         }));
         let mut slow = work();
@@ -76,7 +76,7 @@ async fn a_wait_that_the_handler_asks_for_never_shortens_the_backoff() {
 async fn a_snoozed_attempt_is_not_charged() {
     let calls = Arc::new(AtomicUsize::new(0));
     let seen = calls.clone();
-    let shop = open(one(move |_: Context, _: ()| {
+    let shop = open(one(move |_: AttemptContext, _: ()| {
         let call = seen.fetch_add(1, Ordering::SeqCst);
         async move {
             match call {
@@ -92,8 +92,8 @@ async fn a_snoozed_attempt_is_not_charged() {
 
 #[tokio::test]
 async fn a_panic_ends_its_attempt_only() {
-    let mut registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
-    async fn broken(_: Context, _: ()) -> Outcome {
+    let mut registry = one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) });
+    async fn broken(_: AttemptContext, _: ()) -> Outcome {
         panic!("the {} broke", "machine")
     }
     add(&mut registry, "broken", broken);
@@ -113,7 +113,8 @@ async fn a_stored_job_of_a_kind_without_handler_waits_and_stays_unclaimed() {
     let (lost, known) = (once(job("forgotten", "default")), work());
     let (id, last) = (lost.id, known.id);
     store.enqueue(vec![lost, known]).await.unwrap();
-    let shop = open_on(store, one(|_: Context, _: ()| async { Ok::<_, String>(()) }), quick());
+    let shop =
+        open_on(store, one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) }), quick());
     assert_eq!(shop.finish(last).await.status.state, State::Completed);
     let status = shop.engine.job(id).await.unwrap().0.unwrap().status;
     assert_eq!((status.state, status.attempt), (State::Available, 0));
@@ -121,10 +122,10 @@ async fn a_stored_job_of_a_kind_without_handler_waits_and_stays_unclaimed() {
 
 #[tokio::test]
 async fn a_handler_that_hangs_past_its_timeout_is_dropped_and_ends_alone() {
-    let mut registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    let mut registry = one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) });
     let dropped = Arc::new(Notify::new());
     let signal = dropped.clone();
-    add(&mut registry, "hang", move |_: Context, _: ()| {
+    add(&mut registry, "hang", move |_: AttemptContext, _: ()| {
         let guard = Guard(signal.clone());
         async move {
             std::future::pending::<()>().await;
@@ -150,7 +151,7 @@ impl Drop for Guard {
 
 #[tokio::test]
 async fn a_handler_past_its_timeout_may_clean_up_and_even_finish() {
-    let shop = open(one(|context: Context, _: ()| async move {
+    let shop = open(one(|context: AttemptContext, _: ()| async move {
         context.cancelled().await;
         Ok::<_, String>("saved what there was")
     }));
@@ -163,7 +164,7 @@ async fn a_handler_stuck_in_blocking_code_is_not_run_twice_at_once() {
     let (blocker, gate) = Blocker::new();
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = most.clone();
-    let registry = one(move |context: Context, _: ()| {
+    let registry = one(move |context: AttemptContext, _: ()| {
         let (gate, now, most) = (gate.clone(), now.clone(), most.clone());
         async move {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -191,7 +192,7 @@ async fn a_handler_stuck_in_blocking_code_is_not_run_twice_at_once() {
 #[tokio::test]
 async fn a_cancel_reaches_the_running_handler_at_once() {
     // A heartbeat would report the cancellation too, but not within the bound of this test.
-    let mut shop = open(one(|context: Context, _: ()| async move {
+    let mut shop = open(one(|context: AttemptContext, _: ()| async move {
         context.cancelled().await;
         Outcome::Cancel
     }));
@@ -204,7 +205,7 @@ async fn a_cancel_reaches_the_running_handler_at_once() {
 
 #[tokio::test]
 async fn a_cancelled_handler_that_does_not_listen_is_dropped() {
-    let mut shop = open(one(|_: Context, _: ()| async {
+    let mut shop = open(one(|_: AttemptContext, _: ()| async {
         std::future::pending::<()>().await;
         Ok::<_, String>(())
     }));
@@ -216,7 +217,7 @@ async fn a_cancelled_handler_that_does_not_listen_is_dropped() {
 
 #[tokio::test]
 async fn work_that_is_done_when_the_cancel_comes_is_completed() {
-    let mut shop = open(one(|context: Context, _: ()| async move {
+    let mut shop = open(one(|context: AttemptContext, _: ()| async move {
         context.cancelled().await;
         Ok::<_, String>("too late")
     }));
@@ -229,7 +230,7 @@ async fn work_that_is_done_when_the_cancel_comes_is_completed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_attempt_that_waits_for_a_stuck_one_can_be_cancelled() {
     let (blocker, gate) = Blocker::new();
-    let registry = one(move |_: Context, _: ()| {
+    let registry = one(move |_: AttemptContext, _: ()| {
         let gate = gate.clone();
         async move {
             block_on(&gate);

@@ -19,7 +19,8 @@ fn everything() -> Target {
 async fn shop(jobs: usize, controls: usize) -> (Arc<Faulty>, Shop) {
     let store = Faulty::new(memory());
     store.controls.forget_permits(1_000 - controls);
-    let shop = open_on(store.clone(), one(|_: Context, ()| async { Outcome::Cancel }), quick());
+    let shop =
+        open_on(store.clone(), one(|_: AttemptContext, ()| async { Outcome::Cancel }), quick());
     shop.engine.enqueue((0..jobs).map(|_| later()).collect()).await.unwrap();
     (store, shop)
 }
@@ -145,7 +146,7 @@ async fn jobs_that_come_after_its_start_are_not_touched() {
 
 #[tokio::test]
 async fn running_jobs_are_asked_to_stop() {
-    let registry = one(|context: Context, (): ()| async move {
+    let registry = one(|context: AttemptContext, (): ()| async move {
         context.cancelled().await;
         Outcome::Cancel
     });
@@ -178,8 +179,8 @@ async fn what_cannot_be_counted_without_a_scan_is_counted_at_least() {
 async fn two_failures(controls: usize) -> (Arc<Faulty>, Shop, [String; 2]) {
     let store = Faulty::new(memory());
     store.controls.forget_permits(1_000 - controls);
-    let mut registry = one(|_: Context, ()| async { Err::<(), _>("no such user") });
-    add(&mut registry, "other", |_: Context, ()| async { Err::<(), _>("no answer") });
+    let mut registry = one(|_: AttemptContext, ()| async { Err::<(), _>("no such user") });
+    add(&mut registry, "other", |_: AttemptContext, ()| async { Err::<(), _>("no answer") });
     let shop = open_on(store.clone(), registry, quick());
     for kind in ["work", "work", "work", "other", "other"] {
         shop.run(once(job(kind, "default"))).await;

@@ -14,14 +14,16 @@ async fn setting_the_clock_ends_no_attempt_and_stops_no_schedule() {
         let store = MemoryStore::new(StoreLimits::default(), Arc::new(clock.clone()));
         let release = Arc::new(Notify::new());
         let released = release.clone();
-        let mut registry = one(move |_: Context, _: Option<()>| {
+        let mut registry = one(move |_: AttemptContext, _: Option<()>| {
             let released = released.clone();
             async move {
                 released.notified().await;
                 Ok::<_, String>(7)
             }
         });
-        add(&mut registry, "quick", |_: Context, _: Option<()>| async { Ok::<_, String>(1) });
+        add(&mut registry, "quick", |_: AttemptContext, _: Option<()>| async {
+            Ok::<_, String>(1)
+        });
         // The test passes minutes of the clock's time in less than the time of a heartbeat.
         let config = EngineConfig { lease_ttl: Duration::from_secs(3_600), ..quick() };
         let mut shop = open_with_clock(store.clone(), registry, config, Arc::new(clock.clone()));

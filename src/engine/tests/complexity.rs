@@ -21,7 +21,8 @@ fn with(payload: Json) -> NewJob {
 
 #[tokio::test]
 async fn a_payload_beyond_a_limit_is_refused_and_one_at_the_limit_runs() {
-    let shop = open(one(|_: Context, payload: Value| async move { Ok::<_, String>(payload) }));
+    let shop =
+        open(one(|_: AttemptContext, payload: Value| async move { Ok::<_, String>(payload) }));
     for payload in [nested(128), wide(20_000)] {
         let job = shop.run(with(payload.clone())).await;
         assert_eq!((job.status.state, job.result()), (State::Completed, Some(&payload)));
@@ -52,7 +53,7 @@ async fn a_result_beyond_a_limit_is_left_out_and_the_work_is_done_all_the_same()
             out.collect_seq(self.0.checked_sub(1).map(Deep))
         }
     }
-    let shop = open(one(|_: Context, how: String| async move {
+    let shop = open(one(|_: AttemptContext, how: String| async move {
         match how.as_str() {
             "deep" => Outcome::Done(nested(50_000)),
             "endless" => Ok::<_, String>(Deep(usize::MAX)).into_outcome(),
@@ -82,7 +83,7 @@ async fn a_job_of_an_older_version_runs_and_can_be_controlled_with_any_payload()
         store.enqueue(vec![with(payload)]).await.unwrap();
     }
     let mut registry = Registry::default();
-    add(&mut registry, "work", |context: Context, _: serde::de::IgnoredAny| async move {
+    add(&mut registry, "work", |context: AttemptContext, _: serde::de::IgnoredAny| async move {
         Outcome::Done(context.job().spec.payload.clone())
     });
     let shop = open_on(store, registry, quick());
@@ -97,7 +98,7 @@ async fn a_job_of_an_older_version_runs_and_can_be_controlled_with_any_payload()
         shop.engine.delete(job.id).await.unwrap();
     }
     // A handler that parses a payload that is too deep into a tree fails with that error, and nothing breaks.
-    let shop = open(one(|_: Context, _: Value| async { Ok::<_, String>(()) }));
+    let shop = open(one(|_: AttemptContext, _: Value| async { Ok::<_, String>(()) }));
     let mut old = with(nested(200_000));
     Arc::get_mut(&mut old.spec).unwrap().retry.max_attempts = 1;
     let id = old.id;

@@ -234,7 +234,7 @@ impl Store for Faulty {
 async fn an_end_that_the_store_refuses_is_reported_again_and_its_notes_once() {
     let store = Faulty::new(memory());
     store.settles.store(3, Ordering::SeqCst);
-    let registry = one(|context: Context, _: ()| async move {
+    let registry = one(|context: AttemptContext, _: ()| async move {
         context.log("only once");
         Ok::<_, String>(())
     });
@@ -250,7 +250,7 @@ async fn claims_and_ticks_that_the_store_refuses_are_tried_again() {
     let store = Faulty::new(memory());
     store.claims.store(2, Ordering::SeqCst);
     store.ticks.store(1, Ordering::SeqCst);
-    let registry = one(|context: Context, _: ()| async move {
+    let registry = one(|context: AttemptContext, _: ()| async move {
         if context.attempt() == 1 { Err("again, please") } else { Ok(()) }
     });
     let shop = open_on(store, registry, quick());
@@ -264,7 +264,8 @@ async fn an_outage_is_one_line_in_the_log_of_each_loop_and_so_is_its_end() {
     store.claims.store(2, Ordering::SeqCst);
     store.ticks.store(2, Ordering::SeqCst);
     store.settles.store(3, Ordering::SeqCst);
-    let shop = open_on(store, one(|_: Context, _: ()| async { Ok::<_, String>(()) }), quick());
+    let shop =
+        open_on(store, one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) }), quick());
     assert_eq!(shop.run(work()).await.status.state, State::Completed);
     for what in ["claiming jobs", "store tick", "settling attempts"] {
         let over = format!("{what} works again");
@@ -285,7 +286,7 @@ async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
     let store = Faulty::new(memory());
     let stopped = Arc::new(Notify::new());
     let signal = stopped.clone();
-    let registry = one(move |context: Context, _: ()| {
+    let registry = one(move |context: AttemptContext, _: ()| {
         let signal = signal.clone();
         async move {
             context.cancelled().await;
@@ -308,14 +309,14 @@ async fn a_lost_lease_ends_its_handler_and_reports_nothing() {
 async fn a_long_attempt_keeps_its_lease_by_heartbeats() {
     let go = Arc::new(Notify::new());
     let gate = go.clone();
-    let mut registry = one(move |_: Context, _: ()| {
+    let mut registry = one(move |_: AttemptContext, _: ()| {
         let gate = gate.clone();
         async move {
             gate.notified().await;
             Ok::<_, String>(())
         }
     });
-    add(&mut registry, "later", |_: Context, _: ()| async { Ok::<_, String>(()) });
+    add(&mut registry, "later", |_: AttemptContext, _: ()| async { Ok::<_, String>(()) });
     let config = EngineConfig { lease_ttl: Duration::from_millis(90), ..quick() };
     let mut shop = open_on(memory(), registry, config);
     let long = shop.submit(work()).await;

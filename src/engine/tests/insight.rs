@@ -38,7 +38,7 @@ async fn until_history(
 }
 
 fn failing() -> Registry {
-    one(|context: Context, _: ()| async move {
+    one(|context: AttemptContext, _: ()| async move {
         Err::<(), _>(format!("no answer from {} after {} s", context.job().id, context.attempt()))
     })
 }
@@ -164,7 +164,7 @@ async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart()
     let gate = Arc::new(Semaphore::new(0));
     let registry = || {
         let gate = gate.clone();
-        one(move |_: Context, _: ()| {
+        one(move |_: AttemptContext, _: ()| {
             let gate = gate.clone();
             async move {
                 gate.acquire().await.unwrap().forget();
@@ -210,7 +210,7 @@ async fn a_concurrency_set_at_run_time_is_in_force_at_once_and_after_a_restart()
 
 #[tokio::test]
 async fn workers_tell_what_they_hold_and_since_when() {
-    let registry = one(|context: Context, _: ()| async move {
+    let registry = one(|context: AttemptContext, _: ()| async move {
         context.cancelled().await;
         Ok::<_, String>(())
     });

@@ -23,7 +23,7 @@ fn configured(kinds: &[(&str, KindSpec)]) -> EngineConfig {
 
 /// An engine that only has a handler for `work`, and claims nothing.
 fn still(config: EngineConfig) -> Shop {
-    let registry = one(|_: Context, _: Option<()>| async { Ok::<_, String>(7) });
+    let registry = one(|_: AttemptContext, _: Option<()>| async { Ok::<_, String>(7) });
     open_on(memory(), registry, EngineConfig { paused: true, ..config })
 }
 
@@ -123,7 +123,7 @@ async fn only_what_was_declared_at_run_time_can_be_changed_there() {
 
 #[tokio::test]
 async fn a_job_of_a_kind_that_nobody_runs_says_so() {
-    let registry = one(|_: Context, _: Option<()>| async { Ok::<_, String>(7) });
+    let registry = one(|_: AttemptContext, _: Option<()>| async { Ok::<_, String>(7) });
     let shop = open_on(memory(), registry, configured(&[("mail", KindSpec::default())]));
     shop.engine.pause(QueueName::default()).await.unwrap();
     for (kind, code) in [("mail", "no_worker"), ("work", "queue_paused")] {
@@ -143,7 +143,7 @@ async fn a_declaration_that_no_longer_counts_can_be_deleted() {
     let before = open(quick(), Registry::default());
     before.engine.set_kind(kind("work"), declared("old")).await.unwrap();
     before.engine.set_kind(kind("mail"), declared("old")).await.unwrap();
-    let registry = one(|_: Context, _: Option<()>| async { Ok::<_, String>(7) });
+    let registry = one(|_: AttemptContext, _: Option<()>| async { Ok::<_, String>(7) });
     let shop = open(configured(&[("mail", KindSpec::default())]), registry);
     for name in ["work", "mail"] {
         let known = shop.engine.kinds().find(&kind(name)).unwrap();

@@ -22,7 +22,7 @@ fn queue(name: &str, concurrency: i64, weight: u32) -> (QueueName, QueueConfig) 
 async fn a_queue_never_runs_more_than_its_concurrency() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = most.clone();
-    let registry = one(move |_: Context, _: ()| {
+    let registry = one(move |_: AttemptContext, _: ()| {
         let (now, most) = (now.clone(), most.clone());
         async move {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -47,7 +47,7 @@ async fn a_slot_is_free_once_the_end_of_its_attempt_was_submitted() {
     let store = Faulty::new(memory());
     let (ran, held) = (Arc::new(Semaphore::new(0)), store.settle_gate.acquire().await.unwrap());
     let runs = ran.clone();
-    let registry = one(move |_: Context, _: ()| {
+    let registry = one(move |_: AttemptContext, _: ()| {
         runs.add_permits(1);
         async { Ok::<_, String>(()) }
     });
@@ -68,7 +68,7 @@ async fn a_slot_is_free_once_the_end_of_its_attempt_was_submitted() {
 async fn queues_that_compete_share_the_process_by_weight() {
     let starts = Arc::new(Mutex::new(Vec::new()));
     let seen = starts.clone();
-    let registry = one(move |context: Context, _: ()| {
+    let registry = one(move |context: AttemptContext, _: ()| {
         seen.lock().unwrap().push(context.job().labels.queue.clone());
         async { Ok::<_, String>(()) }
     });
@@ -96,7 +96,7 @@ async fn ten_thousand_jobs_sleep_at_once() {
     let all_in = Arc::new(tokio::sync::Notify::new());
     let registry = one({
         let (awake, inside, all_in) = (awake.clone(), inside.clone(), all_in.clone());
-        move |_: Context, _: ()| {
+        move |_: AttemptContext, _: ()| {
             let (awake, inside, all_in) = (awake.clone(), inside.clone(), all_in.clone());
             async move {
                 if inside.fetch_add(1, Ordering::SeqCst) + 1 == MANY {
@@ -122,7 +122,7 @@ async fn ten_thousand_jobs_sleep_at_once() {
 
 #[tokio::test]
 async fn a_queue_begins_with_its_first_job_and_stops_while_paused() {
-    let mut shop = open(one(|_: Context, _: ()| async { Ok::<_, String>(()) }));
+    let mut shop = open(one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) }));
     let quiet = QueueName::parse("quiet").unwrap();
     shop.engine.pause(quiet.clone()).await.unwrap();
     let held = shop.submit(job("work", "quiet")).await;
@@ -136,7 +136,7 @@ async fn a_queue_begins_with_its_first_job_and_stops_while_paused() {
 
 #[tokio::test]
 async fn a_queue_never_starts_more_than_its_rate_limit() {
-    let registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    let registry = one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) });
     let limit = RateLimit { starts: 3, within: Duration::from_millis(80) };
     let (name, paced) = queue("paced", 10, 1);
     let queues = vec![(name, QueueConfig { rate_limit: Some(limit), ..paced })];
@@ -157,7 +157,7 @@ async fn a_queue_never_starts_more_than_its_rate_limit() {
 
 #[tokio::test]
 async fn a_job_that_waits_for_the_rate_limit_of_its_queue_shows_that_reason() {
-    let registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    let registry = one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) });
     let limit = RateLimit { starts: 1, within: Duration::from_secs(3_600) };
     let (name, paced) = queue("paced", 10, 1);
     let queues = vec![(name, QueueConfig { rate_limit: Some(limit), ..paced })];
@@ -178,7 +178,7 @@ async fn a_job_that_waits_for_the_rate_limit_of_its_queue_shows_that_reason() {
 
 #[tokio::test]
 async fn a_rate_set_at_run_time_is_in_force_at_once_and_after_a_restart() {
-    let registry = || one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    let registry = || one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) });
     let hourly = |starts| RateLimit { starts, within: Duration::from_secs(3_600) };
     let (name, paced) = queue("paced", 10, 1);
     let config = || EngineConfig {

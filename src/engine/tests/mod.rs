@@ -24,6 +24,7 @@ mod bulk;
 mod clock;
 mod complexity;
 pub(crate) mod faults;
+mod handlers;
 mod insight;
 mod kinds;
 mod limits;
@@ -87,7 +88,7 @@ fn open_with_clock(
 fn one<P, H>(handler: H) -> Registry
 where
     P: DeserializeOwned + Send + 'static,
-    H: Handler<P>,
+    H: KindHandler<P>,
 {
     let mut registry = Registry::default();
     add(&mut registry, "work", handler);
@@ -97,7 +98,7 @@ where
 fn add<P, H>(registry: &mut Registry, kind: &str, handler: H)
 where
     P: DeserializeOwned + Send + 'static,
-    H: Handler<P>,
+    H: KindHandler<P>,
 {
     let kind = Kind::parse(kind).unwrap();
     registry.add(KindInfo::plain(kind), handler);

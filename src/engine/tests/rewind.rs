@@ -391,7 +391,7 @@ async fn the_counters_of_a_moment_before_a_restart_are_known_after_it() {
     let store = memory();
     let mut before = open_on(
         store.clone(),
-        one(|_: Context, _: Option<()>| async { Ok::<_, String>(1) }),
+        one(|_: AttemptContext, _: Option<()>| async { Ok::<_, String>(1) }),
         quick(),
     );
     before.run(work()).await;

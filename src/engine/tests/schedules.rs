@@ -19,7 +19,7 @@ fn every_second(origin: Origin) -> ScheduleSpec {
 
 #[tokio::test]
 async fn a_job_is_run_when_its_schedule_is_due_in_a_queue_that_is_new() {
-    let mut shop = open(one(|_: Context, _: Option<()>| async { Ok::<_, String>(7) }));
+    let mut shop = open(one(|_: AttemptContext, _: Option<()>| async { Ok::<_, String>(7) }));
     let set = shop.engine.set_schedule(named("tick"), every_second(Origin::Api)).await;
     let due = set.unwrap().next_at.unwrap();
     let (at, came, job) = timeout(BOUND, async {
@@ -56,7 +56,7 @@ async fn a_schedule_of_an_unknown_kind_is_refused() {
 #[tokio::test]
 async fn declared_schedules_come_and_go_with_their_declaration() {
     let store = memory();
-    let registry = || one(|_: Context, _: Option<()>| async { Ok::<_, String>(7) });
+    let registry = || one(|_: AttemptContext, _: Option<()>| async { Ok::<_, String>(7) });
     let declared = |names: &[&str]| {
         let spec = |name: &&str| {
             let spec = every_second(Origin::Config);

@@ -13,7 +13,7 @@ pub(super) fn bounds() -> StopBounds {
 }
 
 fn hang() -> Registry {
-    one(|_: Context, _: ()| async {
+    one(|_: AttemptContext, _: ()| async {
         std::future::pending::<()>().await;
         Ok::<_, String>(())
     })
@@ -37,7 +37,7 @@ async fn an_idle_engine_stops_at_once() {
 async fn a_job_that_ends_within_the_grace_is_completed() {
     let (go, going) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (gate, started) = (go.clone(), going.clone());
-    let mut shop = open(one(move |_: Context, _: ()| {
+    let mut shop = open(one(move |_: AttemptContext, _: ()| {
         let (gate, started) = (gate.clone(), started.clone());
         async move {
             started.notify_one();
@@ -74,7 +74,7 @@ async fn an_attempt_past_the_grace_is_given_back_uncharged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn attempts_that_react_to_their_token_at_once_are_given_back_and_not_cancelled() {
-    let shop = open(one(|context: Context, _: ()| async move {
+    let shop = open(one(|context: AttemptContext, _: ()| async move {
         context.cancelled().await;
         Outcome::Cancel
     }));
@@ -108,7 +108,7 @@ async fn a_second_signal_cuts_the_grace_short() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop() {
     let (blocker, gate) = Blocker::new();
-    let mut shop = open(one(move |_: Context, _: ()| {
+    let mut shop = open(one(move |_: AttemptContext, _: ()| {
         let gate = gate.clone();
         async move {
             block_on(&gate);
@@ -131,7 +131,7 @@ async fn a_handler_that_cannot_be_stopped_does_not_hold_the_stop() {
 
 #[tokio::test]
 async fn nothing_is_started_after_the_stop_began_but_jobs_are_still_accepted() {
-    let shop = open(one(|_: Context, _: ()| async { Ok::<_, String>(()) }));
+    let shop = open(one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) }));
     shop.run(work()).await;
     let engine = shop.engine.clone();
     let (accepted, accepting) = tokio::sync::oneshot::channel();

@@ -9,7 +9,7 @@ use super::*;
 
 #[tokio::test]
 async fn notes_are_stored_in_order_and_before_the_end() {
-    let mut shop = open(one(|context: Context, _: ()| async move {
+    let mut shop = open(one(|context: AttemptContext, _: ()| async move {
         for n in 0..50 {
             context.log(format!("line {n}"));
             if n == 25 {
@@ -62,7 +62,7 @@ async fn read_dense(mut live: Receiver<Arc<Batch>>) -> Vec<Event> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_come_in_order_without_gaps_and_the_channel_ends_after_the_last() {
-    let registry = one(|_: Context, _: ()| async { Ok::<_, String>(()) });
+    let registry = one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) });
     let config = EngineConfig { stream_capacity: 100_000, ..quick() };
     let shop = open_on(memory(), registry, config);
     let reader = tokio::spawn(read_dense(shop.engine.live()));
@@ -117,7 +117,7 @@ async fn events_that_the_full_channel_dropped_are_mended_from_the_log() {
 
 #[tokio::test]
 async fn many_wait_for_one_job_and_its_deletion_ends_the_wait() {
-    let shop = open(one(|_: Context, _: ()| async { Ok::<_, String>(()) }));
+    let shop = open(one(|_: AttemptContext, _: ()| async { Ok::<_, String>(()) }));
     let queue = QueueName::default();
     shop.engine.pause(queue.clone()).await.unwrap();
     let (kept, gone) = (shop.submit(work()).await, shop.submit(work()).await);

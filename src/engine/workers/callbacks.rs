@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::lease_token::LeaseTokens;
-use crate::engine::attempts::notes::Notes;
+use crate::engine::attempts::local_attempt::LocalAttempt;
 use crate::job::Outcome;
 use crate::store::LeaseRef;
 
@@ -18,10 +18,8 @@ pub struct Callbacks(Mutex<HashMap<LeaseRef, Arc<Callback>>>);
 
 /// An attempt that accepts reports of a callback.
 pub struct Callback {
-    /// The log and the progress of the attempt.
-    pub notes: Arc<Notes>,
-    /// Cancelled when the attempt is to end.
-    pub cancel: CancellationToken,
+    /// The attempt with its log and progress.
+    pub attempt: Arc<LocalAttempt>,
     state: Mutex<CallbackState>,
     reported: Notify,
 }
@@ -120,11 +118,10 @@ impl OpenCallback {
     pub fn open(
         place: Arc<CallbackPlace>,
         lease: LeaseRef,
-        notes: Arc<Notes>,
-        cancel: CancellationToken,
+        attempt: Arc<LocalAttempt>,
     ) -> OpenCallback {
         let (state, reported) = (Mutex::new(CallbackState::Open), Notify::new());
-        let callback = Arc::new(Callback { notes, cancel, state, reported });
+        let callback = Arc::new(Callback { attempt, state, reported });
         place.callbacks.lock().insert(lease, callback.clone());
         OpenCallback { place, lease, callback }
     }
@@ -151,7 +148,7 @@ impl OpenCallback {
             biased;
             outcome = self.outcome() => outcome,
             () = self.place.draining.cancelled() => {
-                self.callback.cancel.cancel();
+                self.callback.attempt.cancel.cancel();
                 self.outcome().await
             }
         }

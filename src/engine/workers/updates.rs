@@ -187,8 +187,8 @@ impl RemoteWorkers {
         let (mut answers, mut batch) = (Vec::with_capacity(notes.len()), Vec::new());
         for WorkerNote { lease, lines, progress } in notes {
             if let Some(callback) = self.callback_of(&lease).filter(|callback| callback.is_open()) {
-                lines.iter().for_each(|line| callback.notes.line(line.stream, &line.text));
-                progress.into_iter().for_each(|progress| callback.notes.progress(progress));
+                lines.iter().for_each(|line| callback.attempt.notes.line(line.stream, &line.text));
+                progress.into_iter().for_each(|progress| callback.attempt.notes.progress(progress));
                 answers.push(AboutLease { lease, answer: NoteAnswer::Noted });
                 continue;
             }
@@ -216,7 +216,7 @@ impl RemoteWorkers {
             && let Some(callback) = self.callback_of(text)
         {
             // The heartbeat of this process extends the lease.
-            let answer = match (callback.is_open(), callback.cancel.is_cancelled()) {
+            let answer = match (callback.is_open(), callback.attempt.cancel.is_cancelled()) {
                 (true, false) => ExtendAnswer::Kept,
                 (true, true) => ExtendAnswer::Cancel,
                 (false, _) => ExtendAnswer::Lost,

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::survivors::{SignalledProcesses, of_attempt};
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::job::JobId;
 
 /// How soon after the first search the processes are looked for again. Each interval is twice as long as the one before.
@@ -43,7 +43,7 @@ struct DescendantSearch {
 
 impl Descendants {
     /// The processes of an attempt whose first process was just started.
-    pub fn of(context: &Context, first: Option<u32>) -> Descendants {
+    pub fn of(context: &AttemptContext, first: Option<u32>) -> Descendants {
         let search = DescendantSearch {
             job: context.id(),
             attempt: context.attempt(),

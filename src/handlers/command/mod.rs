@@ -10,7 +10,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{discard, done, retry};
-use crate::engine::{Context, Handler};
+use crate::engine::{AttemptContext, KindHandler};
 use crate::job::schema::Violation;
 use crate::job::shorten::truncated;
 use crate::job::{Json, Outcome};
@@ -117,8 +117,8 @@ impl CommandHandler {
     }
 }
 
-impl Handler<Payload> for CommandHandler {
-    async fn run(&self, context: Context, payload: Payload) -> Outcome {
+impl KindHandler<Payload> for CommandHandler {
+    async fn run(&self, context: AttemptContext, payload: Payload) -> Outcome {
         let program = match self.find(&payload.name) {
             Ok(program) => program,
             Err(error) => return discard(error),

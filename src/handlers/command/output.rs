@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::watch;
 
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::job::Stream;
 use crate::job::shorten::truncated;
 
@@ -22,7 +22,7 @@ const MAX_BYTES_AFTER_END: usize = 1_024 * 1_024 + BUFFER_BYTES;
 
 /// The output of a process. Both streams are written to it.
 pub(super) struct Transcript<'a> {
-    context: &'a Context,
+    context: &'a AttemptContext,
     max_line: usize,
     state: Mutex<OutputState>,
     /// Set once the process has ended and its group is killed: how long a stream may then be silent before it is not
@@ -43,7 +43,7 @@ struct OutputState {
 
 impl<'a> Transcript<'a> {
     /// An empty transcript.
-    pub(super) fn new(context: &'a Context, max_lines: usize, max_line: usize) -> Self {
+    pub(super) fn new(context: &'a AttemptContext, max_lines: usize, max_line: usize) -> Self {
         let state = OutputState {
             room: max_lines,
             tail: VecDeque::new(),

@@ -17,7 +17,7 @@ use super::descendants::Descendants;
 use super::output::Transcript;
 use super::register::RegisterEntry;
 use super::{CommandSettings, LINGER, Program, Stdin, survivors};
-use crate::engine::Context;
+use crate::engine::AttemptContext;
 use crate::job::Stream;
 
 /// The variables that are inherited from the server's environment; the others could contain secrets.
@@ -54,7 +54,7 @@ pub(super) async fn run(
     settings: &CommandSettings,
     program: &Program,
     args: Vec<String>,
-    context: &Context,
+    context: &AttemptContext,
 ) -> Result<ProcessEnd, RunError> {
     let register = settings.register.as_deref();
     let mut group = Group::start(program, args, context, register).map_err(RunError::Start)?;
@@ -122,7 +122,7 @@ pub(super) async fn run(
 }
 
 /// Kills what an attempt has started outside of its group.
-async fn kill_all(descendants: &mut Descendants, context: &Context) {
+async fn kill_all(descendants: &mut Descendants, context: &AttemptContext) {
     if timeout(LINGER, descendants.signal_until_gone(Signal::SIGKILL)).await.is_err() {
         tracing::error!(
             job.id = %context.id(), attempt = context.attempt(), processes = descendants.running(),
@@ -154,7 +154,7 @@ impl Group {
     fn start(
         program: &Program,
         args: Vec<String>,
-        context: &Context,
+        context: &AttemptContext,
         register: Option<&Path>,
     ) -> io::Result<Group> {
         let job = context.job();

@@ -32,7 +32,7 @@ fn script(text: &str) -> CommandSettings {
     declare("sh", &["-c", text])
 }
 
-fn lines(context: &Context) -> Vec<(Stream, String)> {
+fn lines(context: &AttemptContext) -> Vec<(Stream, String)> {
     let notes = context.take_notes();
     notes.lines.into_iter().map(|line| (line.stream, line.text.into())).collect()
 }
@@ -44,7 +44,7 @@ async fn run_it(settings: CommandSettings) -> (Outcome, Vec<(Stream, String)>) {
 }
 
 /// Resolves when the attempt has logged a line, and answers it.
-async fn first_line(context: &Context) -> String {
+async fn first_line(context: &AttemptContext) -> String {
     loop {
         context.notes_changed().await;
         if let Some(line) = context.take_notes().lines.into_iter().next() {

@@ -12,7 +12,7 @@ use url::Url;
 use super::guard::{Checked, Guard, RefusedTarget, Resolver};
 use super::{discard, retry};
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{Context, Handler, OpenCallback};
+use crate::engine::{AttemptContext, KindHandler, OpenCallback};
 use crate::job::schema::Violation;
 use crate::job::{Json, Outcome};
 
@@ -86,7 +86,7 @@ impl Http {
     /// Sends the request, with the address of the callback if there is one.
     async fn send(
         &self,
-        context: &Context,
+        context: &AttemptContext,
         payload: HttpPayload,
         callback: Option<HeaderValue>,
     ) -> Sent {
@@ -119,7 +119,7 @@ impl Http {
     }
 
     /// Begins to accept reports about the attempt. `None` if the server does not know its own address.
-    fn open_callback(&self, context: &Context) -> Option<(OpenCallback, HeaderValue)> {
+    fn open_callback(&self, context: &AttemptContext) -> Option<(OpenCallback, HeaderValue)> {
         let base_url = self.settings.base_url.as_ref()?;
         let callback = context.open_callback()?;
         let address = callback_address(base_url, &callback.lease())?;
@@ -152,8 +152,8 @@ async fn reported(callback: Option<&OpenCallback>) -> Outcome {
     }
 }
 
-impl Handler<HttpPayload> for Http {
-    async fn run(&self, context: Context, payload: HttpPayload) -> Outcome {
+impl KindHandler<HttpPayload> for Http {
+    async fn run(&self, context: AttemptContext, payload: HttpPayload) -> Outcome {
         let timeout = payload.timeout_ms.map_or(self.settings.timeout, Duration::from_millis);
         let (callback, address) = self.open_callback(&context).unzip();
         let sent = tokio::select! {

@@ -132,7 +132,10 @@ impl Authenticator {
             Credential::Session(id) => Some(table.session_end(table.session(id)?, self.limits())),
             Credential::Token(id) => table.token(id)?.expires_at,
             Credential::Link(link) => Some(table.link(&link.id)?.expires_at),
-            Credential::Password { .. } | Credential::Proxy(_) | Credential::Environment => None,
+            Credential::Password { .. }
+            | Credential::Proxy(_)
+            | Credential::Environment
+            | Credential::InProcess => None,
         };
         end.map(|end| end.since(self.engine.0.now()))
     }
@@ -154,6 +157,7 @@ impl Authenticator {
                 (!is_known && self.proxy_users.is_some()).then(|| Scope::of(person.role))
             }
             Credential::Environment => self.environment.map(|_| Scope::of(Role::Admin)),
+            Credential::InProcess => Some(Scope::of(Role::Admin)),
             Credential::Link(link) => {
                 let link = table.link(&link.id)?;
                 (!link.is_expired(self.engine.0.now())).then(|| link.scope())

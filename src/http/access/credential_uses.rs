@@ -36,7 +36,8 @@ impl CredentialUses {
             Credential::Password { .. }
             | Credential::Proxy(_)
             | Credential::Environment
-            | Credential::Link(_) => {
+            | Credential::Link(_)
+            | Credential::InProcess => {
                 return None;
             }
         };
@@ -51,7 +52,8 @@ impl CredentialUses {
             Credential::Password { .. }
             | Credential::Proxy(_)
             | Credential::Environment
-            | Credential::Link(_) => {}
+            | Credential::Link(_)
+            | Credential::InProcess => {}
         }
         if pending.written_at.is_some_and(|written_at| is_recent(written_at, now)) {
             return None;

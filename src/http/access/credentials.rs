@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
 use super::authenticator::{Authenticator, same};
+use super::in_process::by_program;
 use super::principal::{Credential, Principal};
 use super::session_cookie::{CookiePlace, has_session_cookie};
 use crate::access::{Scope, SecretHash, User, parse_token};
@@ -41,7 +42,7 @@ enum Given {
 }
 
 impl Authenticator {
-    /// Whose credentials a request carries. `None` means that it carries none and needs none.
+    /// Whose credentials a request carries, or who makes it without any. `None` means that it carries none and needs none.
     ///
     /// # Errors
     /// 401 if they are missing or wrong, 403 if a proxy names somebody without access, 429 or 503 if they were not checked.
@@ -50,6 +51,9 @@ impl Authenticator {
         parts: &Parts,
         client: IpAddr,
     ) -> Result<Option<Principal>, Problem> {
+        if let Some(principal) = by_program(parts) {
+            return Ok(Some(principal));
+        }
         if let Some(principal) = self.by_proxy(parts)? {
             return Ok(Some(principal));
         }

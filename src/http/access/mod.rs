@@ -6,6 +6,7 @@ pub mod authenticator;
 pub mod caller;
 pub mod credential_uses;
 pub mod credentials;
+pub mod in_process;
 pub mod job_scope;
 pub mod messages;
 pub mod need;

@@ -43,6 +43,8 @@ pub enum Credential {
     Environment,
     /// The address of a share link.
     Link(Arc<ShareLink>),
+    /// None: the program that contains the server makes the request.
+    InProcess,
 }
 
 impl Credential {
@@ -55,6 +57,7 @@ impl Credential {
             Credential::Proxy(_) => "proxy",
             Credential::Environment => "environment",
             Credential::Link(_) => "link",
+            Credential::InProcess => "in_process",
         }
     }
 }
@@ -73,7 +76,8 @@ impl Principal {
             | Credential::Token(_)
             | Credential::Password { .. }
             | Credential::Proxy(_)
-            | Credential::Environment => None,
+            | Credential::Environment
+            | Credential::InProcess => None,
         }
     }
 
@@ -85,7 +89,8 @@ impl Principal {
             | Credential::Password { .. }
             | Credential::Proxy(_)
             | Credential::Environment
-            | Credential::Link(_) => None,
+            | Credential::Link(_)
+            | Credential::InProcess => None,
         }
     }
 

@@ -4,6 +4,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::authenticator::Authenticator;
+use super::in_process::by_program;
 use super::principal::{Credential, Principal, forbidden};
 use crate::access::Scope;
 use crate::http::Problem;
@@ -23,7 +24,9 @@ impl Authenticator {
     /// Who makes a request that needs no credentials, as far as its headers say.
     pub fn known(&self, parts: &Parts) -> Option<Principal> {
         // The header of a proxy that is refused elsewhere names nobody here.
-        self.by_proxy(parts).ok().flatten().or_else(|| self.by_cookie(parts))
+        by_program(parts)
+            .or_else(|| self.by_proxy(parts).ok().flatten())
+            .or_else(|| self.by_cookie(parts))
     }
 
     /// The principal of the user whom a trusted proxy names. A program that sends a token is not the user.

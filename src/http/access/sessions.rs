@@ -161,7 +161,8 @@ impl Authenticator {
             Credential::Session(_)
             | Credential::Password { .. }
             | Credential::Proxy(_)
-            | Credential::Link(_) => Err(WrongToken::Unknown),
+            | Credential::Link(_)
+            | Credential::InProcess => Err(WrongToken::Unknown),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! in a header ([`proxy_user`]). Both report the groups of a person, and the settings give roles to groups.
 
 pub mod group_roles;
+#[cfg_attr(not(feature = "oidc"), path = "without_oidc.rs")]
 pub mod oidc;
 mod person;
 pub mod proxy_user;

@@ -8,6 +8,7 @@ pub mod cookies;
 pub mod cross_site;
 pub mod header_list;
 pub mod login_limiter;
+pub mod own_routes;
 pub mod request_body;
 pub mod safe_headers;
 pub mod sender;

@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
@@ -23,13 +24,14 @@ use super::auth::{check_host, check_origin};
 use super::base_path::Address;
 use super::conditions::Access;
 use super::cross_site::check_cross_site;
+use super::own_routes::{self, OwnRoutes};
 use super::safe_headers::SAFE_HEADERS;
 use super::sender::{ErrorRenderer, Sender};
 use super::unread::{Unread, count};
 use super::whole_body::BodyLimits;
 use super::{compression, request_body, url_encoding};
 use crate::engine::Engine;
-use crate::http::access::need::Need;
+use crate::http::access::need::{Need, Restricted};
 use crate::http::access::principal::forbidden;
 use crate::http::access::routes::{self, Listed, RouteRule};
 use crate::http::access::share_links::{HEADERS_OF_SHARED, SHARED};
@@ -43,14 +45,32 @@ use crate::http::server::logged_path::without_credentials;
 use crate::http::server::{date, request_id, request_target};
 use crate::http::server_fault::ServerFault;
 use crate::http::{HttpLimits, Problem};
+use crate::job::Role;
 use crate::supervise::{Part, panic_text, pass};
 
-/// Puts the layers around the merged routers of endpoints and pages. `error_page` renders the errors for browsers.
+/// Puts the layers around the merged routers as [`wrap_with`] does, without routes of a program.
 ///
 /// # Errors
-/// A trusted origin is not a valid origin, or the login through a provider cannot be set up.
+/// As [`wrap_with`].
+#[cfg(test)]
 pub fn wrap(
     router: Router,
+    engine: Engine,
+    limits: &HttpLimits,
+    access: Access,
+    error_page: ErrorRenderer,
+) -> Result<Router, String> {
+    wrap_with(router, Vec::new(), engine, limits, access, error_page)
+}
+
+/// Puts the layers around the merged routers of endpoints and pages, and adds the routes of a program, which get layers of
+/// their own. `error_page` renders the errors for browsers.
+///
+/// # Errors
+/// A trusted origin is not a valid origin, the login through a provider cannot be set up, or routes of the program overlap.
+pub fn wrap_with(
+    router: Router,
+    own: Vec<OwnRoutes>,
     engine: Engine,
     limits: &HttpLimits,
     access: Access,
@@ -60,19 +80,38 @@ pub fn wrap(
     for origin in &access.trusted_origins {
         csrf = csrf.add_trusted_origin(origin).map_err(|error| error.to_string())?;
     }
-    let csrf = csrf.with_rejection_response(|_: ProtectionError| {
-        let detail = "requests from pages of other sites are refused";
-        Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
-    });
+    let csrf = csrf.with_rejection_response(cross_site as CrossSiteResponse);
     let (timeout, max_wait) = (limits.request_timeout, limits.max_wait);
+    let stopping = engine.shutdown().draining.clone();
     let auth = Arc::new(Authenticator::new(engine, limits, &access)?);
     let gate = Gate { access, auth, error_page, timeout, max_wait };
     let gate = Arc::new(gate);
     let unread = Arc::new(Unread::new(limits));
     let body_limits = BodyLimits::new(limits);
-    let trace = TraceLayer::new_for_http().make_span_with(request_span);
     // The access log has a line for each request; the span only associates other lines with their request.
+    let trace = TraceLayer::new_for_http().make_span_with(request_span as RequestSpan);
     let trace = trace.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(());
+    let of_program = own.into_iter().map(|OwnRoutes { router, role }| {
+        let layers = ServiceBuilder::new()
+            .layer(trace.clone())
+            .layer(CatchPanicLayer::custom(after_panic as AfterPanic))
+            .layer(middleware::map_response_with_state(stopping.clone(), finish_own));
+        let limited = ServiceBuilder::new()
+            .layer(middleware::from_fn(move |request: Request, next: Next| {
+                request_body::bound(body_limits, request, next)
+            }))
+            .layer(DefaultBodyLimit::max(limits.max_body));
+        let router = match role {
+            None => router.layer(limited),
+            Some(role) => {
+                let state = (gate.clone(), role);
+                let gate = middleware::from_fn_with_state(state, around_own);
+                router.layer(ServiceBuilder::new().layer(gate).layer(csrf.clone()).layer(limited))
+            }
+        };
+        router.layer(layers)
+    });
+    let of_program: Vec<Router> = of_program.collect();
     let [policy, sniffing, referrer, opener, resource] = SAFE_HEADERS.map(|(name, value)| {
         if name == header::REFERRER_POLICY {
             // What a share link opens has a stricter one.
@@ -86,7 +125,7 @@ pub fn wrap(
         .layer((policy, sniffing, referrer, opener, resource))
         .layer(trace)
         .layer(middleware::from_fn_with_state(gate, around))
-        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(CatchPanicLayer::custom(after_panic as AfterPanic))
         .layer(csrf)
         .layer(middleware::from_fn(move |request: Request, next: Next| async move {
             pass(Part::Request);
@@ -105,7 +144,26 @@ pub fn wrap(
                 if may_be_compressed { compression::in_pieces(response) } else { response }
             }
         }));
-    Ok(router.layer(layers))
+    own_routes::merge(router.layer(layers), of_program)
+}
+
+/// What the layer against other sites' pages answers.
+type CrossSiteResponse = fn(ProtectionError) -> Response;
+/// How the span of a request is made.
+type RequestSpan = fn(&axum::http::Request<Body>) -> Span;
+/// What is answered after a panic.
+type AfterPanic = fn(Box<dyn Any + Send>) -> Response;
+
+fn cross_site(_: ProtectionError) -> Response {
+    let detail = "requests from pages of other sites are refused";
+    Problem::new(StatusCode::FORBIDDEN, "cross_site", detail).into_response()
+}
+
+/// Completes the response of a route of the program. An event stream has no end of its own, so it ends when the server stops.
+async fn finish_own(State(stopping): State<CancellationToken>, response: Response) -> Response {
+    let mut response = own_routes::end_with(stopping, response);
+    date::add(response.headers_mut());
+    response
 }
 
 /// The path whose requests may wait although their query does not say so.
@@ -132,9 +190,9 @@ impl Gate {
     }
 
     /// Checks a request, and adds who makes it to its extensions.
-    async fn admit(&self, parts: &mut Parts) -> Result<(), Response> {
+    async fn admit(&self, parts: &mut Parts, route: RouteOwner) -> Result<(), Response> {
         self.auth.remove_untrusted(parts);
-        let (principal, unsupported) = self.check(parts).await?;
+        let (principal, unsupported) = self.check(parts, route).await?;
         parts.extensions.insert(self.auth.clone());
         if let Some(principal) = principal {
             parts.extensions.insert(principal);
@@ -145,14 +203,14 @@ impl Gate {
         Ok(())
     }
 
-    async fn check(&self, parts: &Parts) -> Result<Admitted, Response> {
+    async fn check(&self, parts: &Parts, route: RouteOwner) -> Result<Admitted, Response> {
         let (uri, headers) = (&parts.uri, &parts.headers);
         if let Some(RefusedRequest(problem)) = parts.extensions.get() {
             return Err(problem.clone().into_response());
         }
         let refuse = Problem::into_response;
         check_cross_site(&self.access.trusted_origins, &parts.method, headers).map_err(refuse)?;
-        if matches!(uri.path(), "/healthz" | "/readyz") {
+        if route == RouteOwner::Server && matches!(uri.path(), "/healthz" | "/readyz") {
             return Ok((None, None));
         }
         check_host(&self.access.hosts, uri, headers).map_err(refuse)?;
@@ -160,12 +218,27 @@ impl Gate {
             let headers = HeaderMap::from_iter([(header::HOST, host.clone())]);
             check_host(&self.access.hosts, uri, &headers).map_err(refuse)?;
         }
-        let admitted = self.authorize(parts).await?;
+        let admitted = match route {
+            RouteOwner::Server => self.authorize(parts).await?,
+            RouteOwner::Program(role) => (self.authorize_role(parts, role).await?, None),
+        };
         if headers.contains_key(header::UPGRADE) {
             check_origin(&self.access.trusted_origins, uri, headers).map_err(refuse)?;
         }
         url_encoding::check(uri).map_err(refuse)?;
         Ok(admitted)
+    }
+
+    /// Checks the credentials of a request for a route of the program.
+    async fn authorize_role(
+        &self,
+        parts: &Parts,
+        role: Role,
+    ) -> Result<Option<Principal>, Response> {
+        let principal = self.auth.authenticate(parts, client_of(&parts.extensions).ip()).await;
+        let principal = principal.map_err(Problem::into_response)?;
+        check_need(&principal, Need::Role(role), Restricted::Refused)?;
+        Ok(principal)
     }
 
     /// Checks the credentials of a request against what the table says about its route.
@@ -184,17 +257,7 @@ impl Gate {
         let principal = self.auth.authenticate(parts, client_of(&parts.extensions).ip()).await;
         let principal = principal.map_err(Problem::into_response)?;
         match listed {
-            Some(Listed::Rule(rule)) => {
-                if let Some(principal) = &principal
-                    && let Err(problem) = principal.check(rule.need, rule.restricted)
-                {
-                    // The page of the error says who is logged in, and what they lack.
-                    let mut refusal = problem.into_response();
-                    refusal.extensions_mut().insert(principal.clone());
-                    refusal.extensions_mut().insert(rule.need);
-                    return Err(refusal);
-                }
-            }
+            Some(Listed::Rule(rule)) => check_need(&principal, rule.need, rule.restricted)?,
             Some(Listed::OtherMethods(allow)) => {
                 return Ok((principal, Some(UnsupportedMethod(allow.into()))));
             }
@@ -208,6 +271,33 @@ impl Gate {
         }
         Ok((principal, None))
     }
+}
+
+/// Refuses a request of somebody who lacks what a route needs.
+fn check_need(
+    principal: &Option<Principal>,
+    need: Need,
+    restricted: Restricted,
+) -> Result<(), Response> {
+    if let Some(principal) = principal
+        && let Err(problem) = principal.check(need, restricted)
+    {
+        // The page of the error says who is logged in, and what they lack.
+        let mut refusal = problem.into_response();
+        refusal.extensions_mut().insert(principal.clone());
+        refusal.extensions_mut().insert(need);
+        return Err(refusal);
+    }
+    Ok(())
+}
+
+/// Whose route a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RouteOwner {
+    /// The server's: the table of routes says what it needs.
+    Server,
+    /// That of the program that embeds the server, which needs this role.
+    Program(Role),
 }
 
 /// Who makes a request that may pass, and whether its path has its method.
@@ -233,7 +323,7 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     let is_shared = path.starts_with(SHARED);
     let (sender, address) = (Sender::of(&request), request.extensions().get::<Address>().cloned());
     let (mut parts, body) = request.into_parts();
-    let mut response = match gate.admit(&mut parts).await {
+    let mut response = match gate.admit(&mut parts, RouteOwner::Server).await {
         Ok(()) => {
             let request = Request::from_parts(parts, body);
             if request_target::is_of_whole_server(&request) {
@@ -272,6 +362,26 @@ async fn around(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// Admits a request for a route of the program, whose responses are not changed.
+async fn around_own(
+    State((gate, role)): State<(Arc<Gate>, Role)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (sender, address) = (Sender::of(&request), request.extensions().get::<Address>().cloned());
+    let (mut parts, body) = request.into_parts();
+    match gate.admit(&mut parts, RouteOwner::Program(role)).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(mut refusal) if sender != Sender::Program => {
+            if let Some(login) = &gate.auth.oidc {
+                refusal.extensions_mut().insert(login.label());
+            }
+            (gate.error_page)(&address.unwrap_or_default(), sender, refusal)
+        }
+        Err(refusal) => refusal,
+    }
 }
 
 /// The answer to `OPTIONS *`: the methods that some address of the server supports.

@@ -16,7 +16,7 @@ const TOKEN: &str = "0123456789abcdef";
 async fn serve(toml: &str) -> Server {
     let file = FileConfig::parse(toml).unwrap();
     let config = Config::build(file, &ServeArgs::default()).unwrap();
-    let builder = Cortado::builder().config(config).listen(([127, 0, 0, 1], 0).into());
+    let builder = Cortado::builder().config(config).listen(([127, 0, 0, 1], 0));
     builder.auth_token(TOKEN).in_memory().start().await.unwrap()
 }
 

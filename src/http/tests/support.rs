@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::clock::SystemClock;
-use crate::engine::{Context, Engine, EngineConfig, KindInfo, Registry, example};
+use crate::engine::{AttemptContext, Engine, EngineConfig, KindInfo, Registry, example};
 use crate::http::layers::auth::Hosts;
 use crate::http::server::access_log::AccessLog;
 use crate::http::server::listener::{BoundAddress, Listener};
@@ -87,11 +87,11 @@ impl Server {
         let kind = Kind::parse("echo").unwrap();
         let info =
             KindInfo { kind, about: "Gives back.".into(), example: example("1"), schema: None };
-        registry.add(info, |_: Context, value: Value| async move { Ok::<_, String>(value) });
+        registry.add(info, |_: AttemptContext, value: Value| async move { Ok::<_, String>(value) });
         let kind = Kind::parse("refuse").unwrap();
         let info =
             KindInfo { kind, about: "Discards.".into(), example: example("null"), schema: None };
-        registry.add(info, |_: Context, _: Value| async {
+        registry.add(info, |_: AttemptContext, _: Value| async {
             Outcome::Discard { error: "no such coffee".into() }
         });
         let gate = Arc::new(Semaphore::new(0));
@@ -99,7 +99,7 @@ impl Server {
         let kind = Kind::parse("hold").unwrap();
         let info =
             KindInfo { kind, about: "Waits.".into(), example: example("null"), schema: None };
-        registry.add(info, move |context: Context, payload: Value| {
+        registry.add(info, move |context: AttemptContext, payload: Value| {
             let held = held.clone();
             async move {
                 context.log("before");
@@ -111,7 +111,7 @@ impl Server {
         let kind = Kind::parse("push").unwrap();
         let about = "Waits for a callback, whose lease is its first line.".into();
         let info = KindInfo { kind, about, example: example("null"), schema: None };
-        registry.add(info, |context: Context, _: Value| async move {
+        registry.add(info, |context: AttemptContext, _: Value| async move {
             let callback = context.open_callback().unwrap();
             context.log(callback.lease());
             tokio::select! {
@@ -124,7 +124,7 @@ impl Server {
         let schema = Some(Schema::parse(schema).unwrap());
         let about = "Declares what its payload is.".into();
         let info = KindInfo { kind, about, example: example(r#"{"to":"a"}"#), schema };
-        registry.add(info, |_: Context, value: Value| async move { Ok::<_, String>(value) });
+        registry.add(info, |_: AttemptContext, value: Value| async move { Ok::<_, String>(value) });
         let shutdown = Shutdown::default();
         let store = setup.store;
         let config =

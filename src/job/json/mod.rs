@@ -53,6 +53,11 @@ impl Json {
         }
     }
 
+    /// The value with a text that the caller has just written as JSON.
+    pub(crate) fn from_written(text: &str) -> Self {
+        Json(text.into())
+    }
+
     /// The replacement for a value that is not kept: the reason, and the beginning of its text.
     pub fn left_out(why: TooComplex, text: &str) -> Self {
         /// The bytes of the text that are kept.

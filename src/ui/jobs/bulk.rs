@@ -15,7 +15,7 @@ use crate::http::api::query::EMPTY;
 use crate::job::shorten::MAX_ERRORS;
 use crate::job::{FieldErrors, Invalid, JobId, JobQuery, Time};
 
-use super::job_filter::{Chip, JobFilter};
+use super::job_filter::{Chip, ListFilter};
 use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::flash::Done;
 use crate::ui::layout::form_fields::{Accepts, Choices, NoFields, PostedForm};
@@ -36,7 +36,7 @@ struct Form {
     ids: Vec<JobId>,
     queue: String,
     priority: String,
-    filter: JobFilter,
+    filter: ListFilter,
 }
 
 /// The fields of that form.
@@ -239,7 +239,7 @@ impl Form {
             ids: Vec::new(),
             queue: String::new(),
             priority: String::new(),
-            filter: JobFilter::read(&body, engine.now()),
+            filter: ListFilter::read(&body, engine.now()),
         };
         form.filter.query = form.filter.query.from_the_start();
         // An empty or misspelled condition would select more jobs than meant.
@@ -361,7 +361,7 @@ impl RunView {
             Target::Jobs(_) => ("jobs".to_owned(), Vec::new()),
             Target::FailureGroup(group) => (format!("failures/{group}"), Vec::new()),
             Target::Matching(query) => {
-                let filter = JobFilter::of(query.as_ref().clone());
+                let filter = ListFilter::of(query.as_ref().clone());
                 (filter.link(), filter.chips())
             }
         };

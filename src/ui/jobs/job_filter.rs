@@ -34,7 +34,7 @@ const MAX_CHIPS: usize = 40;
 
 /// The filter of a job list, as read from a URL or a form.
 #[derive(Debug, Clone, Default)]
-pub struct JobFilter {
+pub struct ListFilter {
     /// Which jobs the list holds, and where the page begins.
     pub query: JobQuery,
     /// The conditions that could not be parsed. When there are any, the query must not run.
@@ -61,11 +61,11 @@ pub struct Chip {
     pub without: String,
 }
 
-impl JobFilter {
+impl ListFilter {
     /// Parses the pairs of a query string or a form body. Empty values are ignored: browsers send them for the empty
     /// fields of a form.
-    pub fn read(text: &str, now: Time) -> JobFilter {
-        let mut filter = JobFilter::default();
+    pub fn read(text: &str, now: Time) -> ListFilter {
+        let mut filter = ListFilter::default();
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             let value = value.trim();
             if !value.is_empty() {
@@ -99,8 +99,8 @@ impl JobFilter {
     }
 
     /// The filter that runs a given query.
-    pub fn of(query: JobQuery) -> JobFilter {
-        JobFilter { query, ..JobFilter::default() }
+    pub fn of(query: JobQuery) -> ListFilter {
+        ListFilter { query, ..ListFilter::default() }
     }
 
     fn take(&mut self, name: &str, value: &str, now: Time) {
@@ -210,7 +210,7 @@ impl JobFilter {
 
     /// The URL of this page with its rows in another order.
     pub fn in_order(&self, order: Option<RowOrder>) -> String {
-        let other = JobFilter { order, ..self.clone() };
+        let other = ListFilter { order, ..self.clone() };
         match self.query.after {
             Some(after) => other.further(after, (self.seen > 0).then_some(self.seen)),
             None => other.link(),
@@ -233,7 +233,7 @@ impl JobFilter {
     pub fn cleared(&self) -> String {
         let states = self.query.states.clone();
         let query = JobQuery { states, ..JobQuery::default() };
-        JobFilter { order: self.order, ..JobFilter::of(query) }.link()
+        ListFilter { order: self.order, ..ListFilter::of(query) }.link()
     }
 
     /// Whether the list has any condition besides a single state.
@@ -364,8 +364,8 @@ mod tests {
     use super::*;
     use crate::job::MAX_NAMES;
 
-    fn read(text: &str) -> JobFilter {
-        JobFilter::read(text, Time::from_millis(1_800_000_000_000))
+    fn read(text: &str) -> ListFilter {
+        ListFilter::read(text, Time::from_millis(1_800_000_000_000))
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::parts::load::is_busy;
 use super::parts::unknown_parameters::ignored;
 use super::rewind::asked::{AskedMoment, PastView};
 use column::Column;
-use job_filter::{JobFilter, ago};
+use job_filter::{ListFilter, ago};
 use list_row::ListRow;
 use row_order::RowOrder;
 
@@ -35,7 +35,7 @@ const MAX_OFFERED: usize = 100;
 #[template(path = "jobs.html")]
 struct Jobs {
     layout: Layout,
-    filter: JobFilter,
+    filter: ListFilter,
     heading: &'static str,
     tabs: Vec<Tab>,
     suggestions: Suggestions,
@@ -101,7 +101,7 @@ pub async fn show(
     asked: AskedMoment,
 ) -> Result<Response, UiError> {
     let now = asked.past.as_ref().map_or_else(|| engine.now(), PastView::now);
-    let mut filter = JobFilter::read(&asked.query, now);
+    let mut filter = ListFilter::read(&asked.query, now);
     filter.query.limit = LIMIT;
     if let Some(past) = asked.past {
         return show_past(&engine, &visit, filter, past).await;
@@ -158,7 +158,7 @@ pub async fn show(
 async fn show_past(
     engine: &Engine,
     visit: &Visit,
-    mut filter: JobFilter,
+    mut filter: ListFilter,
     view: PastView,
 ) -> Result<Response, UiError> {
     if let Some(id) = pasted_id(&filter)
@@ -200,7 +200,7 @@ async fn show_past(
 }
 
 /// The heading of a list, and the part of the navigation that it belongs to.
-fn heading_of(filter: &JobFilter) -> (&'static str, Section) {
+fn heading_of(filter: &ListFilter) -> (&'static str, Section) {
     if filter.state() == Some(State::Discarded) {
         ("Discarded jobs", Section::Discarded)
     } else {
@@ -221,7 +221,7 @@ impl Jobs {
 
     /// Whether this is the first page of all jobs, to which the script adds new ones.
     fn is_newest(&self) -> bool {
-        let JobFilter { query, problems, order, .. } = &self.filter;
+        let ListFilter { query, problems, order, .. } = &self.filter;
         !self.layout.is_past()
             && query.is_everything()
             && query.after.is_none()
@@ -251,7 +251,7 @@ impl Jobs {
 }
 
 /// The job id that is the only content of the search field. The page redirects to that job.
-fn pasted_id(filter: &JobFilter) -> Option<JobId> {
+fn pasted_id(filter: &ListFilter) -> Option<JobId> {
     match filter.query.terms.as_slice() {
         [term] => term.to_string().parse().ok(),
         [] | [_, _, ..] => None,
@@ -280,7 +280,7 @@ fn few(names: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// The headings of the columns.
-fn headings(filter: &JobFilter) -> Vec<Heading> {
+fn headings(filter: &ListFilter) -> Vec<Heading> {
     let current = filter.order;
     let heading = |column| Heading {
         column,
@@ -290,7 +290,7 @@ fn headings(filter: &JobFilter) -> Vec<Heading> {
     Column::ALL.into_iter().map(heading).collect()
 }
 
-fn tabs(filter: &JobFilter, stats: &Stats) -> Vec<Tab> {
+fn tabs(filter: &ListFilter, stats: &Stats) -> Vec<Tab> {
     let states = State::ALL.map(|state| (state.as_str(), label(state), Some(state)));
     let all = [("", "All", None)];
     let tab = |(name, label, state): (&'static str, &'static str, Option<State>)| Tab {

@@ -126,7 +126,10 @@ fn who_gives_roles(credential: &Credential) -> &'static str {
         Credential::Session(_) | Credential::Password { .. } => {
             "Nothing was changed. Ask an admin of this server for the role."
         }
-        Credential::Token(_) | Credential::Environment | Credential::Link(_) => {
+        Credential::Token(_)
+        | Credential::Environment
+        | Credential::Link(_)
+        | Credential::InProcess => {
             "Nothing was changed. Ask an admin of this server for a token with the role."
         }
         Credential::Proxy(_) => {

@@ -157,7 +157,7 @@ async fn a_token_expires_by_the_clock_of_the_server() {
     let list = server.client.get("/api/v1/tokens").await;
     let at = |name: &str| {
         let text = list["tokens"][0][name].as_str().unwrap();
-        text.parse::<cortado::job::Time>().unwrap()
+        text.parse::<cortado::internal::job::Time>().unwrap()
     };
     let lifetime = at("expires_at").since(at("created_at")).as_millis();
     assert!((3_540_000..=3_600_000).contains(&lifetime), "{lifetime} ms");

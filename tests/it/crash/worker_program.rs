@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cortado::client::{Client, HandlerError, JobContext, Worker, WorkerProtocol};
+use cortado::client::{Client, Context, HandlerError, Worker, WorkerProtocol};
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::support::Command;
@@ -42,7 +42,7 @@ struct Work {
 struct RecordConfirmations(Arc<Mutex<File>>);
 
 impl<S: Subscriber> Layer<S> for RecordConfirmations {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
         let mut line = LoggedEnd::default();
         event.record(&mut line);
         if line.message == "the server has stored the end of the job" {
@@ -89,7 +89,7 @@ async fn a_worker_process_ends_when_it_is_told_to() {
         .lease(Duration::from_secs(2))
         .grace(Duration::from_millis(100))
         .reconnect(Duration::from_millis(20), Duration::from_millis(100))
-        .handle("work", move |context: JobContext, work: Work| {
+        .handle_kind("work", move |context: Context, work: Work| {
             let mark = format!("{name}-{}", count.fetch_add(1, Ordering::Relaxed) + 1);
             let line = format!("began {} {} {mark}\n", context.id(), context.attempt());
             file.lock().unwrap().write_all(line.as_bytes()).unwrap();

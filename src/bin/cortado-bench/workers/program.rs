@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use anyhow::{Context as _, bail};
-use cortado::client::{Client, HandlerError, JobContext, Worker, WorkerProtocol};
+use cortado::client::{Client, Context, HandlerError, Worker, WorkerProtocol};
 use serde::de::IgnoredAny;
 
 use super::process::CREDIT;
@@ -21,12 +21,12 @@ pub async fn run(connection: &[String]) -> anyhow::Result<()> {
         .name("bench")
         .concurrency(CREDIT)
         .protocol(protocol)
-        .handle("noop", |_: JobContext, _: IgnoredAny| async { Ok::<_, HandlerError>(()) })
-        .handle("mark", |_: JobContext, _: IgnoredAny| async {
+        .handle_kind("noop", |_: Context, _: IgnoredAny| async { Ok::<_, HandlerError>(()) })
+        .handle_kind("mark", |_: Context, _: IgnoredAny| async {
             println!("{}", micros());
             Ok::<_, HandlerError>(())
         })
-        .handle("hold", |context: JobContext, _: IgnoredAny| async move {
+        .handle_kind("hold", |context: Context, _: IgnoredAny| async move {
             println!("held");
             context.cancelled().await;
             println!("{}", micros());

@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 
 use super::support::{RunningWorker, worker};
 use crate::client::tests::fake_server::{FakeServer, lease};
-use crate::client::{HandlerError, JobContext, LogStream};
+use crate::client::{
+    ClientError, Context, Decision, Discard, HandlerEnd, HandlerError, JobError, LogStream, Next,
+    RetryAfter, Snooze, State,
+};
 
 #[tokio::test]
 async fn every_end_of_a_handler_becomes_its_outcome() {
     let mut server = FakeServer::start().await;
-    let ends = |context: JobContext, end: String| async move {
+    let ends = |context: Context, end: String| async move {
         assert!(
             context.kind() == "end" && context.attempt() == 1 && context.cancel_cause().is_none()
         );
@@ -28,7 +31,7 @@ async fn every_end_of_a_handler_becomes_its_outcome() {
             _ => panic!("no such {end}"),
         }
     };
-    let _running = RunningWorker::start(worker(&server.client()).handle("end", ends));
+    let _running = RunningWorker::start(worker(&server.client()).handle_kind("end", ends));
     let mut socket = server.greeted_worker().await;
     for (payload, settle) in [
         (json!("result"), json!({"outcome": "done", "result": {"bytes": 5}})),
@@ -49,7 +52,7 @@ async fn every_end_of_a_handler_becomes_its_outcome() {
         (
             json!(7),
             json!({"outcome": "discard", "error":
-            "the payload is not valid: invalid type: integer `7`, expected a string at line 1 column 1"}),
+            "the payload does not match what the handler expects: invalid type: integer `7`, expected a string at line 1 column 1"}),
         ),
     ] {
         socket.jobs(&[lease("L", "end", payload)]).await;
@@ -66,14 +69,14 @@ async fn every_end_of_a_handler_becomes_its_outcome() {
 #[tokio::test]
 async fn lines_and_progress_go_before_the_end_of_their_attempt() {
     let mut server = FakeServer::start().await;
-    let report = |context: JobContext, _: Value| async move {
+    let report = |context: Context, _: Value| async move {
         context.log("one\r\ntwo");
         context.log_on(LogStream::Stderr, "a \"warning\"");
         context.progress(1, None, None);
         context.progress(2, Some(3), Some("encoding"));
         Ok::<_, HandlerError>(())
     };
-    let _running = RunningWorker::start(worker(&server.client()).handle("report", report));
+    let _running = RunningWorker::start(worker(&server.client()).handle_kind("report", report));
     let mut socket = server.greeted_worker().await;
     socket.jobs(&[lease("L", "report", Value::Null)]).await;
     let update = socket.confirm_update().await;
@@ -90,11 +93,11 @@ async fn lines_and_progress_go_before_the_end_of_their_attempt() {
 #[tokio::test]
 async fn a_handler_that_logs_too_much_keeps_the_newest_lines_and_says_how_many_are_missing() {
     let mut server = FakeServer::start().await;
-    let report = |context: JobContext, _: Value| async move {
+    let report = |context: Context, _: Value| async move {
         (0..1_010).for_each(|n| context.log(format!("line {n}")));
         Ok::<_, HandlerError>(())
     };
-    let _running = RunningWorker::start(worker(&server.client()).handle("report", report));
+    let _running = RunningWorker::start(worker(&server.client()).handle_kind("report", report));
     let mut socket = server.greeted_worker().await;
     socket.jobs(&[lease("L", "report", Value::Null)]).await;
     let update = socket.confirm_update().await;
@@ -109,7 +112,7 @@ async fn a_handler_that_computes_for_long_does_so_on_a_task_of_its_own() {
     let mut server = FakeServer::start().await;
     let tasks = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&tasks);
-    let compute = move |_: JobContext, _: Value| {
+    let compute = move |_: Context, _: Value| {
         let seen = Arc::clone(&seen);
         async move {
             seen.lock().unwrap().push(tokio::task::id());
@@ -120,7 +123,7 @@ async fn a_handler_that_computes_for_long_does_so_on_a_task_of_its_own() {
             Ok::<_, HandlerError>(())
         }
     };
-    let _running = RunningWorker::start(worker(&server.client()).handle("compute", compute));
+    let _running = RunningWorker::start(worker(&server.client()).handle_kind("compute", compute));
     let mut socket = server.greeted_worker().await;
     for n in 0..3 {
         socket.jobs(&[lease(&format!("L{n}"), "compute", Value::Null)]).await;
@@ -129,4 +132,162 @@ async fn a_handler_that_computes_for_long_does_so_on_a_task_of_its_own() {
     let tasks = tasks.lock().unwrap();
     // The first one ran on the task of the worker.
     assert!(tasks[0] != tasks[1] && tasks[1] != tasks[2] && tasks[0] != tasks[2], "{tasks:?}");
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the printer is on fire")]
+struct PrinterError(Decision);
+
+impl JobError for PrinterError {
+    fn decision(&self) -> Decision {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn every_decision_of_an_error_becomes_its_outcome() {
+    let mut server = FakeServer::start().await;
+    let delay = Duration::from_secs(5);
+    let own = move |_: Context, case: u8| async move {
+        let decisions = [
+            Decision::Retry,
+            Decision::RetryAfter(delay),
+            Decision::Snooze(delay),
+            Decision::Discard,
+            Decision::Cancel,
+        ];
+        Err::<(), _>(PrinterError(decisions[usize::from(case)]))
+    };
+    let of_anyhow = move |_: Context, case: u8| async move {
+        let error: anyhow::Error = match case {
+            0 => anyhow::Error::msg("busy"),
+            1 => RetryAfter::new("busy", delay).into(),
+            2 => Snooze(delay).into(),
+            3 => Discard::new("busy").into(),
+            _ => crate::client::Cancelled.into(),
+        };
+        Err::<(), _>(error.context("cannot print"))
+    };
+    let worker = worker(&server.client()).handle_kind("own", own).handle_kind("anyhow", of_anyhow);
+    let _running = RunningWorker::start(worker);
+    let mut socket = server.greeted_worker().await;
+    for (kind, error) in [("own", "the printer is on fire"), ("anyhow", "cannot print: busy")] {
+        for (case, settle) in [
+            json!({"lease": "L", "outcome": "retry", "error": error}),
+            json!({"lease": "L", "outcome": "retry", "error": error, "after_ms": 5_000}),
+            json!({"lease": "L", "outcome": "snooze", "delay_ms": 5_000}),
+            json!({"lease": "L", "outcome": "discard", "error": error}),
+            json!({"lease": "L", "outcome": "cancelled"}),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            socket.jobs(&[lease("L", kind, json!(case))]).await;
+            assert_eq!(socket.confirm_update().await["settle"], json!([settle]), "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn handlers_get_the_states_of_their_worker_and_its_client() {
+    let mut server = FakeServer::start().await;
+    let stated = |context: Context, _: Value, State(prefix): State<&'static str>| async move {
+        assert_eq!(context.state::<&'static str>(), Some(&prefix));
+        let job = context.client().get("J").await.map_err(HandlerError::decided)?;
+        Ok::<_, HandlerError>(format!("{prefix} {}", job.kind))
+    };
+    let _running =
+        RunningWorker::start(worker(&server.client()).handle_kind("stated", stated).state("a"));
+    let mut socket = server.greeted_worker().await;
+    socket.jobs(&[lease("L", "stated", Value::Null)]).await;
+    let request = server.request_to("/jobs/J").await;
+    let job = json!({"id": "J", "kind": "other", "queue": "q", "state": "running", "attempt": 1, "max_attempts": 1,
+        "enqueued_at": "t"});
+    request.answer(200, job).await;
+    assert_eq!(socket.confirm_update().await["settle"][0]["result"], "a other");
+}
+
+#[tokio::test]
+async fn a_worker_whose_handler_needs_a_state_that_was_not_given_does_not_start() {
+    let server = FakeServer::start().await;
+    let stated = |_: Context, _: Value, _: State<Vec<u8>>| async { Ok::<_, HandlerError>(()) };
+    let ended = worker(&server.client()).handle_kind("stated", stated).run(async {}).await;
+    let Err(ClientError::InvalidWorker(why)) = ended else { panic!("{ended:?}") };
+    assert_eq!(why, "the handler of kind stated needs a State<Vec<u8>>, add it with .state(…)");
+}
+
+#[tokio::test]
+async fn the_middleware_of_a_worker_surrounds_all_of_its_handlers() {
+    let mut server = FakeServer::start().await;
+    let outer = |context: Context, next: Next| async move {
+        let end = next.run(context.clone()).await;
+        context.log(format!("{} {}", context.kind(), end.is_done()));
+        match end {
+            HandlerEnd::Retry { error, .. } => HandlerEnd::Discard(format!("outer: {error}")),
+            end => end,
+        }
+    };
+    let inner = |context: Context, next: Next| async move {
+        if context.queue() == "closed" {
+            return HandlerEnd::Snooze(Duration::from_secs(1));
+        }
+        next.run(context).await
+    };
+    let fail = |_: Context, panics: bool| async move {
+        assert!(!panics, "broken");
+        Err::<(), _>("no")
+    };
+    let worker = worker(&server.client()).handle_kind("fail", fail);
+    let _running = RunningWorker::start(worker.middleware(outer).middleware(inner));
+    let mut socket = server.greeted_worker().await;
+    let mut closed = lease("L", "echo", json!(1));
+    closed["job"]["queue"] = json!("closed");
+    for (job, line, settle) in [
+        (
+            lease("L", "echo", json!(1)),
+            "echo true",
+            json!({"lease": "L", "outcome": "done", "result": 1}),
+        ),
+        (
+            lease("L", "fail", json!(false)),
+            "fail false",
+            json!({"lease": "L", "outcome": "discard", "error": "outer: no"}),
+        ),
+        (
+            lease("L", "fail", json!(true)),
+            "fail false",
+            json!({"lease": "L", "outcome": "retry", "error": "the handler panicked: broken"}),
+        ),
+        (closed, "echo false", json!({"lease": "L", "outcome": "snooze", "delay_ms": 1_000})),
+    ] {
+        socket.jobs(&[job]).await;
+        let update = socket.confirm_update().await;
+        assert_eq!(update["settle"], json!([settle]));
+        assert_eq!(update["note"][0]["lines"][0]["text"], line);
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_waits_for_room_in_the_log_loses_no_line() {
+    let mut server = FakeServer::start().await;
+    let report = |context: Context, _: Value| async move {
+        for n in 0..2_500 {
+            context.log_room().await;
+            context.log(format!("line {n}"));
+        }
+        Ok::<_, HandlerError>(())
+    };
+    let _running = RunningWorker::start(worker(&server.client()).handle_kind("report", report));
+    let mut socket = server.greeted_worker().await;
+    socket.jobs(&[lease("L", "report", Value::Null)]).await;
+    let mut texts = Vec::new();
+    loop {
+        let update = socket.confirm_update().await;
+        let lines = update["note"][0]["lines"].as_array().cloned().unwrap_or_default();
+        texts.extend(lines.into_iter().map(|line| line["text"].as_str().unwrap().to_owned()));
+        if update["settle"].is_array() {
+            break;
+        }
+    }
+    assert_eq!(texts, (0..2_500).map(|n| format!("line {n}")).collect::<Vec<_>>());
 }

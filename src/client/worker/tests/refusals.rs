@@ -8,7 +8,7 @@ use super::support::{ErrorLog, RunningWorker, running, worker};
 use crate::client::error::{ClientError, ServerProblem};
 use crate::client::tests::fake_server::{FakeServer, confirmation, lease, within};
 use crate::client::worker::delays::RetryDelays;
-use crate::client::{Client, Worker, WorkerProtocol};
+use crate::client::{Client, Context, Worker, WorkerProtocol};
 
 fn refused(status: u16, code: &str) -> ClientError {
     let problem = json!({"code": code, "detail": "no"}).to_string();
@@ -20,7 +20,8 @@ fn a_refused_token_waits_longer_each_time_and_is_logged_once_and_an_outage_does_
     let log = ErrorLog::default();
     let _guard = log.record();
     let worker = Worker::new(&Client::new("http://127.0.0.1:1").unwrap());
-    let worker = worker.handle("echo", |_, payload: Value| async { Ok::<_, String>(payload) });
+    let worker =
+        worker.handle_kind("echo", |_: Context, payload: Value| async { Ok::<_, String>(payload) });
     let mut delays = RetryDelays::new(&worker.settings().unwrap());
     let refusals =
         [refused(401, "unauthorized"), refused(403, "http_403"), refused(0, "forbidden")];

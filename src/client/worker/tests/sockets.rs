@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::support::{RunningWorker, running, worker};
+use crate::client::Context;
 use crate::client::tests::fake_server::{FakeServer, confirmation, hello, lease};
 
 fn sorted(texts: &Value) -> Vec<&str> {
@@ -250,7 +251,7 @@ async fn settings_that_cannot_work_are_refused_before_anything_is_sent() {
         worker(&client).name("a b"),
         worker(&client).concurrency(0),
         worker(&client).lease(Duration::from_millis(1)),
-        worker(&client).handle("echo", |_, (): ()| async { Ok::<_, String>(()) }),
+        worker(&client).handle_kind("echo", |_: Context, (): ()| async { Ok::<_, String>(()) }),
     ] {
         let error = worker.run(std::future::pending()).await.unwrap_err();
         assert_eq!(error.code(), "invalid_worker", "{error}");

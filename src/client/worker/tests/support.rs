@@ -14,7 +14,7 @@ use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 use crate::client::tests::fake_server::{FakeServer, within};
 use crate::client::{
-    Client, ClientError, HandlerError, JobContext, Worker, WorkerEnd, WorkerProtocol,
+    Client, ClientError, Context, HandlerError, Worker, WorkerEnd, WorkerProtocol,
 };
 
 /// A worker that runs in the background.
@@ -57,12 +57,15 @@ pub fn worker(client: &Client) -> Worker {
         .reconnect(short, short)
         .reconnect_refused(short, short)
         .concurrency(10)
-        .handle("echo", |_, payload: Value| async move { Ok::<_, HandlerError>(payload) })
-        .handle("wait", |context: JobContext, _: Value| async move {
+        .handle_kind(
+            "echo",
+            |_: Context, payload: Value| async move { Ok::<_, HandlerError>(payload) },
+        )
+        .handle_kind("wait", |context: Context, _: Value| async move {
             context.cancelled().await;
             std::future::pending::<Result<(), HandlerError>>().await
         })
-        .handle("obey", |context: JobContext, _: Value| async move {
+        .handle_kind("obey", |context: Context, _: Value| async move {
             context.log("begun");
             context.cancelled().await;
             Err::<(), _>(format!("stopped: {:?}", context.cancel_cause()))

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::client::LogStream;
 use crate::client::worker::messages::{
-    AboutWorker, BYE, ClaimBody, ClaimedLeases, LineMessage, LogStream, PING, ProgressMessage,
-    ReadyMessage, ServerFrame, SettleOutcome, UpdateParts, UpdateResponse, json as text_of,
-    note_text, settle_text,
+    AboutWorker, BYE, ClaimBody, ClaimedLeases, LineMessage, PING, ProgressMessage, ReadyMessage,
+    ServerFrame, SettleOutcome, UpdateParts, UpdateResponse, json as text_of, note_text,
+    settle_text,
 };
 
 const MESSAGES: &str = include_str!("../../../../tests/vectors/worker-messages.json");

@@ -17,7 +17,7 @@ struct MeView<'a> {
     queues: Option<&'a [QueueName]>,
     /// The kinds that it is restricted to; null if it is not.
     kinds: Option<&'a [Kind]>,
-    /// `session`, `token`, `password` or `environment`; null without credentials.
+    /// `session`, `token`, `password`, `proxy`, `environment` or `in_process`; null without credentials.
     credential: Option<&'static str>,
     /// The id of the session, if it is one.
     session: Option<&'a str>,

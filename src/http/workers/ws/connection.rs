@@ -122,23 +122,23 @@ impl WorkerConnection {
             let mode = self.read_mode();
             let Self { socket, session, claim, asked, credentials, .. } = self;
             let next = tokio::select! {
-                inbound = socket.next(mode) => Next::Inbound(inbound),
-                granted = under_way(claim.as_mut()) => Next::Granted(granted),
-                done = next_done(asked) => Next::EngineAnswer(done),
-                () = woken(session.as_deref()) => Next::Woken,
-                () = &mut timer => Next::Timer,
-                () = credentials.watch.revoked() => Next::AccessEnded,
-                () = &mut must_leave => Next::MustLeave,
+                inbound = socket.next(mode) => NextStep::Inbound(inbound),
+                granted = under_way(claim.as_mut()) => NextStep::Granted(granted),
+                done = next_done(asked) => NextStep::EngineAnswer(done),
+                () = woken(session.as_deref()) => NextStep::Woken,
+                () = &mut timer => NextStep::Timer,
+                () = credentials.watch.revoked() => NextStep::AccessEnded,
+                () = &mut must_leave => NextStep::MustLeave,
             };
             let handled = match next {
-                Next::Inbound(Ok(inbound)) => self.on_inbound(inbound),
-                Next::Inbound(Err(reason)) => Err(ConnectionEnd::Other(reason)),
-                Next::Granted(granted) => self.on_granted(granted),
-                Next::EngineAnswer(done) => self.on_done(done),
-                Next::Woken => self.on_woken(),
-                Next::Timer => self.on_timer(),
-                Next::AccessEnded => Err(ConnectionEnd::Other(CloseReason::AccessEnded)),
-                Next::MustLeave => {
+                NextStep::Inbound(Ok(inbound)) => self.on_inbound(inbound),
+                NextStep::Inbound(Err(reason)) => Err(ConnectionEnd::Other(reason)),
+                NextStep::Granted(granted) => self.on_granted(granted),
+                NextStep::EngineAnswer(done) => self.on_done(done),
+                NextStep::Woken => self.on_woken(),
+                NextStep::Timer => self.on_timer(),
+                NextStep::AccessEnded => Err(ConnectionEnd::Other(CloseReason::AccessEnded)),
+                NextStep::MustLeave => {
                     let finished = self.finish_reports().await;
                     finished.and(Err(ConnectionEnd::Other(CloseReason::Delivered)))
                 }
@@ -450,7 +450,7 @@ impl WorkerConnection {
 }
 
 /// What the task of a connection woke for.
-enum Next {
+enum NextStep {
     Inbound(Result<Inbound, CloseReason>),
     Granted(Result<Granted, StoreError>),
     EngineAnswer(EngineAnswer),

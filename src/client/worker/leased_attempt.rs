@@ -1,35 +1,22 @@
-//! One attempt in a worker, and the context that its handler sees.
+//! One attempt in a worker, which is behind the context that its handler sees.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use super::messages::{JobOffer, LineMessage, LogStream, ProgressMessage, json, note_text};
-use super::time_text::rfc3339;
+use super::messages::{JobOffer, LineMessage, ProgressMessage, json, note_text};
+use crate::client::api_time::rfc3339;
+use crate::client::handler::{CancelCause, ContextAttempt, LogStream};
 
 /// Lines that wait to be sent, per attempt. When there are more, the oldest are dropped, and a line says how many.
 const MAX_LINES: usize = 1_000;
 const MAX_LINES_BYTES: usize = 512 * 1_024;
-
-/// Why a handler should stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CancelCause {
-    /// The job is to be cancelled.
-    Cancelled,
-    /// The lease is lost: the job may be running elsewhere, and nothing is reported.
-    Lost,
-    /// The worker stops and has given the job back.
-    Stopping,
-}
-
-/// The job, the attempt and the means to report while it runs. Cheap to clone.
-#[derive(Clone)]
-pub struct JobContext(Arc<LeasedAttempt>);
 
 /// An attempt whose lease this worker has.
 pub struct LeasedAttempt {
@@ -48,6 +35,8 @@ pub struct LeasedAttempt {
     /// Set when the outcome no longer counts: it was reported, or the lease is lost.
     is_over: AtomicBool,
     notes: Mutex<WaitingNotes>,
+    /// Wakes handlers that wait for room when notes are taken.
+    taken: Notify,
     /// Tells the worker that there are notes to send.
     noted: UnboundedSender<Arc<LeasedAttempt>>,
 }
@@ -94,6 +83,7 @@ impl LeasedAttempt {
             cause: OnceLock::new(),
             is_over: AtomicBool::new(false),
             notes: Mutex::default(),
+            taken: Notify::new(),
             noted,
         })
     }
@@ -113,6 +103,7 @@ impl LeasedAttempt {
     /// From now on the outcome and notes of the handler no longer count.
     pub fn set_over(&self) {
         self.is_over.store(true, Ordering::Release);
+        self.taken.notify_waiters();
     }
 
     pub fn is_over(&self) -> bool {
@@ -140,6 +131,7 @@ impl LeasedAttempt {
         }
         let progress = notes.progress.take();
         drop(notes);
+        self.taken.notify_waiters();
         let text = note_text(&self.lease, &lines, progress.as_deref());
         Some(SentNotes { attempt: Arc::clone(self), lines, progress, text })
     }
@@ -158,6 +150,11 @@ impl LeasedAttempt {
 }
 
 impl WaitingNotes {
+    /// Whether no line is dropped if a few are added. Half of the room is left to handlers that do not wait for it.
+    fn has_room(&self) -> bool {
+        self.lines.len() < MAX_LINES / 2 && self.bytes < MAX_LINES_BYTES / 2
+    }
+
     fn push(&mut self, line: String) {
         self.bytes += line.len();
         self.lines.push_back(line);
@@ -189,102 +186,75 @@ impl SentNotes {
     }
 }
 
-impl JobContext {
-    pub(super) fn new(attempt: Arc<LeasedAttempt>) -> JobContext {
-        JobContext(attempt)
+impl ContextAttempt for LeasedAttempt {
+    fn id(&self) -> &str {
+        &self.id
     }
 
-    /// The job's id.
-    pub fn id(&self) -> &str {
-        &self.0.id
+    fn kind(&self) -> &str {
+        &self.kind
     }
 
-    /// The job's kind.
-    pub fn kind(&self) -> &str {
-        &self.0.kind
+    fn queue(&self) -> &str {
+        &self.queue
     }
 
-    /// The job's queue.
-    pub fn queue(&self) -> &str {
-        &self.0.queue
+    fn attempt(&self) -> u32 {
+        self.number
     }
 
-    /// The number of this attempt, from 1.
-    pub fn attempt(&self) -> u32 {
-        self.0.number
+    fn max_attempts(&self) -> u32 {
+        self.max_attempts
     }
 
-    /// The maximum number of attempts of the job.
-    pub fn max_attempts(&self) -> u32 {
-        self.0.max_attempts
+    fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
-    /// The job's own timeout. Without one, the server ends the attempt after its `engine.timeout`.
-    pub fn timeout(&self) -> Option<Duration> {
-        self.0.timeout
+    fn priority(&self) -> i32 {
+        self.priority
     }
 
-    /// The job's priority.
-    pub fn priority(&self) -> i32 {
-        self.0.priority
+    fn tag(&self, index: usize) -> Option<&str> {
+        self.tags.get(index).map(String::as_str)
     }
 
-    /// The job's tags.
-    pub fn tags(&self) -> &[String] {
-        &self.0.tags
+    fn enqueued_at(&self) -> &str {
+        &self.enqueued_at
     }
 
-    /// When the job was submitted, a text of RFC 3339.
-    pub fn enqueued_at(&self) -> &str {
-        &self.0.enqueued_at
+    fn cancellation(&self) -> &CancellationToken {
+        &self.cancel
     }
 
-    /// Resolves when the handler should stop: the job is cancelled, its lease is lost, or the worker stops. A handler
-    /// of a cancelled job returns [`HandlerError::Cancelled`](super::HandlerError::Cancelled), or whatever it reached.
-    pub async fn cancelled(&self) {
-        self.0.cancel.cancelled().await;
+    fn cancel_cause(&self) -> Option<CancelCause> {
+        self.cause()
     }
 
-    /// The token behind [`JobContext::cancelled`], for code that takes a token.
-    pub fn cancellation(&self) -> &CancellationToken {
-        &self.0.cancel
+    fn log_line(self: Arc<Self>, stream: LogStream, line: &str) {
+        let at = Some(rfc3339(SystemTime::now()));
+        let line = json(&LineMessage { text: line, stream, at });
+        self.add(|notes| notes.push(line));
     }
 
-    /// Why the handler should stop, if it should.
-    pub fn cancel_cause(&self) -> Option<CancelCause> {
-        self.0.cause()
+    fn has_log_room(&self) -> bool {
+        self.is_over() || self.notes().has_room()
     }
 
-    /// Adds lines to the job's log without waiting; they are sent in the background.
-    pub fn log(&self, text: impl AsRef<str>) {
-        self.log_on(LogStream::Log, text);
-    }
-
-    /// Adds lines that a process wrote to one of its streams.
-    pub fn log_on(&self, stream: LogStream, text: impl AsRef<str>) {
-        let at = rfc3339(SystemTime::now());
-        self.0.add(|notes| {
-            for text in text.as_ref().trim_end_matches('\n').split('\n') {
-                let text = text.strip_suffix('\r').unwrap_or(text);
-                notes.push(json(&LineMessage { text, stream, at: Some(at.clone()) }));
+    fn log_room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            loop {
+                let taken = self.taken.notified(); // before the look, so that no wake-up is missed
+                if self.has_log_room() {
+                    return;
+                }
+                taken.await;
             }
-        });
+        })
     }
 
-    /// Reports how far the job is. Only the newest report is sent.
-    pub fn progress(&self, done: u64, total: Option<u64>, message: Option<&str>) {
+    fn report_progress(self: Arc<Self>, done: u64, total: Option<u64>, message: Option<&str>) {
         let progress = json(&ProgressMessage { done, total, message });
-        self.0.add(|notes| notes.progress = Some(progress));
-    }
-}
-
-impl fmt::Debug for JobContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever knows a lease can act on the attempt, so it is not shown.
-        f.debug_struct("JobContext")
-            .field("id", &self.0.id)
-            .field("kind", &self.0.kind)
-            .field("attempt", &self.0.number)
-            .finish_non_exhaustive()
+        self.add(|notes| notes.progress = Some(progress));
     }
 }

@@ -1,6 +1,40 @@
-//! The time of day as a text of RFC 3339, in UTC and with milliseconds.
+//! Times of the API: texts of RFC 3339, which the client writes in UTC and with milliseconds.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A time in a request: a [`SystemTime`], or a text that the API takes, such as `2026-11-23T08:00:00Z`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiTime(String);
+
+impl ApiTime {
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
+}
+
+impl From<SystemTime> for ApiTime {
+    fn from(time: SystemTime) -> ApiTime {
+        ApiTime(rfc3339(time))
+    }
+}
+
+impl From<String> for ApiTime {
+    fn from(text: String) -> ApiTime {
+        ApiTime(text)
+    }
+}
+
+impl From<&str> for ApiTime {
+    fn from(text: &str) -> ApiTime {
+        ApiTime(text.to_owned())
+    }
+}
+
+impl From<&String> for ApiTime {
+    fn from(text: &String) -> ApiTime {
+        ApiTime(text.clone())
+    }
+}
 
 /// Formats a time; one before 1970 counts as 1970.
 pub fn rfc3339(time: SystemTime) -> String {
