@@ -62,7 +62,7 @@ impl BuiltInKinds {
         if let BuiltInKinds::Only(kinds) = self {
             let known: Vec<&str> = all.kinds().iter().map(|info| info.kind.as_str()).collect();
             if let Some(name) = kinds.iter().find(|name| !known.contains(&name.as_str())) {
-                let (name, known) = (shorten(name, MAX_NAME).into(), known.join(", "));
+                let (name, known) = (shorten(name, MAX_NAME), known.join(", "));
                 return Err(BuiltInError::Unknown { name, known });
             }
         }

@@ -27,7 +27,7 @@ impl Builder {
     /// Serves until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then stops in order. A second signal shortens the stop.
     ///
     /// # Errors
-    /// The server cannot start, or could not stop cleanly; see [`ServerErrorKind`](crate::ServerErrorKind).
+    /// The server cannot start, or could not stop cleanly; see [`ServerErrorKind`].
     pub async fn serve(self) -> Result<StopReport, ServerError> {
         let signals = Signals::install().map_err(no_signals)?;
         let server = self.start().await?;
@@ -61,7 +61,7 @@ impl Builder {
     ///
     /// # Errors
     /// The address or the store cannot be opened, or something that was set or declared is not acceptable; see
-    /// [`ServerErrorKind`](crate::ServerErrorKind).
+    /// [`ServerErrorKind`].
     pub async fn start(self) -> Result<Server, ServerError> {
         let PreparedServer {
             mut config,

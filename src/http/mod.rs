@@ -14,6 +14,7 @@ pub mod external;
 mod json;
 pub mod layers;
 pub mod limits;
+pub mod openapi;
 pub mod server;
 pub mod server_fault;
 mod state;
@@ -108,8 +109,9 @@ pub fn router(engine: Engine, limits: HttpLimits) -> Router {
         .route("/metrics", get(api::metrics::metrics))
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
+        .route("/api/openapi.json", get(openapi::get))
+        .route("/api/asyncapi.json", get(openapi::get_messages))
         .method_not_allowed_fallback(wrong_method)
-        .route("/api", any(no_such_path))
         .route("/api/", any(no_such_path))
         .route("/api/{*rest}", any(no_such_path))
         .with_state(Api::new(engine, limits))

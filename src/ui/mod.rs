@@ -12,6 +12,7 @@ use crate::config::Setting;
 use crate::engine::Engine;
 
 mod access;
+mod api_reference;
 mod failures;
 mod find;
 mod home;
@@ -64,6 +65,7 @@ pub fn router(engine: Engine, settings: Vec<Setting>) -> Router {
         .route("/queues/{name}/concurrency", post(queues::set_concurrency).get(page_above))
         .route("/queues/{name}/rate_limit", post(queues::set_rate_limit).get(page_above))
         .route("/queues/{name}/share", post(share::links::share_queue).get(page_above))
+        .route("/api", get(api_reference::show))
         .route("/kinds", get(kind_list::show))
         .route("/kinds/{kind}", get(kinds::show))
         .route("/links", get(share::links::list))

@@ -7,7 +7,7 @@ import { Server } from "./server.mjs";
 
 let browser;
 let server;
-const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/queues", "/queues?q=default", "/queues?show=paused&q=none", "/queues?view=waits", "/kinds", "/kinds/echo", "/kinds/none", "/failures", "/timeline", "/wallboard", "/workers", "/schedules/new", "/schedules/of/none", "/jobs/bulk", "/jobs?q=colour:red", "/?range=6h", "/queues/none", "/failures/none", "/nowhere"];
+const paths = ["/", "/jobs", "/jobs?state=discarded", "/jobs?queue=none", "/jobs/new", "/system", "/queues", "/queues?q=default", "/queues?show=paused&q=none", "/queues?view=waits", "/kinds", "/kinds/echo", "/kinds/none", "/failures", "/timeline", "/wallboard", "/workers", "/schedules/new", "/schedules/of/none", "/jobs/bulk", "/jobs?q=colour:red", "/?range=6h", "/queues/none", "/failures/none", "/api", "/nowhere"];
 
 before(async () => {
   server = await Server.start();

@@ -10,7 +10,7 @@ import { Server } from "./server.mjs";
 const validator = new HtmlValidate({ extends: ["html-validate:standard"] });
 
 let server;
-const paths = ["/", "/?range=6h", "/jobs", "/jobs?q=nothing", "/jobs?q=colour:red", "/jobs?state=discarded", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/jobs/new?kind=sleep&delay=5m", "/queues", "/queues?q=none&show=paused&page=9", "/queues/default", "/queues/none", "/queues?view=waits", "/kinds", "/kinds?q=none&x=1", "/kinds/echo", "/kinds/sleep?range=1h", "/kinds/fail", "/kinds/none", "/find", "/wallboard", "/find?q=none&x=1", "/failures", "/schedules", "/schedules/new", "/schedules/of/nightly", "/timeline", "/workers", "/system", "/users", "/users/anna", "/users/none", "/tokens", "/account", "/audit", "/audit?by=wrong", "/login", "/nowhere"];
+const paths = ["/", "/?range=6h", "/jobs", "/jobs?q=nothing", "/jobs?q=colour:red", "/jobs?state=discarded", "/jobs/bulk", "/jobs/new", "/jobs/new?kind=http", "/jobs/new?kind=sleep&delay=5m", "/queues", "/queues?q=none&show=paused&page=9", "/queues/default", "/queues/none", "/queues?view=waits", "/kinds", "/kinds?q=none&x=1", "/kinds/echo", "/kinds/sleep?range=1h", "/kinds/fail", "/kinds/none", "/find", "/wallboard", "/find?q=none&x=1", "/failures", "/schedules", "/schedules/new", "/schedules/of/nightly", "/timeline", "/workers", "/system", "/users", "/users/anna", "/users/none", "/tokens", "/account", "/audit", "/audit?by=wrong", "/login", "/api", "/nowhere"];
 
 before(async () => {
   server = await Server.start();

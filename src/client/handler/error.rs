@@ -9,7 +9,7 @@ use super::job_error::{Decision, JobError, chain, decision_of, decision_of_anyho
 
 /// How an attempt ends other than with a result.
 ///
-/// `?` converts every error into it: a [`JobError`](super::JobError) that is passed to [`HandlerError::decided`] decides
+/// `?` converts every error into it: a [`JobError`] that is passed to [`HandlerError::decided`] decides
 /// itself; any other error is retried, unless [`Discard`](super::Discard), [`Snooze`](super::Snooze),
 /// [`RetryAfter`](super::RetryAfter) or [`Cancelled`](super::Cancelled) is among its sources, which then decides.
 #[derive(Debug, PartialEq, Eq)]

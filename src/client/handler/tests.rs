@@ -112,7 +112,8 @@ fn the_question_mark_retries_after_every_other_error_and_keeps_its_causes() {
         Err(ResizeError::Read(io::Error::other("gone")))?
     }
     fn decided() -> Result<(), HandlerError> {
-        Err(ResizeError::NoPixels).map_err(HandlerError::decided)
+        let refused: Result<(), ResizeError> = Err(ResizeError::NoPixels);
+        refused.map_err(HandlerError::decided)
     }
     assert_eq!(read().unwrap_err(), retry("invalid digit found in string"));
     assert_eq!(text().unwrap_err(), retry("just a text"));
@@ -341,8 +342,7 @@ async fn a_middleware_sees_a_panic_which_goes_on_unless_it_is_replaced() {
         let caught = Run::new(breaks).middleware(caught).middleware(traced(&calls, "inner"));
         let attempt = caught.payload(&early).await;
         assert_eq!(attempt.outcome(), &HandlerEnd::Discard("the machine broke".into()));
-        let calls = calls.lock().unwrap();
-        assert_eq!(calls[1], r#"inner after Some("the machine broke")"#);
+        assert_eq!(calls.lock().unwrap()[1], r#"inner after Some("the machine broke")"#);
 
         let passed = Run::new(breaks).middleware(traced(&Calls::default(), "a"));
         let passed = tokio::spawn(passed.json(early.to_string())).await;

@@ -130,28 +130,33 @@ impl Series {
         self.second.number
     }
 
-    /// The sum of the last full seconds before `now`.
-    pub fn window(&mut self, now: i64) -> Tally {
-        self.at(now);
+    /// The sum of the last full seconds before `now`. Reading changes nothing: events from before the start are counted into
+    /// their own seconds although the history was read meanwhile.
+    pub fn window(&self, now: i64) -> Tally {
         let mut sum = Tally::default();
         let within = |tally: &&Tally| (now - WINDOW..now).contains(&tally.number);
-        self.recent.iter().filter(within).for_each(|tally| sum.add(tally));
+        self.recent.iter().chain([&self.second]).filter(within).for_each(|tally| sum.add(tally));
         sum
     }
 
     /// The last full second before `now`.
-    pub fn last_second(&mut self, now: i64) -> HistoryPoint {
-        self.at(now);
-        let newest = self.seconds.back().filter(|point| point.at.millis() == (now - 1) * 1_000);
+    pub fn last_second(&self, now: i64) -> HistoryPoint {
         let quiet = Tally { number: now - 1, ..Tally::default() };
-        newest.copied().unwrap_or_else(|| quiet.point(1))
+        let newest = [self.newest_full(now), self.seconds.back().copied()].into_iter().flatten();
+        let mut last = newest.filter(|point| point.at.millis() == (now - 1) * 1_000);
+        last.next().unwrap_or_else(|| quiet.point(1))
     }
 
     /// The full seconds before `now` in which something happened, oldest first.
-    pub fn points(&mut self, now: i64) -> Vec<HistoryPoint> {
-        self.at(now);
+    pub fn points(&self, now: i64) -> Vec<HistoryPoint> {
         let oldest = Time::from_millis((now - SECONDS as i64) * 1_000);
-        self.seconds.iter().filter(|point| point.at >= oldest).copied().collect()
+        let full = self.seconds.iter().copied().chain(self.newest_full(now));
+        full.filter(|point| point.at >= oldest).collect()
+    }
+
+    /// The second that is counted into, if it is over and something happened in it.
+    fn newest_full(&self, now: i64) -> Option<HistoryPoint> {
+        (self.second.number < now && !self.second.is_quiet()).then(|| self.second.point(1))
     }
 
     fn close_second(&mut self, next: i64) {
@@ -197,6 +202,17 @@ mod tests {
         );
         assert_eq!(series.window(104).counts.completed, 3);
         assert_eq!(series.window(106).counts.completed, 0);
+    }
+
+    #[test]
+    fn events_from_before_a_read_are_counted_into_their_own_seconds() {
+        let mut series = Series::default();
+        assert_eq!((series.points(105), series.window(105).counts.completed), (Vec::new(), 0));
+        count(&mut series, 100, 1, 1);
+        count(&mut series, 101, 2, 1);
+        let completed: Vec<u32> =
+            series.points(105).iter().map(|point| point.counts.completed).collect();
+        assert_eq!((completed, series.window(105).counts.completed), (vec![1, 2], 3));
     }
 
     impl HistoryPoint {

@@ -44,7 +44,7 @@ pub struct ScheduleSubmission {
 const MAX_TAGS: usize = super::MAX_TAGS - 1;
 /// The accepted lateness in milliseconds. No run is on time to the millisecond, so with less than a second no job would
 /// ever be created.
-const LATE_MS: IntegerRange = IntegerRange::new(1_000, super::MAX_DELAY_MS as i64);
+pub const LATE_MS: IntegerRange = IntegerRange::new(1_000, super::MAX_DELAY_MS as i64);
 
 impl ScheduleSubmission {
     /// A schedule without a time that submits such jobs.

@@ -39,9 +39,11 @@ pub const ROUTES: &[RouteRule] = &[
     rule("GET", "/healthz", Everybody, Allowed),
     rule("GET", "/readyz", Everybody, Allowed),
     // Paths of the API that do not exist.
-    rule("*", "/api", AnyRole, Allowed),
     rule("*", "/api/", AnyRole, Allowed),
     rule("*", "/api/{*rest}", AnyRole, Allowed),
+    // What the API looks like.
+    rule("GET", "/api/openapi.json", AnyRole, Allowed),
+    rule("GET", "/api/asyncapi.json", AnyRole, Allowed),
     // Jobs.
     rule("POST", "/api/v1/jobs", Needs(Submitter), Allowed),
     rule("GET", "/api/v1/jobs", Needs(Viewer), Allowed),
@@ -159,6 +161,7 @@ pub const ROUTES: &[RouteRule] = &[
     rule("POST", "/queues/{name}/rate_limit", Needs(Operator), Refused),
     rule("GET", "/queues/{name}/share", Needs(Viewer), Refused),
     rule("POST", "/queues/{name}/share", Needs(Operator), Refused),
+    rule("GET", "/api", Needs(Viewer), Refused),
     rule("GET", "/kinds", Needs(Viewer), Refused),
     rule("GET", "/kinds/{kind}", Needs(Viewer), Refused),
     rule("GET", "/find", Needs(Viewer), Refused),

@@ -11,6 +11,11 @@ use crate::http::view::Displayed;
 use crate::http::{Api, Problem, json};
 use crate::job::{Cursor, JobId, Time};
 
+/// The most groups in one answer.
+pub const MAX_GROUPS: usize = 500;
+/// The most groups if the request does not say.
+pub const USUAL_GROUPS: usize = 50;
+
 #[derive(Serialize)]
 struct FailuresView {
     groups: Vec<FailureGroupView>,
@@ -42,7 +47,7 @@ struct FailureGroupView {
 /// each, the current one last. `counting` is true while jobs that failed before the start of the server are still being
 /// counted.
 pub async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let limit = limit_query(query.as_deref(), 50, 500)?;
+    let limit = limit_query(query.as_deref(), USUAL_GROUPS, MAX_GROUPS)?;
     let cursor = Displayed(api.engine.head());
     let list = api.engine.failures(limit);
     let groups = list.groups.into_iter().map(FailureGroupView::of).collect();

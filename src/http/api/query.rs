@@ -234,6 +234,11 @@ pub fn limit_query(query: Option<&str>, default: usize, max: usize) -> Result<us
     Ok(parsed)
 }
 
+/// The most workers in one answer of `GET /api/v1/workers`.
+pub const MAX_WORKERS: usize = 1_000;
+/// The most workers if the request does not say.
+pub const USUAL_WORKERS: usize = 100;
+
 /// The query of `GET /api/v1/workers`.
 #[derive(Debug)]
 pub struct WorkerListQuery {
@@ -252,12 +257,13 @@ pub fn worker_query(query: Option<&str>) -> Result<WorkerListQuery, Problem> {
         lists: &["state", "kind", "queue"],
         without_value: &["after"],
     };
-    let mut parsed = WorkerListQuery { filter: WorkerQuery::default(), after: None, limit: 100 };
+    let mut parsed =
+        WorkerListQuery { filter: WorkerQuery::default(), after: None, limit: USUAL_WORKERS };
     let (mut kinds, mut queues) = (Vec::<Kind>::new(), Vec::<QueueName>::new());
     ACCEPTED.read_each(query, |name, value| {
         let added = match name {
             "after" => return optional(value).map(|after| parsed.after = after),
-            "limit" => return limit(value, 1_000).map(|limit| parsed.limit = limit),
+            "limit" => return limit(value, MAX_WORKERS).map(|limit| parsed.limit = limit),
             "q" => {
                 parsed.filter.text = value.trim().to_owned();
                 return Ok(());

@@ -38,7 +38,7 @@ impl Sender {
 /// Whether only programs request a path. A browser that opens one sees what a program would see.
 fn is_for_programs(path: &str) -> bool {
     path.starts_with("/api/")
-        || matches!(path, "/api" | "/healthz" | "/metrics" | "/openapi.json" | "/readyz")
+        || matches!(path, "/healthz" | "/metrics" | "/openapi.json" | "/readyz")
 }
 
 /// Whether a request asks for a page, as browsers do when somebody opens a URL or submits a form.

@@ -237,7 +237,8 @@ impl Gate {
     ) -> Result<Option<Principal>, Response> {
         let principal = self.auth.authenticate(parts, client_of(&parts.extensions).ip()).await;
         let principal = principal.map_err(Problem::into_response)?;
-        check_need(&principal, Need::Role(role), Restricted::Refused)?;
+        check_need(&principal, Need::Role(role), Restricted::Refused)
+            .map_err(|refusal| *refusal)?;
         Ok(principal)
     }
 
@@ -257,7 +258,10 @@ impl Gate {
         let principal = self.auth.authenticate(parts, client_of(&parts.extensions).ip()).await;
         let principal = principal.map_err(Problem::into_response)?;
         match listed {
-            Some(Listed::Rule(rule)) => check_need(&principal, rule.need, rule.restricted)?,
+            Some(Listed::Rule(rule)) => {
+                let checked = check_need(&principal, rule.need, rule.restricted);
+                checked.map_err(|refusal| *refusal)?;
+            }
             Some(Listed::OtherMethods(allow)) => {
                 return Ok((principal, Some(UnsupportedMethod(allow.into()))));
             }
@@ -278,7 +282,7 @@ fn check_need(
     principal: &Option<Principal>,
     need: Need,
     restricted: Restricted,
-) -> Result<(), Response> {
+) -> Result<(), Box<Response>> {
     if let Some(principal) = principal
         && let Err(problem) = principal.check(need, restricted)
     {
@@ -286,7 +290,7 @@ fn check_need(
         let mut refusal = problem.into_response();
         refusal.extensions_mut().insert(principal.clone());
         refusal.extensions_mut().insert(need);
-        return Err(refusal);
+        return Err(refusal.into());
     }
     Ok(())
 }

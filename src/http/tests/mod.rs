@@ -26,6 +26,7 @@ mod log;
 mod metrics;
 mod nodes;
 mod nulls;
+mod openapi;
 mod payloads;
 mod poll;
 mod raw;

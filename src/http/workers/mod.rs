@@ -7,7 +7,7 @@ mod claim_body;
 pub mod commands;
 pub mod leases;
 mod problems;
-mod read;
+pub mod read;
 mod worker_path;
 mod write;
 pub mod ws;

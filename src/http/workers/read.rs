@@ -15,25 +15,31 @@ use crate::job::{
 };
 
 /// The most names of queues, and of kinds, in one claim.
-const MAX_NAMES: usize = 100;
+pub const MAX_NAMES: usize = 100;
 /// The most items in each list of a report, and the most lines of one note.
-const MAX_ITEMS: usize = 1_000;
+pub const MAX_ITEMS: usize = 1_000;
 /// The longest text that a worker says about itself, in bytes.
-const MAX_ABOUT: usize = 200;
+pub const MAX_ABOUT: usize = 200;
 /// The longest log line and the longest message about progress, in bytes; a longer one is cut.
 const MAX_LINE: usize = 8 * 1_024;
 const MAX_MESSAGE: usize = 1_024;
 
-const MAX: IntegerRange = IntegerRange::new(1, 1_000);
+/// How many jobs a claim may ask for.
+pub const MAX: IntegerRange = IntegerRange::new(1, 1_000);
 /// The credit of a worker, and how many jobs it says it runs at once.
 pub const CREDIT: IntegerRange = IntegerRange::new(0, 10_000);
-const CONCURRENCY: IntegerRange = IntegerRange::new(1, 10_000);
-const LEASE_MS: IntegerRange = IntegerRange::new(1_000, 3_600_000);
-const WAIT_MS: IntegerRange = IntegerRange::new(0, 60_000);
-const PID: IntegerRange = IntegerRange::new(0, u32::MAX as i64);
+/// How many jobs a worker may say it runs at once.
+pub const CONCURRENCY: IntegerRange = IntegerRange::new(1, 10_000);
+/// How long leases may last.
+pub const LEASE_MS: IntegerRange = IntegerRange::new(1_000, 3_600_000);
+/// How long a claim may wait.
+pub const WAIT_MS: IntegerRange = IntegerRange::new(0, 60_000);
+/// The number of a process.
+pub const PID: IntegerRange = IntegerRange::new(0, u32::MAX as i64);
 /// A delay, at most a year.
-const DELAY_MS: IntegerRange = IntegerRange::new(0, 365 * 86_400_000);
-const UNITS: IntegerRange = IntegerRange::at_least(0);
+pub const DELAY_MS: IntegerRange = IntegerRange::new(0, 365 * 86_400_000);
+/// Units of progress.
+pub const UNITS: IntegerRange = IntegerRange::at_least(0);
 /// The number of a report, which its answer repeats.
 pub const ID: IntegerRange = IntegerRange::at_least(0);
 

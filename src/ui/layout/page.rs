@@ -119,6 +119,8 @@ pub enum Section {
     SharedQueue,
     /// An error of a share link.
     SharedError,
+    /// The reference of the API.
+    Api,
     /// No part of the navigation, as for an error page.
     None,
 }
@@ -148,6 +150,7 @@ impl Section {
             Section::Account => "account",
             Section::Audit => "audit",
             Section::Login => "login",
+            Section::Api => "api",
             Section::Find => "find",
             Section::Wallboard => "wallboard",
             Section::Links => "links",

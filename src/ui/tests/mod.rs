@@ -19,6 +19,7 @@ use crate::store::{Claim, Lease, MemoryStore, Settlement, Store, StoreLimits, Wo
 
 mod access;
 mod actions;
+mod api_reference;
 mod bulk;
 mod failures;
 mod find;

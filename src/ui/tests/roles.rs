@@ -97,7 +97,8 @@ fn the_table_says_what_the_roles_mean() {
         let manages = ["/users", "/tokens", "/audit"].iter().any(|part| rule.path.contains(part));
         assert!(!manages || rule.need == Need::Role(Role::Admin), "{rule:?}");
         let is_for_all = rule.need == Need::AnyRole;
-        let may_be = ["/api", "/api/", "/api/{*rest}", "/api/v1/me"];
+        let may_be =
+            ["/api/", "/api/{*rest}", "/api/openapi.json", "/api/asyncapi.json", "/api/v1/me"];
         let own = rule.path.starts_with("/api/v1/sessions") || rule.path.starts_with("/account");
         let reads_kinds = rule.path.starts_with("/api/v1/kinds") && !changes;
         let is_open = own || reads_kinds || may_be.contains(&rule.path);

@@ -60,7 +60,7 @@ async fn run_worker(program: &Program, executable: &Path) -> Result<(), String> 
     let server = Server::start(&dir, &[]).await;
     let url = format!("http://{}", server.address);
     let mut worker = Command::changed(executable.to_str().unwrap(), &[], |command| {
-        command.env("CORTADO_URL", &url);
+        command.env("JOB_SERVER", &url);
     });
     let client = cortado::Client::new(&url).unwrap();
     let size = json!({"width": 640, "height": 480});

@@ -289,7 +289,7 @@ async fn a_request_waits_for_the_routes_and_ends_when_the_start_fails() {
 
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_given_up() {
-    let never = axum::routing::get(|| std::future::pending::<()>());
+    let never = axum::routing::get(std::future::pending::<()>);
     let routes = InProcessRoutes::new();
     routes.serve(Router::new().route("/api/v1/jobs/{id}", never));
     let client = routes.client().repeats(0).timeout(Duration::from_millis(10));
