@@ -169,7 +169,7 @@ impl Engine {
         let marks = self.history_rows(HistoryStep::Mark, of_marks, first_mark).await?;
         let marks = marks.iter().filter_map(|(_, value)| rollup::mark(value)).collect();
         let Some(step) = range.step() else {
-            let mut observed = self.parts.observed.lock();
+            let observed = self.parts.observed.lock();
             let points = observed.meter.points(series, now);
             let periods = observed.coverage.periods(now);
             return Ok(History { now, range, points, starts, marks, periods });

@@ -49,7 +49,7 @@ impl LiveStats {
         let stats = store.stats().await?;
         let now = clock.now();
         let (all, queues) = {
-            let mut observed = observed.lock();
+            let observed = observed.lock();
             (observed.meter.recent(now), observed.meter.recent_of_queues(now))
         };
         let Recent { rates, wait, run, second } = all;

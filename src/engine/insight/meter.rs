@@ -190,19 +190,19 @@ impl Meter {
     }
 
     /// The last seconds of the server.
-    pub fn recent(&mut self, now: Time) -> Recent {
-        recent(&mut self.all, self.began, now)
+    pub fn recent(&self, now: Time) -> Recent {
+        recent(&self.all, self.began, now)
     }
 
     /// The last seconds of each queue in which something happened.
-    pub fn recent_of_queues(&mut self, now: Time) -> HashMap<QueueName, Recent> {
+    pub fn recent_of_queues(&self, now: Time) -> HashMap<QueueName, Recent> {
         let busy = self.queues.since(second(now) - WINDOW - 1);
         let began = self.began;
         busy.map(|(name, series)| (name.clone(), recent(series, began, now))).collect()
     }
 
     /// What happened in each queue in the last five minutes; idle queues are left out.
-    pub fn activity(&mut self, now: Time) -> HashMap<QueueName, Activity> {
+    pub fn activity(&self, now: Time) -> HashMap<QueueName, Activity> {
         let from = oldest(second(now));
         let since = Time::from_millis(from * 1_000);
         let busy = self.queues.since(from);
@@ -220,9 +220,9 @@ impl Meter {
     }
 
     /// The seconds before `now`; empty when nothing is known.
-    pub fn points(&mut self, of: &HistorySeries, now: Time) -> Vec<HistoryPoint> {
+    pub fn points(&self, of: &HistorySeries, now: Time) -> Vec<HistoryPoint> {
         let series = match of {
-            HistorySeries::Server => Some(&mut self.all),
+            HistorySeries::Server => Some(&self.all),
             HistorySeries::Queue(queue) => self.queues.get(queue),
             HistorySeries::Kind(kind) => self.kinds.get(kind),
         };
@@ -271,7 +271,7 @@ pub fn counts_of(change: &Change) -> IntervalCounts {
     counts
 }
 
-fn recent(series: &mut Series, began: i64, now: Time) -> Recent {
+fn recent(series: &Series, began: i64, now: Time) -> Recent {
     let now = second(now);
     let length = (now - began).clamp(1, WINDOW) as f64;
     let window = series.window(now);

@@ -50,15 +50,15 @@ impl<K: Clone + Eq + Hash> SeriesTable<K> {
     }
 
     /// The history of a name; `None` when nothing is known.
-    pub fn get(&mut self, name: &K) -> Option<&mut Series> {
+    pub fn get(&self, name: &K) -> Option<&Series> {
         let index = self.indexes.get(name)?;
-        Some(&mut self.histories[*index].series)
+        Some(&self.histories[*index].series)
     }
 
     /// The histories in which something happened at this second or later.
-    pub fn since(&mut self, from: i64) -> impl Iterator<Item = (&K, &mut Series)> {
-        let busy = self.histories.iter_mut().filter(move |history| history.series.last() >= from);
-        busy.map(|history| (&history.name, &mut history.series))
+    pub fn since(&self, from: i64) -> impl Iterator<Item = (&K, &Series)> {
+        let busy = self.histories.iter().filter(move |history| history.series.last() >= from);
+        busy.map(|history| (&history.name, &history.series))
     }
 
     /// Whether everything that happened in the last five minutes is known.
