@@ -11,8 +11,8 @@ use crate::config::{AuthSettings, Config, ServeArgs};
 use crate::demo;
 use crate::engine::{Kinds, Registry};
 use crate::handlers::command::register;
-use crate::http::OwnRoutes;
 use crate::http::server::inherited::InheritedSockets;
+use crate::http::{OwnRoutes, check_own_routes};
 use crate::job::{ScheduleName, Secret};
 
 /// A server that can be started.
@@ -90,6 +90,7 @@ impl Builder {
         config.schedules = Secret::new(declared);
         config.engine.schedules = specs_of(&config, &kinds)?;
         check_schedules(&config, &kinds, UnknownKind::Later)?;
+        check_own_routes(&self.routes).map_err(anyhow::Error::msg)?;
         Ok(PreparedServer {
             config,
             registry,

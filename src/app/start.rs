@@ -75,9 +75,6 @@ impl Builder {
             routes: own_routes,
             in_process,
         } = self.prepare_start()?;
-        http::check_own_routes(&own_routes)
-            .map_err(anyhow::Error::msg)
-            .of_kind(ServerErrorKind::Configuration)?;
 
         // Bind first, so that a port in use is reported before anything else is opened.
         let mut listeners = listening::open(&config, inherited)?;
