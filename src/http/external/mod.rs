@@ -4,6 +4,7 @@
 pub mod group_roles;
 #[cfg_attr(not(feature = "oidc"), path = "without_oidc.rs")]
 pub mod oidc;
+mod oidc_steps;
 mod person;
 pub mod proxy_user;
 

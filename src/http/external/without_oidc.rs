@@ -1,15 +1,13 @@
 //! Stands in for `oidc` in a build without the feature `oidc`. There are no settings of a provider, so there is no login
 //! through one: nothing here can run.
 
-use std::sync::Arc;
-
 use axum::http::HeaderMap;
 use serde::Deserialize;
 
 use error::OidcError;
 use settings::OidcSettings;
 
-use super::ExternalPerson;
+pub use super::oidc_steps::{OidcEnd, OidcStart, ProviderLabel};
 use crate::access::SecretHash;
 use crate::job::Time;
 
@@ -27,28 +25,6 @@ pub mod settings {
 /// The login through one provider.
 #[derive(Debug)]
 pub enum OidcLogin {}
-
-/// The name of a provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderLabel(pub Arc<str>);
-
-/// The response that sends a browser to the provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OidcStart {
-    /// The URL of the provider's login page.
-    pub location: String,
-    /// The `Set-Cookie` header that lets the browser return.
-    pub cookie: String,
-}
-
-/// A person who has logged in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OidcEnd {
-    /// Who it is.
-    pub person: ExternalPerson,
-    /// The page that the person wanted to open.
-    pub next: String,
-}
 
 /// The query with which a browser returns from the provider.
 #[derive(Clone, Default, Deserialize)]

@@ -33,7 +33,7 @@ use provider::Provider;
 use provider_client::ProviderClient;
 use settings::OidcSettings;
 
-use super::ExternalPerson;
+pub use super::oidc_steps::{OidcEnd, OidcStart, ProviderLabel};
 use crate::access::SecretHash;
 use crate::http::server::connection_scheme::ConnectionScheme;
 use crate::job::{Time, causes};
@@ -46,28 +46,6 @@ pub struct OidcLogin {
     provider: Provider,
     key: AttemptKey,
     scheme: ConnectionScheme,
-}
-
-/// The name of a provider. It is in the extensions of error responses, whose page may be the login page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderLabel(pub Arc<str>);
-
-/// The response that sends a browser to the provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OidcStart {
-    /// The URL of the provider's login page.
-    pub location: String,
-    /// The `Set-Cookie` header that lets the browser return.
-    pub cookie: String,
-}
-
-/// A person who has logged in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OidcEnd {
-    /// Who it is.
-    pub person: ExternalPerson,
-    /// The page that the person wanted to open, as it was given to [`OidcLogin::begin`].
-    pub next: String,
 }
 
 /// The query with which a browser returns from the provider (RFC 6749, 4.1.2; RFC 9207).
