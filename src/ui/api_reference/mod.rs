@@ -3,13 +3,13 @@
 
 use askama::Template;
 use axum::extract::{RawQuery, State as Has};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use self::reference::{ApiOperation, ApiReference, REFERENCE};
 use super::layout::page::{Layout, Section, page};
 use super::layout::visit::Visit;
-use super::parts::curl::quoted;
+use super::parts::curl::{CurlTarget, JSON_HEADER, quoted};
 use super::parts::unknown_parameters::{ignored, note_unknown};
 use crate::engine::Engine;
 use crate::http::layers::base_path::Address;
@@ -21,46 +21,23 @@ mod reference;
 struct ApiPage {
     layout: Layout,
     reference: &'static ApiReference,
-    commands: CommandTarget,
+    target: CurlTarget,
     ignored: Option<String>,
 }
 
-/// Where the commands on the page send their requests.
-struct CommandTarget {
-    /// The address of the server, as the reader reaches it, without a slash at its end.
-    origin: String,
-    /// Whether the reader had to log in, so that commands need a token.
-    needs_token: bool,
-}
-
-impl CommandTarget {
-    fn of(headers: &HeaderMap, address: &Address, visit: &Visit) -> CommandTarget {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.unwrap_or("127.0.0.1:8080");
-        let (scheme, base) = (address.scheme().as_str(), address.url(""));
-        let origin = format!("{scheme}://{host}{}", base.trim_end_matches('/'));
-        CommandTarget { origin, needs_token: visit.principal().is_some() }
-    }
-
+impl ApiPage {
     /// The command of an operation, with a body or without one.
     fn curl(&self, operation: &ApiOperation, body: Option<&String>) -> String {
         let mut command = "curl".to_owned();
         if operation.method != "GET" {
             command += &format!(" -X {}", operation.method);
         }
-        command += &format!(" {}", quoted(&format!("{}{}", self.origin, operation.example_path)));
-        if self.needs_token && operation.needs_credentials {
-            // Double quotes let the shell insert its variable, so that the secret is on no page.
-            command += " \\\n  -H \"authorization: Bearer $CORTADO_AUTH_TOKEN\"";
+        command += &format!(" {}", self.target.url(&operation.example_path));
+        if operation.needs_credentials {
+            command += self.target.token_header();
         }
         match body {
-            Some(body) => {
-                command
-                    + &format!(
-                        " \\\n  -H 'content-type: application/json' \\\n  -d {}",
-                        quoted(body)
-                    )
-            }
+            Some(body) => command + &format!("{JSON_HEADER} \\\n  -d {}", quoted(body)),
             None => command,
         }
     }
@@ -78,8 +55,8 @@ pub async fn show(
     for (name, _) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         note_unknown(&mut unknown, &name);
     }
-    let commands = CommandTarget::of(&headers, &address, &visit);
+    let target = CurlTarget::of(&headers, &address, visit.principal());
     let layout = Layout::still(&visit, "API", Section::Api, engine.now());
     let reference = &*REFERENCE;
-    page(StatusCode::OK, &ApiPage { layout, reference, commands, ignored: ignored(&unknown) })
+    page(StatusCode::OK, &ApiPage { layout, reference, target, ignored: ignored(&unknown) })
 }

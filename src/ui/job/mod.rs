@@ -23,7 +23,7 @@ use crate::job::{Job, JobId, Progress, State, Step, Time};
 use super::layout::error::UiError;
 use super::layout::page::{Layout, Section, page};
 use super::layout::visit::Visit;
-use super::parts::curl::SubmitEndpoint;
+use super::parts::curl::CurlTarget;
 use super::parts::eta;
 use super::parts::filters;
 use super::parts::job_row::excerpt;
@@ -255,7 +255,7 @@ pub async fn render(
         is_notified: engine.is_asked_to_end(id),
         is_gone: false,
         allowed: AllowedActions::of(&job),
-        curl: form.curl(&SubmitEndpoint::of(headers, visit, visit.principal()), None),
+        curl: form.curl(&CurlTarget::of(headers, visit, visit.principal()), None),
         now,
     };
     let view = run_blocking(job.json_bytes(), || JobPage::of(&job, beside, engine));

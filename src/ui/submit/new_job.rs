@@ -22,7 +22,7 @@ use crate::ui::layout::error::{UiError, sentence};
 use crate::ui::layout::form_fields::{PostedForm, value};
 use crate::ui::layout::page::{Layout, Section, page, see_other};
 use crate::ui::layout::visit::Visit;
-use crate::ui::parts::curl::SubmitEndpoint;
+use crate::ui::parts::curl::CurlTarget;
 use crate::ui::parts::time_format::TimeText;
 
 #[derive(Template)]
@@ -147,7 +147,7 @@ async fn form_page(
 ) -> Result<Response, UiError> {
     let stats = engine.stats().await?;
     let queues = stats.queues.keys().map(ToString::to_string).collect();
-    let target = SubmitEndpoint::of(headers, visit, visit.principal());
+    let target = CurlTarget::of(headers, visit, visit.principal());
     let now = engine.now();
     let max_payload = engine.config().max_payload;
     Ok(run_blocking(switched.form.size(), || {
@@ -213,7 +213,7 @@ impl NewJobPage {
         errors: Errors,
         queues: Vec<String>,
         visit: &Visit,
-        target: &SubmitEndpoint,
+        target: &CurlTarget,
         now: Time,
     ) -> NewJobPage {
         let switched = SwitchedForm { form: switched.form.with_token(), ..switched };

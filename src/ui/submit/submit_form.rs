@@ -18,7 +18,7 @@ use super::form_value::{
 use super::payload_form::{self, InputTexts, input_fields};
 use super::start_at::{self, ResolvedTime, StartChoice, StartError};
 use crate::ui::parts::curl;
-use crate::ui::parts::curl::SubmitEndpoint;
+use crate::ui::parts::curl::CurlTarget;
 use crate::ui::parts::json_text;
 
 /// The prefix of idempotency keys that the form generates. Pages do not show such keys.
@@ -374,13 +374,13 @@ impl SubmitForm {
     }
 
     /// The submission as a curl command.
-    pub fn curl(&self, target: &SubmitEndpoint, schema: Option<&Schema>) -> String {
+    pub fn curl(&self, target: &CurlTarget, schema: Option<&Schema>) -> String {
         let json = self.json(schema);
         if json.len() > curl::MAX_BODY {
-            return target.curl(&json);
+            return target.submission(&json);
         }
         let body = Json::parse(&json).as_ref().map(json_text::editable).unwrap_or(json);
-        target.curl(&body)
+        target.submission(&body)
     }
 
     /// The submission as JSON with the payload as it was typed; invalid fields are left out.
@@ -487,8 +487,7 @@ mod tests {
     fn curl_sends_the_same_and_survives_a_quote() {
         let form =
             SubmitForm { payload: r#"{"text":"it's"}"#.into(), delay: "2s".into(), ..form() };
-        let curl =
-            form.curl(&SubmitEndpoint::of(&HeaderMap::new(), &Default::default(), None), None);
+        let curl = form.curl(&CurlTarget::of(&HeaderMap::new(), &Default::default(), None), None);
         assert!(curl.starts_with("curl http://127.0.0.1:8080/api/v1/jobs"), "{curl}");
         assert!(curl.contains(r#""text": "it'\''s""#), "{curl}");
         assert!(curl.contains("\"delay_ms\": 2000\n}'"), "{curl}");
