@@ -220,6 +220,12 @@ async fn the_limits_of_an_address_do_not_apply_and_the_total_ones_do() {
         event(&mut tail).await;
         open.push(tail);
     }
+    // They count for everybody: there is no room for one over the network.
+    let url = format!("http://{}/api/v1/events", server.address());
+    let stream = reqwest::Client::new().get(url).header("accept", "text/event-stream");
+    let refused = within(stream.send()).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "sockets_full");
     // A further one is not given up: it tries again until there is room.
     let mut more = client.subscribe(EventFilter::all().event_type("job.completed"));
     let more = tokio::spawn(async move { event(&mut more).await });

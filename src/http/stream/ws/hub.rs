@@ -338,9 +338,14 @@ impl Hub {
 
     /// Makes the `draining` frame due for every subscriber.
     fn announce_draining(&mut self) {
-        let grace_ms = self.limits.grace_ms();
-        self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
+        self.draining = Some(self.draining_frame());
         (self.round_due, self.round_urgent) = (true, true);
+    }
+
+    /// Returns the frame that tells a subscriber that the server is stopping.
+    fn draining_frame(&self) -> Bytes {
+        let grace_ms = self.limits.grace_ms();
+        frames::text(&to_json(&ServerMessage::Draining { grace_ms }))
     }
 
     /// Sends the newest stats to every subscriber that asked for them.
@@ -394,15 +399,22 @@ impl Hub {
 
     /// Sends the close frame to a subscriber, or removes it when there is nothing left to send or to wait for.
     fn disconnect(&mut self, key: u32, reason: CloseReason) {
-        let last = match (reason, reason.close_frame()) {
+        let mut last = match (reason, reason.close_frame()) {
             (_, Some((code, why))) => bye(code, why, self.limits.retry_ms()),
             (CloseReason::ClientClosed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };
+        // A stop with nothing to wait for may be over before the hub has announced it.
+        let draining = (reason == CloseReason::Delivered).then(|| self.draining_frame());
         let Hub { subscribers, groups, read_buffer, limits, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
         let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
         tracing::debug!(?reason, "closing a subscriber");
+        if let Some(draining) = draining
+            && !std::mem::replace(&mut subscriber.draining_sent, true)
+        {
+            last = [draining, last].concat().into();
+        }
         if subscriber.close(reason, last, &hub).is_ok() {
             // Reading may have stopped before the socket was empty, and the client's close frame may be among the rest.
             self.ready.push(key);

@@ -55,3 +55,56 @@ impl Hubs {
         (0..self.load.hubs()).map(start).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::engine::{EngineConfig, Registry};
+    use crate::http::access::access_watch::AccessWatch;
+    use crate::http::access::job_scope::JobScope;
+    use crate::http::api::query::StreamQuery;
+    use crate::http::server::client_stream::ClientStream;
+    use crate::http::stream::reader::StreamReader;
+    use crate::http::stream::ws::socket_stream::SocketStream;
+    use crate::shutdown::{Shutdown, StopBounds};
+    use crate::store::StoreLimits;
+    use crate::store::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn a_stop_that_ends_before_a_hub_has_seen_it_is_still_announced() {
+        let store = MemoryStore::new(StoreLimits::default(), Arc::new(SystemClock));
+        let shutdown = Shutdown::default();
+        let config = EngineConfig::default();
+        let engine = Engine::start(store, Registry::default(), config, shutdown.clone());
+        shutdown.draining.cancel();
+        engine.stop(&StopBounds::default(), async {}).await;
+        // A hub sees the end of the events and the stop in any order.
+        for _ in 0..16 {
+            let hubs = Hubs::new(engine.clone(), Arc::default());
+            let (mut client, accepted) = UnixStream::pair().unwrap();
+            hubs.hand_over(AcceptedSocket {
+                stream: SocketStream::Accepted(ClientStream::Unix(accepted)),
+                first_bytes: bytes::Bytes::new(),
+                query: StreamQuery::default(),
+                reader: StreamReader {
+                    peer: ([127, 0, 0, 1], 1).into(),
+                    scope: JobScope::default(),
+                    watch: AccessWatch::default(),
+                },
+                slot_guard: Box::new(()),
+            });
+            let mut sent = Vec::new();
+            while !String::from_utf8_lossy(&sent).contains("bye") {
+                assert!(client.read_buf(&mut sent).await.unwrap() > 0, "it ended without a bye");
+            }
+            let sent = String::from_utf8_lossy(&sent);
+            let places = ["\"hello\"", "\"draining\"", "\"bye\""].map(|name| sent.find(name));
+            assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{sent}");
+            assert_eq!(sent.matches("\"draining\"").count(), 1, "{sent}");
+        }
+    }
+}
