@@ -169,8 +169,11 @@ async fn a_payload_of_another_type_discards_the_job_and_one_of_the_deepest_kind_
 }
 
 #[tokio::test]
-async fn a_panic_of_a_program_s_handler_is_a_panic_also_within_middleware() {
+async fn a_panic_of_a_handler_is_a_panic_also_within_middleware() {
     async fn broken(_: Context, _: ()) -> Result<(), String> {
+        panic!("the {} broke", "machine")
+    }
+    async fn own(_: AttemptContext, _: Option<()>) -> Result<(), String> {
         panic!("the {} broke", "machine")
     }
     let mut layers = Layers::default();
@@ -181,10 +184,14 @@ async fn a_panic_of_a_program_s_handler_is_a_panic_also_within_middleware() {
     });
     for layers in [Layers::default(), layers] {
         let mut registry = program(broken);
+        add(&mut registry, "own", own);
         registry.surround(&layers, &surroundings());
-        let job = open(registry).run(once(work())).await;
-        assert_eq!(failure_class(&job), Some(FailureClass::Panic));
-        assert_eq!(&*job.last_failure().unwrap().message, "the machine broke");
+        let shop = open(registry);
+        for kind in ["work", "own"] {
+            let job = shop.run(once(job(kind, "default"))).await;
+            assert_eq!(failure_class(&job), Some(FailureClass::Panic), "{kind}");
+            assert_eq!(&*job.last_failure().unwrap().message, "the machine broke", "{kind}");
+        }
     }
 }
 
