@@ -133,6 +133,10 @@ mod ui;
 #[cfg(feature = "server")]
 mod app;
 
+#[cfg(all(feature = "server", any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 #[cfg(feature = "server")]
 pub use app::{
     Builder, Cortado, DeclaredSchedule as Schedule, FirstAdmin, QueueOptions, RetentionOptions,

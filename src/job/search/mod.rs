@@ -187,7 +187,8 @@ pub fn moment(what: &'static str, text: &str, now: Time) -> Result<Time, Invalid
         let day = text.parse::<jiff::civil::Date>().map(|day| day.at(0, 0, 0, 0));
         let at = text.parse::<jiff::civil::DateTime>().or(day).ok()?;
         let at = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-        Some(Time::from_millis(at.timestamp().as_millisecond()))
+        let at = Time::from_millis(at.timestamp().as_millisecond());
+        (Time::MIN..=Time::MAX).contains(&at).then_some(at)
     };
     let back = |text: &str| {
         let ms = i64::try_from(parse_duration(text).ok()?.as_millis()).ok()?;
@@ -237,6 +238,7 @@ mod tests {
             ("payload.\"odd.key\".\"a b\":x", &["payload.\"odd.key\".\"a b\":x"]),
             ("payload.url:http://a/b?c:d", &["payload.url:http://a/b?c:d"]),
             ("payload.x:\"\"", &["payload.x:\"\""]),
+            ("\"x.\\\"a\"", &["\"x.\\\"a\""]),
         ] {
             let first = terms(text);
             assert_eq!(first, shown, "{text:?}");
@@ -279,6 +281,7 @@ mod tests {
             ("payload.a:", "payload \"\"", "a value"),
             ("since:yesterday", "since \"yesterday\"", "2026-11-23"),
             ("since:é", "since \"é\"", "15m"),
+            ("until:-009998-01-02", "until \"-009998-01-02\"", "2026-11-23"),
             (&"x ".repeat(21), "search", "20 conditions"),
             (&"x".repeat(1_001), "search", "1000 characters"),
             (&format!("payload{}:1", ".a".repeat(21)), "payload \"a.a", "20 names"),

@@ -82,7 +82,9 @@ impl fmt::Display for Term {
         match self {
             Term::Text(needle) => {
                 let text = needle.as_str();
-                quote_if(value(text) || text.contains(':'), text, f)
+                // The name of a field may be quoted behind a dot.
+                let field = text.contains(':') || text.contains(".\"");
+                quote_if(value(text) || field, text, f)
             }
             Term::Error(needle) => {
                 f.write_str("error:")?;

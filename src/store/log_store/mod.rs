@@ -2,13 +2,13 @@
 //! memory, in groups. The events of a group are appended to the journal in packed chunks and made durable, and only
 //! then are its callers answered. Finished jobs move to packed runs (`archive`). docs/store-format.md has the bytes.
 
-mod archive;
-mod commit;
+pub(crate) mod archive;
+pub(crate) mod commit;
 mod copy;
 mod enqueue;
 mod history;
 mod inbox;
-mod journal;
+pub(crate) mod journal;
 mod projection;
 mod read;
 mod snapshot;

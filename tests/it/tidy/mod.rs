@@ -46,8 +46,9 @@ pub fn rust_files(dir: &str) -> Vec<(String, String)> {
 
 /// The lines of a file that are neither comments nor tests, with their numbers.
 fn code(path: &str, text: &str) -> Vec<(usize, String)> {
-    let is_test =
-        |part: &str| matches!(part, "tests" | "tests.rs" | "testing.rs" | "conformance" | "model");
+    let is_test = |part: &str| {
+        matches!(part, "tests" | "tests.rs" | "testing.rs" | "conformance" | "model" | "fuzzing")
+    };
     if path.split('/').any(is_test) {
         return Vec::new();
     }

@@ -17,7 +17,7 @@ use crate::http::{Api, Problem};
 mod connection;
 mod connection_end;
 mod engine_answer;
-mod protocol;
+pub mod protocol;
 mod socket;
 
 pub use protocol::SUBPROTOCOL;

@@ -210,27 +210,33 @@ impl Run {
         let bytes = log.get(&key)?.ok_or_else(|| {
             StoreError::Corrupt(format!("chunk {chunk} of run {} is missing", self.no))
         })?;
-        let place = || format!("chunk {chunk} of run {}", self.no);
-        let bad = |why: String| Unreadable::Damaged(why).at(place());
-        let raw = unseal(formats::ARCHIVED_JOBS, &bytes).map_err(|why| why.at(place()))?;
-        let (count, mut rest) = match raw.split_first_chunk::<4>() {
-            Some((count, rest)) => (u32::from_le_bytes(*count), rest),
-            None => return Err(bad("too short".into())),
-        };
-        let is_first = bytes.first() == Some(&first_format::ARCHIVED_JOBS);
-        let mut jobs = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            let taken = if is_first {
-                postcard::take_from_bytes::<FirstJob>(rest).map(|(job, tail)| (job.into(), tail))
-            } else {
-                postcard::take_from_bytes::<Job>(rest)
-            };
-            let (job, tail) = taken.map_err(|error| bad(error.to_string()))?;
-            jobs.push(job);
-            rest = tail;
-        }
-        Ok(jobs)
+        let jobs = decode_jobs(&bytes);
+        jobs.map_err(|why| why.at(format!("chunk {chunk} of run {}", self.no)))
     }
+}
+
+/// Decodes a chunk of a run.
+///
+/// # Errors
+/// Says what is wrong with the bytes.
+pub fn decode_jobs(bytes: &[u8]) -> Result<Vec<Job>, Unreadable> {
+    let raw = unseal(formats::ARCHIVED_JOBS, bytes)?;
+    let (count, mut rest) = raw.split_first_chunk::<4>().ok_or("too short")?;
+    let count = u32::from_le_bytes(*count);
+    let is_first = bytes.first() == Some(&first_format::ARCHIVED_JOBS);
+    // A job has at least one byte, so a wrong count takes no more memory than the chunk.
+    let mut jobs = Vec::with_capacity(rest.len().min(count as usize));
+    for _ in 0..count {
+        let taken = if is_first {
+            postcard::take_from_bytes::<FirstJob>(rest).map(|(job, tail)| (job.into(), tail))
+        } else {
+            postcard::take_from_bytes::<Job>(rest)
+        };
+        let (job, tail) = taken.map_err(|error| error.to_string())?;
+        jobs.push(job);
+        rest = tail;
+    }
+    Ok(jobs)
 }
 
 /// Reads the headers of all runs, and of the retired ones, whose chunks are still to be removed.

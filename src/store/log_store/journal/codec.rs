@@ -15,16 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use super::first_format::{self, FirstHeader, FirstRecord};
 use super::nodes::{NodeId, NodeNote};
+pub use super::seal::{format_of, seal, unseal};
 use crate::job::{
     AccessChange, AccessSubject, Actor, Change, Event, Fact, Job, JobId, Kind, KindChange, Labels,
     QueueChange, QueueName, ScheduleChange, ScheduleName, State, Time, WorkerChange, WorkerName,
 };
-use crate::store::formats::{self, StoredFormat, Unreadable};
+use crate::store::formats::{self, Unreadable};
 
-const COMPRESSED_FLAG: u8 = 1;
-const PREFIX_BYTES: usize = 6;
-/// The size in bytes below which compression costs more than it saves.
-const MIN_COMPRESSED_BYTES: usize = 200;
 /// The uncompressed size in bytes at which a chunk is closed. Compressed, it then usually fits into one piece of the
 /// log.
 const CHUNK_BYTES: usize = 14 * 1_024;
@@ -208,7 +205,7 @@ impl Packer {
     }
 
     /// Adds a record of any sort.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub fn push(&mut self, record: &Record) -> Result<usize, String> {
         match record {
             Record::Event(event) => self.event(event),
@@ -317,7 +314,8 @@ impl Chunk {
             }
         };
         let mut seq = header.first_seq;
-        let mut records = Vec::with_capacity(header.count as usize);
+        // A record has at least one byte, so a wrong count takes no more memory than the chunk.
+        let mut records = Vec::with_capacity(rest.len().min(header.count as usize));
         for _ in 0..header.count {
             let stored = if is_first {
                 take::<FirstRecord>(rest).map(|(record, tail)| (StoredRecord::from(record), tail))
@@ -356,7 +354,7 @@ impl Chunk {
                 }
             };
             records.push(Record::Event(Event { seq, at: header.at, by: actor(by)?, fact }));
-            seq += 1;
+            seq = seq.checked_add(1).ok_or("the numbers of its events are too great")?;
         }
         let bytes = raw.len();
         Ok(Chunk { first_seq: header.first_seq, at: header.at, records, bytes })
@@ -365,63 +363,6 @@ impl Chunk {
 
 fn take<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> postcard::Result<(T, &'de [u8])> {
     postcard::take_from_bytes(bytes)
-}
-
-/// Compresses a value where that saves space, and adds its version and checksum.
-pub fn seal(format: StoredFormat, raw: &[u8]) -> Vec<u8> {
-    let mut out = vec![format.newest, 0, 0, 0, 0, 0];
-    let packed = (raw.len() >= MIN_COMPRESSED_BYTES)
-        .then(|| lz4_flex::block::compress_prepend_size(raw))
-        .filter(|packed| packed.len() < raw.len());
-    match packed {
-        Some(packed) => {
-            out[1] = COMPRESSED_FLAG;
-            out.extend_from_slice(&packed);
-        }
-        None => out.extend_from_slice(raw),
-    }
-    let crc = crc32fast::hash(&out[PREFIX_BYTES..]);
-    out[2..PREFIX_BYTES].copy_from_slice(&crc.to_le_bytes());
-    out
-}
-
-/// The format of the value under a key, which the first letter of the key tells.
-pub fn format_of(key: &[u8]) -> StoredFormat {
-    match key.first() {
-        Some(b'j') => formats::JOURNAL_CHUNK,
-        Some(b'r' | b't') => formats::RUN_HEADER,
-        Some(b'a') => formats::ARCHIVED_JOBS,
-        Some(b's') => formats::SCHEDULE,
-        Some(b'd') => formats::DECLARED_KIND,
-        Some(b'q') => formats::QUEUE_SETTINGS,
-        Some(b'c') => formats::SHARED_LIMITS,
-        Some(b'h') => formats::HISTORY,
-        Some(b'u' | b'o' | b'x' | b'l' | b'i') => formats::ACCESS,
-        Some(_) | None => formats::STORE,
-    }
-}
-
-/// Undoes [`seal`].
-///
-/// # Errors
-/// [`Unreadable::Newer`] when the version is not known yet: then nothing else is read, because it may have another
-/// meaning there. Otherwise [`Unreadable::Damaged`].
-pub fn unseal(format: StoredFormat, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    let (Some(&[version, flags, a, b, c, d]), Some(body)) =
-        (bytes.first_chunk::<PREFIX_BYTES>(), bytes.get(PREFIX_BYTES..))
-    else {
-        return Err(format!("{} bytes are too short for a value", bytes.len()).into());
-    };
-    format.check(version.into())?;
-    if crc32fast::hash(body) != u32::from_le_bytes([a, b, c, d]) {
-        return Err("the checksum does not match".into());
-    }
-    match flags {
-        0 => Ok(body.to_vec()),
-        COMPRESSED_FLAG => lz4_flex::block::decompress_size_prepended(body)
-            .map_err(|error| format!("cannot decompress: {error}").into()),
-        other => Err(format!("unknown flags {other}").into()),
-    }
 }
 
 #[cfg(test)]

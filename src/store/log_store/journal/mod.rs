@@ -13,4 +13,5 @@ pub mod named_rows;
 pub mod nodes;
 pub mod queue_rows;
 pub mod row_lengths;
+pub mod seal;
 pub mod trail;

@@ -87,7 +87,11 @@ fn key<T: NamedRecord>(record: &T) -> Vec<u8> {
     [T::PREFIX, record.name().as_bytes()].concat()
 }
 
-fn decode<T: NamedRecord>(value: &[u8]) -> Result<T, Unreadable> {
+/// Reads the value of a row.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn decode<T: NamedRecord>(value: &[u8]) -> Result<T, Unreadable> {
     let raw = unseal(T::FORMAT, value)?;
     Ok(postcard::from_bytes(&raw).map_err(|error| error.to_string())?)
 }

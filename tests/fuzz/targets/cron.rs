@@ -1,0 +1,5 @@
+//! Checks `cortado::fuzzing::cron` with the inputs of libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| cortado::fuzzing::cron(input));

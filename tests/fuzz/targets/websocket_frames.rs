@@ -1,0 +1,5 @@
+//! Checks `cortado::fuzzing::websocket_frames` with the inputs of libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| cortado::fuzzing::websocket_frames(input));
