@@ -105,7 +105,7 @@ check_compiler() {
 # Prints the oldest version that works with the tests.
 oldest() {
   case $1 in
-    python3) echo 3.9 ;;
+    python3) echo 3.10 ;; # schemathesis
     node) echo 20.0 ;;
     npm) echo 9.0 ;;
     nginx) echo 1.19.5 ;; # the first version with -e
@@ -308,9 +308,11 @@ fetch_from_pypi() {
     --target "$directory.new" "$@" && mv "$directory.new" "$directory"
 }
 
-PYTHON_PACKAGES=('websockets>=13' 'psycopg[binary]>=3.2' 'sqlalchemy>=2')
+# The random choices of schemathesis depend on its version and on that of hypothesis.
+PYTHON_PACKAGES=('websockets>=13' 'psycopg[binary]>=3.2' 'sqlalchemy>=2' schemathesis==4.32.5 hypothesis==6.170.17)
 has_python_packages() {
-  [ -e "$bin/python3" ] && "$bin/python3" -c 'import websockets.sync.client, psycopg, sqlalchemy' >/dev/null 2>&1
+  local pinned='import importlib.metadata as m; assert (m.version("schemathesis"), m.version("hypothesis")) == ("4.32.5", "6.170.17")'
+  [ -e "$bin/python3" ] && "$bin/python3" -c "import websockets.sync.client, psycopg, sqlalchemy; $pinned" >/dev/null 2>&1
 }
 
 PROGRAMS=(python3 node npm chromium nginx caddy curl openssl jq promtool initdb pg_ctl pg_dump psql pgbouncer)

@@ -15,7 +15,7 @@ use crate::job::hidden::printable;
 const PREFIX: &str = "CORTADO_";
 
 /// Variables that no flag has: those that the program sets for the commands that it runs, and those of its tests.
-const OTHERS: [&str; 32] = [
+const OTHERS: [&str; 34] = [
     "CORTADO_ATTEMPT",
     "CORTADO_JOB_ID",
     "CORTADO_KIND",
@@ -41,6 +41,8 @@ const OTHERS: [&str; 32] = [
     "CORTADO_RECORD_FULL",
     "CORTADO_RECORD_KILL",
     "CORTADO_RECORD_LOG",
+    "CORTADO_SCHEMATHESIS_EXAMPLES",
+    "CORTADO_SCHEMATHESIS_SEED",
     "CORTADO_SERVER_PROCESS",
     "CORTADO_STORM_ROUNDS",
     "CORTADO_STORM_SEED",

@@ -60,7 +60,7 @@ pub struct DeclaredKind {
 }
 
 impl KindSpec {
-    /// The longest description in bytes.
+    /// The longest description in characters, as JSON Schema counts them.
     pub const MAX_ABOUT: usize = 1_000;
     /// The longest example and the longest schema, in bytes of JSON. There may be thousands of kinds in memory.
     pub const MAX_JSON: usize = 64 * 1_024;
@@ -70,10 +70,11 @@ impl KindSpec {
     /// # Errors
     /// Says what is accepted.
     pub fn check_about(about: &str) -> Result<(), String> {
-        match about.len() {
+        match about.chars().count() {
             _ if about.trim().is_empty() => Err("must not be blank".into()),
             length if length > KindSpec::MAX_ABOUT => {
-                Err(format!("must have at most {} bytes, but has {length}", KindSpec::MAX_ABOUT))
+                let most = KindSpec::MAX_ABOUT;
+                Err(format!("must have at most {most} characters, but has {length}"))
             }
             _ => Ok(()),
         }

@@ -181,6 +181,17 @@ impl<'j> Fields<'j> {
         self.take(name, range.from_json(value), errors)
     }
 
+    /// An integer that must be there.
+    pub fn required_integer(
+        &mut self,
+        name: &'static str,
+        range: IntegerRange,
+        errors: &mut FieldErrors,
+    ) -> Option<i64> {
+        let value = self.present(name, errors)?;
+        self.take(name, range.from_json(value), errors)
+    }
+
     /// An optional list of strings.
     pub fn texts(
         &mut self,

@@ -63,14 +63,15 @@ impl IntegerRange {
         }
     }
 
-    /// Reads an integer from a JSON value. A number with a fraction or an exponent is not an integer.
+    /// Reads an integer from a JSON value. As in JSON Schema, `5.0` and `5e2` are integers, because their value has no
+    /// fraction; some languages write whole numbers like that.
     ///
     /// # Errors
     /// As [`IntegerRange::check`].
     pub fn from_json(self, value: &str) -> Result<i64, String> {
-        match value.parse::<i64>() {
-            Ok(number) if self.contains(number) => Ok(number),
-            Ok(_) | Err(_) => Err(self.refusal(&describe(value))),
+        match value.parse::<i64>().ok().or_else(|| whole_number(value)) {
+            Some(number) if self.contains(number) => Ok(number),
+            Some(_) | None => Err(self.refusal(&describe(value))),
         }
     }
 
@@ -92,6 +93,31 @@ impl fmt::Display for IntegerRange {
             (min, max) => write!(f, "an integer from {min} to {max}"),
         }
     }
+}
+
+/// The value of a JSON number with a fraction or an exponent, if it is a whole one. It is computed from the digits, because
+/// a floating-point number would round it.
+fn whole_number(number: &str) -> Option<i64> {
+    let unsigned = number.strip_prefix('-').unwrap_or(number);
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    if significant.trim_start_matches('0').is_empty() {
+        return Some(0);
+    }
+    // How many zeros follow the last digit that is not zero.
+    let dropped = i64::try_from(digits.len() - significant.len()).ok()?;
+    let after_point = i64::try_from(fraction.len()).ok()?;
+    let zeros = exponent.parse::<i64>().ok()?.checked_add(dropped)?.checked_sub(after_point)?;
+    let power = 10_i64.checked_pow(u32::try_from(zeros).ok()?)?;
+    let size = significant.parse::<i64>().ok()?;
+    let size = if number.starts_with('-') { -size } else { size };
+    size.checked_mul(power)
 }
 
 fn is_number(text: &str) -> bool {
@@ -263,7 +289,7 @@ mod tests {
             assert_eq!(RANGE.parse(good), RANGE.check(good.parse::<i64>().unwrap()));
         }
         assert_eq!(RANGE.parse(" 7 "), Ok(7));
-        for bad in ["-6", "11", "1.5", "1.0", "1e3", "1e400", "99999999999999999999999", "-0.1"] {
+        for bad in ["-6", "11", "1.5", "11.0", "1e3", "1e400", "99999999999999999999999", "-0.1"] {
             let words = format!("must be an integer from -5 to 10, but is {bad}");
             assert_eq!(RANGE.parse(bad), Err(words.clone()), "{bad}");
             assert_eq!(RANGE.from_json(bad), Err(words), "{bad}");
@@ -275,6 +301,44 @@ mod tests {
             assert_eq!(RANGE.parse(typed), Err(words));
         }
         assert!(RANGE.parse(&"9".repeat(1_000_000)).unwrap_err().len() < 200);
+    }
+
+    #[test]
+    fn a_json_number_without_a_fraction_is_an_integer_however_it_is_written() {
+        let all = IntegerRange::new(i64::MIN, i64::MAX);
+        for (text, number) in [
+            ("290.0", 290),
+            ("-5.000", -5),
+            ("0.0", 0),
+            ("-0.0", 0),
+            ("0e999999999999999999999", 0),
+            ("2.9e2", 290),
+            ("29E+1", 290),
+            ("2900e-1", 290),
+            ("0.00029e6", 290),
+            ("-0.5e1", -5),
+            ("9007199254740993.0", 9_007_199_254_740_993),
+            ("9223372036854775807.0", i64::MAX),
+            ("9.223372036854775807e18", i64::MAX),
+        ] {
+            assert_eq!(all.from_json(text), Ok(number), "{text}");
+        }
+        for bad in [
+            "1.5",
+            "1e-1",
+            "29e-1",
+            "0.1e0",
+            "9223372036854775808.0",
+            "1e19",
+            "1e99999999999999999999",
+            "-1e-99999999999999999999",
+        ] {
+            let words = format!("must be an integer, but is {bad}");
+            assert_eq!(all.from_json(bad), Err(words), "{bad}");
+        }
+        assert_eq!(RANGE.parse("1.0").unwrap_err(), "must be an integer from -5 to 10, but is 1.0");
+        let long = format!("1{}.{}e-{}", "0".repeat(99_999), "0".repeat(99_999), 99_999);
+        assert_eq!(all.from_json(&long), Ok(1));
     }
 
     #[test]

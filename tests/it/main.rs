@@ -51,6 +51,7 @@ mod remote_workers;
 mod routes;
 mod rust_workers;
 mod schemas;
+mod schemathesis;
 mod searches;
 mod secrets;
 mod shutdown;

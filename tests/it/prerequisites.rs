@@ -166,7 +166,7 @@ fn what_builds_cortado_is_checked_by_using_it() {
 fn without_a_package_manager_everything_that_is_missing_is_named_with_its_variable() {
     let text = Machine::new().refuses(&[]);
     for (program, variable) in [
-        ("python3 3.9 or newer", "PYTHON"),
+        ("python3 3.10 or newer", "PYTHON"),
         ("node 20.0 or newer", "NODE"),
         ("npm 9.0 or newer", "NPM"),
         ("chromium", "CHROMIUM"),

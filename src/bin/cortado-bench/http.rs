@@ -191,6 +191,7 @@ pub async fn pages(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
         ("finding things", "/find?q=a", 50),
         ("system", "/system", 50),
         ("the form for a new job", "/jobs/new", 50),
+        ("the page of the API", "/api", 50),
         ("metrics", "/metrics", 50),
         ("a payload search that finds nothing, first page", "/jobs?q=payload.user.id:-1", 300),
         ("a text search that finds nothing, first page", "/jobs?q=nowhere", 300),

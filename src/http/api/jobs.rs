@@ -101,8 +101,7 @@ pub async fn reprioritise(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let priority = read_fields(&body, |fields, errors| {
-        let value = fields.present("priority", errors)?;
-        let priority = errors.take("priority", PRIORITY.from_json(value))?;
+        let priority = fields.required_integer("priority", PRIORITY, errors)?;
         i16::try_from(priority).ok()
     })?;
     let priority = priority.ok_or_else(|| Problem::invalid_field("priority", REQUIRED))?;

@@ -3,8 +3,8 @@
 use super::examples::{self, JOB};
 use super::operation::Endpoint;
 use super::schema::{
-    ApiSchema, ObjectSchema, about, either, flag, job_id, list, list_of, matching, named, one_of,
-    or_null, plain_name, text, text_of, time,
+    ApiSchema, ObjectSchema, about, any_of, either, flag, job_id, list, list_of, matching, named,
+    one_of, or_null, plain_name, text, text_of, time,
 };
 use crate::access::AccessLimits;
 use crate::job::Role;
@@ -19,18 +19,30 @@ pub fn schemas() -> Vec<(&'static str, ApiSchema)> {
 
 fn requests() -> Vec<(&'static str, ApiSchema)> {
     let name = matching("^[A-Za-z0-9_@+-]([A-Za-z0-9_.@+-]{0,62}[A-Za-z0-9_@+-])?$");
-    let password = || text_of(1, AccessLimits::MAX_PASSWORD_BYTES);
-    let length = "At least `access.min_password` characters.";
+    let password = || text_of(8, AccessLimits::MAX_PASSWORD_BYTES);
+    let length = "At least `access.min_password` characters, and at most 1,024 bytes.";
     let user = ObjectSchema::new("A new user.")
         .has("name", name, "")
         .has("password", password(), length)
         .has("role", named("Role"), "The first user must be an admin.")
         .request();
-    let change = ObjectSchema::new("What is changed of a user; at least one member.")
-        .optional("role", named("Role"), "")
-        .optional("password", password(), length)
-        .optional("disabled", flag(), "")
-        .request();
+    let members = ["role", "password", "disabled"];
+    let change = members.map(|needed| {
+        let members = [
+            ("role", named("Role"), ""),
+            ("password", password(), length),
+            ("disabled", flag(), ""),
+        ];
+        let add = |all: ObjectSchema, (name, shape, text): (&str, ApiSchema, &str)| {
+            if name == needed {
+                all.has(name, shape, text)
+            } else {
+                all.optional(name, shape, text)
+            }
+        };
+        members.into_iter().fold(ObjectSchema::new(""), add).request()
+    });
+    let change = about(any_of(change), "What is changed of a user; at least one member.");
     let names = || list_of(plain_name(), 1, 1_000);
     let span = || matching("^[1-9][0-9]{0,4}(s|m|h|d)$");
     let token = ObjectSchema::new("A new token.")
@@ -39,7 +51,11 @@ fn requests() -> Vec<(&'static str, ApiSchema)> {
         .optional("queues", names(), "The queues that it is restricted to.")
         .optional("kinds", names(), "The kinds that it is restricted to.")
         .optional("expires_in", span(), "Such as `90d`; not with `expires_at`.")
-        .optional("expires_at", time(), "Not with `expires_in`. Without either, it never expires.")
+        .optional(
+            "expires_at",
+            time(),
+            "In the future, and not with `expires_in`. Without either, it never expires.",
+        )
         .request();
     let lasting = "Such as `7d`; at most `access.max_link_lifetime`.";
     let link = || ObjectSchema::new("").has("expires_in", span(), lasting);
@@ -155,6 +171,7 @@ fn users() -> Vec<Endpoint> {
             .body(named("NewUser"), examples::USER)
             .answer(201, "The user.", named("User"))
             .locating(201)
+            .linked(201, "/name", "name", &["getUser", "changeUser", "deleteUser"])
             .may_fail(&[
                 "already_exists",
                 "invalid_idempotency_key",
@@ -192,11 +209,13 @@ fn credentials() -> Vec<Endpoint> {
             .about("Its text is in this answer and nowhere else.")
             .body(named("NewToken"), examples::TOKEN)
             .answer(201, "The token with its text.", named("Token"))
+            .linked(201, "/id", "id", &["revokeToken"])
             .may_fail(&["already_exists", "invalid_idempotency_key", "too_many_credentials"]),
         end("/api/v1/tokens/{id}", "revokeToken", "Revoke a token", "no_such_token"),
         Endpoint::new("GET", "/api/v1/sessions", "listSessions", "List open sessions")
             .about("One's own, or those of everybody for an admin.")
-            .answer(200, "The sessions.", named("Sessions")),
+            .answer(200, "The sessions.", named("Sessions"))
+            .linked(200, "/sessions/0/id", "id", &["endSession"]),
         end("/api/v1/sessions/{id}", "endSession", "End a session", "no_such_session"),
         Endpoint::new("GET", "/api/v1/links", "listLinks", "List the share links").answer(
             200,
@@ -206,6 +225,7 @@ fn credentials() -> Vec<Endpoint> {
         Endpoint::new("POST", "/api/v1/links", "createLink", "Create a share link")
             .body(named("NewLink"), examples::LINK)
             .answer(201, "The link.", named("Link"))
+            .linked(201, "/id", "id", &["revokeLink"])
             .may_fail(&[
                 "invalid_idempotency_key",
                 "no_such_job",
@@ -232,7 +252,8 @@ pub fn shared() -> Vec<Endpoint> {
             "/shared/{link}/events",
             "readSharedEvents",
             "Read or follow the events of what a share link shows",
-        )),
+        ))
+        .may_fail(&["forbidden"]),
         super::stream::socket(super::stream::begun(of_link(
             "/shared/{link}/ws",
             "connectSharedEvents",

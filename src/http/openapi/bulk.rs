@@ -77,6 +77,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .body(named("BulkRequest"), examples::BULK)
             .answer(202, "The run has begun.", named("BulkRun"))
             .locating(202)
+            .linked(202, "/id", "id", &["getBulkRun", "stopBulkRun"])
             .may_fail(&["invalid_idempotency_key", "too_many_bulk_runs", "too_many_queues"]),
         Endpoint::new("GET", "/api/v1/bulk", "listBulkRuns", "List the last bulk runs")
             .answer(200, "The runs.", named("BulkRuns")),

@@ -1,11 +1,12 @@
 //! The schemas of jobs: as they are submitted, as lists and answers show them, and their logs.
 
 use super::schema::{
-    ApiSchema, ObjectSchema, anything, count, cursor, either, flag, integer, job_id, list, moment,
-    named, one_of, one_or_some, or_null, plain_name, some, tag, text, text_of, time,
+    ApiSchema, ObjectSchema, about, any_of, anything, count, cursor, either, flag, idempotency_key,
+    integer, job_id, list, list_of, moment, named, one_of, one_or_some, or_null, plain_name, some,
+    tag, text, text_of, time,
 };
 use crate::engine::submission::{ATTEMPTS, BACKOFF_MS, DELAY_MS, MAX_TAGS, PRIORITY, TIMEOUT_MS};
-use crate::job::State;
+use crate::job::{JobQuery, State};
 
 /// The schemas, by their names.
 pub fn schemas() -> Vec<(&'static str, ApiSchema)> {
@@ -43,7 +44,7 @@ pub fn template(members: ObjectSchema) -> ObjectSchema {
 /// The values of a condition on jobs.
 fn condition(name: &str) -> ApiSchema {
     match name {
-        "q" => one_or_some(|| text_of(1, 1_000)),
+        "q" => either([text_of(1, 1_000), list_of(text_of(1, 1_000), 1, JobQuery::MAX_TERMS)]),
         "state" => one_or_some(|| one_of(State::ALL.map(State::as_str))),
         "queue" | "kind" => one_or_some(plain_name),
         "tag" => one_or_some(tag),
@@ -52,11 +53,20 @@ fn condition(name: &str) -> ApiSchema {
 }
 
 fn submitted() -> Vec<(&'static str, ApiSchema)> {
-    let backoff =
-        ObjectSchema::new("The delays between attempts. At least one of the two is needed.")
-            .optional("base_ms", integer(BACKOFF_MS), "The upper bound of the first delay.")
-            .optional("cap_ms", integer(BACKOFF_MS), "The upper bound of all delays.")
-            .request();
+    let base = "The upper bound of the first delay.";
+    let cap = "The upper bound of all delays, which is not below the other one.";
+    let with_base = ObjectSchema::new("")
+        .has("base_ms", integer(BACKOFF_MS), base)
+        .optional("cap_ms", integer(BACKOFF_MS), cap)
+        .request();
+    let with_cap = ObjectSchema::new("")
+        .optional("base_ms", integer(BACKOFF_MS), base)
+        .has("cap_ms", integer(BACKOFF_MS), cap)
+        .request();
+    let backoff = about(
+        any_of([with_base, with_cap]),
+        "The delays between attempts. At least one of the two is needed.",
+    );
     let submission = template(ObjectSchema::new("A job as it is submitted."))
         .optional("delay_ms", integer(DELAY_MS), "The delay before it is due; not with `run_at`.")
         .optional(
@@ -66,7 +76,7 @@ fn submitted() -> Vec<(&'static str, ApiSchema)> {
         )
         .optional(
             "idempotency_key",
-            text_of(1, 200),
+            idempotency_key(),
             "Submissions with the same key create only one job.",
         )
         .request();

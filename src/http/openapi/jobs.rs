@@ -3,8 +3,8 @@
 use super::examples::{self, JOB};
 use super::operation::Endpoint;
 use super::schema::{
-    ApiSchema, ObjectSchema, flag, integer, job_id, moment, named, one_of, plain_name, tag, text,
-    text_of,
+    ApiSchema, ObjectSchema, any_of, flag, idempotency_header, integer, job_id, job_id_or_empty,
+    moment, named, one_of, plain_name, tag, text, text_of,
 };
 use crate::engine::submission::PRIORITY;
 use crate::job::{IntegerRange, JobQuery, State};
@@ -29,27 +29,29 @@ pub fn endpoints() -> Vec<Endpoint> {
                  for one job comes when it is final.",
             )
             .query("wait", wait(), WAIT)
-            .header("Idempotency-Key", text_of(1, 200), "The idempotency key of one job, instead of the field.")
+            .header("Idempotency-Key", idempotency_header(), "The idempotency key of one job, instead of the field.")
             .body(named("JobSubmissions"), examples::SUBMIT)
             .answer(
                 202,
                 "The jobs are stored. With `wait`: the job is not final yet.",
-                super::schema::either([named("SubmittedJobs"), named("JobRow"), named("Job")]),
+                any_of([named("SubmittedJobs"), named("JobRow"), named("Job")]),
             )
             .answer(
                 200,
                 "A job with this idempotency key existed already, or `wait` was given and the job is final.",
-                super::schema::either([named("JobRow"), named("Job")]),
+                any_of([named("JobRow"), named("Job")]),
             )
             .locating(202)
             .locating(200)
+            .linked(202, "/id", "id", OF_A_JOB)
+            .linked(200, "/id", "id", OF_A_JOB)
             .may_fail(&[
                 "backlog_full", "batch_too_long", "idempotency_key_reused", "invalid_idempotency_key",
                 "invalid_payload", "no_such_job", "payload_too_large", "too_many_queues", "unknown_kind",
             ]),
         Endpoint::new("GET", "/api/v1/jobs", "listJobs", "List jobs, the newest first")
             .about("A job must match all parameters. A page that is not full may have a `next`; the last one has none.")
-            .query("q", text_of(1, 1_000), "A search, such as `error:timeout` or `payload.user.id:42`.")
+            .query("q", text_of(1, 1_000), "A search of at most 20 conditions, such as `error:timeout` or `payload.user.id:42`.")
             .queries("state", one_of(State::ALL.map(State::as_str)), "States.")
             .queries("queue", plain_name(), "Queues.")
             .queries("kind", plain_name(), "Kinds.")
@@ -58,7 +60,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .query("until", moment(), "Submitted before it.")
             .query("ended_since", moment(), "Ended at or after it.")
             .query("ended_until", moment(), "Ended before it.")
-            .query("after", text(), "The `next` of the page before.")
+            .query("after", job_id_or_empty(), "The `next` of the page before.")
             .limit(JobQuery::MAX_LIMIT, USUAL_PAGE)
             .answer(200, "A page of jobs.", named("JobPage")),
         of_job("GET", "/api/v1/jobs/{id}", "getJob", "Read a job")
@@ -98,6 +100,10 @@ pub fn endpoints() -> Vec<Endpoint> {
     );
     all
 }
+
+/// The operations on one job.
+const OF_A_JOB: &[&str] =
+    &["getJob", "deleteJob", "getJobLog", "retryJob", "cancelJob", "moveJob", "reprioritiseJob"];
 
 const WAIT: &str =
     "How long to wait for the end of the job, such as `30s`; at most `http.max_wait`.";

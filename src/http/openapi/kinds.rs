@@ -4,10 +4,11 @@ use super::examples;
 use super::operation::Endpoint;
 use super::schema::{
     ApiSchema, ObjectSchema, anything, count, cursor, either, flag, integer, job_id, list, map,
-    named, one_of, or_null, plain_name, text, time,
+    named, not_blank, one_of, or_null, plain_name, text, time,
 };
 use crate::engine::submission::{ATTEMPTS, TIMEOUT_MS};
 use crate::http::api::failures::{MAX_GROUPS, USUAL_GROUPS};
+use crate::job::KindSpec;
 
 /// The schemas.
 pub fn schemas() -> Vec<(&'static str, ApiSchema)> {
@@ -28,7 +29,7 @@ pub fn schemas() -> Vec<(&'static str, ApiSchema)> {
         .shape();
     let declaration =
         ObjectSchema::new("What is declared about a kind. It replaces what was declared before.")
-            .optional("about", text(), "")
+            .optional("about", not_blank(KindSpec::MAX_ABOUT), "")
             .optional(
                 "example",
                 anything(),

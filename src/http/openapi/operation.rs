@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::link::LinkBuilder;
 use utoipa::openapi::path::{
     Operation, OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle,
 };
@@ -145,6 +146,19 @@ impl Endpoint {
             let mut header = Header::new(super::schema::text());
             header.description = Some("The address of what was created.".to_owned());
             self.answers.insert(status, answer.header("Location", header));
+        }
+        self
+    }
+
+    /// Says that operations take a member of an answer, such as `/id`, as their parameter.
+    pub fn linked(mut self, status: u16, member: &str, parameter: &str, ids: &[&str]) -> Endpoint {
+        if let Some(answer) = self.answers.remove(&status) {
+            let link = |id: &str| {
+                let link = LinkBuilder::new().operation_id(id);
+                link.parameter(parameter, format!("$response.body#{member}")).build()
+            };
+            let linked = ids.iter().fold(answer, |answer, id| answer.link(*id, link(id)));
+            self.answers.insert(status, linked);
         }
         self
     }

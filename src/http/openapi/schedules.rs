@@ -4,8 +4,8 @@ use super::examples;
 use super::job_schemas::template;
 use super::operation::Endpoint;
 use super::schema::{
-    ApiSchema, ObjectSchema, anything, count, cursor, flag, integer, job_id, list, named, one_of,
-    or_null, plain_name, text, text_of, time,
+    ApiSchema, ObjectSchema, anything, count, cron, cursor, flag, integer, job_id, list, named,
+    one_of, or_null, plain_name, text, time, time_zone,
 };
 use crate::engine::submission::schedule::LATE_MS;
 
@@ -14,12 +14,8 @@ pub fn schemas() -> Vec<(&'static str, ApiSchema)> {
     let zone = "A name such as `Europe/Berlin`, or an offset such as `+02:00`; UTC by default.";
     let overlap = || one_of(["allow", "skip"]);
     let spec = ObjectSchema::new("A schedule as it is set.")
-        .has(
-            "cron",
-            text_of(1, 1_000),
-            "Five or six fields, `every 15m`, or a name such as `@daily`.",
-        )
-        .optional("zone", text_of(1, 100), zone)
+        .has("cron", cron(), "Five or six fields, `every 15m`, or a name such as `@daily`.")
+        .optional("zone", time_zone(), zone)
         .optional(
             "overlap",
             overlap(),
@@ -67,8 +63,8 @@ pub fn schemas() -> Vec<(&'static str, ApiSchema)> {
         .has("cursor", cursor(), "")
         .shape();
     let pattern = ObjectSchema::new("A pattern.")
-        .has("cron", text_of(1, 1_000), "")
-        .optional("zone", text_of(1, 100), zone)
+        .has("cron", cron(), "")
+        .optional("zone", time_zone(), zone)
         .request();
     let preview = ObjectSchema::new("What a pattern means.")
         .has("in_words", text(), "")

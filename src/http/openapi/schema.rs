@@ -1,14 +1,16 @@
 //! Schemas in a few words: functions over utoipa's builders. The topics of the API describe with them what requests and
 //! answers consist of.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema,
-    SchemaFormat, SchemaType, Type,
+    AdditionalProperties, AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder,
+    Schema, SchemaFormat, SchemaType, Type,
 };
 use utoipa::openapi::{Ref, RefOr};
 
-use crate::job::IntegerRange;
+use crate::job::{IntegerRange, is_hidden};
 
 /// A schema, or the name of one.
 pub type ApiSchema = RefOr<Schema>;
@@ -30,6 +32,33 @@ pub fn text_of(least: usize, most: usize) -> ApiSchema {
 /// A text that matches a regular expression.
 pub fn matching(pattern: &str) -> ApiSchema {
     of_type(Type::String).pattern(Some(pattern)).into()
+}
+
+/// A text that its format describes. Formats that are not those of JSON Schema are hints.
+fn text_in_format(format: &str, most: usize) -> ApiSchema {
+    let text = of_type(Type::String).min_length(Some(1)).max_length(Some(most));
+    text.format(Some(SchemaFormat::Custom(format.to_owned()))).into()
+}
+
+/// When a schedule is due. No regular expression can say which patterns there are.
+pub fn cron() -> ApiSchema {
+    text_in_format("cron", 1_000)
+}
+
+/// A time zone. Which names there are differs from machine to machine.
+pub fn time_zone() -> ApiSchema {
+    text_in_format("time-zone", 100)
+}
+
+/// A text with this many characters at most, none of which is a control character.
+pub fn line(most: usize) -> ApiSchema {
+    let text = of_type(Type::String).pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"));
+    text.max_length(Some(most)).into()
+}
+
+/// A text with this many characters at most, not all of which are white space.
+pub fn not_blank(most: usize) -> ApiSchema {
+    of_type(Type::String).pattern(Some(r"\S")).max_length(Some(most)).into()
 }
 
 /// The name of a queue, a kind or a schedule as requests may have it.
@@ -117,15 +146,66 @@ pub fn moment() -> ApiSchema {
     either([
         of_format(KnownFormat::DateTime, "^[0-9]{4}-[0-9]{2}-[0-9]{2}T"),
         of_format(KnownFormat::Date, "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
-        matching("^[0-9]{1,4}(s|m|h|d)$"),
+        matching("^(0|[0-9]{1,4}(s|m|h|d))$"),
     ])
 }
 
 /// A tag as requests may have it.
 pub fn tag() -> ApiSchema {
-    let (end, inner) =
-        ("[^,\\s\\u0000-\\u001f\\u007f-\\u009f]", "[^,\\u0000-\\u001f\\u007f-\\u009f]");
-    matching(&format!("^{end}({inner}{{0,98}}{end})?$"))
+    visible(",", 100)
+}
+
+/// An idempotency key.
+pub fn idempotency_key() -> ApiSchema {
+    visible("", 200)
+}
+
+/// An idempotency key in a header: as it is, or as a string of a structured field (RFC 9651).
+pub fn idempotency_header() -> ApiSchema {
+    let bare = r"[!#-+\--:<-\[\]-~]";
+    let quoted = r#"([!#-\[\]-~]|\\["\\])"#;
+    let of = |inner: &str| format!("{inner}(([ ]|{inner}){{0,198}}{inner})?");
+    matching(&format!("^({}|\"{}\")$", of(bare), of(quoted)))
+}
+
+/// A text with this many characters at most and without white space at its ends. None of its characters is one of `without`
+/// or hidden.
+fn visible(without: &str, most: usize) -> ApiSchema {
+    matching(&format!("^{}$", visible_pattern(without, most)))
+}
+
+fn visible_pattern(without: &str, most: usize) -> String {
+    let refused = format!("{without}{}", *HIDDEN);
+    let (end, inner) = (format!("[^\\s{refused}]"), format!("[^{refused}]"));
+    format!("{end}({inner}{{0,{}}}{end})?", most - 2)
+}
+
+/// The hidden characters as a class of regular expressions has them. Those above U+FFFF are left out, because the dialects
+/// write them in different ways.
+static HIDDEN: LazyLock<String> = LazyLock::new(|| {
+    let mut ranges: Vec<(char, char)> = Vec::new();
+    for char in ('\0'..='\u{ffff}').filter(|char| is_hidden(*char)) {
+        match ranges.last_mut() {
+            Some((_, end)) if u32::from(*end) + 1 == u32::from(char) => *end = char,
+            _ => ranges.push((char, char)),
+        }
+    }
+    let escape = |char: char| format!("\\u{:04x}", u32::from(char));
+    let in_class = |(start, end): &(char, char)| {
+        let rest = if start == end { String::new() } else { format!("-{}", escape(*end)) };
+        format!("{}{rest}", escape(*start))
+    };
+    ranges.iter().map(in_class).collect()
+});
+
+/// A job id, or nothing.
+pub fn job_id_or_empty() -> ApiSchema {
+    matching("^([0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})?$")
+}
+
+/// The name of a worker as lists have it, or nothing.
+pub fn worker_name_or_empty() -> ApiSchema {
+    matching(&format!("^({})?$", visible_pattern("", 100)))
 }
 
 /// A cursor, or nothing.
@@ -143,9 +223,15 @@ pub fn named(name: &str) -> ApiSchema {
     Ref::from_schema_name(name).into()
 }
 
-/// One of several forms.
+/// One of several forms of a request, which no value has two of. Answers have [`any_of`]: as they may have further members,
+/// one form of an answer may be another, too.
 pub fn either(shapes: impl IntoIterator<Item = ApiSchema>) -> ApiSchema {
     shapes.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item).into()
+}
+
+/// At least one of several forms.
+pub fn any_of(shapes: impl IntoIterator<Item = ApiSchema>) -> ApiSchema {
+    shapes.into_iter().fold(AnyOfBuilder::new(), AnyOfBuilder::item).into()
 }
 
 /// The same, or null.
@@ -187,6 +273,10 @@ pub fn about(shape: ApiSchema, about: &str) -> ApiSchema {
         RefOr::T(Schema::OneOf(mut one)) => {
             one.description = Some(about);
             RefOr::T(Schema::OneOf(one))
+        }
+        RefOr::T(Schema::AnyOf(mut any)) => {
+            any.description = Some(about);
+            RefOr::T(Schema::AnyOf(any))
         }
         other => other,
     }

@@ -2,7 +2,7 @@
 
 use super::operation::Endpoint;
 use super::schema::{
-    ApiSchema, ObjectSchema, anything, count, cursor, flag, list, named, one_of, or_null,
+    ApiSchema, ObjectSchema, any_of, anything, count, cursor, flag, list, named, one_of, or_null,
     plain_name, text, time,
 };
 use crate::engine::HistoryRange;
@@ -115,7 +115,7 @@ pub fn figures() -> Vec<Endpoint> {
         .answer(
             200,
             "The history; with `range`, that of the range.",
-            super::schema::either([named("History"), named("RangeHistory")]),
+            any_of([named("History"), named("RangeHistory")]),
         ),
         Endpoint::new("GET", "/metrics", "getMetrics", "Read the metrics for Prometheus")
             .about("As OpenMetrics, if `Accept` asks for it. `docs/metrics.md` lists the metrics.")

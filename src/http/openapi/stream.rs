@@ -149,6 +149,9 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
+/// Whoever may cause an event, as filters name them.
+const ACTOR: &str = "^(user:[A-Za-z0-9_@+-]([A-Za-z0-9_.@+-]{0,62}[A-Za-z0-9_@+-])?|(token|schedule|link):[A-Za-z0-9_.:-]{1,64})$";
+
 /// The filter on events.
 fn filtered(endpoint: Endpoint) -> Endpoint {
     endpoint
@@ -156,11 +159,7 @@ fn filtered(endpoint: Endpoint) -> Endpoint {
         .queries("kind", plain_name(), "Kinds.")
         .queries("job", job_id(), "Jobs.")
         .queries("tag", tag(), "Tags.")
-        .queries(
-            "by",
-            matching("^(user|token|schedule|link):.+$"),
-            "Who caused it, such as `user:anna`.",
-        )
+        .queries("by", matching(ACTOR), "Who caused it, such as `user:anna`.")
 }
 
 /// Where a stream begins, and the types that it has. A share link has no other filter.

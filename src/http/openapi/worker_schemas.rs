@@ -1,8 +1,8 @@
 //! The schemas of the protocol of workers, over HTTP and over WebSocket, and of the list of workers.
 
 use super::schema::{
-    ApiSchema, ObjectSchema, anything, count, cursor, either, flag, integer, job_id, list, list_of,
-    named, one_of, or_null, plain_name, text, text_of, time,
+    ApiSchema, ObjectSchema, any_of, anything, count, cursor, either, flag, integer, job_id, line,
+    list, list_of, named, one_of, or_null, plain_name, text, time,
 };
 use crate::engine::WorkerState;
 use crate::http::workers::read::{
@@ -28,7 +28,7 @@ pub fn registration(members: ObjectSchema) -> ObjectSchema {
 }
 
 fn claims() -> Vec<(&'static str, ApiSchema)> {
-    let word = || text_of(0, MAX_ABOUT);
+    let word = || line(MAX_ABOUT);
     let about = ObjectSchema::new("What a worker says about itself.")
         .optional("host", word(), "")
         .optional("pid", integer(PID), "")
@@ -239,7 +239,7 @@ fn listed() -> Vec<(&'static str, ApiSchema)> {
         .has("ending", flag(), "Whether it is to end.")
         .shape();
     let workers = ObjectSchema::new("A page of workers.")
-        .has("workers", list(either([named("RemoteWorker"), named("OwnWorker")])), "")
+        .has("workers", list(any_of([named("RemoteWorker"), named("OwnWorker")])), "")
         .has("next", or_null(text()), "The `after` of the next page; null at the end.")
         .has("attempts", list(named("RunningAttempt")), "The oldest attempts of all workers.")
         .has("total", count(), "The number of all attempts.")

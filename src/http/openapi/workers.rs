@@ -2,7 +2,7 @@
 
 use super::examples::{self, LEASE};
 use super::operation::Endpoint;
-use super::schema::{matching, named, one_of, plain_name, text, text_of};
+use super::schema::{matching, named, one_of, plain_name, text_of, worker_name_or_empty};
 use crate::engine::WorkerState;
 use crate::http::api::query::{MAX_WORKERS, USUAL_WORKERS};
 
@@ -16,13 +16,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             .queries("state", states, "States.")
             .queries("kind", plain_name(), "Kinds that it runs.")
             .queries("queue", plain_name(), "Queues from which it takes jobs.")
-            .query("after", text(), "The `next` of the page before.")
+            .query("after", worker_name_or_empty(), "The `next` of the page before.")
             .limit(MAX_WORKERS, USUAL_WORKERS)
             .answer(200, "A page of workers.", named("Workers")),
         of_worker("POST", "/api/v1/workers/{name}/claim", "claimJobs", "Claim jobs to run")
             .about("`docs/workers.md` describes the protocol of workers, and `/api/asyncapi.json` its messages.")
             .body(named("Claim"), examples::CLAIM)
             .answer(200, "The claimed jobs.", named("ClaimedJobs"))
+            .linked(200, "/leases/0/lease", "lease", &["reportCallback"])
             .may_fail(&["too_many_kinds", "too_many_workers", "too_many_workers_of_token"]),
         of_worker("DELETE", "/api/v1/workers/{name}", "signOffWorker", "Sign a worker off")
             .about("The jobs that it holds are given back, and their attempts do not count.")
@@ -77,6 +78,6 @@ fn of_worker(
         "name",
         name,
         "web-1",
-        "The name of the worker.",
+        "The name of the worker. `local` is that of the server's own process.",
     )
 }

@@ -173,7 +173,7 @@ async fn a_limit_is_a_number_or_null_and_never_missing() {
         ("1.5", "1.5"),
         ("1000001", "1000001"),
         ("18446744073709551616", "18446744073709551616"),
-        ("1e2", "1e2"),
+        ("1e-2", "1e-2"),
         ("\"3\"", "a string"),
         ("\"\"", "an empty string"),
         ("{}", "an empty object"),

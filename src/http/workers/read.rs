@@ -7,7 +7,7 @@ use crate::engine::{
     AttemptEnding, ClaimRequest, Interest, WorkerAbout, WorkerCaller, WorkerNote,
     WorkerRegistration, WorkerSettle, WorkerTransport, WorkerUpdate,
 };
-use crate::job::fields::{EMPTY, describe, items};
+use crate::job::fields::{EMPTY, REQUIRED, describe, items};
 use crate::job::shorten::{shorten, truncated};
 use crate::job::{
     FieldErrors, Fields, IntegerRange, Invalid, Json, JsonLimits, Kind, LogLine, Outcome, Progress,
@@ -18,7 +18,7 @@ use crate::job::{
 pub const MAX_NAMES: usize = 100;
 /// The most items in each list of a report, and the most lines of one note.
 pub const MAX_ITEMS: usize = 1_000;
-/// The longest text that a worker says about itself, in bytes.
+/// The longest text that a worker says about itself, in characters, as JSON Schema counts them.
 pub const MAX_ABOUT: usize = 200;
 /// The longest log line and the longest message about progress, in bytes; a longer one is cut.
 const MAX_LINE: usize = 8 * 1_024;
@@ -80,8 +80,10 @@ pub fn registration(
     usual: Duration,
 ) -> Option<WorkerRegistration> {
     let queues = names("queues", QueueName::parse, fields, errors);
-    let kinds = fields.present("kinds", errors).is_some();
-    let kinds = kinds.then(|| names("kinds", Kind::parse, fields, errors)).flatten();
+    let kinds = names("kinds", Kind::parse, fields, errors);
+    if kinds.is_none() {
+        errors.add(fields.path("kinds"), REQUIRED); // unless it has an error already
+    }
     let lease = fields.integer("lease_ms", LEASE_MS, errors);
     let about = fields.object("about", errors).map(|fields| about(fields, errors));
     let queues = queues.unwrap_or_else(|| vec![QueueName::default()]);
@@ -117,9 +119,10 @@ fn about(mut fields: Fields<'_>, errors: &mut FieldErrors) -> WorkerAbout {
     let text = |name: &'static str, fields: &mut Fields<'_>, errors: &mut FieldErrors| {
         let text = fields.text(name, errors)?;
         let path = fields.path(name);
-        if text.len() > MAX_ABOUT {
-            errors
-                .add(path, format!("must have at most {MAX_ABOUT} bytes, but has {}", text.len()));
+        let length = text.chars().count();
+        if length > MAX_ABOUT {
+            let message = format!("must have at most {MAX_ABOUT} characters, but has {length}");
+            errors.add(path, message);
             return None;
         }
         if text.chars().any(char::is_control) {
@@ -236,8 +239,7 @@ fn note(mut fields: Fields<'_>, errors: &mut FieldErrors, limits: &ReportLimits)
         Some(LogLine { at: at?, stream: stream?, text: cut(&text?, MAX_LINE) })
     });
     let progress = fields.object("progress", errors).and_then(|mut fields| {
-        let done = fields.present("done", errors).is_some();
-        let done = if done { fields.integer("done", UNITS, errors) } else { None };
+        let done = fields.required_integer("done", UNITS, errors);
         let total = fields.integer("total", UNITS, errors);
         let message = fields.text("message", errors).map(|text| cut(&text, MAX_MESSAGE));
         fields.finish(errors);
@@ -277,8 +279,7 @@ fn ending(
             error.map(|error| Ok(Outcome::Retry { error: error.into_owned(), after }))
         }
         "snooze" => {
-            let delay = fields.present("delay_ms", errors).is_some();
-            let delay = if delay { fields.integer("delay_ms", DELAY_MS, errors) } else { None };
+            let delay = fields.required_integer("delay_ms", DELAY_MS, errors);
             delay.map(|delay| Ok(Outcome::Snooze { delay: millis(delay) }))
         }
         "discard" => {

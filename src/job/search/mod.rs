@@ -17,7 +17,6 @@ const FIELDS: &str = "use state, queue, kind, tag, error, payload, payload.NAME,
 const LENGTH: &str = "use at most 1000 characters and 20 conditions";
 const STEPS: &str = "use a path of at most 20 names";
 const MAX_CHARS: usize = 1_000;
-const MAX_TERMS: usize = 20;
 
 impl JobQuery {
     /// Adds the conditions of a search. Durations count back from `now`.
@@ -42,7 +41,7 @@ impl JobQuery {
                 }
             }
         }
-        if self.terms.len() > MAX_TERMS {
+        if self.terms.len() > JobQuery::MAX_TERMS {
             wrong.push(Invalid::new("search", search, LENGTH));
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }

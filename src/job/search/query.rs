@@ -40,6 +40,8 @@ pub struct JobQuery {
 impl JobQuery {
     /// The most rows of a page.
     pub const MAX_LIMIT: usize = 500;
+    /// The most terms of a search.
+    pub const MAX_TERMS: usize = 20;
 
     /// Whether a job with these labels in this state can match; its id and its record decide too.
     pub fn matches(&self, labels: &Labels, state: State) -> bool {

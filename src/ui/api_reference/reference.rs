@@ -200,14 +200,17 @@ impl ApiOperation {
 
 impl ApiSchemaView {
     fn of(name: &str, schema: &Value) -> ApiSchemaView {
-        let required: Vec<&str> = array(&schema["required"]).filter_map(Value::as_str).collect();
-        let is_request = schema["additionalProperties"] == false;
+        // Several objects of which one is enough differ only in what they need.
+        let object = schema["anyOf"].get(0).unwrap_or(schema);
+        let required = array(&schema["required"]).filter_map(Value::as_str);
+        let required: Vec<&str> = required.collect();
+        let is_request = object["additionalProperties"] == false;
         let place = |name: &str| match (required.contains(&name), is_request) {
             (true, true) => "required",
             (false, false) => "sometimes",
             (true, false) | (false, true) => "",
         };
-        let members = members(&schema["properties"]).map(|(name, member)| ApiMember {
+        let members = members(&object["properties"]).map(|(name, member)| ApiMember {
             name: name.to_owned(),
             place: place(name).to_owned(),
             form: form(member),
@@ -241,8 +244,12 @@ fn form(schema: &Value) -> String {
     if let Some(target) = schema["$ref"].as_str() {
         return target.rsplit('/').next().unwrap_or_default().to_owned();
     }
-    if schema["oneOf"].is_array() {
-        return array(&schema["oneOf"]).map(form).collect::<Vec<_>>().join(" or ");
+    for several in ["oneOf", "anyOf"] {
+        if schema[several].is_array() {
+            let mut forms: Vec<String> = array(&schema[several]).map(form).collect();
+            forms.dedup();
+            return forms.join(" or ");
+        }
     }
     if schema["properties"].is_object() {
         let member = |(name, member): (&str, &Value)| match member["enum"].as_array() {

@@ -151,6 +151,14 @@ fn the_document_has_the_structure_of_openapi_3_1() {
         assert!(statuses.iter().any(|status| *status < 300), "{at} cannot succeed");
         for (status, answer) in members(&operation["responses"]) {
             let answer = resolved(&document, answer);
+            for (_, link) in members(&answer["links"]) {
+                let (_, path, _) = operations(&document)
+                    .into_iter()
+                    .find(|(_, _, operation)| operation["operationId"] == link["operationId"])
+                    .unwrap_or_else(|| panic!("{at}: {link}"));
+                let mut names = members(&link["parameters"]).map(|(name, _)| name);
+                assert!(names.all(|name| path.contains(&format!("{{{name}}}"))), "{at}: {link}");
+            }
             assert!(!answer["description"].as_str().unwrap().is_empty(), "{at}: {status}");
         }
         let body = &operation["requestBody"]["content"]["application/json"];

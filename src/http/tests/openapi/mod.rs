@@ -14,6 +14,7 @@ mod answers;
 mod document;
 mod examples;
 mod messages;
+mod texts;
 
 /// The OpenAPI document.
 fn document() -> Value {
@@ -144,6 +145,13 @@ impl Described {
             let content = content.unwrap_or_else(|| panic!("{media} is not documented: {at}"));
             if media.ends_with("/json") || media.ends_with("+json") {
                 let wrong = faults(&self.strict, &content["schema"], &answer.json());
+                assert!(wrong.is_empty(), "{wrong:#?}\n{at}");
+                // A client has the document as it is.
+                let operation = &self.document["paths"][route][method.to_lowercase()];
+                let described = &operation["responses"][answer.status.to_string()];
+                let described = resolved(&self.document, described);
+                let wrong =
+                    faults(&self.document, &described["content"][&media]["schema"], &answer.json());
                 assert!(wrong.is_empty(), "{wrong:#?}\n{at}");
             }
         } else {

@@ -17,7 +17,6 @@ use crate::http::stream::ws::frames;
 use crate::http::view::{millis, to_json};
 use crate::http::workers::read::{self, CREDIT, ID, ReportLimits};
 use crate::http::workers::write;
-use crate::job::fields::REQUIRED;
 use crate::job::shorten::{MAX_NAME, shorten};
 use crate::job::{FieldErrors, Fields};
 
@@ -126,8 +125,7 @@ fn message(
     let name = fields.required_text("type", errors)?;
     let message = match name.as_ref() {
         "ready" => {
-            let free = fields.present("free", errors).is_some();
-            let free = if free { fields.integer("free", CREDIT, errors) } else { None };
+            let free = fields.required_integer("free", CREDIT, errors);
             let registration =
                 read::registration(&mut fields, errors, WorkerTransport::WebSocket, limits.lease);
             let held = fields.texts("held", errors).unwrap_or_default();
@@ -142,12 +140,8 @@ fn message(
             })
         }
         "update" => {
-            let id = fields.present("id", errors).is_some();
-            let id = if id { fields.integer("id", ID, errors) } else { None };
+            let id = fields.required_integer("id", ID, errors);
             *number = id;
-            if errors.is_empty() && id.is_none() {
-                errors.add("id", REQUIRED);
-            }
             let free = fields.integer("free", CREDIT, errors).unwrap_or(0);
             let update = read::update(&mut fields, errors, limits);
             let free = usize::try_from(free).unwrap_or_default();
