@@ -50,19 +50,6 @@ impl InProcessRoutes {
     }
 }
 
-/// A server whose start has failed has no clients.
-impl Drop for InProcessRoutes {
-    fn drop(&mut self) {
-        self.0.send_if_modified(|state| {
-            let is_starting = matches!(state, RoutesState::Starting);
-            if is_starting {
-                *state = RoutesState::Stopped;
-            }
-            is_starting
-        });
-    }
-}
-
 /// The server as a client in this process sees it.
 struct InProcessServer(watch::Receiver<RoutesState>);
 
@@ -96,6 +83,7 @@ async fn routes(state: &mut watch::Receiver<RoutesState>) -> Result<Router, Clie
     let state = state.wait_for(|state| !matches!(state, RoutesState::Starting)).await;
     match state.as_deref() {
         Ok(RoutesState::Serving(routes)) => Ok(routes.clone()),
+        // An error means that the start has failed and there will be no routes.
         Ok(RoutesState::Starting | RoutesState::Stopped) | Err(_) => {
             Err(ClientError::ServerStopped)
         }
