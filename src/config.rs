@@ -47,7 +47,7 @@ pub use health_args::HealthArgs;
 pub use link_args::{LinkArgs, LinkCommand};
 pub use parts::{AuthSettings, Config, DatabaseSettings, LogConfig, StopSettings};
 pub use secret_file::read_secret;
-pub use setting_value::SettingValue;
+pub use setting_value::{SettingValue, quoted};
 pub use settings::Setting;
 pub use store_args::{BackupArgs, ExportArgs, ImportArgs, MoveArgs, RestoreArgs, VerifyArgs};
 

@@ -309,9 +309,10 @@ fetch_from_pypi() {
 }
 
 # The random choices of schemathesis depend on its version and on that of hypothesis.
-PYTHON_PACKAGES=('websockets>=13' 'psycopg[binary]>=3.2' 'sqlalchemy>=2' schemathesis==4.32.5 hypothesis==6.170.17)
+SCHEMATHESIS=4.32.5 HYPOTHESIS=6.170.17
+PYTHON_PACKAGES=('websockets>=13' 'psycopg[binary]>=3.2' 'sqlalchemy>=2' "schemathesis==$SCHEMATHESIS" "hypothesis==$HYPOTHESIS")
 has_python_packages() {
-  local pinned='import importlib.metadata as m; assert (m.version("schemathesis"), m.version("hypothesis")) == ("4.32.5", "6.170.17")'
+  local pinned="from importlib.metadata import version; assert version('schemathesis') == '$SCHEMATHESIS' and version('hypothesis') == '$HYPOTHESIS'"
   [ -e "$bin/python3" ] && "$bin/python3" -c "import websockets.sync.client, psycopg, sqlalchemy; $pinned" >/dev/null 2>&1
 }
 

@@ -28,6 +28,8 @@ pub struct AccessLimits {
 impl AccessLimits {
     /// The most bytes of a password: hashing reads all of them.
     pub const MAX_PASSWORD_BYTES: usize = 1_024;
+    /// The least that `access.min_password` can be, in characters.
+    pub const LEAST_PASSWORD: usize = 8;
 }
 
 impl Default for AccessLimits {

@@ -9,6 +9,9 @@ use crate::job::{Concurrency, IntegerRange, JsonLimits};
 const SMALL: IntegerRange = IntegerRange::new(1, u32::MAX as i64);
 /// Settings that make no sense as 0.
 const POSITIVE: IntegerRange = IntegerRange::at_least(1);
+/// The shortest password that a setting can ask for.
+const PASSWORD: IntegerRange =
+    IntegerRange::new(AccessLimits::LEAST_PASSWORD as i64, AccessLimits::MAX_PASSWORD_BYTES as i64);
 
 /// The settings that accept less than their type, by their keys; `*` stands for a name.
 const RANGES: [(&str, IntegerRange); 50] = [
@@ -45,7 +48,7 @@ const RANGES: [(&str, IntegerRange); 50] = [
     ("access.max_sessions", POSITIVE),
     ("access.sessions_per_user", POSITIVE),
     ("access.max_links", POSITIVE),
-    ("access.min_password", IntegerRange::new(8, AccessLimits::MAX_PASSWORD_BYTES as i64)),
+    ("access.min_password", PASSWORD),
     ("tls.max_handshakes", POSITIVE),
     ("http.max_batch", POSITIVE),
     ("http.max_connections", IntegerRange::at_least(2)),

@@ -46,7 +46,7 @@ impl SettingValue {
 }
 
 /// A string of TOML, with every character escaped that could end it.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {

@@ -1,11 +1,9 @@
 //! Configuration files.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
 use crate::config::layers::SettingLayers;
-use crate::config::{Config, FileConfig, ServeArgs};
+use crate::config::{Config, FileConfig, ServeArgs, quoted};
 use crate::job::secret::NOT_SHOWN;
 
 /// The text of a configuration file. What is accepted has the same meaning when a program that embeds the server sets it,
@@ -80,20 +78,4 @@ fn toml(value: &Value) -> String {
         Value::String(text) => quoted(text),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
-}
-
-/// A basic string of TOML.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            control if control.is_control() => {
-                let written = write!(quoted, "\\u{:04X}", u32::from(control));
-                assert!(written.is_ok(), "a string takes everything");
-            }
-            plain => quoted.push(plain),
-        }
-    }
-    quoted + "\""
 }

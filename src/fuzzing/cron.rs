@@ -4,10 +4,9 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::NOW;
 use crate::job::{Cron, Time};
 
-/// The time at which the expressions are submitted.
-const NOW: Time = Time::from_millis(1_800_000_000_000);
 /// The most bytes of an error. It may show a pattern of 200 bytes twice, and each byte as six.
 const MAX_ERROR: usize = 3_000;
 /// A day in milliseconds.

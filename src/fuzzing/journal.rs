@@ -1,12 +1,10 @@
 //! Chunks of the journal.
 
+use super::NOW;
 use super::rows::{damage_is_noticed, with_changed_byte, with_checksum};
 use crate::job::Time;
 use crate::store::log_store::journal::codec::{Chunk, Packer, Record, unseal};
 use crate::store::{Piece, formats};
-
-/// The time at which records are written.
-const NOW: Time = Time::from_millis(1_800_000_000_000);
 
 /// Either lines of an export, which become the records of a chunk, or the version, the flags and the body of a chunk, to
 /// which the right checksum is added. Records are read as they were written, the same records have the same bytes, and any

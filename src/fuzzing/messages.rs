@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::choice;
 use super::problems::check_refusal;
 use super::requests::filter_values;
+use super::{NOW, choice};
 use crate::engine::{AboutLease, ExtendAnswer, WorkerRegistration, WorkerUpdate};
 use crate::http::Problem;
 use crate::http::api::extract::read_fields;
@@ -12,7 +12,7 @@ use crate::http::stream::protocol::{ClientMessage, Subscribe, Subscriptions};
 use crate::http::workers::read::{self, CREDIT, MAX_ITEMS, MAX_NAMES, ReportLimits};
 use crate::http::workers::write;
 use crate::http::workers::ws::protocol::{WorkerMessage, refused};
-use crate::job::{Cursor, Epoch, Filter, JsonLimits, Time};
+use crate::job::{Cursor, Epoch, Filter, JsonLimits};
 
 /// A message of a subscriber. One that is accepted and written again is the same.
 pub fn client_message(input: &[u8]) {
@@ -72,7 +72,7 @@ pub fn worker_message(input: &[u8]) {
         json: JsonLimits::default(),
         max_result: 1_000,
         lease: read::DEFAULT_LEASE,
-        now: Time::from_millis(1_800_000_000_000),
+        now: NOW,
     };
     let refused = match message {
         "message" => {

@@ -17,6 +17,8 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
+use crate::job::Time;
+
 pub use configuration::configuration;
 pub use cron::cron;
 pub use exports::export_line;
@@ -26,6 +28,9 @@ pub use requests::{job_submission, query_string, request_body};
 pub use rows::stored_row;
 pub use search::search;
 pub use websocket::websocket_frames;
+
+/// The time at which everything arrives or is written.
+const NOW: Time = Time::from_millis(1_800_000_000_000);
 
 /// A function that panics when something does not hold for the bytes.
 pub type Target = fn(&[u8]);

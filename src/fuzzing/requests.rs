@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
-use super::choice;
 use super::problems::check_refusal;
+use super::{NOW, choice};
 use crate::engine::bulk::{Action, MAX_LISTED, Target};
 use crate::engine::{KindSubmission, Kinds, ScheduleSubmission};
 use crate::http::Problem;
@@ -17,8 +17,6 @@ use crate::job::{
     Filter, JobQuery, JsonLimits, Kind, NewJob, Origin, RetryPolicy, Spec, Start, Time,
 };
 
-/// The time at which the requests arrive.
-const NOW: Time = Time::from_millis(1_800_000_000_000);
 /// The most jobs of a submission.
 const MAX_BATCH: usize = 50;
 

@@ -1,10 +1,8 @@
 //! Searches.
 
+use super::NOW;
 use crate::engine::{Kinds, Submission};
-use crate::job::{Change, Event, Fact, Interrupted, Job, JobQuery, Matcher, Reading, State, Time};
-
-/// The time from which durations count back.
-const NOW: Time = Time::from_millis(1_800_000_000_000);
+use crate::job::{Change, Event, Fact, Interrupted, Job, JobQuery, Matcher, Reading, State};
 
 /// The first line is a search and what follows is the payload of a job. A search that is printed means the same, and a job
 /// matches if it matches every term.

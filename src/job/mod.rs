@@ -3,6 +3,7 @@
 
 mod actor;
 mod attempt;
+mod decimal;
 mod declared_kind;
 mod event;
 pub mod fields;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::job::decimal::Decimal;
 use crate::job::shorten::shorten;
 
 /// The integers that a field accepts, both ends included.
@@ -69,7 +70,8 @@ impl IntegerRange {
     /// # Errors
     /// As [`IntegerRange::check`].
     pub fn from_json(self, value: &str) -> Result<i64, String> {
-        match value.parse::<i64>().ok().or_else(|| whole_number(value)) {
+        let exact = || Decimal::parse(value).and_then(Decimal::to_integer);
+        match value.parse::<i64>().ok().or_else(exact) {
             Some(number) if self.contains(number) => Ok(number),
             Some(_) | None => Err(self.refusal(&describe(value))),
         }
@@ -93,31 +95,6 @@ impl fmt::Display for IntegerRange {
             (min, max) => write!(f, "an integer from {min} to {max}"),
         }
     }
-}
-
-/// The value of a JSON number with a fraction or an exponent, if it is a whole one. It is computed from the digits, because
-/// a floating-point number would round it.
-fn whole_number(number: &str) -> Option<i64> {
-    let unsigned = number.strip_prefix('-').unwrap_or(number);
-    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
-        return None;
-    }
-    let digits = format!("{whole}{fraction}");
-    let significant = digits.trim_end_matches('0');
-    if significant.trim_start_matches('0').is_empty() {
-        return Some(0);
-    }
-    // How many zeros follow the last digit that is not zero.
-    let dropped = i64::try_from(digits.len() - significant.len()).ok()?;
-    let after_point = i64::try_from(fraction.len()).ok()?;
-    let zeros = exponent.parse::<i64>().ok()?.checked_add(dropped)?.checked_sub(after_point)?;
-    let power = 10_i64.checked_pow(u32::try_from(zeros).ok()?)?;
-    let size = significant.parse::<i64>().ok()?;
-    let size = if number.starts_with('-') { -size } else { size };
-    size.checked_mul(power)
 }
 
 fn is_number(text: &str) -> bool {

@@ -3,8 +3,8 @@
 use super::examples::{self, JOB};
 use super::operation::Endpoint;
 use super::schema::{
-    ApiSchema, ObjectSchema, about, any_of, either, flag, job_id, list, list_of, matching, named,
-    one_of, or_null, plain_name, text, text_of, time,
+    ApiSchema, ObjectSchema, USER_NAME, about, either, flag, job_id, list, list_of, matching,
+    named, one_of, or_null, plain_name, request_with_any, text, text_of, time,
 };
 use crate::access::AccessLimits;
 use crate::job::Role;
@@ -18,31 +18,18 @@ pub fn schemas() -> Vec<(&'static str, ApiSchema)> {
 }
 
 fn requests() -> Vec<(&'static str, ApiSchema)> {
-    let name = matching("^[A-Za-z0-9_@+-]([A-Za-z0-9_.@+-]{0,62}[A-Za-z0-9_@+-])?$");
-    let password = || text_of(8, AccessLimits::MAX_PASSWORD_BYTES);
+    let name = matching(&format!("^{USER_NAME}$"));
+    let password = || text_of(AccessLimits::LEAST_PASSWORD, AccessLimits::MAX_PASSWORD_BYTES);
     let length = "At least `access.min_password` characters, and at most 1,024 bytes.";
     let user = ObjectSchema::new("A new user.")
         .has("name", name, "")
         .has("password", password(), length)
         .has("role", named("Role"), "The first user must be an admin.")
         .request();
-    let members = ["role", "password", "disabled"];
-    let change = members.map(|needed| {
-        let members = [
-            ("role", named("Role"), ""),
-            ("password", password(), length),
-            ("disabled", flag(), ""),
-        ];
-        let add = |all: ObjectSchema, (name, shape, text): (&str, ApiSchema, &str)| {
-            if name == needed {
-                all.has(name, shape, text)
-            } else {
-                all.optional(name, shape, text)
-            }
-        };
-        members.into_iter().fold(ObjectSchema::new(""), add).request()
-    });
-    let change = about(any_of(change), "What is changed of a user; at least one member.");
+    let change = request_with_any(
+        "What is changed of a user; at least one member.",
+        &[("role", named("Role"), ""), ("password", password(), length), ("disabled", flag(), "")],
+    );
     let names = || list_of(plain_name(), 1, 1_000);
     let span = || matching("^[1-9][0-9]{0,4}(s|m|h|d)$");
     let token = ObjectSchema::new("A new token.")

@@ -1,9 +1,9 @@
 //! The schemas of jobs: as they are submitted, as lists and answers show them, and their logs.
 
 use super::schema::{
-    ApiSchema, ObjectSchema, about, any_of, anything, count, cursor, either, flag, idempotency_key,
-    integer, job_id, list, list_of, moment, named, one_of, one_or_some, or_null, plain_name, some,
-    tag, text, text_of, time,
+    ApiSchema, ObjectSchema, anything, count, cursor, either, flag, idempotency_key, integer,
+    job_id, list, list_of, moment, named, one_of, one_or_some, or_null, plain_name,
+    request_with_any, some, tag, text, text_of, time,
 };
 use crate::engine::submission::{ATTEMPTS, BACKOFF_MS, DELAY_MS, MAX_TAGS, PRIORITY, TIMEOUT_MS};
 use crate::job::{JobQuery, State};
@@ -55,17 +55,9 @@ fn condition(name: &str) -> ApiSchema {
 fn submitted() -> Vec<(&'static str, ApiSchema)> {
     let base = "The upper bound of the first delay.";
     let cap = "The upper bound of all delays, which is not below the other one.";
-    let with_base = ObjectSchema::new("")
-        .has("base_ms", integer(BACKOFF_MS), base)
-        .optional("cap_ms", integer(BACKOFF_MS), cap)
-        .request();
-    let with_cap = ObjectSchema::new("")
-        .optional("base_ms", integer(BACKOFF_MS), base)
-        .has("cap_ms", integer(BACKOFF_MS), cap)
-        .request();
-    let backoff = about(
-        any_of([with_base, with_cap]),
+    let backoff = request_with_any(
         "The delays between attempts. At least one of the two is needed.",
+        &[("base_ms", integer(BACKOFF_MS), base), ("cap_ms", integer(BACKOFF_MS), cap)],
     );
     let submission = template(ObjectSchema::new("A job as it is submitted."))
         .optional("delay_ms", integer(DELAY_MS), "The delay before it is due; not with `run_at`.")

@@ -61,6 +61,9 @@ pub fn not_blank(most: usize) -> ApiSchema {
     of_type(Type::String).pattern(Some(r"\S")).max_length(Some(most)).into()
 }
 
+/// The pattern of the name of a user, without anchors.
+pub const USER_NAME: &str = "[A-Za-z0-9_@+-]([A-Za-z0-9_.@+-]{0,62}[A-Za-z0-9_@+-])?";
+
 /// The name of a queue, a kind or a schedule as requests may have it.
 pub fn plain_name() -> ApiSchema {
     let pattern = "^[A-Za-z0-9_:-]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9_:-])?$";
@@ -232,6 +235,21 @@ pub fn either(shapes: impl IntoIterator<Item = ApiSchema>) -> ApiSchema {
 /// At least one of several forms.
 pub fn any_of(shapes: impl IntoIterator<Item = ApiSchema>) -> ApiSchema {
     shapes.into_iter().fold(AnyOfBuilder::new(), AnyOfBuilder::item).into()
+}
+
+/// A request of members that may be left out or null, but not all of them.
+pub fn request_with_any(what: &str, members: &[(&str, ApiSchema, &str)]) -> ApiSchema {
+    let with = |(needed, _, _): &(&str, ApiSchema, &str)| {
+        let add = |all: ObjectSchema, (name, shape, text): &(&str, ApiSchema, &str)| {
+            if name == needed {
+                all.has(name, shape.clone(), text)
+            } else {
+                all.optional(name, shape.clone(), text)
+            }
+        };
+        members.iter().fold(ObjectSchema::new(""), add).request()
+    };
+    about(any_of(members.iter().map(with)), what)
 }
 
 /// The same, or null.

@@ -6,8 +6,8 @@ use super::job_schemas::change;
 use super::operation::Endpoint;
 use super::queues::queue;
 use super::schema::{
-    ApiSchema, ObjectSchema, count, cursor, cursor_or_empty, either, flag, job_id, list, map,
-    matching, named, number, one_of, or_null, plain_name, tag, text, time,
+    ApiSchema, ObjectSchema, USER_NAME, count, cursor, cursor_or_empty, either, flag, job_id, list,
+    map, matching, named, number, one_of, or_null, plain_name, tag, text, time,
 };
 use crate::http::api::query::MAX_EVENTS;
 use crate::job::EventType;
@@ -150,7 +150,9 @@ pub fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Whoever may cause an event, as filters name them.
-const ACTOR: &str = "^(user:[A-Za-z0-9_@+-]([A-Za-z0-9_.@+-]{0,62}[A-Za-z0-9_@+-])?|(token|schedule|link):[A-Za-z0-9_.:-]{1,64})$";
+fn actor() -> ApiSchema {
+    matching(&format!("^(user:{USER_NAME}|(token|schedule|link):[A-Za-z0-9_.:-]{{1,64}})$"))
+}
 
 /// The filter on events.
 fn filtered(endpoint: Endpoint) -> Endpoint {
@@ -159,7 +161,7 @@ fn filtered(endpoint: Endpoint) -> Endpoint {
         .queries("kind", plain_name(), "Kinds.")
         .queries("job", job_id(), "Jobs.")
         .queries("tag", tag(), "Tags.")
-        .queries("by", matching(ACTOR), "Who caused it, such as `user:anna`.")
+        .queries("by", actor(), "Who caused it, such as `user:anna`.")
 }
 
 /// Where a stream begins, and the types that it has. A share link has no other filter.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::job::search::decimal::Decimal;
+use crate::job::decimal::Decimal;
 
 /// The words for a member that occurs twice.
 pub const REPEATED: &str = "occurs more than once";

@@ -2,7 +2,6 @@
 //! time that `since:1h` counts back from.
 
 mod case_fold;
-pub mod decimal;
 pub mod matcher;
 pub mod query;
 pub mod reading;

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr2};
 
-use super::decimal::Decimal;
 use super::reading::{Interrupted, Reading};
 use super::term::Value;
+use crate::job::decimal::Decimal;
 use crate::job::escapes::decoded;
 
 /// The most steps of a path. [`Steps`] has one bit for each and one for the end.

@@ -338,14 +338,9 @@ impl Hub {
 
     /// Makes the `draining` frame due for every subscriber.
     fn announce_draining(&mut self) {
-        self.draining = Some(self.draining_frame());
-        (self.round_due, self.round_urgent) = (true, true);
-    }
-
-    /// Returns the frame that tells a subscriber that the server is stopping.
-    fn draining_frame(&self) -> Bytes {
         let grace_ms = self.limits.grace_ms();
-        frames::text(&to_json(&ServerMessage::Draining { grace_ms }))
+        self.draining = Some(frames::text(&to_json(&ServerMessage::Draining { grace_ms })));
+        (self.round_due, self.round_urgent) = (true, true);
     }
 
     /// Sends the newest stats to every subscriber that asked for them.
@@ -404,16 +399,18 @@ impl Hub {
             (CloseReason::ClientClosed(code), None) => frames::close(code.map(|code| (code, ""))),
             (_, None) => Bytes::new(),
         };
-        // A stop with nothing to wait for may be over before the hub has announced it.
-        let draining = (reason == CloseReason::Delivered).then(|| self.draining_frame());
-        let Hub { subscribers, groups, read_buffer, limits, .. } = self;
+        if reason == CloseReason::Delivered && self.draining.is_none() {
+            self.announce_draining(); // a stop with nothing to wait for may be over before the hub has noticed it
+        }
+        let Hub { subscribers, groups, read_buffer, limits, draining, .. } = self;
         let Some(subscriber) = subscribers.get(key) else { return };
         let hub = HubContext { limits, groups, read_buffer, now: Instant::now() };
         tracing::debug!(?reason, "closing a subscriber");
-        if let Some(draining) = draining
+        if reason == CloseReason::Delivered
+            && let Some(draining) = draining
             && !std::mem::replace(&mut subscriber.draining_sent, true)
         {
-            last = [draining, last].concat().into();
+            last = [&**draining, &*last].concat().into();
         }
         if subscriber.close(reason, last, &hub).is_ok() {
             // Reading may have stopped before the socket was empty, and the client's close frame may be among the rest.

@@ -17,55 +17,62 @@ impl<'a> Decimal<'a> {
             Some(text) => (true, text),
             None => (false, text),
         };
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, power(exponent)?),
-            None => (text, 0),
-        };
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, part) = match mantissa.split_once('.') {
             Some((whole, part)) => (whole, Some(part)),
             None => (mantissa, None),
         };
         let has_leading_zero = whole.len() > 1 && whole.starts_with('0');
-        if !is_number(whole) || has_leading_zero || !part.is_none_or(is_number) {
+        let power = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        if !is_number(whole) || has_leading_zero || !part.is_none_or(is_number) || !is_number(power)
+        {
             return None;
         }
         let part = part.unwrap_or_default().trim_end_matches('0');
-        let exponent = exponent.checked_sub(i64::try_from(part.len()).ok()?)?;
         let (whole, zeros) = if part.is_empty() {
             let trimmed = whole.trim_end_matches('0');
             (trimmed, whole.len() - trimmed.len())
         } else {
             (whole, 0)
         };
-        let exponent = exponent.checked_add(i64::try_from(zeros).ok()?)?;
         let whole = whole.trim_start_matches('0');
+        let fraction = part.len();
         let part = if whole.is_empty() { part.trim_start_matches('0') } else { part };
         if whole.is_empty() && part.is_empty() {
             return Some(Decimal { is_negative: false, digits: [whole, part], exponent: 0 });
         }
+        let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction).ok()?)?;
+        let exponent = exponent.checked_add(i64::try_from(zeros).ok()?)?;
         Some(Decimal { is_negative, digits: [whole, part], exponent })
+    }
+
+    /// The digits before and after the point, one after the other.
+    fn all_digits(self) -> impl Iterator<Item = u8> + use<'a> {
+        let [whole, part] = self.digits;
+        whole.bytes().chain(part.bytes())
+    }
+
+    /// The value, if it is a whole number that fits.
+    pub fn to_integer(self) -> Option<i64> {
+        let power = 10_i128.checked_pow(u32::try_from(self.exponent).ok()?)?;
+        let size = self.all_digits().try_fold(0_i128, |size, digit| {
+            size.checked_mul(10)?.checked_add(i128::from(digit - b'0'))
+        });
+        let size = size?.checked_mul(power)?;
+        i64::try_from(if self.is_negative { -size } else { size }).ok()
     }
 }
 
 impl PartialEq for Decimal<'_> {
     fn eq(&self, other: &Self) -> bool {
-        let digits = |number: &Self| {
-            let [whole, part] = number.digits;
-            whole.bytes().chain(part.bytes())
-        };
         self.is_negative == other.is_negative
             && self.exponent == other.exponent
-            && digits(self).eq(digits(other))
+            && self.all_digits().eq(other.all_digits())
     }
 }
 
 fn is_number(digits: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn power(text: &str) -> Option<i64> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if is_number(digits) { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]
