@@ -49,7 +49,7 @@ pub struct Claimed {
     /// The leases, in the order in which the jobs are to start.
     pub leases: Vec<Lease>,
     /// When a rate limit held jobs back that the claim could otherwise have taken: how long until the next of them may
-    /// start, so that it makes sense to ask again then.
+    /// start, so that it makes sense to ask again then. Zero when the claim was cut short, so that nodes take turns more often.
     pub retry_in: Option<Duration>,
 }
 

@@ -302,6 +302,12 @@ pub trait Store: Send + Sync + 'static {
     /// due or a lease ends before that. A notification may be lost.
     fn wake_timer(&self) -> Arc<Notify>;
 
+    /// Notified (`notify_one`) when another process that shares the store has added the first job of a queue, or changed a setting
+    /// of one. A notification may be lost. There is one waiter.
+    fn queue_changes(&self) -> Arc<Notify> {
+        Arc::default()
+    }
+
     /// Everything that is stored as of one cursor: every job, every event within its retention, the settings of
     /// queues, the schedules and the declared kinds. Later changes are not seen, and nothing that the snapshot needs is removed before it was read.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;

@@ -1,6 +1,7 @@
-//! Asks the store regularly which queues it has, and starts dispatchers for the missing ones: queues of earlier
-//! processes, and queues whose submitters left before their answer. The first answer also brings the stored settings
-//! of queues.
+//! Asks the store which queues it has, and starts dispatchers for the missing ones: queues of earlier and of other processes,
+//! and queues whose submitters left before their answer. The answers also bring the concurrency limits that were set at run
+//! time, before this process started or by another one. The store is asked at once when another process has changed
+//! something, and otherwise at intervals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::supervise::{Part, pass};
 /// The wait before the store is asked again after an error.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// The shortest time between two answers, however often other processes change something: an answer has every queue.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
+
 /// The loop that finds queues without a dispatcher.
 pub struct QueueDiscovery {
     pub store: Arc<dyn Store>,
@@ -30,6 +34,7 @@ pub struct QueueDiscovery {
 impl QueueDiscovery {
     /// Asks the store until the stop begins.
     pub async fn run(self) {
+        let changes = self.store.queue_changes();
         let mut retry = RetryLog::new("discovering queues", RETRY_DELAY, RETRY_DELAY);
         loop {
             pass(Part::QueueDiscovery);
@@ -41,20 +46,21 @@ impl QueueDiscovery {
                 Err(StoreError::Closed) => return,
                 Err(error) => retry.failed(&error),
             };
+            let changed = async {
+                sleep(LEAST_PAUSE).await;
+                changes.notified().await;
+            };
             tokio::select! {
                 () = sleep(pause) => {}
+                () = changed => {}
                 () = self.draining.cancelled() => return,
             }
         }
     }
 
     async fn look(&self) -> Result<(), StoreError> {
-        let stats = self.store.stats().await?;
-        if !self.limits.restored.is_cancelled() {
-            self.limits.restore(&stats.queues);
-            self.limits.restored.cancel();
-        }
-        self.dispatchers.ensure(stats.queues.keys());
+        let queues = self.limits.restore().await?;
+        self.dispatchers.ensure(queues.keys());
         Ok(())
     }
 }

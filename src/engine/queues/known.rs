@@ -1,6 +1,6 @@
 //! The queues of this process, and how many attempts of each may run at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::slots::{QueueKey, Slots};
@@ -64,6 +64,20 @@ impl KnownQueues {
         let limit = table.set.get(queue).copied();
         let limit = limit.unwrap_or_else(|| self.config.of_queue(queue).concurrency);
         (used.unwrap_or_default() as u64, limit.get() as u64)
+    }
+
+    /// Sets the concurrency limits of these queues, and restores the configured ones of all others.
+    pub fn set_all_concurrency(&self, set: BTreeMap<QueueName, Concurrency>) {
+        let before = {
+            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+            table.set.keys().cloned().collect::<Vec<_>>()
+        };
+        for queue in before.iter().filter(|queue| !set.contains_key(*queue)) {
+            self.set_concurrency(queue, None);
+        }
+        for (queue, concurrency) in set {
+            self.set_concurrency(&queue, Some(concurrency));
+        }
     }
 
     /// Sets the concurrency limit of a queue; `None` restores the configured one.

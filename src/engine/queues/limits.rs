@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::known::KnownQueues;
 use crate::job::{Actor, Concurrency, QueueChange, QueueName, RateRule};
-use crate::store::{Control, ControlError, QueueStats, Store};
+use crate::store::{Control, ControlError, QueueStats, Store, StoreError};
 
 /// Sets the concurrency and rate limits of queues.
 pub struct QueueLimits {
@@ -24,11 +24,16 @@ pub struct QueueLimits {
 }
 
 impl QueueLimits {
-    /// Applies the stored limits to the slots of this process.
-    pub fn restore(&self, stored: &BTreeMap<QueueName, QueueStats>) {
-        for (queue, stats) in stored {
-            self.queues.set_concurrency(queue, stats.settings.concurrency);
-        }
+    /// Applies the stored limits to the slots of this process. Returns all queues.
+    pub async fn restore(&self) -> Result<BTreeMap<QueueName, QueueStats>, StoreError> {
+        let _changing = self.change_lock.lock().await;
+        let queues = self.store.stats().await?.queues;
+        let set = queues
+            .iter()
+            .filter_map(|(queue, stats)| Some((queue.clone(), stats.settings.concurrency?)));
+        self.queues.set_all_concurrency(set.collect());
+        self.restored.cancel();
+        Ok(queues)
     }
 
     /// Stores the concurrency limit of a queue and applies it; `None` restores the configured one.

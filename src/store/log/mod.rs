@@ -24,6 +24,9 @@ pub type Row = (Vec<u8>, Vec<u8>);
 /// Keys and values in the order of their keys. It ends after the first error.
 pub type Rows = Box<dyn Iterator<Item = Result<Row, StoreError>> + Send>;
 
+/// Keys in their order. It ends after the first error.
+pub type Keys = Box<dyn Iterator<Item = Result<Vec<u8>, StoreError>> + Send>;
+
 /// What became of a batch.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,14 @@ impl Applied {
     pub fn is_lost(&self) -> bool {
         matches!(self, Applied::Lost(_))
     }
+}
+
+/// A chunk that another process has announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnouncedChunk {
+    pub number: u64,
+    /// The node that has written it, if the announcement says so. Anybody may announce anything, so this is only a hint.
+    pub writer: Option<u64>,
 }
 
 /// An ordered map of keys to values that changes in atomic batches.
@@ -71,6 +82,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// The rows whose key begins with `prefix` and is not less than `from`.
     fn scan_from(&self, prefix: &[u8], from: &[u8]) -> Rows;
+
+    /// The keys that begin with `prefix`, without their values.
+    fn keys(&self, prefix: &[u8]) -> Keys {
+        Box::new(self.scan(prefix).map(|row| row.map(|(key, _)| key)))
+    }
 
     /// Whether other processes write to the log at the same time.
     fn is_shared(&self) -> bool;
@@ -117,6 +133,31 @@ pub trait Log: Send + Sync + 'static {
     /// Waits until another process has appended a chunk with this number or a greater one, but no longer than `at_most`.
     /// Returns whether it seems to have done so; a short wait may miss it. A log that is not shared returns `false` at once.
     fn wait_for_chunk(&self, number: u64, at_most: Duration) -> Result<bool, StoreError>;
+
+    /// Waits until another process has announced a chunk with this number or a greater one, but no longer than `at_most`, and
+    /// returns the newest announcement. Unlike [`Log::wait_for_chunk`], it asks nobody.
+    fn wait_for_announcement(
+        &self,
+        number: u64,
+        at_most: Duration,
+    ) -> Result<Option<AnnouncedChunk>, StoreError> {
+        let is_there = self.wait_for_chunk(number, at_most)?;
+        Ok(is_there.then_some(AnnouncedChunk { number, writer: None }))
+    }
+
+    /// The chunks from this one on that others have announced together with their content, without a gap. Each is returned once.
+    /// There may be more in the log, and some of these may have been read before.
+    fn announced_chunks(&self, _from: u64) -> Vec<Row> {
+        Vec::new()
+    }
+
+    /// Tells the other nodes that this one has lost an append and is about to try again. They may miss it.
+    fn ask_for_turn(&self, _node: u64) {}
+
+    /// The nodes that have asked for their turn since this was called last.
+    fn askers(&self) -> Vec<u64> {
+        Vec::new()
+    }
 
     /// Waits until everything that was applied is durable.
     fn sync(&self) -> Result<(), StoreError>;

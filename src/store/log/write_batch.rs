@@ -14,6 +14,8 @@ pub struct WriteBatch {
     pub event_bytes: u64,
     /// Whether this process appends again at once. Then others need not be told of this batch.
     pub is_followed: bool,
+    /// The node that appends the batch, which others are told.
+    pub writer: Option<u64>,
 }
 
 /// One change.

@@ -421,6 +421,10 @@ impl Store for LogStore {
         self.shared.timer.clone()
     }
 
+    fn queue_changes(&self) -> Arc<Notify> {
+        self.shared.queue_changes.clone()
+    }
+
     fn describe_node(&self, figures: NodeFigures) {
         self.shared.nodes.describe(figures);
     }

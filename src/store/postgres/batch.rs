@@ -26,6 +26,8 @@ pub struct BatchChanges {
     pub accepted_bytes: u64,
     /// Whether this process appends again at once.
     pub is_followed: bool,
+    /// The node that appends.
+    pub writer: Option<u64>,
 }
 
 impl BatchChanges {
@@ -38,6 +40,7 @@ impl BatchChanges {
             bytes: batch.bytes(),
             accepted_bytes: batch.event_bytes,
             is_followed: batch.is_followed,
+            writer: batch.writer,
             ..BatchChanges::default()
         };
         changes.taken = batch.taken().iter().map(ToString::to_string).collect();

@@ -11,10 +11,13 @@ use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
 use super::driver::Driver;
-use super::hint::{self, Announcement, CHANNEL, ChunkHint};
+use super::hint::{self, Announcement, CHANNEL, ChunkHint, TurnRequest};
 use super::session::{OpenSession, Parameter, SessionSlot};
 use super::settings::PostgresSettings;
 use crate::store::StoreError;
+
+/// Sends a notification.
+const NOTIFY: &str = "select pg_notify($1, $2)::text";
 
 /// The connections. Nothing is connected before it is used, and everything ends when this is dropped.
 pub struct PostgresConnections {
@@ -151,8 +154,19 @@ impl PostgresConnections {
                 let text = announcement.to_string();
                 let parameters: [Parameter<'_>; 2] = [(&CHANNEL, Type::TEXT), (&text, Type::TEXT)];
                 // Without the notification, the others find the chunk when they look for themselves.
-                let _sent = writer.query("select pg_notify($1, $2)::text", &parameters).await;
+                let _sent = writer.query(NOTIFY, &parameters).await;
             }
+        });
+    }
+
+    /// Tells the other processes that a node asks for its turn to append.
+    pub fn ask_for_turn(&self, node: u64) {
+        let reader = self.readers[0].clone();
+        let text = TurnRequest { process: self.process, node }.to_string();
+        self.driver.begin(async move {
+            let parameters: [Parameter<'_>; 2] = [(&CHANNEL, Type::TEXT), (&text, Type::TEXT)];
+            // Without the notification, the others go on as if nobody waited.
+            let _sent = reader.query(NOTIFY, &parameters).await;
         });
     }
 

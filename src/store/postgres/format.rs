@@ -17,12 +17,13 @@ use crate::store::{StoreError, formats};
 /// The newest format that this version understands.
 pub const NEWEST: i64 = formats::POSTGRES_SCHEMA.newest as i64;
 /// The migrations, oldest first. Nodes of older versions are at work while they run, so they only add.
-pub const MIGRATIONS: [&str; 5] = [
+pub const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
+    include_str!("migrations/0006.sql"),
 ];
 
 const HAS_META: &str = "select to_regclass('cortado.meta') is not null";

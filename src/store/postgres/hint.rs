@@ -1,6 +1,7 @@
 //! What wakes those who wait for chunks: a notification of the server, which is only a hint. Without it, whoever waits
 //! asks again at short intervals.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::num::ParseIntError;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
 
+use super::announced_content::AnnouncedContent;
 use super::failure::{StatementFailure, describe};
 use super::settings::PostgresSettings;
 use crate::logging::RetryLog;
@@ -23,18 +25,34 @@ const INBOX_CHANNEL: &str = "cortado_inbox";
 /// The wait before notifications are asked for again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What an append says to the other processes: the number of its last chunk, and which process it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many chunks are kept that were announced with their content and not read yet. Whoever is behind that far reads them from
+/// the database.
+const MAX_CONTENTS: usize = 64;
+/// How many nodes are remembered that ask for their turn.
+const MAX_ASKERS: usize = 256;
+
+/// What an append says to the other processes: the number of its last chunk, which process it is, which node, and what the
+/// chunk contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
     pub number: i64,
     /// The process; one that does not say who it is, as those of older versions, is another one.
     pub process: Option<i64>,
+    /// The node; older versions do not say it, and commands are none.
+    pub node: Option<u64>,
+    /// The content, if the chunk is short and the only one of its batch.
+    pub content: Option<AnnouncedContent>,
 }
 
 impl fmt::Display for Announcement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.number)?;
-        self.process.map_or(Ok(()), |process| write!(f, " {process}"))
+        let Some(process) = self.process else { return Ok(()) };
+        write!(f, " {process}")?;
+        let Some(node) = self.node else { return Ok(()) };
+        write!(f, " {node}")?;
+        let Some(AnnouncedContent { grp, sealed }) = &self.content else { return Ok(()) };
+        write!(f, " {grp} {sealed}")
     }
 }
 
@@ -44,7 +62,34 @@ impl FromStr for Announcement {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut words = text.split(' ');
         let number = words.next().unwrap_or_default().parse()?;
-        Ok(Announcement { number, process: words.next().map(str::parse).transpose()? })
+        let process = words.next().map(str::parse).transpose()?;
+        let node = words.next().map(str::parse).transpose()?;
+        let content = words.next().zip(words.next()).map(|(grp, sealed)| AnnouncedContent {
+            grp: grp.to_owned(),
+            sealed: sealed.to_owned(),
+        });
+        Ok(Announcement { number, process, node, content })
+    }
+}
+
+/// What a node says to the others that has lost an append: which process it is, and which node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnRequest {
+    pub process: i64,
+    pub node: u64,
+}
+
+impl fmt::Display for TurnRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "turn {} {}", self.process, self.node)
+    }
+}
+
+impl TurnRequest {
+    /// Reads a notification, if it is one.
+    fn read(text: &str) -> Option<TurnRequest> {
+        let (process, node) = text.strip_prefix("turn ")?.split_once(' ')?;
+        Some(TurnRequest { process: process.parse().ok()?, node: node.parse().ok()? })
     }
 }
 
@@ -57,8 +102,12 @@ pub struct ChunkHint {
 
 #[derive(Debug, Default)]
 struct Heard {
-    /// The newest chunk that another process has announced.
-    newest: Option<i64>,
+    /// The newest chunk that another process has announced, and the node that has written it.
+    newest: Option<(i64, Option<u64>)>,
+    /// The chunks that were announced with their content.
+    contents: BTreeMap<i64, AnnouncedContent>,
+    /// The nodes that have asked for their turn.
+    askers: BTreeSet<u64>,
     /// How often there was a reason to look for chunks that nobody may have announced.
     wakes: u64,
 }
@@ -66,8 +115,8 @@ struct Heard {
 /// Why a wait for a chunk has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HintWait {
-    /// Another process has announced it.
-    Announced,
+    /// Another process has announced it, or a later one: the number of the newest chunk, and the node that has written it.
+    Announced(i64, Option<u64>),
     /// It may be there without an announcement.
     Unknown,
 }
@@ -81,18 +130,49 @@ impl ChunkHint {
     /// Waits until another process has announced a chunk with this number or a greater one, until somebody wakes all who
     /// wait, or for as long as `at_most`.
     pub fn wait(&self, number: i64, wakes: u64, at_most: Duration) -> HintWait {
-        let is_announced = |heard: &Heard| heard.newest.is_some_and(|newest| newest >= number);
-        let waits = |heard: &mut Heard| heard.wakes == wakes && !is_announced(heard);
+        let announced = |heard: &Heard| heard.newest.filter(|(newest, _)| *newest >= number);
+        let waits = |heard: &mut Heard| heard.wakes == wakes && announced(heard).is_none();
         let waited = self.changed.wait_timeout_while(self.heard(), at_most, waits);
         let (heard, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if is_announced(&heard) { HintWait::Announced } else { HintWait::Unknown }
+        announced(&heard)
+            .map_or(HintWait::Unknown, |(number, node)| HintWait::Announced(number, node))
     }
 
     /// Notes what another process has announced.
-    pub fn announce(&self, number: i64) {
+    pub fn announce(&self, number: i64, node: Option<u64>) {
         let mut heard = self.heard();
-        heard.newest = heard.newest.max(Some(number));
+        heard.newest = heard.newest.max(Some((number, node)));
         self.changed.notify_all();
+    }
+
+    /// Keeps the content of a chunk, and forgets the oldest one if there are too many.
+    pub fn keep(&self, number: i64, content: AnnouncedContent) {
+        let mut heard = self.heard();
+        heard.contents.insert(number, content);
+        if heard.contents.len() > MAX_CONTENTS {
+            heard.contents.pop_first();
+        }
+    }
+
+    /// Takes the contents of the chunks from this number on, without a gap, and forgets those before it.
+    pub fn take(&self, from: i64) -> Vec<(i64, AnnouncedContent)> {
+        let mut heard = self.heard();
+        heard.contents = heard.contents.split_off(&from);
+        let numbers = from..;
+        numbers.map_while(|number| Some((number, heard.contents.remove(&number)?))).collect()
+    }
+
+    /// Notes that a node has asked for its turn. There are never many.
+    fn ask(&self, node: u64) {
+        let mut heard = self.heard();
+        if heard.askers.len() < MAX_ASKERS {
+            heard.askers.insert(node);
+        }
+    }
+
+    /// Takes the nodes that have asked for their turn.
+    pub fn askers(&self) -> Vec<u64> {
+        std::mem::take(&mut self.heard().askers).into_iter().collect()
     }
 
     /// Wakes all who wait, so that they look for themselves.
@@ -140,9 +220,21 @@ async fn listen_once(
                 Some(Ok(AsyncMessage::Notification(it))) if it.channel() == INBOX_CHANNEL => {
                     inbox.notify_one();
                 }
+                Some(Ok(AsyncMessage::Notification(it)))
+                    if let Some(request) = TurnRequest::read(it.payload()) =>
+                {
+                    if request.process != process {
+                        hint.ask(request.node);
+                    }
+                }
                 Some(Ok(AsyncMessage::Notification(it))) => match it.payload().parse() {
                     Ok(Announcement { process: Some(own), .. }) if own == process => {}
-                    Ok(Announcement { number, .. }) => hint.announce(number),
+                    Ok(Announcement { number, node, content, .. }) => {
+                        if let Some(content) = content {
+                            hint.keep(number, content);
+                        }
+                        hint.announce(number, node);
+                    }
                     Err(_) => hint.wake(), // of a version that says something else
                 },
                 Some(Ok(_)) => {}
@@ -175,22 +267,65 @@ mod tests {
 
     #[test]
     fn an_announcement_survives_text_and_may_be_of_an_unknown_process() {
-        for (number, process) in [(7, Some(3)), (7, None), (i64::MAX, Some(i64::MIN))] {
-            let announcement = Announcement { number, process };
+        for (number, process, node) in [
+            (7, Some(3), Some(5)),
+            (7, Some(3), None),
+            (7, None, None),
+            (i64::MAX, Some(i64::MIN), Some(u64::MAX)),
+        ] {
+            let announcement = Announcement { number, process, node, content: None };
             assert_eq!(announcement.to_string().parse(), Ok(announcement));
         }
-        for text in ["", "7 x", "x", "x 7"] {
+        let content = AnnouncedContent { grp: "a-b".into(), sealed: "c+/".into() };
+        let (process, node, content) = (Some(3), Some(5), Some(content));
+        let announcement = Announcement { number: 7, process, node, content };
+        assert_eq!(announcement.to_string().parse(), Ok(announcement));
+        for text in ["", "7 x", "x", "x 7", "7 3 x", "7 3 -1"] {
             assert!(text.parse::<Announcement>().is_err(), "{text}");
         }
     }
 
     #[test]
+    fn a_request_for_a_turn_survives_text_and_is_no_announcement() {
+        let request = TurnRequest { process: -3, node: u64::MAX };
+        assert_eq!(TurnRequest::read(&request.to_string()), Some(request));
+        for text in ["turn", "turn 1", "turn x 1", "turn 1 x", "turn 1 -1", "7 3 5"] {
+            assert_eq!(TurnRequest::read(text), None, "{text}");
+        }
+        assert!(request.to_string().parse::<Announcement>().is_err(), "older versions look");
+        let hint = ChunkHint::default();
+        (0..1_000).chain([7]).for_each(|node| hint.ask(node));
+        assert_eq!(hint.askers(), (0..MAX_ASKERS as u64).collect::<Vec<_>>());
+        assert_eq!(hint.askers(), [0; 0], "each is returned once");
+    }
+
+    #[test]
+    fn contents_are_taken_in_order_and_bounded() {
+        let hint = ChunkHint::default();
+        let content = |n: i64| AnnouncedContent { grp: n.to_string(), sealed: String::new() };
+        for number in [3, 5, 4, 7, 1] {
+            hint.keep(number, content(number));
+        }
+        let numbers = |from| hint.take(from).into_iter().map(|(n, _)| n).collect::<Vec<_>>();
+        assert_eq!(numbers(2), [0; 0]);
+        assert_eq!(numbers(3), [3, 4, 5]);
+        assert_eq!(numbers(3), [0; 0], "each is taken once");
+        assert_eq!(numbers(7), [7]);
+        for number in 0..=MAX_CONTENTS as i64 {
+            hint.keep(number, content(number));
+        }
+        assert_eq!(numbers(0), [0; 0], "the oldest one is gone");
+        assert_eq!(numbers(1).len(), MAX_CONTENTS);
+    }
+
+    #[test]
     fn a_wait_ends_with_an_announcement_or_a_reason_to_look() {
         let hint = ChunkHint::default();
-        hint.announce(4);
-        hint.announce(3); // one that came late
+        hint.announce(4, Some(9));
+        hint.announce(3, Some(8)); // one that came late
         let long = Duration::from_secs(3_600);
-        assert_eq!(hint.wait(4, hint.wakes(), long), HintWait::Announced);
+        assert_eq!(hint.wait(4, hint.wakes(), long), HintWait::Announced(4, Some(9)));
+        assert_eq!(hint.wait(2, hint.wakes(), long), HintWait::Announced(4, Some(9)));
         assert_eq!(hint.wait(5, hint.wakes(), Duration::ZERO), HintWait::Unknown);
         let wakes = hint.wakes();
         hint.wake();

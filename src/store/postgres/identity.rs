@@ -87,6 +87,12 @@ impl ServerIdentity {
         self.0.split('/').nth(1).filter(|timeline| *timeline != UNKNOWN)
     }
 
+    /// An identity with this text.
+    #[cfg(test)]
+    pub fn of(text: &str) -> ServerIdentity {
+        ServerIdentity(text.to_owned())
+    }
+
     /// The text that is stored.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -46,8 +46,20 @@ pub fn chunk_key(number: i64) -> Vec<u8> {
 pub enum TableRange {
     /// Rows.
     Rows { from: Vec<u8>, to: Option<Vec<u8>> },
+    /// Rows, whose values are not read.
+    Keys { from: Vec<u8>, to: Option<Vec<u8>> },
     /// Chunks.
     Chunks { from: i64, to: Option<i64> },
+}
+
+impl TableRange {
+    /// The same range, of which only the keys are read if it has rows.
+    pub fn without_values(self) -> TableRange {
+        match self {
+            TableRange::Rows { from, to } => TableRange::Keys { from, to },
+            TableRange::Keys { .. } | TableRange::Chunks { .. } => self,
+        }
+    }
 }
 
 /// The ranges that hold the keys which begin with `prefix` and are not less than `from`, in the order of the keys.

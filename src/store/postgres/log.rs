@@ -11,19 +11,24 @@ use super::connections::PostgresConnections;
 use super::format;
 use super::hint::HintWait;
 use super::identity::{self, EpochServer};
-use super::keys;
+use super::keys::{self, TableRange};
 use super::nodes;
 use super::scan::ScanRows;
 use super::settings::PostgresSettings;
 use super::state::LogState;
 use crate::job::{Cursor, Epoch};
 use crate::store::log::{
-    Applied, Log, LogInbox, LogProjection, NodeHeartbeat, NodeMessage, Rows, WriteBatch,
+    AnnouncedChunk, Applied, Keys, Log, LogInbox, LogProjection, NodeHeartbeat, NodeMessage, Row,
+    Rows, WriteBatch,
 };
 use crate::store::{Storage, StoreError};
 
 /// How often the server is asked for new chunks while no notification arrives. A shorter wait relies on notifications alone.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Looks for a chunk with this number or a greater one. The order makes PostgreSQL use the index, also while it has no
+/// statistics of the table.
+pub const HAS_CHUNK: &str = "select from cortado.chunk where number >= $1 order by number limit 1";
 
 /// The log in a database.
 pub struct PostgresLog(Arc<LogState>);
@@ -72,6 +77,11 @@ impl Log for PostgresLog {
 
     fn scan_from(&self, prefix: &[u8], from: &[u8]) -> Rows {
         Box::new(ScanRows::new(self.0.clone(), keys::ranges(prefix, from)))
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Keys {
+        let ranges = keys::ranges(prefix, prefix).into_iter().map(TableRange::without_values);
+        Box::new(ScanRows::new(self.0.clone(), ranges.collect()).map(|row| row.map(|(key, _)| key)))
     }
 
     fn is_shared(&self) -> bool {
@@ -132,13 +142,43 @@ impl Log for PostgresLog {
             let waited = connections.hint.wait(number, wakes, left.min(POLL_INTERVAL));
             // A short wait is one for a turn, which only an announcement ends early.
             let may_look = at_most >= POLL_INTERVAL;
-            if waited == HintWait::Announced || may_look && has_chunk(&connections, number)? {
+            let is_announced = matches!(waited, HintWait::Announced(..));
+            if is_announced || may_look && has_chunk(&connections, number)? {
                 return Ok(true);
             }
             if Instant::now() >= until {
                 return self.0.connections().map(|_| false);
             }
         }
+    }
+
+    fn wait_for_announcement(
+        &self,
+        number: u64,
+        at_most: Duration,
+    ) -> Result<Option<AnnouncedChunk>, StoreError> {
+        let Ok(number) = i64::try_from(number) else { return Ok(None) };
+        let connections = self.0.connections()?;
+        connections.listen();
+        let waited = connections.hint.wait(number, connections.hint.wakes(), at_most);
+        let HintWait::Announced(number, writer) = waited else {
+            return self.0.connections().map(|_| None);
+        };
+        Ok(Some(AnnouncedChunk { number: number.unsigned_abs(), writer }))
+    }
+
+    fn announced_chunks(&self, from: u64) -> Vec<Row> {
+        self.0.announced_chunks(from)
+    }
+
+    fn ask_for_turn(&self, node: u64) {
+        if let Ok(connections) = self.0.connections() {
+            connections.ask_for_turn(node);
+        }
+    }
+
+    fn askers(&self) -> Vec<u64> {
+        self.0.connections().map_or_else(|_| Vec::new(), |connections| connections.hint.askers())
     }
 
     /// A commit is durable when it is answered.
@@ -159,7 +199,7 @@ impl Log for PostgresLog {
         let found = self.0.read(|sql| async move { EpochServer::read(&sql).await })?;
         let is_same = found.is_same();
         if is_same {
-            self.0.set_epoch_server(found);
+            self.0.set_epoch_server(found)?;
         } else {
             *self.0.former_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         }
@@ -178,7 +218,7 @@ impl Log for PostgresLog {
             .0
             .read(|sql| async move { identity::begin_epoch(&sql, &stored, &to, &changes).await })?;
         if applied == Applied::Done {
-            self.0.set_epoch_server(EpochServer { stored: server.clone(), server });
+            self.0.set_epoch_server(EpochServer { stored: server.clone(), server })?;
         }
         Ok(applied)
     }
@@ -216,8 +256,7 @@ impl Log for PostgresLog {
 
 fn has_chunk(connections: &Arc<PostgresConnections>, number: i64) -> Result<bool, StoreError> {
     connections.wait_for(|connections| async move {
-        let sql = "select from cortado.chunk where number >= $1 limit 1";
-        let rows = connections.reader().read(sql, &[(&number, Type::INT8)]).await;
+        let rows = connections.reader().read(HAS_CHUNK, &[(&number, Type::INT8)]).await;
         rows.map(|rows| !rows.is_empty())
             .map_err(|failure| failure.into_store_error(connections.location()))
     })

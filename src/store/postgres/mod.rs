@@ -4,6 +4,7 @@
 //! A batch is one call of a function in the database. The primary key of its first chunk decides between processes that
 //! append at the same time: who inserts it has won, and all other changes of the batch depend on that row.
 
+mod announced_content;
 mod append;
 mod barrier;
 mod batch;

@@ -16,10 +16,14 @@ use crate::store::StoreError;
 
 /// The most rows of a page.
 const PAGE_ROWS: i64 = 512;
+/// The most keys of a page without values.
+const PAGE_KEYS: i64 = 8_192;
 /// The size of the values of a page in bytes; the last value may exceed it.
 const PAGE_BYTES: i64 = 1_024 * 1_024;
 
 const CHUNKS: &str = "select number, grp::text, body from cortado.read_chunks($1, $2, $3, $4)";
+const KEYS: &str = "
+select key from cortado.row where key >= $1 and ($2 is null or key < $2) order by key limit $3";
 /// The sizes of values are known without reading them.
 const ROWS: &str = "
 select key, value from (
@@ -64,6 +68,19 @@ impl TableRange {
                     page.rest = Some(TableRange::Chunks { from, to });
                 }
             }
+            TableRange::Keys { from, to } => {
+                let parameters: [Parameter<'_>; 3] =
+                    [(&from, Type::BYTEA), (&to, Type::BYTEA), (&PAGE_KEYS, Type::INT8)];
+                let rows = reader.read(KEYS, &parameters).await?;
+                for row in &rows {
+                    page.rows.push_back((row.try_get(0).map_err(fail)?, Vec::new()));
+                }
+                if let Some((last, _)) = page.rows.back()
+                    && page.rows.len() as i64 >= PAGE_KEYS
+                {
+                    page.rest = Some(TableRange::Keys { from: after(last), to });
+                }
+            }
             TableRange::Rows { from, to } => {
                 let parameters: [Parameter<'_>; 4] = [
                     (&from, Type::BYTEA),
@@ -77,14 +94,17 @@ impl TableRange {
                     page.rows.push_back((key.map_err(fail)?, value.map_err(fail)?));
                 }
                 if let Some((last, _)) = page.rows.back().filter(|_| page.is_full()) {
-                    let mut from = last.clone();
-                    from.push(0); // the least key behind it
-                    page.rest = Some(TableRange::Rows { from, to });
+                    page.rest = Some(TableRange::Rows { from: after(last), to });
                 }
             }
         }
         Ok(page)
     }
+}
+
+/// The least key behind another one.
+fn after(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
 }
 
 impl ScanPage {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_postgres::types::Type;
 
+use super::announced_content::ContentKey;
 use super::append::{self, Append, Appended};
 use super::barrier;
 use super::batch::BatchChanges;
@@ -23,7 +24,7 @@ use super::session::Parameter;
 use super::settings::PostgresSettings;
 use super::sql::SqlSession;
 use crate::job::fresh_uuid;
-use crate::store::log::Applied;
+use crate::store::log::{Applied, Row};
 use crate::store::{Storage, StoreError};
 
 /// How often the other processes are told of appends that follow each other at once.
@@ -42,6 +43,8 @@ pub struct LogState {
     pub former_server: Mutex<Option<EpochServer>>,
     /// The server on which the epoch of this process began, once that is known. Only that one is written to.
     epoch_server: Mutex<Option<Arc<EpochServer>>>,
+    /// The key of announced chunks in that epoch.
+    content_key: Mutex<Option<Arc<ContentKey>>>,
     /// When an append was last announced to the other processes, and the number of its last chunk.
     announced_at: Mutex<Option<Instant>>,
     announced: Arc<AtomicI64>,
@@ -72,6 +75,7 @@ impl LogState {
             recent: Mutex::default(),
             former_server: Mutex::new(None),
             epoch_server: Mutex::default(),
+            content_key: Mutex::default(),
             announced_at: Mutex::default(),
             announced: Arc::new(AtomicI64::new(-1)),
             arrivals: Arc::default(),
@@ -156,9 +160,36 @@ impl LogState {
     }
 
     /// Notes on which server the epoch of this process began. From now on, only that one is written to.
-    pub fn set_epoch_server(&self, server: EpochServer) {
+    ///
+    /// # Errors
+    /// When the secret of announcements cannot be read.
+    pub fn set_epoch_server(&self, server: EpochServer) -> Result<(), StoreError> {
+        let stored = server.stored.clone();
+        let key = self.read(|sql| async move { ContentKey::read(&sql, stored).await })?;
+        *self.content_key.lock().unwrap_or_else(PoisonError::into_inner) = key.map(Arc::new);
         let server = Some(Arc::new(server));
         *self.epoch_server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+        Ok(())
+    }
+
+    /// The key of announced chunks in the present epoch, once the server is known on which that began.
+    fn content_key(&self) -> Option<Arc<ContentKey>> {
+        self.content_key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The next chunks that were announced with their content, as rows. They are remembered as if they had been read.
+    pub fn announced_chunks(&self, from: u64) -> Vec<Row> {
+        let (Ok(from), Ok(connections)) = (i64::try_from(from), self.connections()) else {
+            return Vec::new();
+        };
+        let announced = connections.hint.take(from);
+        let Some(key) = self.content_key() else { return Vec::new() };
+        let opened = announced.into_iter().map_while(|(number, content)| {
+            let body = key.open(number, &content)?;
+            self.remember(number, &content.grp, body.clone());
+            Some((chunk_key(number), body))
+        });
+        opened.collect()
     }
 
     fn epoch_server(&self) -> Option<Arc<EpochServer>> {
@@ -214,8 +245,14 @@ impl LogState {
         let (server, grp) = (self.epoch_server(), fresh_uuid().to_string());
         let connections = self.connections()?;
         let number = changes.chunks.last().copied().unwrap_or_default();
-        let announcement = Announcement { number, process: Some(connections.process) };
-        let notification = self.announces(&changes).then(|| announcement.to_string());
+        let (process, node) = (Some(connections.process), changes.writer);
+        let announcement = Announcement { number, process, node, content: None };
+        let notification = self.announces(&changes).then(|| {
+            let key = self.content_key();
+            let seal = |key: Arc<ContentKey>| key.seal(&changes.chunks, &grp, &changes.bodies);
+            let content = key.and_then(seal);
+            Announcement { content, ..announcement.clone() }.to_string()
+        });
         let append = Append { server, changes, grp, previous, notification };
         let (append, appended) = connections.wait_for(|connections| async move {
             let appended = append.write(&connections).await?;

@@ -3,6 +3,7 @@
 mod bulk;
 mod history;
 mod names;
+mod queues;
 
 use reqwest::Method;
 use serde_json::json;

@@ -187,6 +187,22 @@ pub(crate) fn a_long_scan_is_complete(harness: &impl LogHarness) {
     assert_eq!(keys(&*log, b"", b"").len() as u64, 2 * COUNT);
 }
 
+pub(crate) fn the_keys_of_a_log_are_those_of_its_rows(harness: &impl LogHarness) {
+    let log = harness.open();
+    let mut batch = puts(&[(b"a", b"1"), (b"s1", b"1")]);
+    (7..11).for_each(|number| batch.put(chunk(number), vec![1]));
+    // More than a page of keys may have.
+    (0..9_000).for_each(|number| batch.put(format!("r{number:06}"), vec![1; 3]));
+    log.apply_alone(batch).unwrap();
+    for prefix in [&b""[..], b"a", b"j", b"r", b"r00012", b"r008999", b"s", b"t"] {
+        let found: Vec<_> = log.keys(prefix).map(Result::unwrap).collect();
+        assert_eq!(found, keys(&*log, prefix, prefix), "{prefix:?}");
+    }
+    assert_eq!(log.keys(b"r").count(), 9_000);
+    log.shut();
+    assert!(log.keys(b"r").next().unwrap().is_err());
+}
+
 pub(crate) fn a_scan_goes_on_while_the_log_changes(harness: &impl LogHarness) {
     const COUNT: u64 = 1_300;
     let log = harness.open();

@@ -76,6 +76,7 @@ macro_rules! log_conformance_suite {
             a_scan_has_exactly_the_keys_with_its_prefix
             a_scan_from_a_key_begins_there
             a_long_scan_is_complete
+            the_keys_of_a_log_are_those_of_its_rows
             a_scan_goes_on_while_the_log_changes
             values_of_any_length_come_back
             a_value_can_be_replaced_by_a_shorter_one

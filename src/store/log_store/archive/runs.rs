@@ -1,7 +1,7 @@
 //! Runs. A *run* holds a few thousand jobs that finished one after the other, sorted by id and packed into chunks under
 //! `a` + run + chunk. Its header, under `r` + run, says what is in it. Only headers are kept in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::{Job, JobId, JobQuery, Kind, QueueName, State, Time};
 use crate::store::StoreError;
 use crate::store::formats::{self, Unreadable};
-use crate::store::log::{Log, WriteBatch};
+use crate::store::log::{Log, Rows, WriteBatch};
 use crate::store::log_store::journal::codec::{seal, unseal};
 use crate::store::log_store::journal::first_format::{self, FirstJob};
 
@@ -241,18 +241,33 @@ pub fn decode_jobs(bytes: &[u8]) -> Result<Vec<Job>, Unreadable> {
 
 /// Reads the headers of all runs, and of the retired ones, whose chunks are still to be removed.
 pub fn read_table(log: &dyn Log) -> Result<(Archive, Vec<Arc<Run>>), StoreError> {
-    let decoded = |letter: &'static [u8], what: &'static str| {
-        log.scan(letter).map(move |row| {
+    read_changed_table(log, Archive::default())
+}
+
+/// Reads what has changed since a table was read, and the retired runs. Runs never change, and a new one has a greater number
+/// than all before it, so only the keys of the runs that are known have to be read: with ten million jobs there are some
+/// thousands.
+pub fn read_changed_table(
+    log: &dyn Log,
+    known: Archive,
+) -> Result<(Archive, Vec<Arc<Run>>), StoreError> {
+    let headers = |rows: Rows, what: &'static str| {
+        rows.map(move |row| {
             let (key, value) = row?;
             let place = || format!("{what} {:02x?} in {}", &key[1..], log.location());
             Run::decode(&value).map_err(|why| why.at(place()))
         })
     };
-    let mut archive = Archive::default();
-    for run in decoded(b"r", "run header") {
+    let mut archive = known;
+    let new = archive.runs.values().map(|run| run.no + 1).max().unwrap_or(0);
+    if !archive.runs.is_empty() {
+        let stored: BTreeSet<Vec<u8>> = log.keys(b"r").collect::<Result<_, _>>()?;
+        archive.runs.retain(|_, run| stored.contains(header_key(b'r', run.no).as_slice()));
+    }
+    for run in headers(log.scan_from(b"r", &header_key(b'r', new)), "run header") {
         archive.add(run?);
     }
-    let retired = decoded(b"t", "retired run").map(|run| run.map(Arc::new));
+    let retired = headers(log.scan(b"t"), "retired run").map(|run| run.map(Arc::new));
     Ok((archive, retired.collect::<Result<_, _>>()?))
 }
 
@@ -378,6 +393,48 @@ mod tests {
             ids.extend(step.map(|job| job.id));
         }
         ids
+    }
+
+    #[test]
+    fn a_known_table_becomes_the_one_that_is_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = SledLog::create(dir.path()).unwrap();
+        let finished = |id: u128| Job { seq: id as u64, ..job(id, State::Completed) };
+        let jobs = |from: u128| (from..from + 10).map(finished).collect();
+        let add = |no: u64| {
+            let mut writes = WriteBatch::default();
+            let run = Run::build(no, jobs(u128::from(no) * 10 + 1), &mut writes).unwrap().unwrap();
+            log.apply_alone(writes).unwrap();
+            run
+        };
+        let remove = |run: &Run, ends: bool| {
+            let mut writes = WriteBatch::default();
+            run.retire(&mut writes).unwrap();
+            if ends {
+                run.remove(&mut writes).unwrap();
+            }
+            log.apply_alone(writes).unwrap();
+        };
+        let runs: Vec<Run> = (0..3).map(add).collect();
+        let mut known = read_table(&log).unwrap().0;
+        let check = |known: &mut Archive, numbers: &[u64], retired: usize| {
+            let (changed, of_changed) = read_changed_table(&log, known.clone()).unwrap();
+            let (read, of_read) = read_table(&log).unwrap();
+            assert_eq!(changed.runs, read.runs);
+            assert_eq!(changed.runs.values().map(|run| run.no).collect::<Vec<_>>(), numbers);
+            assert_eq!((&of_changed, of_changed.len()), (&of_read, retired));
+            assert!(changed.greatest >= read.greatest);
+            *known = changed;
+        };
+        check(&mut known, &[0, 1, 2], 0);
+        add(3);
+        check(&mut known, &[0, 1, 2, 3], 0);
+        remove(&runs[1], false);
+        add(7);
+        check(&mut known, &[0, 2, 3, 7], 1);
+        remove(&runs[0], true);
+        check(&mut known, &[2, 3, 7], 1);
+        check(&mut Archive::default(), &[2, 3, 7], 1);
     }
 
     #[test]

@@ -47,8 +47,10 @@ pub fn apply(
     let now = core.shared.clock.now();
     let mut group = CommitGroup::new(core, now);
     // Claims come first, so that they see only jobs of earlier groups, which are durable when the claim is answered.
+    let mut room = batch.claim_room.unwrap_or(usize::MAX);
     let claims = batch.claims.into_iter().map(|(claim, reply)| {
-        let claimed = group.claim(&claim);
+        let claimed = group.claim(&claim, room);
+        room -= claimed.as_ref().map_or(0, |claimed| claimed.jobs.len());
         (claim, claimed, reply)
     });
     let mut replies = Replies { claims: claims.collect(), answers: Vec::new() };

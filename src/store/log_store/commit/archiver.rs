@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::WeakSender;
 
@@ -18,6 +19,9 @@ use crate::store::log_store::archive::new_run::NewRun;
 use crate::store::log_store::archive::runs::MAX_JOBS;
 use crate::store::log_store::read::records::fold_each;
 use crate::supervise::{Part, PartFailures, pass};
+
+/// How long a node waits for the runs of each node that comes before it.
+const RUN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Jobs to archive in the order in which they finished, each with the chunks that hold its record.
 pub type Selection = Vec<(JobId, Vec<u64>)>;
@@ -58,12 +62,16 @@ impl Archiver {
         Ok((Archiver { requests }, thread))
     }
 
-    /// Whether enough jobs have finished for a run and no run is being built. Of several nodes only one run would be written,
-    /// so the first one builds it, and the others only when it does not keep up.
-    pub fn is_due(&self, core: &Core) -> bool {
+    /// Whether enough jobs have finished for a run and no run is being built. All nodes would build the same run, of which one
+    /// would be written, so the first one builds it, and the others only when none was written for a while.
+    pub fn is_due(&self, core: &mut Core) -> bool {
         let finished = core.index.sets.finished.values().map(|state| state.len());
-        let enough = core.shared.tuning.run_from.saturating_mul(1 + 2 * core.nodes_before);
-        !core.archiving && finished.sum::<usize>() >= enough
+        if finished.sum::<usize>() < core.shared.tuning.run_from {
+            core.waits_for_run_since = None;
+            return false;
+        }
+        let since = *core.waits_for_run_since.get_or_insert_with(Instant::now);
+        !core.archiving && since.elapsed() >= RUN_PATIENCE * core.nodes_before
     }
 
     /// Requests the next run. Every earlier group must be durable, because the thread reads the jobs from the log.

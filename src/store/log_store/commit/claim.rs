@@ -58,8 +58,11 @@ impl ClaimedJobs {
 }
 
 impl CommitGroup<'_> {
-    pub fn claim(&mut self, claim: &Claim) -> Result<ClaimedJobs, StoreError> {
-        let (ids, held) = self.core.index.pick(claim, self.steady);
+    /// Claims jobs, but no more than there is room for. Whoever gets fewer for that reason may ask again at once.
+    pub fn claim(&mut self, claim: &Claim, room: usize) -> Result<ClaimedJobs, StoreError> {
+        let max = claim.max.min(room);
+        let (ids, held) = self.core.index.pick(claim, max, self.steady);
+        let is_cut_short = max < claim.max && ids.len() == max;
         let expires = self.steady.after(claim.ttl);
         let holder = claim.holder();
         let mut jobs = Vec::with_capacity(ids.len());
@@ -81,6 +84,7 @@ impl CommitGroup<'_> {
             let queue = &queues[queue as usize];
             queue.limits.retry_in(queue.running, self.steady)
         });
-        Ok(ClaimedJobs { jobs, retry_in: retry_in.min() })
+        let retry_in = if is_cut_short { Some(Duration::ZERO) } else { retry_in.min() };
+        Ok(ClaimedJobs { jobs, retry_in })
     }
 }

@@ -154,6 +154,8 @@ pub struct CommandBatch {
     pub follows: Option<u64>,
     /// The nodes that are at work or were lately, if somebody has asked.
     pub nodes: Option<Vec<NodeHeartbeat>>,
+    /// How many jobs its claims may take together, if that is limited.
+    pub claim_room: Option<usize>,
     /// An estimate of how many events the commands make.
     pub weight: usize,
 }
@@ -181,6 +183,12 @@ impl CommandBatch {
     /// Whether a command in it may change something.
     pub fn may_append(&self) -> bool {
         !self.claims.is_empty() || !self.mutations.is_empty()
+    }
+
+    /// Whether a worker has a free slot by it, so that a claim is probably on its way.
+    pub fn precedes_claim(&self) -> bool {
+        let settles = |mutation: &Mutation| matches!(mutation, Mutation::Settle(..));
+        self.claims.is_empty() && self.mutations.iter().any(settles)
     }
 
     /// Whether every earlier group must be durable before this batch runs, because a command in it shows durable

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use super::entry::{Entry, Queue};
 use super::future_waits::FutureWaits;
@@ -46,8 +47,11 @@ pub struct Core {
     pub retired: Vec<Arc<Run>>,
     /// Whether the archiver is building a run.
     pub archiving: bool,
-    /// How many of the other nodes come before this one in the order of their numbers, as of the last heartbeat.
-    pub nodes_before: usize,
+    /// How many of the other nodes that are at work come before this one in the order of their numbers, as of the last
+    /// heartbeat.
+    pub nodes_before: u32,
+    /// Since when enough jobs have finished for a run, and no other node has written one.
+    pub waits_for_run_since: Option<Instant>,
     /// How often another node has changed the archive.
     pub foreign_archives: u64,
     /// When the next `tick` is due, as far as the timer loop knows. An earlier timer has to wake it.

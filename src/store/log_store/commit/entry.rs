@@ -8,7 +8,7 @@ use foldhash::fast::RandomState as FastHash;
 use tokio::sync::Notify;
 
 use super::ready::ReadySets;
-use crate::job::{IdempotencyKey, JobId, Labels, QueueName, QueueSettings, Status, Time};
+use crate::job::{IdempotencyKey, JobId, Labels, QueueName, QueueSettings, State, Status, Time};
 use crate::store::claim_limits::ClaimLimits;
 use crate::store::log_store::journal::nodes::NodeId;
 use crate::store::log_store::journal::trail::Trail;
@@ -31,6 +31,21 @@ pub struct Entry {
     pub trail: Trail,
     /// Whether the archiver is writing its record. Controls wait for that.
     pub archiving: bool,
+}
+
+/// Where a job is: which loops of this process it concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobPlace {
+    pub state: State,
+    pub counters: u32,
+    pub run_at: Time,
+}
+
+impl Entry {
+    /// Where the job is.
+    pub fn place(&self) -> JobPlace {
+        JobPlace { state: self.status.state, counters: self.counters, run_at: self.run_at }
+    }
 }
 
 /// The lease of a running job.

@@ -7,8 +7,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::core::Core;
-use super::recover;
-use crate::job::{Change, Event, Fact, JobId, QueueChange, QueueName, State};
+use super::entry::JobPlace;
+use super::recover::{self, ReplayedJob};
+use crate::job::{Change, Event, Fact, QueueChange, QueueName, State};
 use crate::store::StoreError;
 use crate::store::log::Row;
 use crate::store::log_store::journal::chunks;
@@ -21,13 +22,8 @@ struct Followed {
     events: Vec<Event>,
     /// The queues whose dispatchers may have new work.
     woken: BTreeSet<u32>,
-}
-
-/// What a job was before a record.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Before {
-    state: State,
-    counters: u32,
+    /// Whether a queue has its first job or another setting, so that this process has to look at the queues again.
+    queues_changed: bool,
 }
 
 impl Core {
@@ -43,6 +39,7 @@ impl Core {
             self.publish_followed(followed);
             // Rows are read as they are now, which may be newer than the chunks. Then there are more chunks.
             if !outcome? {
+                self.turns.read_up_to(self.journal.next_chunk());
                 return Ok(());
             }
         }
@@ -59,6 +56,15 @@ impl Core {
         self.publish_followed(followed);
         outcome?;
         if self.stale_rows.any() { self.catch_up() } else { Ok(()) }
+    }
+
+    /// Folds the next chunks as far as others have announced them with their content.
+    ///
+    /// # Errors
+    /// As [`Core::read_found`].
+    pub fn read_announced(&mut self) -> Result<(), StoreError> {
+        let rows = self.shared.log.announced_chunks(self.journal.next_chunk());
+        if rows.is_empty() { Ok(()) } else { self.read_found(rows) }
     }
 
     /// Folds all further chunks.
@@ -82,7 +88,7 @@ impl Core {
         })?;
         self.future_waits.began.clear(); // they matter only at a start
         if let (Some(writer), Some(own)) = (self.writer, self.shared.node) {
-            self.turns.appended(writer, own, Instant::now());
+            self.turns.appended(number, writer, own, Instant::now());
         }
         Ok(())
     }
@@ -93,19 +99,15 @@ impl Core {
         record: Record,
         followed: &mut Followed,
     ) -> Result<(), StoreError> {
-        let id = job_of(&record);
-        let before = id.and_then(|id| self.before(id));
-        let lease = match &record {
-            Record::Carried(job) => self.index.leases.get(&job.id).cloned(),
+        let carried = match &record {
+            Record::Carried(job) => Some((job.id, self.index.leases.get(&job.id).cloned())),
             Record::Event(_) | Record::Pruned(_) | Record::Note(_) => None,
         };
-        recover::replay_record(self, number, &record)?;
-        if let (Some(id), Some(lease)) = (id, lease) {
+        let replayed = recover::replay_record(self, number, &record)?;
+        if let Some((id, Some(lease))) = carried {
             self.index.put_lease(id, lease); // a copy of the record does not change it
         }
-        if let Some(id) = id {
-            self.wake_for(id, before, followed);
-        }
+        self.wake_for(replayed, followed);
         if let Record::Event(event) = record {
             if let Fact::Queue { queue, change } = &event.fact {
                 self.follow_queue(queue, *change, followed);
@@ -133,27 +135,32 @@ impl Core {
         }
     }
 
-    fn before(&self, id: JobId) -> Option<Before> {
-        let entry = self.index.entries.get(&id)?;
-        Some(Before { state: entry.status.state, counters: entry.counters })
-    }
-
     /// Records which loops a change of a job concerns, as the group did on the node that has made it.
-    fn wake_for(&mut self, id: JobId, before: Option<Before>, followed: &mut Followed) {
-        let after = self.before(id);
+    fn wake_for(&mut self, ReplayedJob { before, after }: ReplayedJob, followed: &mut Followed) {
         if after == before {
             return;
         }
-        if let Some(Before { state: State::Available, counters }) = after {
-            followed.woken.insert(self.index.queue_of(counters));
-        }
-        if let Some(entry) = self.index.entries.get(&id)
-            && matches!(entry.status.state, State::Scheduled | State::Retryable)
+        if let Some(JobPlace { counters, .. }) = after
+            && before.is_none_or(|before| before.counters != counters)
         {
-            self.expect_tick(entry.run_at);
+            let queue = &self.index.sets.queues[self.index.queue_of(counters) as usize];
+            followed.queues_changed |= queue.jobs == 1;
+        }
+        match after {
+            Some(JobPlace { state: State::Available, counters, .. }) => {
+                followed.woken.insert(self.index.queue_of(counters));
+            }
+            Some(JobPlace { state: State::Scheduled | State::Retryable, run_at, .. }) => {
+                self.expect_tick(run_at);
+            }
+            Some(JobPlace {
+                state: State::Running | State::Completed | State::Discarded | State::Cancelled,
+                ..
+            })
+            | None => {}
         }
         let is_running = after.is_some_and(|after| after.state == State::Running);
-        if let Some(Before { state: State::Running, counters }) = before
+        if let Some(JobPlace { state: State::Running, counters, .. }) = before
             && !is_running
         {
             let number = self.index.queue_of(counters);
@@ -171,6 +178,7 @@ impl Core {
         settings.apply(change);
         queue.set(settings);
         followed.woken.insert(number);
+        followed.queues_changed = true;
     }
 
     /// Reads the rows that other nodes have changed. Returns whether there were any.
@@ -182,7 +190,10 @@ impl Core {
             self.read_limits_again()?;
             self.publish_starts();
             self.foreign_archives += 1;
-            self.abandon_run();
+            self.waits_for_run_since = None;
+            if self.archiving {
+                self.abandon_run();
+            }
             let archive = self.archive.clone();
             *self.shared.archive.write().unwrap_or_else(PoisonError::into_inner) = archive;
         }
@@ -204,29 +215,15 @@ impl Core {
 
     /// Makes what was read visible: the head of the log, and its events for the followers of this process.
     fn publish_followed(&mut self, followed: Followed) {
-        let Followed { events, woken } = followed;
+        let Followed { events, woken, queues_changed } = followed;
         let shared = Arc::clone(&self.shared);
         shared.head.store(self.next_seq - 1, Ordering::Release);
         for number in woken {
             self.index.sets.queues[number as usize].wake.notify_one();
         }
+        if queues_changed {
+            shared.queue_changes.notify_one();
+        }
         shared.publish(&shared.followers(), events);
-    }
-}
-
-/// The job that a record changes.
-fn job_of(record: &Record) -> Option<JobId> {
-    match record {
-        Record::Event(event) => match &event.fact {
-            Fact::Job { id, .. } => Some(*id),
-            Fact::Queue { .. }
-            | Fact::Schedule { .. }
-            | Fact::Access { .. }
-            | Fact::Kind { .. }
-            | Fact::Worker { .. } => None,
-        },
-        Record::Carried(job) => Some(job.id),
-        Record::Pruned(id) => Some(*id),
-        Record::Note(_) => None,
     }
 }

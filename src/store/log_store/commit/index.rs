@@ -129,13 +129,15 @@ impl Index {
         Some(entry)
     }
 
-    /// Changes an entry, and moves it to the set of its new state.
-    pub fn change(&mut self, id: JobId, change: impl FnOnce(&mut Entry)) {
+    /// Changes an entry, and moves it to the set of its new state. Returns what `change` returns, or `None` when there is no such
+    /// job.
+    pub fn change<T>(&mut self, id: JobId, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
         self.remember(id);
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let entry = self.entries.get_mut(&id)?;
         self.sets.take(id, entry);
-        change(entry);
+        let result = change(entry);
         self.sets.put(id, entry);
+        Some(result)
     }
 
     /// Leases a running job until the steady clock shows `expires`, or extends its lease.
@@ -239,8 +241,8 @@ impl Index {
         self.sets.queues.iter().filter(|queue| queue.is_known()).count()
     }
 
-    /// The jobs that a claim takes, in their order, and the queues that then hold jobs back because of their limits.
-    pub fn pick(&self, claim: &Claim, steady: Time) -> (Vec<JobId>, Vec<u32>) {
+    /// The jobs that a claim takes, in their order, up to `max`, and the queues that then hold jobs back because of their limits.
+    pub fn pick(&self, claim: &Claim, max: usize, steady: Time) -> (Vec<JobId>, Vec<u32>) {
         let known = claim.queues.iter().filter_map(|queue| self.known_queue(queue));
         let numbers: BTreeSet<u32> = known.collect();
         let of_queue = |number: u32| (number, &self.sets.queues[number as usize]);
@@ -250,8 +252,8 @@ impl Index {
             ReadySource::new(number, &queue.ready, &claim.kinds, room)
         });
         let mut sources: Vec<ReadySource<'_>> = sources.collect();
-        let ids = take_first(&mut sources, claim.max);
-        let held = sources.iter().filter(|source| ids.len() < claim.max && source.holds_back());
+        let ids = take_first(&mut sources, max);
+        let held = sources.iter().filter(|source| ids.len() < max && source.holds_back());
         let held = held.map(|source| source.queue).collect();
         (ids, held)
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
-use super::entry::{Entry, HeldLease, LeaseKeeper};
+use super::entry::{Entry, HeldLease, JobPlace, LeaseKeeper};
 use super::future_waits::FutureWaits;
 use super::index::Index;
 use super::limits_in_force;
@@ -132,6 +132,7 @@ pub fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<C
         retired: Vec::new(),
         archiving: false,
         nodes_before: 0,
+        waits_for_run_since: None,
         foreign_archives: 0,
         unsynced_claims: Vec::new(),
         refused: Vec::new(),
@@ -235,8 +236,8 @@ fn read_archive(core: &mut Core) -> Result<(), StoreError> {
 pub fn read_archive_again(core: &mut Core) -> Result<(), StoreError> {
     let log = &*core.shared.log;
     core.meta = read_meta(log)?.meta;
-    let (mut archive, retired) = runs::read_table(log)?;
-    archive.generation = core.archive.generation + 1;
+    let (mut archive, retired) = runs::read_changed_table(log, core.archive.clone())?;
+    archive.generation += 1;
     core.replace_archive(archive);
     core.retired = retired;
     forget_archived(core);
@@ -259,7 +260,7 @@ fn replay(core: &mut Core) -> Result<u64, StoreError> {
         }
         core.future_waits.note_chunk(chunk.at);
         fold_chunk(core, number, chunk, value.len(), |core, record| {
-            replay_record(core, number, &record)
+            replay_record(core, number, &record).map(drop)
         })?;
         chunks += 1;
         if chunks % CHUNKS_PER_PROGRESS_LINE == 0 {
@@ -313,33 +314,42 @@ pub fn fold_chunk(
     Ok(())
 }
 
+/// Where a job was before a record, and where it is after it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReplayedJob {
+    pub before: Option<JobPlace>,
+    pub after: Option<JobPlace>,
+}
+
 /// Folds one record into the index.
-pub fn replay_record(core: &mut Core, chunk: u64, record: &Record) -> Result<(), StoreError> {
+pub fn replay_record(
+    core: &mut Core,
+    chunk: u64,
+    record: &Record,
+) -> Result<ReplayedJob, StoreError> {
     match record {
         Record::Event(event) => replay_event(core, chunk, event),
         Record::Carried(job) => {
-            forget(core, job.id);
+            let before = forget(core, job.id);
             let entry = core.entry_of(job, Trail::new(chunk));
             core.future_waits.note_job(job);
             core.journal.hold(chunk);
+            let after = Some(entry.place());
             core.index.insert(job.id, entry);
             if let Some((token, holder)) = job.lease() {
                 keep_lease(core, job.id, token, holder);
             }
-            Ok(())
+            Ok(ReplayedJob { before, after })
         }
         Record::Note(note) => {
             replay_note(core, *note);
-            Ok(())
+            Ok(ReplayedJob::default())
         }
-        Record::Pruned(id) => {
-            forget(core, *id);
-            Ok(())
-        }
+        Record::Pruned(id) => Ok(ReplayedJob { before: forget(core, *id), after: None }),
     }
 }
 
-fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreError> {
+fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<ReplayedJob, StoreError> {
     let (id, labels, change) = match &event.fact {
         Fact::Job { id, labels, change, .. } => (*id, labels, change),
         // The settings of queues, the schedules, the declared kinds and the users have rows of their own.
@@ -348,36 +358,31 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
         | Fact::Access { .. }
         | Fact::Kind { .. }
         | Fact::Worker { .. } => {
-            return Ok(());
+            return Ok(ReplayedJob::default());
         }
     };
     if let Change::Enqueued { .. } = change {
         let job = crate::job::Job::from_enqueued(event);
-        let Some(job) = job else { return Ok(()) };
+        let Some(job) = job else { return Ok(ReplayedJob::default()) };
         let entry = core.entry_of(&job, Trail::new(chunk));
         core.future_waits.note(id, change, event.at);
-        forget(core, id); // an earlier job had the same id and has left the archive
+        let before = forget(core, id); // an earlier job had the same id and has left the archive
         core.journal.hold(chunk);
+        let after = Some(entry.place());
         core.index.insert(id, entry);
-        return Ok(());
+        return Ok(ReplayedJob { before, after });
     }
     if let Change::Started { .. } = change {
         note_start(core, &labels.queue, event.at);
     }
-    // An unknown job: its first events were trimmed, so it is archived, removed, or copied forward further on.
-    let Some(entry) = core.index.entries.get(&id) else { return Ok(()) };
     if let Change::Deleted = change {
-        forget(core, id);
-        return Ok(());
+        return Ok(ReplayedJob { before: forget(core, id), after: None });
     }
-    let status: Status = status_after(entry.status, event)?;
-    let run_at = change.run_at(event.at).unwrap_or(entry.run_at);
-    let finished = status.state.is_final().then_some((event.seq, event.at));
-    let moved = matches!(change, Change::Moved { .. }).then(|| core.counters_of(labels));
-    let sets_time = change.run_at(event.at).is_some();
-    core.future_waits.note(id, change, event.at);
-    let mut is_new = false;
-    core.index.change(id, |entry: &mut Entry| {
+    let is_moved = matches!(change, Change::Moved { .. }) && core.index.entries.contains_key(&id);
+    let moved = is_moved.then(|| core.counters_of(labels));
+    let changed = core.index.change(id, |entry: &mut Entry| {
+        let before = entry.place();
+        let status: Status = status_after(entry.status, event)?;
         if let Some((labels, counters)) = moved {
             (entry.labels, entry.counters) = (labels, counters);
         }
@@ -385,20 +390,25 @@ fn replay_event(core: &mut Core, chunk: u64, event: &Event) -> Result<(), StoreE
             entry.priority = *priority;
         }
         entry.status = status;
-        entry.run_at = run_at;
-        entry.is_delayed = if sets_time { change.starts_delay() } else { entry.is_delayed };
-        entry.finished = finished;
-        is_new = entry.trail.add(chunk);
+        if let Some(run_at) = change.run_at(event.at) {
+            (entry.run_at, entry.is_delayed) = (run_at, change.starts_delay());
+        }
+        entry.finished = status.state.is_final().then_some((event.seq, event.at));
+        Ok::<_, StoreError>((before, entry.place(), entry.trail.add(chunk)))
     });
-    if is_new {
+    // An unknown job: its first events were trimmed, so it is archived, removed, or copied forward further on.
+    let Some(changed) = changed else { return Ok(ReplayedJob::default()) };
+    let (before, after, is_new_chunk) = changed?;
+    core.future_waits.note(id, change, event.at);
+    if is_new_chunk {
         core.journal.hold(chunk);
     }
     if let Change::Started { worker } = change {
         keep_lease(core, id, event.seq, worker);
-    } else if status.state != State::Running {
+    } else if after.state != State::Running {
         core.index.unlease(id);
     }
-    Ok(())
+    Ok(ReplayedJob { before: Some(before), after: Some(after) })
 }
 
 fn replay_note(core: &mut Core, note: NodeNote) {
@@ -417,7 +427,7 @@ fn replay_note(core: &mut Core, note: NodeNote) {
                 core.shared.oldest.fetch_max(first.saturating_sub(1), Ordering::AcqRel);
             }
         }
-        NodeNote::Delayed(job) => core.index.change(job, |entry| entry.is_delayed = true),
+        NodeNote::Delayed(job) => _ = core.index.change(job, |entry| entry.is_delayed = true),
         NodeNote::Rows(rows) => core.stale_rows = core.stale_rows.or(rows),
     }
 }
@@ -458,11 +468,12 @@ fn note_start(core: &mut Core, queue: &QueueName, at: Time) {
     }
 }
 
-fn forget(core: &mut Core, id: JobId) {
-    if let Some(entry) = core.index.remove(id) {
-        core.index.unlease(id);
-        core.journal.release(entry.trail.iter());
-    }
+/// Removes a job from the index. Returns where it was.
+fn forget(core: &mut Core, id: JobId) -> Option<JobPlace> {
+    let entry = core.index.remove(id)?;
+    core.index.unlease(id);
+    core.journal.release(entry.trail.iter());
+    Some(entry.place())
 }
 
 /// Removes finished jobs from the index that are in the archive, or were removed from it.

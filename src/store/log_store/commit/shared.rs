@@ -41,6 +41,8 @@ pub struct Shared {
     publish_time: PublishTime,
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub timer: Arc<Notify>,
+    /// Notified when another node has added the first job of a queue, or changed a setting of one.
+    pub queue_changes: Arc<Notify>,
     /// Why the store accepts no commands; `None` while it does.
     down: watch::Sender<Option<StoreError>>,
     /// How many outages there were.
@@ -94,6 +96,7 @@ impl Shared {
             publish_time: PublishTime::default(),
             wakes: Mutex::default(),
             timer: Arc::default(),
+            queue_changes: Arc::default(),
             pins: Pins::default(),
             nodes: NodeTable::default(),
             node,

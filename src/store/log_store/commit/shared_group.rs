@@ -10,21 +10,33 @@ use super::group::PackedGroup;
 use super::writer::{self, FailedGroup, GroupWrite, PendingGroup, Replies};
 use crate::job::JobId;
 use crate::store::StoreError;
-use crate::store::log::Row;
+use crate::store::log::{AnnouncedChunk, NodeHeartbeat, Row};
 use crate::store::log_store::journal::nodes::NodeId;
 
-/// Lets the nodes go first whose turn it is to append, and reads what they have appended.
+/// How many jobs the claims of a group may take while nodes compete. The longer a group takes to decide, the more often another
+/// node is first, and the longer the others wait for their turns.
+const MAX_CONTENDED_CLAIMS: usize = 512;
+
+/// Lets the nodes go first whose turn it is to append. What they append is only heard of meanwhile: all nodes that wait
+/// would read it, at the cost of the one whose turn is next.
 pub fn wait_for_turn(core: &mut Core, own: NodeId) {
+    for node in core.shared.log.askers() {
+        core.turns.asked(NodeId(node), Instant::now());
+    }
     loop {
         let wait = core.turns.wait(own, Instant::now());
         if wait.is_zero() {
             return;
         }
+        let unknown = core.turns.next_unknown(core.journal.next_chunk());
         // If the log cannot be reached, the append fails as well.
-        match core.shared.log.wait_for_chunk(core.journal.next_chunk(), wait) {
-            Ok(true) if core.catch_up().is_ok() => {}
-            Ok(false) => core.turns.passed(own),
-            Ok(true) | Err(_) => return,
+        match core.shared.log.wait_for_announcement(unknown, wait) {
+            Ok(Some(AnnouncedChunk { number, writer: Some(writer) })) => {
+                core.turns.appended(number, NodeId(writer), own, Instant::now());
+            }
+            Ok(Some(AnnouncedChunk { writer: None, .. })) if core.catch_up().is_ok() => {}
+            Ok(None) => core.turns.passed(own),
+            Ok(Some(_)) | Err(_) => return,
         }
     }
 }
@@ -42,9 +54,12 @@ pub fn run(
 ) -> Result<Vec<Mutation>, StoreError> {
     // What another node has answered before these requests began has to be visible to them. A tick corrects times in
     // memory after the clock was set, so it has to know all jobs.
-    let is_unread = batch.follows.is_some_and(|number| number >= core.journal.next_chunk());
-    let shows = is_unread || !batch.inspections.is_empty();
-    let mut reads_on = shows || batch.failed || batch.changes_tables();
+    let mut reads_on = batch.failed || !batch.inspections.is_empty() || batch.changes_tables();
+    if !reads_on {
+        let outcome = core.read_announced();
+        batch = unless_failed(core, batch, outcome)?;
+        reads_on = batch.follows.is_some_and(|number| number >= core.journal.next_chunk());
+    }
     if !reads_on && batch.may_append() {
         // What another node is known to have appended would only make the append fail.
         let next = core.journal.next_chunk();
@@ -63,7 +78,10 @@ pub fn run(
     }
     batch.inspections.drain(..).for_each(|inspect| inspect(core));
     if let Some(heartbeats) = batch.nodes.take() {
-        core.nodes_before = heartbeats.iter().filter(|node| node.node < own.0).count();
+        let silence = core.shared.tuning.node_silence;
+        let is_before = |node: &&NodeHeartbeat| node.node < own.0 && node.silent_for < silence;
+        let nodes_before = heartbeats.iter().filter(is_before).count();
+        core.nodes_before = u32::try_from(nodes_before).unwrap_or(u32::MAX);
         let gone = core.gone_nodes(&heartbeats);
         if !gone.is_empty() {
             batch.mutations.push(Mutation::GiveBack(gone));
@@ -79,11 +97,13 @@ pub fn run(
         batch = match attempt(core, batch, is_followed)? {
             AppendAttempt::Done(later) => {
                 core.turns.took(begun.elapsed());
-                core.turns.appended(own, own, Instant::now());
+                let newest = core.journal.next_chunk().saturating_sub(1);
+                core.turns.appended(newest, own, own, Instant::now());
                 core.refused.clear();
                 return Ok(later);
             }
             AppendAttempt::Lost(again, others) => {
+                core.shared.log.ask_for_turn(own.0);
                 let outcome =
                     if others.is_empty() { core.catch_up() } else { core.read_found(others) };
                 unless_failed(core, again, outcome)?
@@ -126,9 +146,10 @@ enum AppendAttempt {
 
 fn attempt(
     core: &mut Core,
-    batch: CommandBatch,
+    mut batch: CommandBatch,
     is_followed: bool,
 ) -> Result<AppendAttempt, StoreError> {
+    batch.claim_room = core.turns.are_taken(Instant::now()).then_some(MAX_CONTENDED_CLAIMS);
     let has_archived = batch.mutations.iter().any(Mutation::archives);
     let taken: Vec<JobId> = batch.mutations.iter().flat_map(Mutation::taken).collect();
     let undo = core.begin_undo(batch.changes_tables());
@@ -174,6 +195,7 @@ fn append(
     is_followed: bool,
 ) -> writer::WriteOutcome {
     packed.writes.is_followed = is_followed;
+    packed.writes.writer = core.shared.node.map(|node| node.0);
     if packed.chunks.is_empty() {
         match core.shared.log.has_chunk(packed.first_chunk) {
             Ok(false) => {}

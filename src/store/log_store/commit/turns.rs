@@ -25,6 +25,8 @@ pub struct Turns {
     others: BTreeMap<NodeId, Instant>,
     /// The writer of the newest chunk, and when this node came to know it.
     last: Option<(NodeId, Instant)>,
+    /// The number of that chunk. It may not have been read yet.
+    newest: Option<u64>,
     /// How long the appends of this node take.
     append_time: Duration,
     /// The newest times at which another node than before has appended, the newest in the lowest bit: one if it did so at
@@ -33,8 +35,12 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Notes the writer of a chunk.
-    pub fn appended(&mut self, writer: NodeId, own: NodeId, now: Instant) {
+    /// Notes the writer of a chunk, which was read, written, or only announced. A chunk that is known is not counted again.
+    pub fn appended(&mut self, chunk: u64, writer: NodeId, own: NodeId, now: Instant) {
+        if self.newest.is_some_and(|newest| chunk <= newest) {
+            return;
+        }
+        self.newest = Some(chunk);
         if let Some((last, at)) = self.last
             && writer != last
         {
@@ -45,6 +51,22 @@ impl Turns {
             self.others.insert(writer, now);
         }
         self.last = Some((writer, now));
+    }
+
+    /// Notes that a node has lost an append and asks for its turn. Then nodes compete for certain.
+    pub fn asked(&mut self, node: NodeId, now: Instant) {
+        self.others.insert(node, now);
+        self.changes = u8::MAX;
+    }
+
+    /// Notes that the log was read to its end, before chunk `next`. There is nothing behind that, whatever was announced.
+    pub fn read_up_to(&mut self, next: u64) {
+        self.newest = self.newest.min(next.checked_sub(1));
+    }
+
+    /// The number of the first chunk that this node does not know of, when it reads chunk `next` next.
+    pub fn next_unknown(&self, next: u64) -> u64 {
+        self.newest.map_or(next, |newest| next.max(newest.saturating_add(1)))
     }
 
     /// Notes how long an append of this node has taken, with the decision before it.
@@ -72,10 +94,10 @@ impl Turns {
         self.turn().saturating_mul(before).saturating_sub(now.saturating_duration_since(at))
     }
 
-    /// How long each node is given: somewhat longer than it usually takes, because a turn that is taken too early is in
+    /// How long each node is given: twice as long as it usually takes, because a turn that is taken too early is in
     /// vain.
     fn turn(&self) -> Duration {
-        (self.append_time * 3 / 2).clamp(SHORTEST_TURN, LONGEST_TURN)
+        (self.append_time * 2).clamp(SHORTEST_TURN, LONGEST_TURN)
     }
 
     /// Notes that the nodes whose turn it was have not appended.
@@ -104,9 +126,9 @@ mod tests {
     fn after(writers: &[NodeId]) -> (Turns, Instant) {
         let (mut turns, mut now) = (Turns::default(), Instant::now());
         let [first, own, third] = NODES;
-        for writer in [first, own, third].repeat(3).iter().chain(writers) {
+        for (chunk, writer) in (0..).zip([first, own, third].repeat(3).iter().chain(writers)) {
             now += AT_ONCE;
-            turns.appended(*writer, own, now);
+            turns.appended(chunk, *writer, own, now);
         }
         (turns, now)
     }
@@ -121,9 +143,9 @@ mod tests {
             ([first, own, third].repeat(3), Duration::from_millis(5)),
         ] {
             let (mut turns, mut now) = (Turns::default(), Instant::now());
-            for writer in &writers {
+            for (chunk, writer) in (0..).zip(&writers) {
                 now += gap;
-                turns.appended(*writer, own, now);
+                turns.appended(chunk, *writer, own, now);
             }
             assert_eq!(turns.wait(own, now), Duration::ZERO, "{writers:?}");
         }
@@ -175,8 +197,52 @@ mod tests {
         let (mut turns, now) = after(&[own]);
         turns.passed(own);
         assert_eq!(turns.wait(own, now), Duration::ZERO);
-        turns.appended(first, own, now);
-        turns.appended(own, own, now);
+        turns.appended(100, first, own, now);
+        turns.appended(101, own, own, now);
         assert_eq!(turns.wait(own, now), SHORTEST_TURN);
+    }
+
+    #[test]
+    fn a_node_that_appends_alone_lets_one_that_asks_go_first() {
+        let [first, own, _] = NODES;
+        let (mut turns, now) = (Turns::default(), Instant::now());
+        turns.appended(1, own, own, now);
+        turns.appended(2, own, own, now);
+        assert_eq!(turns.wait(own, now), Duration::ZERO);
+        turns.asked(first, now);
+        assert_eq!(turns.wait(own, now), SHORTEST_TURN);
+        turns.appended(3, first, own, now);
+        assert_eq!(turns.wait(own, now), Duration::ZERO);
+        turns.appended(4, own, own, now);
+        let later = now + EXPECTED_FOR * 2;
+        assert_eq!(turns.wait(own, later), Duration::ZERO, "it has not asked again");
+    }
+
+    #[test]
+    fn a_chunk_counts_once_although_it_is_announced_and_then_read() {
+        let [first, own, third] = NODES;
+        let (mut turns, now) = after(&[own]);
+        assert_eq!((turns.next_unknown(3), turns.next_unknown(10)), (10, 10));
+        turns.appended(10, third, own, now);
+        assert_eq!(turns.wait(own, now), SHORTEST_TURN);
+        turns.appended(9, own, own, now);
+        turns.appended(10, first, own, now);
+        assert_eq!(turns.wait(own, now), SHORTEST_TURN, "both were known");
+        turns.appended(11, first, own, now);
+        assert_eq!(turns.wait(own, now), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_announced_and_is_not_there_is_forgotten() {
+        let [first, own, third] = NODES;
+        let (mut turns, now) = after(&[own]);
+        turns.appended(u64::MAX, third, own, now);
+        assert_eq!(turns.next_unknown(10), u64::MAX);
+        turns.read_up_to(10);
+        assert_eq!(turns.next_unknown(10), 10);
+        turns.appended(10, first, own, now);
+        assert_eq!(turns.wait(own, now), Duration::ZERO);
+        turns.read_up_to(0);
+        assert_eq!(turns.next_unknown(0), 0);
     }
 }

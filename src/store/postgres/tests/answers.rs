@@ -10,7 +10,6 @@ use crate::store::StoreError;
 use crate::store::log::conformance::{chunk, keys, puts, within_bound};
 use crate::store::log::{Applied, Log};
 use crate::store::postgres::PostgresLog;
-use crate::store::postgres::hint::HintWait;
 
 /// Waits until the database tells this of one of its sessions.
 fn wait_until(database: &TestDatabase, condition: &str) {
@@ -214,43 +213,4 @@ fn an_append_is_durable_whatever_the_defaults_are() {
         log.apply_alone(puts(&[(b"row", b"row")])).unwrap();
         assert_eq!(database.execute("select distinct value from seen"), [used]);
     }
-}
-
-/// Opens a log that hears of the appends of others.
-fn listening(database: &TestDatabase) -> PostgresLog {
-    let log = database.open();
-    assert_eq!(log.wait_for_chunk(0, Duration::ZERO), Ok(false));
-    let listens = "select 1 from pg_stat_activity where query = 'listen cortado' and state = 'idle'
-        and datname = current_database()";
-    while database.execute(listens).is_empty() {
-        thread::yield_now();
-    }
-    log
-}
-
-#[test]
-fn an_append_is_announced() {
-    within_bound(|| {
-        let database = TestDatabase::new();
-        let (one, two) = (listening(&database), database.open());
-        let hint = one.hint().unwrap();
-        let wakes = hint.wakes();
-        two.apply_alone(puts(&[(&chunk(0), b"zero"), (&chunk(1), b"one")])).unwrap();
-        assert_eq!(hint.wait(1, wakes, Duration::from_secs(60)), HintWait::Announced);
-    });
-}
-
-#[test]
-fn an_append_that_nothing_follows_after_all_is_announced_a_little_later() {
-    within_bound(|| {
-        let database = TestDatabase::new();
-        let (one, two) = (listening(&database), database.open());
-        let hint = one.hint().unwrap();
-        for number in 0..8 {
-            let mut batch = puts(&[(&chunk(number), b"chunk")]);
-            batch.is_followed = true;
-            two.apply_alone(batch).unwrap();
-        }
-        assert_eq!(hint.wait(7, hint.wakes(), Duration::from_secs(60)), HintWait::Announced);
-    });
 }

@@ -1,6 +1,7 @@
 //! Tests against a PostgreSQL server, which they start themselves: the rules of logs, and what happens when connections,
 //! servers and commits are lost.
 
+mod announcements;
 mod answers;
 mod inbox;
 mod outages;

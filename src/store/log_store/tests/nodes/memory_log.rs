@@ -12,7 +12,8 @@ use crate::store::log::conformance::{
     self, LogHarness, SharedLogHarness, shared_log_conformance_suite,
 };
 use crate::store::log::{
-    Applied, Log, LogInbox, NodeHeartbeat, NodeMessage, Rows, Write, WriteBatch,
+    AnnouncedChunk, Applied, Log, LogInbox, NodeHeartbeat, NodeMessage, Row, Rows, Write,
+    WriteBatch,
 };
 use crate::store::{InboxFigures, InboxRow, NotEnqueued, Storage, StoreError};
 
@@ -31,6 +32,8 @@ struct Content {
     started: AtomicU64,
     /// How many appends were lost.
     lost: AtomicU64,
+    /// Which nodes have written the chunks.
+    writers: Mutex<BTreeMap<u64, u64>>,
     /// The submissions in the inbox.
     inbox: Mutex<BTreeMap<JobId, String>>,
     /// The submissions that made no job.
@@ -180,7 +183,7 @@ impl Log for MemoryLog {
     fn apply(&self, batch: WriteBatch) -> Result<Applied, StoreError> {
         let mut rows = self.rows()?;
         let mut inbox = self.content.inbox.lock().unwrap();
-        let taken = batch.taken().to_vec();
+        let (taken, writer) = (batch.taken().to_vec(), batch.writer);
         let writes: Vec<Write> = batch.into_writes().collect();
         let chunks = writes.iter().filter_map(|write| match write {
             Write::Put { key, .. } => key.starts_with(b"j").then_some(key),
@@ -209,6 +212,12 @@ impl Log for MemoryLog {
         }
         inbox.retain(|id, _| !taken.contains(id));
         for write in writes {
+            if let Write::Put { key, .. } = &write
+                && key.starts_with(b"j")
+                && let Some(writer) = writer
+            {
+                self.content.writers.lock().unwrap().insert(number_of(key), writer);
+            }
             match write {
                 Write::Put { key, value, .. } => rows.insert(key, value),
                 Write::Remove { key, .. } => rows.remove(&key),
@@ -260,6 +269,32 @@ impl Log for MemoryLog {
         let is_there = has_chunk(&waited.0, &key);
         drop(waited);
         self.rows().map(|_| is_there)
+    }
+
+    /// As a server announces them: mostly with the writer, and short ones with their content.
+    fn wait_for_announcement(
+        &self,
+        number: u64,
+        at_most: Duration,
+    ) -> Result<Option<AnnouncedChunk>, StoreError> {
+        if !self.wait_for_chunk(number, at_most)? {
+            return Ok(None);
+        }
+        let rows = self.rows()?;
+        let newest = rows.range(b"j".to_vec()..b"k".to_vec()).next_back();
+        let newest = newest.map_or(number, |(key, _)| number_of(key));
+        let writers = self.content.writers.lock().unwrap();
+        Ok(Some(AnnouncedChunk { number: newest, writer: writers.get(&newest).copied() }))
+    }
+
+    fn announced_chunks(&self, from: u64) -> Vec<Row> {
+        let Ok(rows) = self.rows() else { return Vec::new() };
+        let numbers = (from..).take_while(|number| !number.is_multiple_of(5));
+        let found = numbers.map_while(|number| {
+            let key = conformance::chunk(number);
+            rows.get(&key).cloned().map(|value| (key, value))
+        });
+        found.collect()
     }
 
     fn sync(&self) -> Result<(), StoreError> {

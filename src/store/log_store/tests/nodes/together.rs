@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -12,11 +13,14 @@ use super::memory_log::{Fault, MemoryLog};
 use super::{Nodes, TINY};
 use crate::access::Role;
 use crate::access::tests::{add_user, user};
-use crate::job::{Cursor, Event, Fact, JobId, JobQuery, Json, State, Verdict};
+use crate::job::{
+    Concurrency, Cursor, Event, Fact, JobId, JobQuery, Json, QueueChange, State, Verdict,
+};
 use crate::store::conformance::{clock, draft, kinds, queue};
 use crate::store::log_store::Tuning;
 use crate::store::{
-    Claim, Events, Extension, Lease, SettleError, Settlement, Store, StoreError, WorkerPlace,
+    Claim, Control, Events, Extension, Lease, SettleError, Settlement, Store, StoreError,
+    WorkerPlace,
 };
 
 /// The length of the leases in these tests.
@@ -104,6 +108,27 @@ async fn a_job_that_one_node_has_accepted_runs_on_another() {
     complete(&two, &lease).await.unwrap();
     assert_eq!(state(&one, id).await, Some(State::Completed));
     assert_eq!(log(&one).await, log(&two).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_hears_of_the_queues_that_another_one_changes() {
+    let nodes = nodes();
+    let (one, two) = (nodes.node(1), nodes.node(2));
+    let (changed, own) = (two.queue_changes(), one.queue_changes());
+    let first = add(&one).await;
+    changed.notified().await;
+    add(&one).await;
+    two.get(first).await.unwrap(); // it has read both jobs
+    assert!(changed.notified().now_or_never().is_none(), "the queue had a job");
+    let limit = QueueChange::ConcurrencySet { concurrency: Some(Concurrency::clamped(3)) };
+    for control in [
+        Control::SetQueue(queue("default"), limit),
+        Control::Move { jobs: vec![first], queue: queue("other") },
+    ] {
+        one.control(control, None).await.unwrap();
+        changed.notified().await;
+    }
+    assert!(own.notified().now_or_never().is_none(), "whoever changes it knows it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
