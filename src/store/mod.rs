@@ -23,6 +23,7 @@ mod clock_changes;
 pub(crate) mod conformance;
 pub mod data_dir;
 pub mod database;
+mod enqueued;
 mod errors;
 pub mod export;
 pub mod formats;
@@ -53,6 +54,7 @@ mod worker_notice;
 
 pub use claim::{Claim, Claimed, Lease, LeaseRef, WorkerPlace};
 pub use claim_limits::ConfiguredLimits;
+pub use enqueued::Enqueued;
 pub use errors::{
     AccessError, ControlError, EnqueueError, JobControlError, SettleError, StoreError,
     TooManyQueues,
@@ -363,31 +365,6 @@ fn remember_start(starts: &mut Vec<Time>, now: Time) {
     starts.push(now);
     let surplus = starts.len().saturating_sub(MAX_STARTS);
     starts.drain(..surplus);
-}
-
-/// The answer for one submitted job.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Enqueued {
-    /// A new job.
-    New(Job),
-    /// The job that already has the key or the id.
-    Existing(Job),
-}
-
-impl Enqueued {
-    /// The job, new or not.
-    pub fn job(&self) -> &Job {
-        match self {
-            Enqueued::New(job) | Enqueued::Existing(job) => job,
-        }
-    }
-
-    /// The job, new or not.
-    pub fn into_job(self) -> Job {
-        match self {
-            Enqueued::New(job) | Enqueued::Existing(job) => job,
-        }
-    }
 }
 
 /// The answer to one extension.

@@ -48,6 +48,13 @@ impl Applied {
     }
 }
 
+/// A node that has lost an append, and how long it needs to decide and append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnRequest {
+    pub node: u64,
+    pub needs: Duration,
+}
+
 /// A chunk that another process has announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnnouncedChunk {
@@ -151,11 +158,11 @@ pub trait Log: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Tells the other nodes that this one has lost an append and is about to try again. They may miss it.
-    fn ask_for_turn(&self, _node: u64) {}
+    /// Tells the other nodes that one has lost an append and is about to try again. They may miss it.
+    fn ask_for_turn(&self, _request: TurnRequest) {}
 
     /// The nodes that have asked for their turn since this was called last.
-    fn askers(&self) -> Vec<u64> {
+    fn turn_requests(&self) -> Vec<TurnRequest> {
         Vec::new()
     }
 

@@ -11,10 +11,11 @@ use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
 use super::driver::Driver;
-use super::hint::{self, Announcement, CHANNEL, ChunkHint, TurnRequest};
+use super::hint::{self, Announcement, CHANNEL, ChunkHint, TurnNotice};
 use super::session::{OpenSession, Parameter, SessionSlot};
 use super::settings::PostgresSettings;
 use crate::store::StoreError;
+use crate::store::log::TurnRequest;
 
 /// Sends a notification.
 const NOTIFY: &str = "select pg_notify($1, $2)::text";
@@ -160,9 +161,9 @@ impl PostgresConnections {
     }
 
     /// Tells the other processes that a node asks for its turn to append.
-    pub fn ask_for_turn(&self, node: u64) {
+    pub fn ask_for_turn(&self, request: TurnRequest) {
         let reader = self.readers[0].clone();
-        let text = TurnRequest { process: self.process, node }.to_string();
+        let text = TurnNotice { process: self.process, request }.to_string();
         self.driver.begin(async move {
             let parameters: [Parameter<'_>; 2] = [(&CHANNEL, Type::TEXT), (&text, Type::TEXT)];
             // Without the notification, the others go on as if nobody waited.

@@ -1,7 +1,7 @@
 //! What wakes those who wait for chunks: a notification of the server, which is only a hint. Without it, whoever waits
 //! asks again at short intervals.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::num::ParseIntError;
@@ -17,6 +17,7 @@ use super::announced_content::AnnouncedContent;
 use super::failure::{StatementFailure, describe};
 use super::settings::PostgresSettings;
 use crate::logging::RetryLog;
+use crate::store::log::TurnRequest;
 
 /// The channel on which every append is announced.
 pub const CHANNEL: &str = "cortado";
@@ -72,24 +73,28 @@ impl FromStr for Announcement {
     }
 }
 
-/// What a node says to the others that has lost an append: which process it is, and which node.
+/// What a node says to the others that has lost an append: which process it is, which node, and how many microseconds it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TurnRequest {
+pub struct TurnNotice {
     pub process: i64,
-    pub node: u64,
+    pub request: TurnRequest,
 }
 
-impl fmt::Display for TurnRequest {
+impl fmt::Display for TurnNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "turn {} {}", self.process, self.node)
+        let TurnRequest { node, needs } = self.request;
+        write!(f, "turn {} {node} {}", self.process, needs.as_micros())
     }
 }
 
-impl TurnRequest {
+impl TurnNotice {
     /// Reads a notification, if it is one.
-    fn read(text: &str) -> Option<TurnRequest> {
-        let (process, node) = text.strip_prefix("turn ")?.split_once(' ')?;
-        Some(TurnRequest { process: process.parse().ok()?, node: node.parse().ok()? })
+    fn read(text: &str) -> Option<TurnNotice> {
+        let (process, request) = text.strip_prefix("turn ")?.split_once(' ')?;
+        let (node, needs) = request.split_once(' ')?;
+        let needs = Duration::from_micros(needs.parse().ok()?);
+        let request = TurnRequest { node: node.parse().ok()?, needs };
+        Some(TurnNotice { process: process.parse().ok()?, request })
     }
 }
 
@@ -106,8 +111,8 @@ struct Heard {
     newest: Option<(i64, Option<u64>)>,
     /// The chunks that were announced with their content.
     contents: BTreeMap<i64, AnnouncedContent>,
-    /// The nodes that have asked for their turn.
-    askers: BTreeSet<u64>,
+    /// The nodes that have asked for their turn, and what they need.
+    askers: BTreeMap<u64, Duration>,
     /// How often there was a reason to look for chunks that nobody may have announced.
     wakes: u64,
 }
@@ -163,16 +168,17 @@ impl ChunkHint {
     }
 
     /// Notes that a node has asked for its turn. There are never many.
-    fn ask(&self, node: u64) {
+    fn ask(&self, TurnRequest { node, needs }: TurnRequest) {
         let mut heard = self.heard();
         if heard.askers.len() < MAX_ASKERS {
-            heard.askers.insert(node);
+            heard.askers.insert(node, needs);
         }
     }
 
-    /// Takes the nodes that have asked for their turn.
-    pub fn askers(&self) -> Vec<u64> {
-        std::mem::take(&mut self.heard().askers).into_iter().collect()
+    /// Takes the requests of the nodes that have asked for their turn.
+    pub fn turn_requests(&self) -> Vec<TurnRequest> {
+        let askers = std::mem::take(&mut self.heard().askers);
+        askers.into_iter().map(|(node, needs)| TurnRequest { node, needs }).collect()
     }
 
     /// Wakes all who wait, so that they look for themselves.
@@ -221,10 +227,10 @@ async fn listen_once(
                     inbox.notify_one();
                 }
                 Some(Ok(AsyncMessage::Notification(it)))
-                    if let Some(request) = TurnRequest::read(it.payload()) =>
+                    if let Some(notice) = TurnNotice::read(it.payload()) =>
                 {
-                    if request.process != process {
-                        hint.ask(request.node);
+                    if notice.process != process {
+                        hint.ask(notice.request);
                     }
                 }
                 Some(Ok(AsyncMessage::Notification(it))) => match it.payload().parse() {
@@ -287,16 +293,18 @@ mod tests {
 
     #[test]
     fn a_request_for_a_turn_survives_text_and_is_no_announcement() {
-        let request = TurnRequest { process: -3, node: u64::MAX };
-        assert_eq!(TurnRequest::read(&request.to_string()), Some(request));
-        for text in ["turn", "turn 1", "turn x 1", "turn 1 x", "turn 1 -1", "7 3 5"] {
-            assert_eq!(TurnRequest::read(text), None, "{text}");
+        let needs = Duration::from_micros(1_500);
+        let notice = TurnNotice { process: -3, request: TurnRequest { node: u64::MAX, needs } };
+        assert_eq!(TurnNotice::read(&notice.to_string()), Some(notice));
+        for text in ["turn", "turn 1 2", "turn x 1 1", "turn 1 x 1", "turn 1 1 -1", "7 3 5"] {
+            assert_eq!(TurnNotice::read(text), None, "{text}");
         }
-        assert!(request.to_string().parse::<Announcement>().is_err(), "older versions look");
+        assert!(notice.to_string().parse::<Announcement>().is_err(), "older versions look");
         let hint = ChunkHint::default();
-        (0..1_000).chain([7]).for_each(|node| hint.ask(node));
-        assert_eq!(hint.askers(), (0..MAX_ASKERS as u64).collect::<Vec<_>>());
-        assert_eq!(hint.askers(), [0; 0], "each is returned once");
+        (0..1_000).chain([7]).for_each(|node| hint.ask(TurnRequest { node, needs }));
+        let expected = (0..MAX_ASKERS as u64).map(|node| TurnRequest { node, needs });
+        assert_eq!(hint.turn_requests(), expected.collect::<Vec<_>>());
+        assert_eq!(hint.turn_requests(), [], "each is returned once");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::state::LogState;
 use crate::job::{Cursor, Epoch};
 use crate::store::log::{
     AnnouncedChunk, Applied, Keys, Log, LogInbox, LogProjection, NodeHeartbeat, NodeMessage, Row,
-    Rows, WriteBatch,
+    Rows, TurnRequest, WriteBatch,
 };
 use crate::store::{Storage, StoreError};
 
@@ -171,14 +171,15 @@ impl Log for PostgresLog {
         self.0.announced_chunks(from)
     }
 
-    fn ask_for_turn(&self, node: u64) {
+    fn ask_for_turn(&self, request: TurnRequest) {
         if let Ok(connections) = self.0.connections() {
-            connections.ask_for_turn(node);
+            connections.ask_for_turn(request);
         }
     }
 
-    fn askers(&self) -> Vec<u64> {
-        self.0.connections().map_or_else(|_| Vec::new(), |connections| connections.hint.askers())
+    fn turn_requests(&self) -> Vec<TurnRequest> {
+        let connections = self.0.connections();
+        connections.map_or_else(|_| Vec::new(), |connections| connections.hint.turn_requests())
     }
 
     /// A commit is durable when it is answered.

@@ -10,18 +10,21 @@ use super::group::PackedGroup;
 use super::writer::{self, FailedGroup, GroupWrite, PendingGroup, Replies};
 use crate::job::JobId;
 use crate::store::StoreError;
-use crate::store::log::{AnnouncedChunk, NodeHeartbeat, Row};
+use crate::store::log::{AnnouncedChunk, NodeHeartbeat, Row, TurnRequest};
 use crate::store::log_store::journal::nodes::NodeId;
 
 /// How many jobs the claims of a group may take while nodes compete. The longer a group takes to decide, the more often another
 /// node is first, and the longer the others wait for their turns.
-const MAX_CONTENDED_CLAIMS: usize = 512;
+pub const MAX_CONTENDED_CLAIMS: usize = 512;
+
+/// How often that is halved while appends are lost.
+const MAX_CLAIM_HALVINGS: u32 = 5;
 
 /// Lets the nodes go first whose turn it is to append. What they append is only heard of meanwhile: all nodes that wait
 /// would read it, at the cost of the one whose turn is next.
 pub fn wait_for_turn(core: &mut Core, own: NodeId) {
-    for node in core.shared.log.askers() {
-        core.turns.asked(NodeId(node), Instant::now());
+    for request in core.shared.log.turn_requests() {
+        core.turns.asked(request, Instant::now());
     }
     loop {
         let wait = core.turns.wait(own, Instant::now());
@@ -88,13 +91,14 @@ pub fn run(
         }
     }
     let is_followed = is_followed && !core.turns.are_taken(Instant::now());
+    let mut losses = 0;
     loop {
         batch = with_refused(core, batch);
         if !batch.may_append() {
             return Ok(Vec::new());
         }
         let begun = Instant::now();
-        batch = match attempt(core, batch, is_followed)? {
+        batch = match attempt(core, batch, is_followed, losses)? {
             AppendAttempt::Done(later) => {
                 core.turns.took(begun.elapsed());
                 let newest = core.journal.next_chunk().saturating_sub(1);
@@ -103,7 +107,9 @@ pub fn run(
                 return Ok(later);
             }
             AppendAttempt::Lost(again, others) => {
-                core.shared.log.ask_for_turn(own.0);
+                losses = losses.saturating_add(1);
+                let needs = begun.elapsed() * 2;
+                core.shared.log.ask_for_turn(TurnRequest { node: own.0, needs });
                 let outcome =
                     if others.is_empty() { core.catch_up() } else { core.read_found(others) };
                 unless_failed(core, again, outcome)?
@@ -148,8 +154,11 @@ fn attempt(
     core: &mut Core,
     mut batch: CommandBatch,
     is_followed: bool,
+    losses: u32,
 ) -> Result<AppendAttempt, StoreError> {
-    batch.claim_room = core.turns.are_taken(Instant::now()).then_some(MAX_CONTENDED_CLAIMS);
+    // Where requests for turns are not heard, as behind some poolers, only a short group has a chance against shorter ones.
+    let room = MAX_CONTENDED_CLAIMS >> losses.min(MAX_CLAIM_HALVINGS);
+    batch.claim_room = core.turns.are_taken(Instant::now()).then_some(room);
     let has_archived = batch.mutations.iter().any(Mutation::archives);
     let taken: Vec<JobId> = batch.mutations.iter().flat_map(Mutation::taken).collect();
     let undo = core.begin_undo(batch.changes_tables());

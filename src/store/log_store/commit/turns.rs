@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::store::log::TurnRequest;
 use crate::store::log_store::journal::nodes::NodeId;
 
 /// Limits of the time that each node is given.
@@ -18,11 +19,20 @@ const EXPECTED_FOR: Duration = Duration::from_millis(50);
 /// Of how many changes of the writer it is known whether they came at once.
 const CHANGES: u32 = 8;
 
+/// What is known of another node that may be about to append.
+#[derive(Debug, Clone, Copy)]
+struct Competitor {
+    /// When it appended last, or asked for its turn.
+    at: Instant,
+    /// How long it has said that it needs; zero if it has not said anything.
+    needs: Duration,
+}
+
 /// Who has appended lately.
 #[derive(Debug, Default)]
 pub struct Turns {
-    /// The other nodes that may be about to append, and when they did so last.
-    others: BTreeMap<NodeId, Instant>,
+    /// The other nodes that may be about to append.
+    others: BTreeMap<NodeId, Competitor>,
     /// The writer of the newest chunk, and when this node came to know it.
     last: Option<(NodeId, Instant)>,
     /// The number of that chunk. It may not have been read yet.
@@ -48,14 +58,16 @@ impl Turns {
             self.changes = self.changes << 1 | u8::from(came_at_once);
         }
         if writer != own {
-            self.others.insert(writer, now);
+            let needs = self.others.get(&writer).map_or(Duration::ZERO, |other| other.needs);
+            self.others.insert(writer, Competitor { at: now, needs });
         }
         self.last = Some((writer, now));
     }
 
     /// Notes that a node has lost an append and asks for its turn. Then nodes compete for certain.
-    pub fn asked(&mut self, node: NodeId, now: Instant) {
-        self.others.insert(node, now);
+    pub fn asked(&mut self, request: TurnRequest, now: Instant) {
+        let TurnRequest { node, needs } = request;
+        self.others.insert(NodeId(node), Competitor { at: now, needs });
         self.changes = u8::MAX;
     }
 
@@ -76,10 +88,10 @@ impl Turns {
 
     /// Whether nodes compete: at least half of the newest changes of the writer came at once.
     pub fn are_taken(&mut self, now: Instant) -> bool {
-        let nodes = u32::try_from(self.others.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let round = self.turn().saturating_mul(nodes);
+        let turns = self.others.values().map(|other| self.turn_of(other));
+        let round = turns.sum::<Duration>().saturating_add(self.turn());
         let expected_for = round.saturating_mul(EXPECTED_ROUNDS).max(EXPECTED_FOR);
-        self.others.retain(|_, at| now.saturating_duration_since(*at) < expected_for);
+        self.others.retain(|_, other| now.saturating_duration_since(other.at) < expected_for);
         !self.others.is_empty() && self.changes.count_ones() >= CHANGES / 2
     }
 
@@ -89,9 +101,14 @@ impl Turns {
             return Duration::ZERO;
         }
         let Some((last, at)) = self.last else { return Duration::ZERO };
-        let before = self.others.keys().filter(|other| comes_before(**other, own, last)).count();
-        let before = u32::try_from(before).unwrap_or(u32::MAX);
-        self.turn().saturating_mul(before).saturating_sub(now.saturating_duration_since(at))
+        let before = self.others.iter().filter(|(other, _)| comes_before(**other, own, last));
+        let turns: Duration = before.map(|(_, other)| self.turn_of(other)).sum();
+        turns.saturating_sub(now.saturating_duration_since(at))
+    }
+
+    /// How long another node is given.
+    fn turn_of(&self, other: &Competitor) -> Duration {
+        other.needs.min(LONGEST_TURN).max(self.turn())
     }
 
     /// How long each node is given: twice as long as it usually takes, because a turn that is taken too early is in
@@ -120,6 +137,7 @@ mod tests {
     use super::*;
 
     const NODES: [NodeId; 3] = [NodeId(10), NodeId(20), NodeId(30)];
+    const VERY_LONG: Duration = Duration::from_secs(30);
     const AT_ONCE: Duration = Duration::from_micros(500);
 
     /// What the second node thinks after all nodes have competed, and then these have appended.
@@ -185,10 +203,10 @@ mod tests {
             turns.took(Duration::from_millis(20));
         }
         let wait = turns.wait(own, now);
-        assert!(wait > Duration::from_millis(55) && wait <= Duration::from_millis(60), "{wait:?}");
+        assert!(wait > Duration::from_millis(75) && wait <= Duration::from_millis(80), "{wait:?}");
         // They are expected again although it takes longer than with short turns.
         assert!(turns.are_taken(now + EXPECTED_FOR * 2));
-        assert!(!turns.are_taken(now + EXPECTED_FOR * 4));
+        assert!(!turns.are_taken(now + EXPECTED_FOR * 6));
     }
 
     #[test]
@@ -209,8 +227,14 @@ mod tests {
         turns.appended(1, own, own, now);
         turns.appended(2, own, own, now);
         assert_eq!(turns.wait(own, now), Duration::ZERO);
-        turns.asked(first, now);
+        let asks = |needs| TurnRequest { node: first.0, needs };
+        turns.asked(asks(Duration::ZERO), now);
         assert_eq!(turns.wait(own, now), SHORTEST_TURN);
+        for (needs, given) in [(SHORTEST_TURN * 7, SHORTEST_TURN * 7), (VERY_LONG, LONGEST_TURN)] {
+            turns.asked(asks(needs), now);
+            assert_eq!(turns.wait(own, now), given);
+        }
+        turns.asked(asks(Duration::ZERO), now);
         turns.appended(3, first, own, now);
         assert_eq!(turns.wait(own, now), Duration::ZERO);
         turns.appended(4, own, own, now);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::server::TestDatabase;
 use crate::job::{Epoch, fresh_uuid};
 use crate::store::log::conformance::{chunk, puts, within_bound};
-use crate::store::log::{AnnouncedChunk, Log, WriteBatch};
+use crate::store::log::{AnnouncedChunk, Log, TurnRequest, WriteBatch};
 use crate::store::postgres::PostgresLog;
 use crate::store::postgres::hint::HintWait;
 use crate::store::postgres::log::HAS_CHUNK;
@@ -115,16 +115,17 @@ fn a_node_that_has_lost_an_append_can_ask_for_its_turn() {
     within_bound(|| {
         let database = TestDatabase::new();
         let (one, two) = (listening(&database), listening(&database));
-        two.ask_for_turn(9);
+        let request = TurnRequest { node: 9, needs: Duration::from_micros(1_500) };
+        two.ask_for_turn(request);
         let heard = loop {
-            let askers = one.askers();
-            if !askers.is_empty() {
-                break askers;
+            let requests = one.turn_requests();
+            if !requests.is_empty() {
+                break requests;
             }
             thread::yield_now();
         };
-        assert_eq!((heard, one.askers()), (vec![9], vec![]));
-        assert_eq!(two.askers(), [0; 0], "its own request is nothing new");
+        assert_eq!((heard, one.turn_requests()), (vec![request], vec![]));
+        assert_eq!(two.turn_requests(), [], "its own request is nothing new");
     });
 }
 

@@ -12,8 +12,8 @@ use crate::store::log::conformance::{
     self, LogHarness, SharedLogHarness, shared_log_conformance_suite,
 };
 use crate::store::log::{
-    AnnouncedChunk, Applied, Log, LogInbox, NodeHeartbeat, NodeMessage, Row, Rows, Write,
-    WriteBatch,
+    AnnouncedChunk, Applied, Log, LogInbox, NodeHeartbeat, NodeMessage, Row, Rows, TurnRequest,
+    Write, WriteBatch,
 };
 use crate::store::{InboxFigures, InboxRow, NotEnqueued, Storage, StoreError};
 
@@ -32,6 +32,8 @@ struct Content {
     started: AtomicU64,
     /// How many appends were lost.
     lost: AtomicU64,
+    /// Which nodes have asked for their turn, by number; each is forgotten with its next append.
+    asked: Mutex<BTreeMap<u64, (String, TurnRequest)>>,
     /// Which nodes have written the chunks.
     writers: Mutex<BTreeMap<u64, u64>>,
     /// The submissions in the inbox.
@@ -211,6 +213,9 @@ impl Log for MemoryLog {
             return Err(failed());
         }
         inbox.retain(|id, _| !taken.contains(id));
+        if let Some(writer) = writer {
+            self.content.asked.lock().unwrap().remove(&writer);
+        }
         for write in writes {
             if let Write::Put { key, .. } = &write
                 && key.starts_with(b"j")
@@ -269,6 +274,16 @@ impl Log for MemoryLog {
         let is_there = has_chunk(&waited.0, &key);
         drop(waited);
         self.rows().map(|_| is_there)
+    }
+
+    fn ask_for_turn(&self, request: TurnRequest) {
+        self.content.asked.lock().unwrap().insert(request.node, (self.name.clone(), request));
+    }
+
+    fn turn_requests(&self) -> Vec<TurnRequest> {
+        let asked = self.content.asked.lock().unwrap();
+        let others = asked.values().filter(|(name, _)| *name != self.name);
+        others.map(|(_, request)| *request).collect()
     }
 
     /// As a server announces them: mostly with the writer, and short ones with their content.

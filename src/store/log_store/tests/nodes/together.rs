@@ -18,8 +18,9 @@ use crate::job::{
 };
 use crate::store::conformance::{clock, draft, kinds, queue};
 use crate::store::log_store::Tuning;
+use crate::store::log_store::commit::shared_group::MAX_CONTENDED_CLAIMS;
 use crate::store::{
-    Claim, Control, Events, Extension, Lease, SettleError, Settlement, Store, StoreError,
+    Claim, Claimed, Control, Events, Extension, Lease, SettleError, Settlement, Store, StoreError,
     WorkerPlace,
 };
 
@@ -129,6 +130,31 @@ async fn a_node_hears_of_the_queues_that_another_one_changes() {
         changed.notified().await;
     }
     assert!(own.notified().now_or_never().is_none(), "whoever changes it knows it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_claim_is_cut_short_while_nodes_compete() {
+    let nodes = nodes();
+    let (one, two) = (nodes.node(1), nodes.node(2));
+    let competing = tokio::spawn(async move {
+        loop {
+            add(&two).await;
+        }
+    });
+    let large = Claim { max: 1_000, ..claim(WorkerPlace::InProcess) };
+    let cut_short = async {
+        loop {
+            one.enqueue((0..large.max).map(|_| draft().job()).collect()).await.unwrap();
+            let Claimed { leases, retry_in } = one.claim(large.clone()).await.unwrap();
+            if leases.len() < large.max {
+                return (leases.len(), retry_in);
+            }
+        }
+    };
+    let (leases, retry_in) = timeout(TTL, cut_short).await.expect("no claim was cut short");
+    assert!((1..=MAX_CONTENDED_CLAIMS).contains(&leases), "{leases}");
+    assert_eq!(retry_in, Some(Duration::ZERO));
+    competing.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
