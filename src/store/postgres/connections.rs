@@ -17,9 +17,6 @@ use super::settings::PostgresSettings;
 use crate::store::StoreError;
 use crate::store::log::TurnRequest;
 
-/// Sends a notification.
-const NOTIFY: &str = "select pg_notify($1, $2)::text";
-
 /// The connections. Nothing is connected before it is used, and everything ends when this is dropped.
 pub struct PostgresConnections {
     driver: Driver,
@@ -152,10 +149,8 @@ impl PostgresConnections {
             sleep(wait).await;
             let number = announcement.number;
             if announced.fetch_max(number, Ordering::AcqRel) < number {
-                let text = announcement.to_string();
-                let parameters: [Parameter<'_>; 2] = [(&CHANNEL, Type::TEXT), (&text, Type::TEXT)];
                 // Without the notification, the others find the chunk when they look for themselves.
-                let _sent = writer.query(NOTIFY, &parameters).await;
+                notify(&writer, &announcement.to_string()).await;
             }
         });
     }
@@ -165,9 +160,8 @@ impl PostgresConnections {
         let reader = self.readers[0].clone();
         let text = TurnNotice { process: self.process, request }.to_string();
         self.driver.begin(async move {
-            let parameters: [Parameter<'_>; 2] = [(&CHANNEL, Type::TEXT), (&text, Type::TEXT)];
             // Without the notification, the others go on as if nobody waited.
-            let _sent = reader.query(NOTIFY, &parameters).await;
+            notify(&reader, &text).await;
         });
     }
 
@@ -175,4 +169,10 @@ impl PostgresConnections {
     pub fn location(&self) -> &str {
         self.settings.location()
     }
+}
+
+/// Tells the other processes something. They may miss it.
+async fn notify(session: &SessionSlot, text: &str) {
+    let parameters: [Parameter<'_>; 2] = [(&CHANNEL, Type::TEXT), (&text, Type::TEXT)];
+    let _sent = session.query("select pg_notify($1, $2)::text", &parameters).await;
 }

@@ -143,20 +143,17 @@ impl ChunkHint {
             .map_or(HintWait::Unknown, |(number, node)| HintWait::Announced(number, node))
     }
 
-    /// Notes what another process has announced.
-    pub fn announce(&self, number: i64, node: Option<u64>) {
+    /// Notes what another process has announced. Of the contents, the oldest one is forgotten if there are too many.
+    fn announce(&self, number: i64, node: Option<u64>, content: Option<AnnouncedContent>) {
         let mut heard = self.heard();
         heard.newest = heard.newest.max(Some((number, node)));
-        self.changed.notify_all();
-    }
-
-    /// Keeps the content of a chunk, and forgets the oldest one if there are too many.
-    pub fn keep(&self, number: i64, content: AnnouncedContent) {
-        let mut heard = self.heard();
-        heard.contents.insert(number, content);
-        if heard.contents.len() > MAX_CONTENTS {
-            heard.contents.pop_first();
+        if let Some(content) = content {
+            heard.contents.insert(number, content);
+            if heard.contents.len() > MAX_CONTENTS {
+                heard.contents.pop_first();
+            }
         }
+        self.changed.notify_all();
     }
 
     /// Takes the contents of the chunks from this number on, without a gap, and forgets those before it.
@@ -236,10 +233,7 @@ async fn listen_once(
                 Some(Ok(AsyncMessage::Notification(it))) => match it.payload().parse() {
                     Ok(Announcement { process: Some(own), .. }) if own == process => {}
                     Ok(Announcement { number, node, content, .. }) => {
-                        if let Some(content) = content {
-                            hint.keep(number, content);
-                        }
-                        hint.announce(number, node);
+                        hint.announce(number, node, content);
                     }
                     Err(_) => hint.wake(), // of a version that says something else
                 },
@@ -310,18 +304,17 @@ mod tests {
     #[test]
     fn contents_are_taken_in_order_and_bounded() {
         let hint = ChunkHint::default();
-        let content = |n: i64| AnnouncedContent { grp: n.to_string(), sealed: String::new() };
-        for number in [3, 5, 4, 7, 1] {
-            hint.keep(number, content(number));
-        }
+        let keep = |number: i64| {
+            let grp = number.to_string();
+            hint.announce(number, None, Some(AnnouncedContent { grp, sealed: String::new() }));
+        };
+        [3, 5, 4, 7, 1].into_iter().for_each(keep);
         let numbers = |from| hint.take(from).into_iter().map(|(n, _)| n).collect::<Vec<_>>();
         assert_eq!(numbers(2), [0; 0]);
         assert_eq!(numbers(3), [3, 4, 5]);
         assert_eq!(numbers(3), [0; 0], "each is taken once");
         assert_eq!(numbers(7), [7]);
-        for number in 0..=MAX_CONTENTS as i64 {
-            hint.keep(number, content(number));
-        }
+        (0..=MAX_CONTENTS as i64).for_each(keep);
         assert_eq!(numbers(0), [0; 0], "the oldest one is gone");
         assert_eq!(numbers(1).len(), MAX_CONTENTS);
     }
@@ -329,8 +322,8 @@ mod tests {
     #[test]
     fn a_wait_ends_with_an_announcement_or_a_reason_to_look() {
         let hint = ChunkHint::default();
-        hint.announce(4, Some(9));
-        hint.announce(3, Some(8)); // one that came late
+        hint.announce(4, Some(9), None);
+        hint.announce(3, Some(8), None); // one that came late
         let long = Duration::from_secs(3_600);
         assert_eq!(hint.wait(4, hint.wakes(), long), HintWait::Announced(4, Some(9)));
         assert_eq!(hint.wait(2, hint.wakes(), long), HintWait::Announced(4, Some(9)));

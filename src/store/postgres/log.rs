@@ -140,7 +140,7 @@ impl Log for PostgresLog {
             let wakes = connections.hint.wakes();
             let left = until.saturating_duration_since(Instant::now());
             let waited = connections.hint.wait(number, wakes, left.min(POLL_INTERVAL));
-            // A short wait is one for a turn, which only an announcement ends early.
+            // A short wait only asks what was announced.
             let may_look = at_most >= POLL_INTERVAL;
             let is_announced = matches!(waited, HintWait::Announced(..));
             if is_announced || may_look && has_chunk(&connections, number)? {

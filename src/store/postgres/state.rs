@@ -172,6 +172,12 @@ impl LogState {
         Ok(())
     }
 
+    /// Remembers a chunk of another process, and returns it as a row.
+    fn found(&self, number: i64, grp: &str, body: Vec<u8>) -> Row {
+        self.remember(number, grp, body.clone());
+        (chunk_key(number), body)
+    }
+
     /// The key of announced chunks in the present epoch, once the server is known on which that began.
     fn content_key(&self) -> Option<Arc<ContentKey>> {
         self.content_key.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -185,9 +191,7 @@ impl LogState {
         let announced = connections.hint.take(from);
         let Some(key) = self.content_key() else { return Vec::new() };
         let opened = announced.into_iter().map_while(|(number, content)| {
-            let body = key.open(number, &content)?;
-            self.remember(number, &content.grp, body.clone());
-            Some((chunk_key(number), body))
+            Some(self.found(number, &content.grp, key.open(number, &content)?))
         });
         opened.collect()
     }
@@ -276,12 +280,9 @@ impl LogState {
                 Ok(Applied::Done)
             }
             Appended::Lost(chunks) => {
-                let mut rows = Vec::with_capacity(chunks.len());
-                for (number, grp, body) in chunks {
-                    self.remember(number, &grp, body.clone());
-                    rows.push((chunk_key(number), body));
-                }
-                Ok(Applied::Lost(rows))
+                let found = chunks.into_iter();
+                let rows = found.map(|(number, grp, body)| self.found(number, &grp, body));
+                Ok(Applied::Lost(rows.collect()))
             }
         }
     }

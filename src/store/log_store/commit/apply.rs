@@ -46,8 +46,8 @@ pub fn apply(
 ) -> (Result<PackedGroup, StoreError>, Replies, DeferredMutations) {
     let now = core.shared.clock.now();
     let mut group = CommitGroup::new(core, now);
-    // Claims come first, so that they see only jobs of earlier groups, which are durable when the claim is answered.
     let mut room = batch.claim_room.unwrap_or(usize::MAX);
+    // Claims come first, so that they see only jobs of earlier groups, which are durable when the claim is answered.
     let claims = batch.claims.into_iter().map(|(claim, reply)| {
         let claimed = group.claim(&claim, room);
         room -= claimed.as_ref().map_or(0, |claimed| claimed.jobs.len());

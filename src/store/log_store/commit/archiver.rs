@@ -71,7 +71,7 @@ impl Archiver {
             return false;
         }
         let since = *core.waits_for_run_since.get_or_insert_with(Instant::now);
-        !core.archiving && since.elapsed() >= RUN_PATIENCE * core.nodes_before
+        !core.archiving && since.elapsed() >= RUN_PATIENCE * core.nodes_before()
     }
 
     /// Requests the next run. Every earlier group must be durable, because the thread reads the jobs from the log.

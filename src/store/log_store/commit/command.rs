@@ -185,7 +185,7 @@ impl CommandBatch {
         !self.claims.is_empty() || !self.mutations.is_empty()
     }
 
-    /// Whether a worker has a free slot by it, so that a claim is probably on its way.
+    /// Whether it ends attempts and claims nothing. A claim for their slots is probably on its way then.
     pub fn precedes_claim(&self) -> bool {
         let settles = |mutation: &Mutation| matches!(mutation, Mutation::Settle(..));
         self.claims.is_empty() && self.mutations.iter().any(settles)

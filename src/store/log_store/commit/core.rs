@@ -47,9 +47,8 @@ pub struct Core {
     pub retired: Vec<Arc<Run>>,
     /// Whether the archiver is building a run.
     pub archiving: bool,
-    /// How many of the other nodes that are at work come before this one in the order of their numbers, as of the last
-    /// heartbeat.
-    pub nodes_before: u32,
+    /// The other nodes that are at work, as of the last heartbeat.
+    pub nodes_at_work: BTreeSet<NodeId>,
     /// Since when enough jobs have finished for a run, and no other node has written one.
     pub waits_for_run_since: Option<Instant>,
     /// How often another node has changed the archive.
@@ -119,6 +118,12 @@ impl Core {
             let counters = self.index.counters(queue, kind);
             self.index.uncount(counters, *state, *n);
         }
+    }
+
+    /// How many of the other nodes that are at work come before this one in the order of their numbers.
+    pub fn nodes_before(&self) -> u32 {
+        let before = self.shared.node.map_or(0, |own| self.nodes_at_work.range(..own).count());
+        u32::try_from(before).unwrap_or(u32::MAX)
     }
 
     /// A number that increases with every outage and with every change that another node makes to the archive.

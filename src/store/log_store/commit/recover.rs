@@ -131,7 +131,7 @@ pub fn read_all(shared: Arc<Shared>, stored: StoredMeta, least: u64) -> Result<C
         next_tick: None,
         retired: Vec::new(),
         archiving: false,
-        nodes_before: 0,
+        nodes_at_work: BTreeSet::new(),
         waits_for_run_since: None,
         foreign_archives: 0,
         unsynced_claims: Vec::new(),

@@ -24,7 +24,10 @@ const MAX_CLAIM_HALVINGS: u32 = 5;
 /// would read it, at the cost of the one whose turn is next.
 pub fn wait_for_turn(core: &mut Core, own: NodeId) {
     for request in core.shared.log.turn_requests() {
-        core.turns.asked(request, Instant::now());
+        // Whoever may connect to a database can send notifications, so others than nodes must not make them wait.
+        if core.nodes_at_work.contains(&NodeId(request.node)) {
+            core.turns.asked(request, Instant::now());
+        }
     }
     loop {
         let wait = core.turns.wait(own, Instant::now());
@@ -82,9 +85,9 @@ pub fn run(
     batch.inspections.drain(..).for_each(|inspect| inspect(core));
     if let Some(heartbeats) = batch.nodes.take() {
         let silence = core.shared.tuning.node_silence;
-        let is_before = |node: &&NodeHeartbeat| node.node < own.0 && node.silent_for < silence;
-        let nodes_before = heartbeats.iter().filter(is_before).count();
-        core.nodes_before = u32::try_from(nodes_before).unwrap_or(u32::MAX);
+        let at_work = |node: &&NodeHeartbeat| node.node != own.0 && node.silent_for < silence;
+        core.nodes_at_work =
+            heartbeats.iter().filter(at_work).map(|node| NodeId(node.node)).collect();
         let gone = core.gone_nodes(&heartbeats);
         if !gone.is_empty() {
             batch.mutations.push(Mutation::GiveBack(gone));

@@ -33,7 +33,7 @@ fn an_append_is_announced() {
         let hint = one.hint().unwrap();
         let wakes = hint.wakes();
         two.apply_alone(puts(&[(&chunk(0), b"zero"), (&chunk(1), b"one")])).unwrap();
-        assert!(matches!(hint.wait(1, wakes, Duration::from_secs(60)), HintWait::Announced(..)));
+        assert!(matches!(hint.wait(1, wakes, LONG), HintWait::Announced(..)));
     });
 }
 
@@ -48,10 +48,7 @@ fn an_append_that_nothing_follows_after_all_is_announced_a_little_later() {
             batch.is_followed = true;
             two.apply_alone(batch).unwrap();
         }
-        assert!(matches!(
-            hint.wait(7, hint.wakes(), Duration::from_secs(60)),
-            HintWait::Announced(..)
-        ));
+        assert!(matches!(hint.wait(7, hint.wakes(), LONG), HintWait::Announced(..)));
     });
 }
 
